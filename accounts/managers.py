@@ -1,0 +1,35 @@
+from typing import TYPE_CHECKING, Any, Self
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.db import models
+
+if TYPE_CHECKING:
+    from accounts.models import Organization, User
+
+
+class UserManager(BaseUserManager["User"]):
+    """Users are found by e-mail, whatever its case; the address is stored in lower case."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        if not email:
+            raise ValueError("a user needs an e-mail address")
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").strip().lower())
+
+
+class OwnedQuerySet(models.QuerySet[Any]):
+    """Rows that belong to an organization; row-level security stands behind it."""
+
+    def visible_to(self, organization: "Organization") -> Self:
+        return self.filter(organization=organization)
+
+
+OwnedManager = models.Manager.from_queryset(OwnedQuerySet)

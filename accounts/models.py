@@ -1,0 +1,157 @@
+from datetime import datetime
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.managers import OwnedManager, UserManager
+from accounts.roles import Role, Scope
+from superagent.foundation.records import Record
+
+
+class User(Record, AbstractBaseUser, PermissionsMixin):
+    """A person, known by e-mail; may belong to several organizations."""
+
+    email = models.EmailField(_("e-mail address"), max_length=254)
+    full_name = models.CharField(_("full name"), max_length=150)
+    default_organization = models.ForeignKey(
+        "Organization", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    is_active = models.BooleanField(_("active"), default=True)
+    is_staff = models.BooleanField(_("staff"), default=False, help_text=_("May enter the admin."))
+    created_at = models.DateTimeField(default=timezone.now)
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS = ["full_name"]
+
+    objects = UserManager()
+
+    class Meta(Record.Meta):
+        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_once")]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def get_full_name(self) -> str:
+        return self.full_name
+
+    def get_short_name(self) -> str:
+        return self.full_name.split(" ")[0] if self.full_name else self.email
+
+
+class Organization(Record):
+    """The tenant that pays. Every user has at least one. Stripe's subscriber."""
+
+    name = models.CharField(_("name"), max_length=150)
+    email = models.EmailField(_("billing e-mail"), max_length=254)
+    livemode = models.BooleanField(
+        _("live mode"), default=False, help_text=_("Bills real money; fixed when the organization is made.")
+    )
+    rehearsal_now = models.DateTimeField(
+        _("rehearsal time"),
+        null=True,
+        blank=True,
+        help_text=_("Frozen time of the Stripe test clock that the customer is attached to."),
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(Record.Meta):
+        constraints = [
+            models.CheckConstraint(
+                name="organization_rehearses_in_test_mode",
+                condition=models.Q(livemode=False) | models.Q(rehearsal_now__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OrganizationOwned(Record):
+    """Base of every row that one organization owns and only it may see."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+
+    objects = OwnedManager()
+
+    class Meta(Record.Meta):
+        abstract = True
+
+
+class Membership(OrganizationOwned):
+    """A user's role in an organization."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(OrganizationOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["organization", "user"], name="membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()}"
+
+
+class ApiKey(OrganizationOwned):
+    """A credential of an organization. Only the SHA-256 of the key is stored: it has 256 random bits."""
+
+    name = models.CharField(_("name"), max_length=100)
+    prefix = models.CharField(max_length=20, help_text=_("The start of the key, to recognize it by."))
+    last_four = models.CharField(max_length=4)
+    key_hash = models.BinaryField(max_length=32, unique=True, editable=False)
+    scopes = ArrayField(models.CharField(max_length=30, choices=Scope.choices), verbose_name=_("scopes"))
+    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    rotated_from = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="rotated_to"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+
+    class Meta(OrganizationOwned.Meta):
+        indexes = [models.Index(fields=["organization", "-id"], name="api_key_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.masked})"
+
+    @property
+    def masked(self) -> str:
+        return f"{self.prefix}…{self.last_four}"
+
+    def is_usable(self, now: datetime) -> bool:
+        """`now` is real time: a credential does not rehearse."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class AuditEntry(Record):
+    """Who did what to which thing, when and from where. The database refuses to change or delete a row."""
+
+    organization = models.ForeignKey(
+        Organization, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    actor = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    actor_label = models.CharField(max_length=254, help_text=_("The actor as it was called then."))
+    action = models.CharField(max_length=60)
+    target_type = models.CharField(max_length=60, blank=True)
+    target_id = models.CharField(max_length=64, blank=True)
+    target_label = models.CharField(max_length=254, blank=True)
+    detail = models.JSONField(default=dict)
+    ip_address = models.GenericIPAddressField(null=True, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    objects = OwnedManager()
+
+    class Meta(Record.Meta):
+        verbose_name_plural = _("audit entries")
+        indexes = [models.Index(fields=["organization", "-id"], name="audit_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.actor_label} {self.action}"

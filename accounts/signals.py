@@ -1,0 +1,6 @@
+"""Facts that accounts tells the floors above, inside the transaction that makes them true."""
+
+from django.dispatch import Signal
+
+organization_created = Signal()
+"""`organization`, `now`: a new organization exists."""

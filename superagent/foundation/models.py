@@ -1,0 +1,58 @@
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from superagent.foundation.records import Record
+
+
+class OutboxMessage(Record):
+    """Something that must happen after a transaction, written in it. Its `id` is the idempotency key for the outside.
+
+    `organization_id` is a plain column: this floor knows no organizations, row-level security needs only the id.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        DONE = "done", _("Done")
+        DEAD = "dead", _("Dead")
+
+    organization_id = models.UUIDField(null=True, blank=True)
+    topic = models.CharField(max_length=100)
+    payload = models.JSONField(default=dict)
+    dedupe_key = models.CharField(max_length=255, unique=True, null=True, blank=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField(default=timezone.now)
+    first_sent_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(Record.Meta):
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(state="pending"), name="outbox_due"),
+            models.Index(fields=["organization_id", "-id"], name="outbox_organization"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} ({self.state})"
+
+
+class IdempotencyRecord(Record):
+    """The answer given to a keyed request, stored in the transaction of its effect."""
+
+    organization_id = models.UUIDField()
+    key = models.CharField(max_length=255)
+    endpoint = models.CharField(max_length=100)
+    body_hash = models.BinaryField(max_length=32)
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.JSONField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta(Record.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["organization_id", "endpoint", "key"], name="idempotency_key_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} {self.key}"

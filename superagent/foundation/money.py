@@ -1,0 +1,60 @@
+"""Money: integers in the currency's minor unit, rates as Decimal, one rounding at the line in a named direction."""
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+
+# Source: https://docs.stripe.com/currencies#zero-decimal
+ZERO_DECIMAL_CURRENCIES = frozenset(
+    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """`amount` in minor units (cents) of `currency` (lower-case ISO 4217)."""
+
+    amount: int
+    currency: str
+
+    def __add__(self, other: "Money") -> "Money":
+        if self.currency != other.currency:
+            raise CurrencyMismatch(self.currency, other.currency)
+        return Money(self.amount + other.amount, self.currency)
+
+    def __str__(self) -> str:
+        return f"{major_units(self.amount, self.currency)} {self.currency.upper()}"
+
+
+class CurrencyMismatch(ValueError):
+    """Two currencies met in one sum."""
+
+    def __init__(self, left: str, right: str) -> None:
+        super().__init__(f"cannot add {right} to {left}")
+
+
+def decimal_places(currency: str) -> int:
+    return 0 if currency in ZERO_DECIMAL_CURRENCIES else 2
+
+
+def major_units(amount: int | Decimal, currency: str) -> Decimal:
+    """`amount` minor units as a Decimal of the currency's main unit: 2340 usd is 23.40; sub-cent digits are kept."""
+    places = decimal_places(currency)
+    value = Decimal(amount).scaleb(-places)
+    if value.as_tuple().exponent > -places:  # type: ignore[operator]  # a finite number's exponent is an int
+        value = value.quantize(Decimal(1).scaleb(-places))
+    return value
+
+
+def round_up(amount: Decimal) -> int:
+    """Whole minor units, toward +infinity."""
+    return int(amount.to_integral_value(ROUND_CEILING))
+
+
+def round_down(amount: Decimal) -> int:
+    """Whole minor units, toward -infinity: what we charge for usage, so that a customer is never charged a part of a cent too much."""
+    return int(amount.to_integral_value(ROUND_FLOOR))
+
+
+def round_half_up(amount: Decimal) -> int:
+    """Whole minor units, halves away from zero."""
+    return int(amount.to_integral_value(ROUND_HALF_UP))

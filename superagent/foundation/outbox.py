@@ -1,0 +1,157 @@
+"""The outbox: what must happen after a transaction is a row written in it.
+
+`transaction.on_commit` nudges a worker; a sweeper finds what a lost nudge or a killed worker left. A message is
+claimed in one short transaction (a lease), handled outside of any, and finished by a conditional update. A handler
+may therefore run twice: it passes `message.id` on as idempotency key or writes behind a unique constraint.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from superagent.foundation import tenancy
+from superagent.foundation.models import OutboxMessage
+
+LEASE = timedelta(minutes=2)
+MAX_ATTEMPTS = 12
+LONGEST_BACKOFF_SECONDS = 3600
+
+Handler = Callable[[OutboxMessage], None]
+_handlers: dict[str, Handler] = {}
+
+log = structlog.get_logger(__name__)
+
+
+class Retryable(Exception):
+    """It may work later: try again with backoff."""
+
+
+class Permanent(Exception):
+    """It will never work: a person must look."""
+
+
+def handler(topic: str) -> Callable[[Handler], Handler]:
+    """Register the one function that handles `topic`; it runs in the system scope, outside of a transaction."""
+
+    def register(function: Handler) -> Handler:
+        if topic in _handlers and _handlers[topic] is not function:
+            raise ValueError(f"outbox topic {topic} has a handler already")
+        _handlers[topic] = function
+        return function
+
+    return register
+
+
+def enqueue(
+    *,
+    topic: str,
+    payload: dict[str, Any],
+    dedupe_key: str | None = None,
+    organization_id: UUID | None = None,
+    due_at: datetime | None = None,
+) -> None:
+    """Write a message in the caller's transaction; the same `dedupe_key` is written once, ever.
+
+    `payload` must be JSON and free of secrets. `due_at` is real time.
+    """
+    message = OutboxMessage(
+        topic=topic,
+        payload=payload,
+        dedupe_key=dedupe_key,
+        organization_id=organization_id,
+        due_at=due_at or timezone.now(),
+    )
+    OutboxMessage.objects.bulk_create([message], ignore_conflicts=dedupe_key is not None)
+    if due_at is None:
+        transaction.on_commit(lambda: _nudge(message.pk))
+
+
+def deliver(message_id: UUID) -> None:
+    """Claim and handle one message; nothing happens if it is done, dead, leased or not yet due."""
+    with tenancy.system("outbox"):
+        message = _claim(message_id)
+        if message is None:
+            return
+        try:
+            _handlers[message.topic](message)
+        except Permanent as error:
+            _settle(message, OutboxMessage.State.DEAD, str(error))
+            log.error("outbox_dead", topic=message.topic, message=str(message.pk), error=str(error))
+        except Exception as error:  # any failure must be recorded with the message, then retried
+            _retry_later(message, error)
+        else:
+            _settle(message, OutboxMessage.State.DONE, "")
+
+
+def sweep(*, limit: int = 500) -> int:
+    """Deliver what is due and was not delivered; answers how many were tried."""
+    with tenancy.system("outbox sweep"):
+        due = list(
+            OutboxMessage.objects.filter(state=OutboxMessage.State.PENDING, due_at__lte=timezone.now())
+            .order_by("due_at")
+            .values_list("pk", flat=True)[:limit]
+        )
+    for message_id in due:
+        deliver(message_id)
+    return len(due)
+
+
+def replay(message: OutboxMessage) -> None:
+    """Staff: try a dead message again, under the same id."""
+    with transaction.atomic():
+        OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD).update(
+            state=OutboxMessage.State.PENDING, attempts=0, due_at=timezone.now(), finished_at=None
+        )
+        transaction.on_commit(lambda: _nudge(message.pk))
+
+
+def _nudge(message_id: UUID) -> None:
+    """Best effort: the sweeper comes anyway, so a broker that is down must not fail the request."""
+    from superagent.foundation.tasks import deliver_outbox_message
+
+    try:
+        deliver_outbox_message.apply_async(args=[str(message_id)], ignore_result=True, retry=False)
+    except Exception as error:  # the broker's errors are of many kinds; the row is safe
+        log.warning("outbox_nudge_failed", error=str(error))
+
+
+def _claim(message_id: UUID) -> OutboxMessage | None:
+    now = timezone.now()
+    with transaction.atomic():
+        message = (
+            OutboxMessage.objects.select_for_update(skip_locked=True)
+            .filter(pk=message_id, state=OutboxMessage.State.PENDING, due_at__lte=now)
+            .first()
+        )
+        if message is None:
+            return None
+        message.attempts += 1
+        message.due_at = now + LEASE
+        message.first_sent_at = message.first_sent_at or now
+        message.save(update_fields=["attempts", "due_at", "first_sent_at"])
+        return message
+
+
+def _settle(message: OutboxMessage, state: OutboxMessage.State, error: str) -> None:
+    OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.PENDING).update(
+        state=state, last_error=error[:2000], finished_at=timezone.now()
+    )
+
+
+def _retry_later(message: OutboxMessage, error: Exception) -> None:
+    detail = f"{type(error).__name__}: {error}"
+    if message.attempts >= MAX_ATTEMPTS:
+        _settle(message, OutboxMessage.State.DEAD, detail)
+        log.error("outbox_dead", topic=message.topic, message=str(message.pk), error=detail)
+        return
+    seconds = min(2**message.attempts, LONGEST_BACKOFF_SECONDS)
+    OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.PENDING).update(
+        due_at=timezone.now() + timedelta(seconds=seconds), last_error=detail[:2000]
+    )
+    expected = isinstance(error, Retryable)
+    log.warning("outbox_retry", topic=message.topic, attempts=message.attempts, exc_info=None if expected else error)

@@ -1,0 +1,180 @@
+"""Refusals, and how the API says them: RFC 9457 `application/problem+json`.
+
+A domain function that refuses raises its own subclass of `Refusal`, defined beside it. The API's exception handler
+turns it into a problem document; portal views show its `detail` beside the form. Nothing else needs to know.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+CONTENT_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One invalid field: a JSON pointer into the body (RFC 6901), a stable code and a sentence with the remedy."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Refusal(Exception):
+    """A rule said no. Subclasses name the rule: `status` (HTTP), `code` (stable, snake_case), `title`."""
+
+    status: int = HTTPStatus.CONFLICT
+    code: str = "conflict"
+    title: str = "The request conflicts with the present state"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+        self.facts = facts
+
+
+class NotFound(Refusal):
+    status = HTTPStatus.NOT_FOUND
+    code = "not_found"
+    title = "There is no such object"
+
+
+class Invalid(Refusal):
+    status = HTTPStatus.BAD_REQUEST
+    code = "invalid"
+    title = "Some fields are invalid"
+
+
+class Forbidden(Refusal):
+    status = HTTPStatus.FORBIDDEN
+    code = "forbidden"
+    title = "This is not allowed"
+
+
+def type_uri(code: str) -> str:
+    return f"{settings.PUBLIC_URL}/docs/problems#{code}"
+
+
+def document(
+    *, status: int, code: str, title: str, detail: str, request_id: str, errors: Sequence[FieldError] = ()
+) -> dict[str, Any]:
+    """The members of a problem document, in RFC 9457's order, then ours."""
+    body: dict[str, Any] = {
+        "type": type_uri(code),
+        "title": title,
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+    if errors:
+        body["errors"] = [asdict(error) for error in errors]
+    return body
+
+
+def json_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+    """A problem document outside DRF: middleware, streams, Django's own 404 under /api/."""
+    body = document(
+        status=refusal.status,
+        code=refusal.code,
+        title=refusal.title,
+        detail=refusal.detail,
+        request_id=getattr(request, "request_id", ""),
+        errors=refusal.errors,
+    )
+    return JsonResponse(
+        body | refusal.facts, status=refusal.status, content_type=CONTENT_TYPE, headers=refusal.headers
+    )
+
+
+def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response | None:
+    """DRF's EXCEPTION_HANDLER: every error as a problem document; what nobody foresaw is left to Django's 500."""
+    request_id = getattr(context["request"], "request_id", "")
+    if isinstance(exception, Http404):
+        exception = NotFound()
+    elif isinstance(exception, PermissionDenied):
+        exception = exceptions.PermissionDenied()
+    if isinstance(exception, Refusal):
+        body = document(
+            status=exception.status,
+            code=exception.code,
+            title=exception.title,
+            detail=exception.detail,
+            request_id=request_id,
+            errors=exception.errors,
+        )
+        return Response(
+            body | exception.facts, exception.status, headers=exception.headers, content_type=CONTENT_TYPE
+        )
+    if isinstance(exception, exceptions.APIException):
+        return _from_rest_framework(exception, request_id)
+    if isinstance(exception, DatabaseError):
+        log.error("database_error", exc_info=exception)
+    return None
+
+
+def _from_rest_framework(exception: exceptions.APIException, request_id: str) -> Response:
+    headers: dict[str, str] = {}
+    if challenge := getattr(exception, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if (wait := getattr(exception, "wait", None)) is not None:
+        headers["Retry-After"] = str(int(wait) + 1)
+    errors: list[FieldError] = []
+    if isinstance(exception, exceptions.ValidationError):
+        errors = list(_field_errors(exception.detail, ""))
+        code, title = "invalid", "Some fields are invalid"
+        detail = "; ".join(f"{e.pointer.lstrip('/') or 'body'}: {e.detail}" for e in errors[:3])
+    else:
+        code = str(exception.get_codes()) if not isinstance(exception.get_codes(), dict) else exception.default_code
+        title = HTTPStatus(exception.status_code).phrase
+        detail = _sentence(exception.detail)
+    body = document(
+        status=exception.status_code, code=code, title=title, detail=detail, request_id=request_id, errors=errors
+    )
+    return Response(body, exception.status_code, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _sentence(detail: Any) -> str:
+    if isinstance(detail, Mapping):
+        return str(detail.get("detail", next(iter(detail.values()), "")))
+    if isinstance(detail, (list, tuple)):
+        return " ".join(str(item) for item in detail)
+    return str(detail)
+
+
+def _field_errors(detail: Any, pointer: str) -> Iterator[FieldError]:
+    """DRF's nested error detail, flattened to JSON pointers."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            own = name == "non_field_errors"
+            yield from _field_errors(inner, pointer if own else f"{pointer}/{_escape(str(name))}")
+    elif isinstance(detail, (list, tuple)):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, (Mapping, list, tuple))
+            yield from _field_errors(inner, f"{pointer}/{index}" if nested else pointer)
+    else:
+        yield FieldError(pointer, getattr(detail, "code", None) or "invalid", str(detail))
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,24 @@
+from uuid import UUID
+
+from celery import shared_task
+from django.utils import timezone
+
+from superagent.foundation import idempotency, outbox, tenancy
+
+
+@shared_task
+def deliver_outbox_message(message_id: str) -> None:
+    outbox.deliver(UUID(message_id))
+
+
+@shared_task
+def sweep_outbox() -> int:
+    """Every 15 seconds: deliver what a lost nudge or a killed worker left."""
+    return outbox.sweep()
+
+
+@shared_task
+def forget_idempotency_records() -> int:
+    """Daily: drop answers older than 30 days."""
+    with tenancy.system("forget idempotency records"):
+        return idempotency.forget_old(now=timezone.now())
