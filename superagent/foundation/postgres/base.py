@@ -1,0 +1,30 @@
+"""The database wrapper: Django's own, with our cursors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql import base
+from django.utils.asyncio import async_unsafe
+
+from superagent.foundation.postgres.cursors import Cursor, ServerSideCursor
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def get_connection_params(self) -> dict[str, Any]:
+        if self.settings_dict["OPTIONS"].get("server_side_binding"):
+            raise ImproperlyConfigured("server_side_binding cannot carry the tenant scope: leave it off")
+        return {**super().get_connection_params(), "cursor_factory": Cursor}
+
+    @async_unsafe
+    def create_cursor(self, name: str | None = None) -> Any:
+        if not name:
+            return super().create_cursor()
+        cursor = ServerSideCursor(
+            self.connection, name=name, scrollable=False, withhold=self.connection.autocommit
+        )
+        loader = self.connection.adapters.get_loader(base.TIMESTAMPTZ_OID, base.Format.TEXT)
+        if self.timezone != loader.timezone:
+            base.register_tzloader(self.timezone, cursor)
+        return cursor

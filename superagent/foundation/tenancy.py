@@ -1,0 +1,185 @@
+"""Whose rows a statement may see: the tenant scope, carried to PostgreSQL in front of every statement.
+
+A scope is none, one organization, or the system. The cursors of `superagent.foundation.postgres` ask
+`prefix()` what to send in front of a statement, in the same message: `SET LOCAL
+app.organization_id='…';SELECT …`. The setting ends with the transaction, so nothing is left on a connection
+that goes back to a pool, and a path that opened no scope sees nothing. Row-level security
+(`superagent.foundation.row_security`) does the rest.
+
+    with tenancy.tenant(organization), transaction.atomic(): ...   # on_commit runs in the scope at commit
+    with tenancy.system("nightly rollup"): ...
+
+A scope lives in a ContextVar: a new thread starts with none, an asyncio task and `asyncio.to_thread` inherit
+it. Lazy querysets use the scope in which they are evaluated. A generator must not open a scope around a
+`yield`, because its consumer would run in it: give the generator to `carry` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal, overload
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
+
+SETTING = "app.organization_id"
+SYSTEM_ROLE = "app_system"
+
+
+class CrossedTenants(RuntimeError):
+    """Code that runs for one organization tried to enter the scope of another one."""
+
+
+class Scope:
+    """What a statement may see, with the statements that tell PostgreSQL so."""
+
+    __slots__ = ("_alone", "_inside", "kind", "value")
+
+    def __init__(self, kind: Literal["none", "tenant", "system"], value: str = "") -> None:
+        self.kind = kind
+        self.value = value  # the organization's id, or the reason for the system scope
+        # `value` of a tenant is made by str(UUID(...)), so it is safe inside quotes.
+        organization = f"SET LOCAL {SETTING}='{value if kind == 'tenant' else ''}';"
+        system = (f"SET LOCAL ROLE {SYSTEM_ROLE};", 1)
+        if kind == "system":
+            self._alone = self._inside = system
+        else:
+            # A statement alone is a transaction of its own, which starts clean; inside a longer one, what an
+            # earlier scope set must be undone.
+            self._alone = (organization, 1) if kind == "tenant" else ("", 0)
+            self._inside = (f"SET LOCAL ROLE NONE;{organization}", 2)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scope) and (self.kind, self.value) == (other.kind, other.value)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.value))
+
+    def __repr__(self) -> str:
+        return f"<Scope {self.kind} {self.value}>"
+
+    @property
+    def organization_id(self) -> UUID | None:
+        return UUID(self.value) if self.kind == "tenant" else None
+
+    def prefix(self, connection: Connection[Any]) -> tuple[str, int]:
+        """The SQL to send in front of a statement, and how many results to step over."""
+        status = connection.pgconn.transaction_status
+        if status == TransactionStatus.INERROR:
+            return "", 0  # only ROLLBACK may follow, and it may not share its message
+        if connection.autocommit and status == TransactionStatus.IDLE:
+            return self._alone
+        return self._inside
+
+
+NONE = Scope("none")
+_scope: ContextVar[Scope] = ContextVar("tenancy", default=NONE)
+
+
+def current() -> Scope:
+    return _scope.get()
+
+
+def prefix(connection: Connection[Any]) -> tuple[str, int]:
+    """What the cursors of our database backend send in front of a statement in the current scope."""
+    return _scope.get().prefix(connection)
+
+
+@contextmanager
+def tenant(organization: object) -> Iterator[None]:
+    """Run for one organization (a model, or its id). Raises CrossedTenants inside another one's scope."""
+    with _entered(_tenant_scope(organization)):
+        yield
+
+
+@contextmanager
+def system(reason: str) -> Iterator[None]:
+    """Run with sight of every row: for the admin, jobs, webhooks and look-ups that precede a tenant.
+
+    `reason` is for the reader; whoever audits these exceptions greps for `tenancy.system(`.
+    """
+    if not reason:
+        raise ValueError("the system scope needs a reason")
+    with _entered(Scope("system", reason)):
+        yield
+
+
+def activate(organization: object) -> None:
+    """Run for one organization until `clear()`, which the outermost middleware calls at the request's end."""
+    _scope.set(_tenant_scope(organization))
+
+
+def clear() -> None:
+    _scope.set(NONE)
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Start with no scope and give the caller its own back: around a task, a job, a message."""
+    with _entered(NONE):
+        yield
+
+
+@overload
+def carry(streaming_content: AsyncIterator[Any]) -> AsyncIterator[Any]: ...
+@overload
+def carry(streaming_content: Iterator[Any]) -> Iterator[Any]: ...
+def carry(streaming_content: Any) -> Any:
+    """Produce every part of a stream in the scope of the caller, whose request has ended by then."""
+    if hasattr(streaming_content, "__aiter__"):
+        return _carry_async(streaming_content.__aiter__(), _scope.get())
+    return _carry(iter(streaming_content), _scope.get())
+
+
+def _carry(parts: Iterator[Any], scope: Scope) -> Iterator[Any]:
+    try:
+        while True:
+            with _entered(scope):
+                try:
+                    part = next(parts)
+                except StopIteration:
+                    return
+                scope = _scope.get()  # the generator may have entered a scope of its own around this part
+            yield part
+    finally:
+        if hasattr(parts, "close"):
+            with _entered(scope):
+                parts.close()
+
+
+async def _carry_async(parts: AsyncIterator[Any], scope: Scope) -> AsyncIterator[Any]:
+    try:
+        while True:
+            with _entered(scope):
+                try:
+                    part = await anext(parts)
+                except StopAsyncIteration:
+                    return
+                scope = _scope.get()
+            yield part
+    finally:
+        if hasattr(parts, "aclose"):
+            with _entered(scope):
+                await parts.aclose()
+
+
+@contextmanager
+def _entered(scope: Scope) -> Iterator[None]:
+    # No tokens: the end of an async stream may run in another context than its start.
+    previous = _scope.get()
+    _scope.set(scope)
+    try:
+        yield
+    finally:
+        _scope.set(previous)
+
+
+def _tenant_scope(organization: object) -> Scope:
+    value = str(UUID(str(getattr(organization, "pk", organization))))
+    inside = _scope.get()
+    if inside.kind == "tenant" and inside.value != value:
+        raise CrossedTenants(f"organization {value} inside the scope of organization {inside.value}")
+    return Scope("tenant", value)
