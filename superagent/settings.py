@@ -8,6 +8,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
+from superagent import embedded
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")
@@ -104,10 +106,36 @@ TEMPLATES = [
 
 # --- PostgreSQL and Redis --------------------------------------------------------------------------------------------
 
-CONN_MAX_AGE = 0
-DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres:///superagent")}
-DATABASES["default"] |= {"ENGINE": "superagent.foundation.postgres", "ATOMIC_REQUESTS": False}
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+# Without URLs, a PostgreSQL and a Redis of our own run under DATA_DIR; tests have theirs beside them, which do not
+# wait for the disk. DATABASE_URL logs in as app_web, DATABASE_OWNER_URL as app_owner (roles.sql).
+DATABASE_URL = env.str("DATABASE_URL", default="")
+DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default=DATABASE_URL)
+REDIS_URL = env.str("REDIS_URL", default="")
+EMBEDDED_DATA_DIR = None if DATABASE_URL and REDIS_URL else DATA_DIR / "tests" if IS_TESTING else DATA_DIR
+if EMBEDDED_DATA_DIR:
+    services = embedded.start(EMBEDDED_DATA_DIR, durable=not IS_TESTING)
+    REDIS_URL = REDIS_URL or services.redis_url
+    if not DATABASE_URL:
+        DATABASE_URL, DATABASE_OWNER_URL = services.database_url, services.database_owner_url
+
+# These change tables or must see every row, so they log in as the owner.
+OWNER_COMMANDS = {"dbshell", "dumpdata", "flush", "loaddata", "makemigrations", "migrate", "showmigrations"}
+IS_OWNER = len(sys.argv) > 1 and sys.argv[1] in OWNER_COMMANDS
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)  # web servers only: a pool does not survive a fork
+DATABASES = {
+    "default": {
+        **env.db_url_config(DATABASE_OWNER_URL if IS_OWNER else DATABASE_URL),
+        "ENGINE": "superagent.foundation.postgres",
+        "OWNER": env.db_url_config(DATABASE_OWNER_URL),
+        "ATOMIC_REQUESTS": False,
+        "CONN_MAX_AGE": 0 if DATABASE_POOL_SIZE else 60,
+        "CONN_HEALTH_CHECKS": True,
+        # A transaction pooler (PgBouncer) gives every transaction another connection: no cursor may outlive one.
+        "DISABLE_SERVER_SIDE_CURSORS": env.bool("DATABASE_IS_POOLED", default=False),
+    }
+}
+if DATABASE_POOL_SIZE:
+    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}}
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",

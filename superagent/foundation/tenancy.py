@@ -17,16 +17,18 @@ it. Lazy querysets use the scope in which they are evaluated. A generator must n
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Literal, overload
 from uuid import UUID
 
+from celery import Task
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
 SETTING = "app.organization_id"
 SYSTEM_ROLE = "app_system"
+TASK_HEADER = "organization_id"
 
 
 class CrossedTenants(RuntimeError):
@@ -183,3 +185,26 @@ def _tenant_scope(organization: object) -> Scope:
     if inside.kind == "tenant" and inside.value != value:
         raise CrossedTenants(f"organization {value} inside the scope of organization {inside.value}")
     return Scope("tenant", value)
+
+
+class TenantTask(Task):
+    """A Celery task that runs for the organization for which it was sent.
+
+    Sent in a tenant's scope, it carries the organization in its headers and runs in that scope again, retries
+    included. Sent in any other scope it starts with none: it opens `system()` or `tenant()` itself.
+    """
+
+    abstract = True
+
+    def apply_async(self, *args: Any, headers: dict[str, Any] | None = None, **options: Any) -> Any:
+        scope = _scope.get()
+        if scope.kind == "tenant":
+            headers = {**(headers or {}), TASK_HEADER: scope.value}
+        return super().apply_async(*args, headers=headers, **options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.request.called_directly:
+            return super().__call__(*args, **kwargs)
+        organization = self.request.get(TASK_HEADER) or (self.request.headers or {}).get(TASK_HEADER)
+        with _entered(NONE), tenant(organization) if organization else nullcontext():
+            return super().__call__(*args, **kwargs)
