@@ -6,3 +6,6 @@ class SuperagentConfig(AppConfig):
 
     name = "superagent"
     verbose_name = "SuperAgent"
+
+    def ready(self) -> None:
+        from superagent import celery  # noqa: F401 - its application becomes the one that tasks are sent with

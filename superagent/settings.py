@@ -18,11 +18,13 @@ env.read_env(BASE_DIR / ".env")
 
 DEBUG = env.bool("DEBUG", default=False)
 PORT = env.int("PORT", default=8000)
+WEB_THREADS = env.int("WEB_THREADS", default=8)  # of each web process; DATABASE_POOL_SIZE must not be smaller
 SANDBOX_PORT = env.int("SANDBOX_PORT", default=8100)
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
 PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
 SANDBOX_URL = env.str("SANDBOX_URL", default=f"http://127.0.0.1:{SANDBOX_PORT}").rstrip("/")
 IS_TESTING = "pytest" in sys.modules
+IS_LAUNCHER = sys.argv[1:2] == ["dev"]  # starts and stops the embedded services itself, and uses neither
 
 SECRET_KEY = env.str("SECRET_KEY", default="insecure-development-key-that-is-refused-in-production-0123456789")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "testserver"])
@@ -112,7 +114,9 @@ DATABASE_URL = env.str("DATABASE_URL", default="")
 DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default=DATABASE_URL)
 REDIS_URL = env.str("REDIS_URL", default="")
 EMBEDDED_DATA_DIR = None if DATABASE_URL and REDIS_URL else DATA_DIR / "tests" if IS_TESTING else DATA_DIR
-if EMBEDDED_DATA_DIR:
+if EMBEDDED_DATA_DIR and IS_LAUNCHER:
+    DATABASE_URL = DATABASE_OWNER_URL = DATABASE_URL or "postgres:///"
+elif EMBEDDED_DATA_DIR:
     services = embedded.start(EMBEDDED_DATA_DIR, durable=not IS_TESTING)
     REDIS_URL = REDIS_URL or services.redis_url
     if not DATABASE_URL:

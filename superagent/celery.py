@@ -1,0 +1,38 @@
+"""The Celery application: reads the settings that begin with CELERY_ and finds the tasks of every app.
+
+Queues, so that one kind of work cannot hold up another:
+- `default`: short work, most of it deliveries from the outbox;
+- `webhooks`: what outside systems reported and customers wait for;
+- `bulk`: rollups, invoice runs, exports: may take minutes.
+
+A task names its queue where it is declared: `@shared_task(queue="bulk")`. Tasks are acknowledged after they ran, and
+redelivered when a worker is lost, so every task may run twice and must have its effect once.
+"""
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "superagent.settings")
+
+QUEUES = ("default", "webhooks", "bulk")
+SOFT_LIMIT_SECONDS = 300
+HARD_LIMIT_SECONDS = 330
+
+app = Celery("superagent", task_cls="superagent.foundation.tenancy:TenantTask")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    task_queues=[Queue(name) for name in QUEUES],
+    task_default_queue="default",
+    task_soft_time_limit=SOFT_LIMIT_SECONDS,
+    task_time_limit=HARD_LIMIT_SECONDS,
+    worker_prefetch_multiplier=1,  # with late acknowledgement, a prefetched task would wait behind a long one
+    worker_max_tasks_per_child=1000,
+    worker_hijack_root_logger=False,
+    # Redis hands a lost worker's task to another one after this time; it must exceed the longest task.
+    broker_transport_options={"visibility_timeout": HARD_LIMIT_SECONDS + 60, "socket_connect_timeout": 2},
+    task_publish_retry=False,  # the outbox row is safe: a broker that is down must not hold up a request
+)
+app.autodiscover_tasks()
+app.set_default()  # for every thread of a web server, not only the one that imported this

@@ -1,0 +1,94 @@
+"""What runs by the clock: every Celery beat entry, with a line of why.
+
+`manage.py sync_schedule` (in the release step and in `make run`) writes entries that are new into the database. From
+then on the row belongs to staff: interval, times and whether it is enabled are changed in the admin and survive. Code
+keeps only the task's name and the text; an entry that is removed here is disabled there.
+
+To add one, append an `Entry` to ENTRIES. Times are UTC. A task must process all that is due, never "today's", so that
+a missed run heals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
+
+MARK = "In code: "  # begins the description of the rows that come from here
+
+
+@dataclass(frozen=True)
+class Every:
+    """At an interval, in whole seconds."""
+
+    interval: timedelta
+
+
+@dataclass(frozen=True)
+class At:
+    """At times of the clock (UTC), in crontab's notation."""
+
+    hour: str = "*"
+    minute: str = "0"
+    day_of_month: str = "*"
+
+
+@dataclass(frozen=True)
+class Entry:
+    name: str
+    task: str
+    when: Every | At
+    why: str
+    queue: str = "default"
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="Outbox: sweep",
+        task="superagent.foundation.tasks.sweep_outbox",
+        when=Every(timedelta(seconds=15)),
+        why="delivers what a lost nudge or a killed worker left",
+    ),
+    Entry(
+        name="Idempotency: forget old answers",
+        task="superagent.foundation.tasks.forget_idempotency_records",
+        when=At(hour="3", minute="20"),
+        why="answers are kept for replay for 30 days",
+    ),
+)
+
+
+@transaction.atomic
+def seed() -> tuple[int, int]:
+    """Write the entries that are new and disable those that are gone: (added, disabled). Repeatable."""
+    added = 0
+    for entry in ENTRIES:
+        kept = {"task": entry.task, "description": MARK + entry.why}
+        fresh = kept | {"queue": entry.queue} | _schedule_fields(entry.when)
+        _, is_new = PeriodicTask.objects.update_or_create(
+            name=entry.name, defaults=kept, create_defaults=fresh
+        )
+        added += is_new
+    gone = PeriodicTask.objects.filter(description__startswith=MARK, enabled=True)
+    disabled = gone.exclude(name__in=[entry.name for entry in ENTRIES]).update(enabled=False)
+    PeriodicTasks.update_changed()
+    return added, disabled
+
+
+def _schedule_fields(when: Every | At) -> dict[str, object]:
+    if isinstance(when, Every):
+        interval, _ = IntervalSchedule.objects.get_or_create(
+            every=int(when.interval.total_seconds()), period=IntervalSchedule.SECONDS
+        )
+        return {"interval": interval}
+    crontab, _ = CrontabSchedule.objects.get_or_create(
+        minute=when.minute,
+        hour=when.hour,
+        day_of_month=when.day_of_month,
+        month_of_year="*",
+        day_of_week="*",
+        timezone="UTC",
+    )
+    return {"crontab": crontab}
