@@ -11,10 +11,13 @@ from django.utils.translation import gettext_lazy as _
 from accounts.managers import OwnedManager, UserManager
 from accounts.roles import Role, Scope
 from superagent.foundation.records import Record
+from superagent.foundation.row_security import Shared, Walled
 
 
 class User(Record, AbstractBaseUser, PermissionsMixin):
     """A person, known by e-mail; may belong to several organizations."""
+
+    row_security = Shared("may belong to several organizations, and is read before one is known")
 
     email = models.EmailField(_("e-mail address"), max_length=254)
     full_name = models.CharField(_("full name"), max_length=150)
@@ -46,6 +49,8 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
 
 class Organization(Record):
     """The tenant that pays. Every user has at least one. Stripe's subscriber."""
+
+    row_security = Walled(column="id")
 
     name = models.CharField(_("name"), max_length=150)
     email = models.EmailField(_("billing e-mail"), max_length=254)

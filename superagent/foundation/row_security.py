@@ -1,0 +1,207 @@
+"""Who may touch which table, and the policies that wall off the rows of one organization.
+
+After every migration, `apply` makes the database agree with what the models say:
+
+- a model with an `organization_id` column is walled: ENABLE and FORCE ROW LEVEL SECURITY, one policy, rights
+for
+  app_web. Another column is named by `row_security = row_security.Walled(column="id")` in the model;
+- any other model says why it has no wall, by the class attribute `row_security`: Shared, Published or
+SystemOnly; - tables of other people's apps are listed in THIRD_PARTY below; - a table of which nothing is
+said is not granted to app_web, and a system check fails.
+
+app_system may read and write every table. Nobody but the owner may truncate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.core import checks
+from django.db import connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from superagent.foundation.tenancy import SETTING, SYSTEM_ROLE
+
+WEB_ROLE = "app_web"
+POLICY = "tenant"
+
+
+@dataclass(frozen=True)
+class Walled:
+    """app_web sees and writes the rows of the organization whose id is in `column`, while its scope is open."""
+
+    column: str = "organization_id"
+    rights = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+
+    @property
+    def expression(self) -> str:
+        # nullif: after a SET LOCAL has ended, the setting is '' and not null. A plain comparison, so that an
+        # index on the column serves it and the planner's estimates stay right.
+        return f"{self.column} = nullif(current_setting('{SETTING}', true), '')::uuid"
+
+    @property
+    def stored_expression(self) -> str:
+        """`expression` as PostgreSQL prints it."""
+        return f"({self.column} = (NULLIF(current_setting('{SETTING}'::text, true), ''::text))::uuid)"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """app_web reads and writes every row."""
+
+    reason: str
+    rights = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+
+
+@dataclass(frozen=True)
+class Published:
+    """app_web reads every row; only the system writes."""
+
+    reason: str
+    rights = frozenset({"SELECT"})
+
+
+@dataclass(frozen=True)
+class SystemOnly:
+    """app_web may not touch the table."""
+
+    reason: str
+    rights = frozenset[str]()
+
+
+Access = Walled | Shared | Published | SystemOnly
+
+_SIGN_IN = Shared("belongs to a person, who may be in several organizations, and is read before one is known")
+# By app label, or by table where one app's tables differ.
+THIRD_PARTY: dict[str, Access] = {
+    "account": _SIGN_IN,
+    "mfa": _SIGN_IN,
+    "sessions": _SIGN_IN,
+    "socialaccount": _SIGN_IN,
+    "socialaccount_socialapp": Published("the keys of the sign-in providers are set by staff"),
+    "token_blacklist": _SIGN_IN,
+    "usersessions": _SIGN_IN,
+    "admin": SystemOnly("the admin's log spans organizations; the admin runs as the system"),
+    "auth": SystemOnly("groups and permissions are for staff; the admin runs as the system"),
+    "contenttypes": Published("names of models, the same for everyone"),
+    "django_celery_beat": SystemOnly("a schedule runs tasks: only staff and the scheduler write it"),
+    "djstripe": SystemOnly("Stripe's objects of all customers; the portal reads our projection"),
+}
+
+
+def access_of(model: type[models.Model]) -> Access | None:
+    """What `model` says about its table; None when it says nothing."""
+    options = model._meta
+    if isinstance(declared := getattr(model, "row_security", None), Access):
+        return declared
+    if listed := THIRD_PARTY.get(options.db_table) or THIRD_PARTY.get(options.app_label):
+        return listed
+    if any(field.column == Walled.column for field in options.local_concrete_fields):
+        return Walled()
+    if options.auto_created:  # the table of a many-to-many field is as open as the model that has the field
+        inherited = access_of(options.auto_created)
+        return None if isinstance(inherited, Walled) else inherited
+    return None
+
+
+def tables() -> dict[str, type[models.Model]]:
+    """Every table that Django manages, with its model."""
+    return {
+        model._meta.db_table: model
+        for model in apps.get_models(include_auto_created=True)
+        if model._meta.managed and not model._meta.proxy
+    }
+
+
+@checks.register
+def check_every_table_is_declared(**kwargs: Any) -> list[checks.CheckMessage]:
+    return [
+        checks.Error(
+            f"{model._meta.label} has no organization_id and does not say who may touch {table}.",
+            hint="Set row_security = row_security.Shared, Published or SystemOnly(reason) in the model.",
+            obj=model,
+            id="foundation.E001",
+        )
+        for table, model in tables().items()
+        if access_of(model) is None
+    ]
+
+
+def apply(*, using: str, **kwargs: Any) -> None:
+    """Receiver of post_migrate: change what differs, so that an unchanged table is not locked.
+
+    Without the right to create tables nothing happens: `flush` sends post_migrate under any role.
+    """
+    connection = connections[using]
+    with transaction.atomic(using=using), connection.cursor() as cursor:
+        cursor.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')")
+        if cursor.fetchone() != (True,):
+            return
+        found = _read_state(connection)
+        for table, model in tables().items():
+            if table in found:
+                for statement in _differences(connection, table, access_of(model), found[table]):
+                    cursor.execute(statement)
+        cursor.execute(
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {SYSTEM_ROLE};"
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {SYSTEM_ROLE}, {WEB_ROLE};"
+        )
+
+
+@dataclass(frozen=True)
+class _State:
+    is_enabled: bool
+    is_forced: bool
+    policies: frozenset[tuple[str, str, str]]  # name, USING, WITH CHECK
+    rights: frozenset[str]
+
+
+def _read_state(connection: BaseDatabaseWrapper) -> dict[str, _State]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
+                   ARRAY(SELECT ARRAY[p.polname::text, coalesce(pg_get_expr(p.polqual, c.oid), ''),
+                                      coalesce(pg_get_expr(p.polwithcheck, c.oid), '')]
+                         FROM pg_policy p WHERE p.polrelid = c.oid),
+                   ARRAY(SELECT a.privilege_type FROM aclexplode(c.relacl) a WHERE a.grantee = %s::regrole)
+            FROM pg_class c
+            WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+            """,
+            [WEB_ROLE],
+        )
+        return {
+            name: _State(is_enabled, is_forced, frozenset(map(tuple, policies)), frozenset(rights))
+            for name, is_enabled, is_forced, policies, rights in cursor.fetchall()
+        }
+
+
+def _differences(
+    connection: BaseDatabaseWrapper, table: str, access: Access | None, found: _State
+) -> list[str]:
+    """The statements that make `table` what `access` says: first the wall, then the rights."""
+    name = connection.ops.quote_name(table)
+    statements = []
+    if isinstance(access, Walled):
+        stored = access.stored_expression
+        if not (found.is_enabled and found.is_forced):
+            statements.append(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+        if found.policies != {(POLICY, stored, stored)}:
+            statements += [
+                f"DROP POLICY IF EXISTS {POLICY} ON {name}",
+                f"CREATE POLICY {POLICY} ON {name} TO {WEB_ROLE} "
+                f"USING ({access.expression}) WITH CHECK ({access.expression})",
+            ]
+    elif found.is_enabled:
+        statements += [
+            f"DROP POLICY IF EXISTS {POLICY} ON {name}",
+            f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY",
+        ]
+    wanted = access.rights if access else frozenset()
+    if surplus := sorted(found.rights - wanted):
+        statements.append(f"REVOKE {', '.join(surplus)} ON {name} FROM {WEB_ROLE}")
+    if missing := sorted(wanted - found.rights):
+        statements.append(f"GRANT {', '.join(missing)} ON {name} TO {WEB_ROLE}")
+    return statements
