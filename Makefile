@@ -17,6 +17,10 @@ ARGS ?=
 export PYTHONUNBUFFERED := 1
 export DJANGO_SETTINGS_MODULE := superagent.settings
 
+# Tests have a PostgreSQL and a Redis of their own, which must not outlive them.
+STOP_TEST_SERVICES = status=$$?; \
+	$(BIN)/python -m superagent.embedded stop "$${DATA_DIR:-.data}/tests"; exit $$status
+
 define need_python
 	@test -n "$(PYTHON)" || { echo "set-up stopped: Python 3.11 or newer is needed and none is on PATH." \
 	"Install one, or name it: make $@ PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -36,18 +40,18 @@ run: ## Set up and start everything; ends with a line `ready: http://127.0.0.1:8
 test: ## Run all tests but the long ones, browser tests included
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev --browser
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS); $(STOP_TEST_SERVICES)
 
 verify: ## Run the tests and the long ones as well: kills, crawls, load
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev --browser
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS)
-	@$(BIN)/python -m pytest -n 0 -m verify $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS) && \
+	$(BIN)/python -m pytest -n 0 -m verify $(ARGS); $(STOP_TEST_SERVICES)
 
 check: ## Check style, types, migrations, the structure of the code and the templates
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev
-	@$(BIN)/python -m superagent.checkup $(ARGS)
+	@$(BIN)/python .ci/checks.py $(ARGS)
 
 format: ## Format the code and apply the linter's safe corrections
 	$(need_python)
