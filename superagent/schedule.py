@@ -12,9 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
+from django_celery_beat.schedulers import DatabaseScheduler
+
+from superagent.foundation import tenancy
 
 MARK = "In code: "  # begins the description of the rows that come from here
 
@@ -92,3 +96,19 @@ def _schedule_fields(when: Every | At) -> dict[str, object]:
         timezone="UTC",
     )
     return {"crontab": crontab}
+
+
+class Scheduler(DatabaseScheduler):
+    """What beat runs: the rows of the schedule are for the system role only."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        with tenancy.system("beat reads the schedule"):
+            super().__init__(*args, **kwargs)
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        with tenancy.system("beat runs the schedule"):
+            return super().tick(*args, **kwargs)
+
+    def close(self) -> None:
+        with tenancy.system("beat keeps when it last ran what"):
+            super().close()
