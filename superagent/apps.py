@@ -8,4 +8,5 @@ class SuperagentConfig(AppConfig):
     verbose_name = "SuperAgent"
 
     def ready(self) -> None:
-        from superagent import celery  # noqa: F401 - its application becomes the one that tasks are sent with
+        # celery: its application becomes the one that tasks are sent with; checks: registers them
+        from superagent import celery, checks  # noqa: F401 - imported for their effect

@@ -1,0 +1,65 @@
+"""What `manage.py check --deploy` says about this product's own settings, beside Django's checks."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+DEVELOPMENT_KEY_BEGINS = "insecure-"
+
+
+@checks.register(deploy=True)
+def check_production_settings(**kwargs: Any) -> list[checks.CheckMessage]:
+    findings: list[checks.CheckMessage] = []
+    if not settings.IS_SECURE:
+        findings.append(checks.Error("PUBLIC_URL is not an https address.", id="superagent.E002"))
+    if settings.EMBEDDED_DATA_DIR:
+        findings.append(
+            checks.Warning(
+                "DATABASE_URL or REDIS_URL is missing, so the embedded services would be used.",
+                hint="They are for one machine. See docs/deployment.",
+                id="superagent.W001",
+            )
+        )
+    if settings.STRIPE_USES_SANDBOX:
+        findings.append(
+            checks.Warning(
+                "STRIPE_SECRET_KEY is missing, so the sandbox would take payments.", id="superagent.W002"
+            )
+        )
+    elif not settings.STRIPE_WEBHOOK_SECRET:
+        findings.append(
+            checks.Warning(
+                "STRIPE_WEBHOOK_SECRET is missing.",
+                hint="Without it only endpoints that this installation registered itself are believed.",
+                id="superagent.W003",
+            )
+        )
+    return findings
+
+
+@checks.register
+def check_secret_key(**kwargs: Any) -> list[checks.CheckMessage]:
+    """An installation that the world can reach must not sign with a key that the world can read."""
+    if settings.IS_SECURE and settings.SECRET_KEY.startswith(DEVELOPMENT_KEY_BEGINS):
+        return [
+            checks.Error(
+                "SECRET_KEY is the one from the source code.",
+                hint="Set SECRET_KEY to 50 or more random characters.",
+                id="superagent.E001",
+            )
+        ]
+    return []
+
+
+@checks.register
+def check_pool(**kwargs: Any) -> list[checks.CheckMessage]:
+    if 0 < settings.DATABASE_POOL_SIZE < settings.WEB_THREADS:
+        return [
+            checks.Error(
+                f"DATABASE_POOL_SIZE is {settings.DATABASE_POOL_SIZE}, but {settings.WEB_THREADS} threads "
+                "(WEB_THREADS) may each need a connection.",
+                id="superagent.E003",
+            )
+        ]
+    return []

@@ -1,0 +1,115 @@
+"""The rules that hold the house together; CONTRIBUTING.md explains them."""
+
+import os
+import subprocess
+import sys
+from asyncio import iscoroutinefunction
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from superagent import asgi, celery, schedule, structure
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+PRODUCTION = {
+    "DEBUG": "false",
+    "SECRET_KEY": "3pZ8v!Kq7Rw2nXy5mC9tB4hJ6dF1gL0sA-eUoIpQzTrWxVbNm",
+    "PUBLIC_URL": "https://app.superagent.example",
+    "ALLOWED_HOSTS": "app.superagent.example",
+    "BEHIND_PROXY": "true",
+    "DATABASE_URL": "postgres://app_web:secret@database.internal/superagent",
+    "DATABASE_OWNER_URL": "postgres://app_owner:secret@database.internal/superagent",
+    "REDIS_URL": "rediss://:secret@redis.internal/0",
+    "STRIPE_SECRET_KEY": "sk_live_" + "0" * 24,
+    "STRIPE_WEBHOOK_SECRET": "whsec_" + "0" * 32,
+    "POSTMARK_SERVER_TOKEN": "00000000-0000-0000-0000-000000000000",
+}
+
+
+@pytest.mark.parametrize("rule", structure.RULES, ids=lambda rule: rule.__name__)
+def test_rule_holds(rule: Callable[[], Iterator[structure.Finding]]) -> None:
+    assert [str(finding) for finding in rule() if not finding.is_advice] == []
+
+
+def test_apps_import_only_from_lower_floors() -> None:
+    done = subprocess.run(
+        [BIN / "lint-imports", "--no-logo", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_async_view_is_served_as_a_stream() -> None:
+    assert set(_async_paths(get_resolver(), "/")) == asgi.STREAM_PATHS
+
+
+def _async_paths(resolver: URLResolver, prefix: str) -> Iterator[str]:
+    for pattern in resolver.url_patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _async_paths(pattern, path)
+        elif isinstance(pattern, URLPattern) and _is_async(pattern.callback):
+            yield path
+
+
+def _is_async(view: Callable[..., object]) -> bool:
+    return iscoroutinefunction(view) or bool(
+        getattr(getattr(view, "view_class", None), "view_is_async", False)
+    )
+
+
+def test_scheduled_tasks_exist() -> None:
+    celery.app.loader.import_default_modules()
+    assert {entry.task for entry in schedule.ENTRIES} - set(celery.app.tasks) == set()
+
+
+def test_tasks_use_queues_that_workers_serve() -> None:
+    celery.app.loader.import_default_modules()
+    used = {getattr(task, "queue", None) or "default" for task in celery.app.tasks.values()}
+    used |= {entry.queue for entry in schedule.ENTRIES}
+    assert used <= set(celery.QUEUES)
+
+
+def test_procfile_serves_every_queue() -> None:
+    assert f"--queues {','.join(celery.QUEUES)} " in (ROOT / "Procfile").read_text()
+
+
+def _check_deploy(**changes: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={**kept, **PRODUCTION, **changes},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_production_settings_are_clean() -> None:
+    done = _check_deploy()
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY"),
+        ({"SECRET_KEY": "insecure-" + PRODUCTION["SECRET_KEY"]}, "superagent.E001"),
+        ({"PUBLIC_URL": "http://app.superagent.example"}, "superagent.E002"),
+        ({"STRIPE_SECRET_KEY": ""}, "superagent.W002"),
+        ({"STRIPE_WEBHOOK_SECRET": ""}, "superagent.W003"),
+        ({"DATABASE_POOL_SIZE": "2", "WEB_THREADS": "8"}, "superagent.E003"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_unsafe_production_settings_are_told(changes: dict[str, str], finding: str) -> None:
+    done = _check_deploy(**changes)
+    assert done.returncode != 0
+    assert finding in done.stdout + done.stderr

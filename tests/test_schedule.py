@@ -1,0 +1,60 @@
+"""Beat's entries: written once, then staff's."""
+
+from datetime import timedelta
+
+import pytest
+from django_celery_beat.models import PeriodicTask
+
+from superagent import schedule
+from superagent.foundation import tenancy
+from superagent.schedule import At, Entry, Every
+
+SWEEP = Entry("Test: sweep", task="tests.sweep", when=Every(timedelta(seconds=15)), why="because")
+NIGHTLY = Entry(
+    "Test: nightly", task="tests.nightly", when=At(hour="3", minute="20"), why="it is quiet", queue="bulk"
+)
+
+
+@pytest.fixture(autouse=True)
+def entries(db: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(schedule, "ENTRIES", (SWEEP, NIGHTLY))
+    with tenancy.system("test"):
+        yield
+
+
+def test_entries_become_rows_once() -> None:
+    assert schedule.seed() == (2, 0)
+    assert schedule.seed() == (0, 0)
+    sweep = PeriodicTask.objects.get(name="Test: sweep")
+    assert (sweep.task, sweep.interval.every, sweep.interval.period) == ("tests.sweep", 15, "seconds")
+    nightly = PeriodicTask.objects.get(name="Test: nightly")
+    assert (nightly.crontab.hour, nightly.crontab.minute, str(nightly.crontab.timezone)) == ("3", "20", "UTC")
+    assert nightly.queue == "bulk"
+
+
+def test_what_staff_changed_survives() -> None:
+    schedule.seed()
+    other, _ = schedule.IntervalSchedule.objects.get_or_create(every=60, period="seconds")
+    PeriodicTask.objects.filter(name="Test: sweep").update(interval=other, enabled=False)
+    schedule.seed()
+    sweep = PeriodicTask.objects.get(name="Test: sweep")
+    assert (sweep.interval.every, sweep.enabled) == (60, False)
+
+
+def test_a_renamed_task_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule.seed()
+    moved = Entry(SWEEP.name, task="tests.moved", when=SWEEP.when, why=SWEEP.why)
+    monkeypatch.setattr(schedule, "ENTRIES", (moved, NIGHTLY))
+    schedule.seed()
+    assert PeriodicTask.objects.get(name="Test: sweep").task == "tests.moved"
+
+
+def test_an_entry_that_left_the_code_is_disabled_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule.seed()
+    PeriodicTask.objects.create(
+        name="Staff's own", task="tests.own", interval=schedule.IntervalSchedule.objects.first()
+    )
+    monkeypatch.setattr(schedule, "ENTRIES", (SWEEP,))
+    assert schedule.seed() == (0, 1)
+    assert not PeriodicTask.objects.get(name="Test: nightly").enabled
+    assert PeriodicTask.objects.get(name="Staff's own").enabled
