@@ -57,13 +57,14 @@ def enqueue(
 ) -> None:
     """Write a message in the caller's transaction; the same `dedupe_key` is written once, ever.
 
-    `payload` must be JSON and free of secrets. `due_at` is real time.
+    `payload` must be JSON and free of secrets. `due_at` is real time. Without an `organization_id` the message is the
+    current tenant's, if there is one.
     """
     message = OutboxMessage(
         topic=topic,
         payload=payload,
         dedupe_key=dedupe_key,
-        organization_id=organization_id,
+        organization_id=organization_id or tenancy.current().organization_id,
         due_at=due_at or timezone.now(),
     )
     OutboxMessage.objects.bulk_create([message], ignore_conflicts=dedupe_key is not None)

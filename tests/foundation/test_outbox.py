@@ -1,0 +1,125 @@
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from superagent.foundation import outbox, tenancy
+from superagent.foundation.models import OutboxMessage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def topic(monkeypatch):
+    """A topic of this test, with what its handler saw and what it should raise."""
+    calls, failures = [], []
+
+    def handle(message):
+        calls.append((message.pk, message.payload))
+        if failures:
+            raise failures.pop(0)
+
+    monkeypatch.setitem(outbox._handlers, "tests.topic", handle)
+    handle.calls, handle.failures = calls, failures
+    return handle
+
+
+def enqueue(**fields):
+    """Written in the past, so that no worker is nudged: the test decides who delivers."""
+    with tenancy.system("test"), transaction.atomic():
+        outbox.enqueue(topic="tests.topic", due_at=timezone.now() - timedelta(seconds=1), **fields)
+
+
+def stored():
+    with tenancy.system("test"):
+        return OutboxMessage.objects.get(topic="tests.topic")
+
+
+def test_sweep_delivers_once_and_keeps_the_id(topic):
+    enqueue(payload={"n": 1})
+    assert outbox.sweep() == 1
+    assert outbox.sweep() == 0
+    message = stored()
+    assert topic.calls == [(message.pk, {"n": 1})]
+    assert message.state == OutboxMessage.State.DONE
+    assert message.attempts == 1
+
+
+def test_a_rolled_back_transaction_leaves_no_message(topic):
+    with tenancy.system("test"), pytest.raises(RuntimeError), transaction.atomic():
+        outbox.enqueue(topic="tests.topic", payload={})
+        raise RuntimeError
+    assert outbox.sweep() == 0
+    assert topic.calls == []
+
+
+def test_dedupe_key_writes_one_message(topic):
+    for _ in range(3):
+        enqueue(payload={}, dedupe_key="once")
+    assert outbox.sweep() == 1
+
+
+def test_failure_backs_off_and_keeps_the_reason(topic):
+    topic.failures.append(outbox.Retryable("the far end is down"))
+    enqueue(payload={})
+    outbox.sweep()
+    message = stored()
+    assert message.state == OutboxMessage.State.PENDING
+    assert message.due_at > timezone.now()
+    assert "the far end is down" in message.last_error
+
+
+def test_permanent_failure_is_dead_and_can_be_replayed(topic):
+    topic.failures.append(outbox.Permanent("refused"))
+    enqueue(payload={})
+    outbox.sweep()
+    assert stored().state == OutboxMessage.State.DEAD
+    with tenancy.system("test"):
+        outbox.replay(stored())
+        OutboxMessage.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    outbox.sweep()
+    assert stored().state == OutboxMessage.State.DONE
+    assert topic.calls[0][0] == topic.calls[1][0]
+
+
+def test_message_dies_after_the_last_attempt(topic):
+    enqueue(payload={})
+    with tenancy.system("test"):
+        OutboxMessage.objects.update(attempts=outbox.MAX_ATTEMPTS - 1)
+    topic.failures.append(ConnectionError("still down"))
+    outbox.sweep()
+    assert stored().state == OutboxMessage.State.DEAD
+
+
+def test_a_leased_message_is_found_again_after_its_worker_was_killed(topic):
+    enqueue(payload={})
+    message = stored()
+    with tenancy.system("test"):
+        assert outbox._claim(message.pk) is not None  # the worker dies here
+    assert outbox.sweep() == 0
+    with tenancy.system("test"):
+        OutboxMessage.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    assert outbox.sweep() == 1
+    assert len(topic.calls) == 1
+
+
+def test_many_workers_deliver_a_message_once(topic):
+    enqueue(payload={})
+    message = stored()
+    barrier = threading.Barrier(6)
+
+    def work():
+        barrier.wait()
+        try:
+            outbox.deliver(message.pk)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(topic.calls) == 1
