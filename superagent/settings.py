@@ -3,12 +3,14 @@
 import sys
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from superagent import embedded
+from superagent.embedded import slots
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -113,6 +115,8 @@ TEMPLATES = [
 DATABASE_URL = env.str("DATABASE_URL", default="")
 DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default=DATABASE_URL)
 REDIS_URL = env.str("REDIS_URL", default="")
+# Tests that run at the same time share the servers; each process has a database and a Redis database of its own.
+TEST_SLOT = slots.claim(DATA_DIR / "tests") if IS_TESTING else None
 EMBEDDED_DATA_DIR = None if DATABASE_URL and REDIS_URL else DATA_DIR / "tests" if IS_TESTING else DATA_DIR
 if EMBEDDED_DATA_DIR and IS_LAUNCHER:
     DATABASE_URL = DATABASE_OWNER_URL = DATABASE_URL or "postgres:///"
@@ -121,6 +125,8 @@ elif EMBEDDED_DATA_DIR:
     REDIS_URL = REDIS_URL or services.redis_url
     if not DATABASE_URL:
         DATABASE_URL, DATABASE_OWNER_URL = services.database_url, services.database_owner_url
+if TEST_SLOT is not None:
+    REDIS_URL = urlsplit(REDIS_URL)._replace(path=f"/{TEST_SLOT}").geturl()
 
 # These change tables or must see every row, so they log in as the owner.
 OWNER_COMMANDS = {"dbshell", "dumpdata", "flush", "loaddata", "makemigrations", "migrate", "showmigrations"}
@@ -138,6 +144,8 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": env.bool("DATABASE_IS_POOLED", default=False),
     }
 }
+if TEST_SLOT is not None:
+    DATABASES["default"]["NAME"] = f"test_{TEST_SLOT}"
 if DATABASE_POOL_SIZE:
     DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}}
 CACHES = {
