@@ -1,0 +1,83 @@
+"""The ground that every test stands on: real PostgreSQL and Redis, logged in as app_web, behind row-level
+security.
+
+Settings start the servers and give this process a database and a Redis database of its own. A test that asks
+for `db` runs in a transaction that is rolled back; one with `django_db(transaction=True)` commits for real,
+and the database is cloned anew after it. Rows for a test are made under `tenancy.system("test")` or with the
+fixture `system_scope`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from django.conf import settings
+from django.test import TransactionTestCase
+
+from accounts.models import Organization
+from superagent import embedded
+from superagent.embedded import slots
+from superagent.foundation import tenancy
+from tests.fixtures import database
+
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # bcrypt's 12 rounds take 0.2 s
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Another run may have stopped the servers after the settings found them; it cannot any more.
+    if settings.EMBEDDED_DATA_DIR:
+        embedded.start(settings.EMBEDDED_DATA_DIR, durable=False)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if slots.leave(settings.DATA_DIR / "tests") and settings.EMBEDDED_DATA_DIR:
+        embedded.stop(settings.EMBEDDED_DATA_DIR)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker: object) -> Iterator[None]:
+    """Instead of pytest-django's own: the role that runs tests may not create databases."""
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]  # pytest-django does not export its type
+        database.create()
+    yield
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]  # as above
+        database.drop()
+
+
+def _clone_again(test_case: TransactionTestCase) -> None:
+    database.reset()
+
+
+# Django would TRUNCATE every table, which app_web may not, and lose what migrations wrote.
+TransactionTestCase._fixture_teardown = _clone_again  # type: ignore[method-assign]  # see above
+
+
+@pytest.fixture(autouse=True)
+def _fresh_start() -> Iterator[None]:
+    """No test inherits a tenant scope or a Redis key from another one."""
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()
+    with tenancy.isolated():
+        yield
+
+
+@pytest.fixture
+def system_scope(db: None) -> Iterator[None]:
+    """The whole test sees every row, as jobs do."""
+    with tenancy.system("test"):
+        yield
+
+
+@pytest.fixture
+def organization(db: None) -> Organization:
+    with tenancy.system("test"):
+        return Organization.objects.create(name="Acme", email="billing@acme.example")
+
+
+@pytest.fixture
+def other_organization(db: None) -> Organization:
+    """For tests that one organization cannot reach another's things."""
+    with tenancy.system("test"):
+        return Organization.objects.create(name="Globex", email="billing@globex.example")
