@@ -1,0 +1,86 @@
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.managers import OwnedQuerySet
+from accounts.models import OrganizationOwned
+from billing.models.catalog import Interval, Plan, Price, Product
+from billing.models.orders import OrderItem
+
+
+class SubscriptionQuerySet(OwnedQuerySet):
+    def live(self) -> "SubscriptionQuerySet":
+        """Those that entitle to what was bought: paid, in trial, or with a payment that is being retried."""
+        return self.filter(status__in=Subscription.LIVE)
+
+    def of_plans(self) -> "SubscriptionQuerySet":
+        return self.filter(product__kind=Product.Kind.API_PLAN)
+
+
+class Subscription(OrganizationOwned):
+    """Our typed projection of one of Stripe's subscriptions: an API plan's, or a license's with its order item."""
+
+    class Status(models.TextChoices):
+        INCOMPLETE = "incomplete", _("Incomplete")
+        INCOMPLETE_EXPIRED = "incomplete_expired", _("Expired")
+        TRIALING = "trialing", _("Trial")
+        ACTIVE = "active", _("Active")
+        PAST_DUE = "past_due", _("Past due")
+        UNPAID = "unpaid", _("Suspended")
+        PAUSED = "paused", _("Paused")
+        CANCELED = "canceled", _("Canceled")
+
+    LIVE = (Status.TRIALING, Status.ACTIVE, Status.PAST_DUE)
+    ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
+
+    stripe_id = models.CharField(_("Stripe subscription"), max_length=255, unique=True)
+    stripe_item_id = models.CharField(max_length=255)
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
+    plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="subscriptions")
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="subscriptions")
+    order_item = models.OneToOneField(
+        OrderItem, null=True, blank=True, on_delete=models.PROTECT, related_name="subscription"
+    )
+    status = models.CharField(_("status"), max_length=20, choices=Status.choices)
+    interval = models.CharField(_("interval"), max_length=10, choices=Interval.choices)
+    current_period_start = models.DateTimeField(_("period starts"))
+    current_period_end = models.DateTimeField(_("period ends"))
+    cancel_at_period_end = models.BooleanField(_("ends with the period"), default=False)
+    cancel_at = models.DateTimeField(null=True, blank=True)
+    cancellation_reason = models.CharField(max_length=300, blank=True)
+    canceled_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    trial_end = models.DateTimeField(_("trial ends"), null=True, blank=True)
+    past_due_since = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(_("started"))
+    synced_at = models.DateTimeField(default=timezone.now)
+
+    objects = models.Manager.from_queryset(SubscriptionQuerySet)()
+
+    class Meta(OrganizationOwned.Meta):
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="subscription_organization"),
+            models.Index(fields=["status", "current_period_end"], name="subscription_period"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="subscription_period_is_ordered",
+                condition=Q(current_period_start__lt=models.F("current_period_end")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stripe_id} ({self.get_status_display()})"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in self.LIVE
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in self.ENDED
+
+    @property
+    def is_canceling(self) -> bool:
+        return self.is_live and (self.cancel_at_period_end or self.cancel_at is not None)

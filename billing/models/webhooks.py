@@ -1,0 +1,89 @@
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from superagent.foundation.records import Record
+from superagent.foundation.row_security import SystemOnly
+
+_SYSTEM = SystemOnly("Stripe speaks for all organizations at once; the inbox is worked off by the system")
+
+
+class WebhookEndpoint(Record):
+    """An address that Stripe sends events to: `stripe/webhook/<id>/`. Its secret is told by Stripe once."""
+
+    row_security = _SYSTEM
+
+    stripe_id = models.CharField(_("Stripe endpoint"), max_length=255, unique=True, null=True, blank=True)
+    url = models.URLField(max_length=500, unique=True)
+    secret = models.CharField(max_length=255, editable=False)
+    api_version = models.CharField(_("API version"), max_length=50)
+    livemode = models.BooleanField(_("live mode"), default=False)
+    is_active = models.BooleanField(_("active"), default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class WebhookEvent(Record):
+    """The inbox: one row for each of Stripe's events, whatever the number of its deliveries. The row is the queue."""
+
+    row_security = _SYSTEM
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        DONE = "done", _("Done")
+        IGNORED = "ignored", _("Ignored")
+        DEAD = "dead", _("Dead")
+
+    stripe_id = models.CharField(_("Stripe event"), max_length=255, unique=True)
+    type = models.CharField(_("type"), max_length=100)
+    lane = models.CharField(
+        _("lane"), max_length=255, help_text=_("The customer; events of one lane are handled one after the other.")
+    )
+    object_id = models.CharField(_("object"), max_length=255, blank=True)
+    livemode = models.BooleanField(_("live mode"))
+    api_version = models.CharField(_("API version"), max_length=50)
+    payload = models.JSONField(_("payload"))
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    due_at = models.DateTimeField(_("due"), default=timezone.now)
+    last_error = models.TextField(_("last error"), blank=True)
+    created_at = models.DateTimeField(_("created at Stripe"))
+    received_at = models.DateTimeField(_("received"), default=timezone.now)
+    handled_at = models.DateTimeField(_("handled"), null=True, blank=True)
+
+    class Meta(Record.Meta):
+        indexes = [
+            models.Index(fields=["lane", "created_at"], condition=Q(state="pending"), name="webhook_lane"),
+            models.Index(fields=["due_at"], condition=Q(state="pending"), name="webhook_due"),
+            models.Index(fields=["state", "-id"], name="webhook_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.stripe_id}"
+
+
+class WebhookLane(models.Model):
+    """Who works off a lane at the moment: a lease that ends by itself when its worker is killed."""
+
+    row_security = _SYSTEM
+
+    name = models.CharField(primary_key=True, max_length=255)
+    leased_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ObjectFence(models.Model):
+    """The number of the last fetch of an object that was applied; an older one must not be applied after it."""
+
+    row_security = _SYSTEM
+
+    object_id = models.CharField(primary_key=True, max_length=255)
+    number = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.object_id} {self.number}"

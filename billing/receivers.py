@@ -1,0 +1,23 @@
+"""What billing does when a floor below tells a fact: one idempotent call each, that only writes rows."""
+
+from datetime import datetime
+from typing import Any
+
+from accounts.models import Organization
+from accounts.signals import organization_created
+from billing import customers, overage
+from metering.models import UsagePeriod
+from metering.signals import period_closed
+
+
+def connect() -> None:
+    organization_created.connect(_open_account, dispatch_uid="billing.open_account")
+    period_closed.connect(_charge_overage, dispatch_uid="billing.charge_overage")
+
+
+def _open_account(*, organization: Organization, now: datetime, **_: Any) -> None:
+    customers.open_account(organization=organization, now=now)
+
+
+def _charge_overage(*, period: UsagePeriod, now: datetime, **_: Any) -> None:
+    overage.charge(period=period, now=now)

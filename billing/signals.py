@@ -1,0 +1,12 @@
+"""Facts that billing tells the floors above, inside the transaction that makes them true."""
+
+from django.dispatch import Signal
+
+order_item_paid = Signal()
+"""`item` (OrderItem), `now`: it is paid for the first time; sent once for each item."""
+
+subscription_changed = Signal()
+"""`subscription`, `previous_status` (None when it is new), `now`: its status, product, price, period or end changed."""
+
+plan_changed = Signal()
+"""`organization`, `plan`, `now`: another plan is in force; the allowances are those of the plan already."""
