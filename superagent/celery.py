@@ -12,7 +12,7 @@ redelivered when a worker is lost, so every task may run twice and must have its
 import os
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "superagent.settings")
 
@@ -23,8 +23,11 @@ HARD_LIMIT_SECONDS = 330
 app = Celery("superagent", task_cls="superagent.foundation.tenancy:TenantTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
-    task_queues=[Queue(name) for name in QUEUES],
+    # Each with a key of its own: under a shared key Redis would deliver a message to every queue.
+    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
     task_default_queue="default",
+    task_default_exchange="default",
+    task_default_routing_key="default",
     task_soft_time_limit=SOFT_LIMIT_SECONDS,
     task_time_limit=HARD_LIMIT_SECONDS,
     worker_prefetch_multiplier=1,  # with late acknowledgement, a prefetched task would wait behind a long one

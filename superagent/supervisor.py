@@ -43,7 +43,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         self._start()
-        for changed in _changes(self._stopping):
+        for changed in _changes(self.name, self._stopping):
             if not self._parent_lives():
                 break
             if changed:
@@ -101,11 +101,19 @@ class Supervisor:
         self._stopping.set()
 
 
-def _changes(stopping: threading.Event) -> Iterator[str]:
-    """The name of a changed Python file, or "" about twice a second when nothing changed, until `stopping`."""
-    folders = [ROOT / name for name in WATCHED if (ROOT / name).exists()]
+def _changes(name: str, stopping: threading.Event) -> Iterator[str]:
+    """The name of a changed Python file, or "" about twice a second when nothing changed, until `stopping`.
+
+    The sandbox imports nothing of the product and the product nothing of the sandbox, so each sees its own only.
+    """
+    sandbox = ROOT / "superagent" / "sandbox"
+    if name == "sandbox":
+        folders, code = [sandbox], PythonFilter()
+    else:
+        folders = [ROOT / folder for folder in WATCHED if (ROOT / folder).exists()]
+        code = PythonFilter(ignore_paths=[sandbox])
     for changes in watch(
-        *folders, watch_filter=PythonFilter(), stop_event=stopping, rust_timeout=500, yield_on_timeout=True
+        *folders, watch_filter=code, stop_event=stopping, rust_timeout=500, yield_on_timeout=True
     ):
         yield str(Path(min(path for _, path in changes)).relative_to(ROOT)) if changes else ""
 

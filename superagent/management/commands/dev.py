@@ -84,6 +84,7 @@ class Installation:
             "DATA_DIR": str(data_dir),
             "PYTHONUNBUFFERED": "1",
             "SUPERVISED_BY": str(os.getpid()),
+            "PYTHONWARNINGS": "ignore:You're running the worker with superuser",  # root, in a container
         }
         self._stamp = data_dir / "set-up.json"
 
@@ -130,27 +131,24 @@ class Installation:
         return logins
 
     def _manage(self, *arguments: str, marker: str = "") -> list[str]:
-        """Run a management command in a process of its own, counting lines that hold `marker` as progress."""
-        started = shown = time.monotonic()
+        """Run a management command in a process of its own; every few seconds its last line is shown as progress."""
         lines: list[str] = []
-        steps = 0
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
         with subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
             assert process.stdout is not None
+            done = threading.Event()
+            threading.Thread(
+                target=_show_progress, args=(arguments[0], lines, marker, done), daemon=True
+            ).start()
             try:
-                for line in process.stdout:
-                    lines.append(line.rstrip())
-                    steps += bool(marker) and marker in line
-                    if marker and time.monotonic() - shown > PROGRESS_SECONDS:
-                        shown = time.monotonic()
-                        say(
-                            f"{arguments[0]}: {steps} steps after {shown - started:.0f} s, now {line.strip()[:60]}"
-                        )
+                lines.extend(line.rstrip() for line in process.stdout)
             except BaseException:
                 process.terminate()
                 raise
+            finally:
+                done.set()
         if process.returncode != 0:
             raise CommandError("\n".join([*lines[-40:], f"{arguments[0]} failed; its output is above."]))
         return lines
@@ -182,6 +180,14 @@ class Installation:
             json.dump({**content, key: value}, file)
 
 
+def _show_progress(name: str, lines: list[str], marker: str, done: threading.Event) -> None:
+    """Say every few seconds how far a command has come, for a reader who wonders whether it hangs."""
+    started = time.monotonic()
+    while not done.wait(PROGRESS_SECONDS):
+        steps = f"{sum(marker in line for line in lines)} steps done" if marker else "working"
+        say(f"{name}: {steps}, {time.monotonic() - started:.0f} s")
+
+
 def run_processes(installation: Installation, workers: int) -> int:
     """Run web, worker, beat and sandbox until one signal ends them all; answers the exit status."""
     honcho.manager.KILL_WAIT = GRACE_SECONDS + 5  # each supervisor ends its program within GRACE_SECONDS
@@ -203,7 +209,7 @@ def run_processes(installation: Installation, workers: int) -> int:
 
 def _programs(installation: Installation, workers: int) -> dict[str, list[str]]:
     uvicorn = [sys.executable, "-m", "uvicorn", "--host", HOST, "--no-access-log", "--log-level", "warning"]
-    celery = [sys.executable, "-m", "celery", "-A", "superagent.celery"]
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "superagent.celery"]
     return {
         "sandbox": [*uvicorn, "--port", str(installation.sandbox_port), "superagent.sandbox.app:app"],
         "web": [
