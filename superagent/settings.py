@@ -1,5 +1,6 @@
 """Settings of SuperAgent, read from the environment; .env.example explains every variable."""
 
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from superagent import embedded
+from superagent import embedded, logs
 from superagent.embedded import slots
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -78,6 +79,7 @@ WSGI_APPLICATION = "superagent.wsgi.application"
 ASGI_APPLICATION = "superagent.asgi.application"
 MIDDLEWARE = [
     "superagent.foundation.middleware.RequestContext",
+    "superagent.middleware.AccessLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "superagent.foundation.middleware.Compression",
@@ -313,7 +315,29 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_SECURE
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 
-# --- Logs ------------------------------------------------------------------------------------------------------------
+# --- Licenses --------------------------------------------------------------------------------------------------------
 
-SENTRY_DSN = env.str("SENTRY_DSN", default="")
+# Both may list several secrets, newest first. Empty: made once under DATA_DIR, which is refused in production.
+LICENSE_ENCRYPTION_KEY = env.str("LICENSE_ENCRYPTION_KEY", default="")
+LICENSE_SIGNING_KEY = env.str("LICENSE_SIGNING_KEY", default="")
+# Questions of control panels in a minute: by license key, by address, and by address for keys that nobody has.
+LICENSE_QUESTIONS_PER_KEY = env.int("LICENSE_QUESTIONS_PER_KEY", default=600)
+LICENSE_QUESTIONS_PER_ADDRESS = env.int("LICENSE_QUESTIONS_PER_ADDRESS", default=3000)
+LICENSE_UNKNOWN_PER_ADDRESS = env.int("LICENSE_UNKNOWN_PER_ADDRESS", default=60)
+
+# --- Logs, errors and metrics ----------------------------------------------------------------------------------------
+
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+ACCESS_LOG = env.bool("ACCESS_LOG", default=not IS_TESTING)
+LOGGING = logs.configuration(is_readable=DEBUG, level=LOG_LEVEL)
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+if SENTRY_DSN:
+    logs.report_errors(
+        dsn=SENTRY_DSN,
+        environment=env.str("SENTRY_ENVIRONMENT", default="production" if IS_SECURE else "development"),
+        traces_share=env.float("SENTRY_TRACES_SHARE", default=0.0),
+    )
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # whoever bears it may read /metrics; without it this machine only
+if not IS_TESTING:
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(DATA_DIR / "metrics"))
+    Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,98 @@
+"""License keys: how they are made, written, read and told from typing errors.
+
+`NP-7KQ2M-…` is a prefix and five groups of five characters of Crockford's base 32 (no I, L, O, U): 105 random bits,
+then 4 check characters. Prefix, random part and check are one Reed-Solomon code word over GF(32) of at most 31
+characters, so any four wrong characters, and any two swapped ones, are found offline, before a server is asked.
+"""
+
+import hashlib
+import re
+import secrets
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+RANDOM_CHARACTERS = 21
+CHECK_CHARACTERS = 4
+GROUP = 5
+PREFIX = re.compile(rf"[{ALPHABET}]{{2,4}}")
+
+_BODY = RANDOM_CHARACTERS + CHECK_CHARACTERS
+_VALUE = {character: value for value, character in enumerate(ALPHABET)}
+_MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})
+_FIELD_POLYNOMIAL = 0b100101  # x^5 + x^2 + 1 is primitive
+
+
+class Malformed(ValueError):
+    """This text is no license key: too short, too long, or mistyped."""
+
+
+def generate(prefix: str) -> str:
+    """A new key, as it is shown to people."""
+    if not PREFIX.fullmatch(prefix):
+        raise ValueError(f"{prefix!r} cannot start a license key")
+    data = prefix + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
+    return written(data + _check(data))
+
+
+def canonical(text: str) -> str:
+    """The one form that is hashed: upper case, without separators, misread letters mapped back.
+
+    Raises Malformed when the length or the check characters are wrong.
+    """
+    symbols = text.upper().translate(_MISREAD)
+    if not all(character in _VALUE for character in symbols):
+        raise Malformed("A license key has letters and digits only.")
+    if not PREFIX.fullmatch(symbols[:-_BODY]):
+        raise Malformed("A license key has a prefix and five groups of five characters.")
+    if _check(symbols[:-CHECK_CHARACTERS]) != symbols[-CHECK_CHARACTERS:]:
+        raise Malformed("The license key has a typing error: compare it with the original.")
+    return symbols
+
+
+def written(symbols: str) -> str:
+    """A canonical key in groups, for people."""
+    prefix, body = symbols[:-_BODY], symbols[-_BODY:]
+    return "-".join([prefix, *(body[at : at + GROUP] for at in range(0, _BODY, GROUP))])
+
+
+def digest(symbols: str) -> bytes:
+    """What a key is found by. The key has 105 random bits, so a plain SHA-256 cannot be searched."""
+    return hashlib.sha256(symbols.encode()).digest()
+
+
+def _exponentials() -> list[int]:
+    powers = [1]
+    while len(powers) < 31:
+        doubled = powers[-1] << 1
+        powers.append(doubled ^ _FIELD_POLYNOMIAL if doubled & 0b100000 else doubled)
+    return powers
+
+
+_EXP = _exponentials()
+_LOG = {power: exponent for exponent, power in enumerate(_EXP)}
+
+
+def _multiply(left: int, right: int) -> int:
+    return _EXP[(_LOG[left] + _LOG[right]) % 31] if left and right else 0
+
+
+def _generator() -> list[int]:
+    """(x - a)(x - a²)… with one root for each check character; subtraction is addition here."""
+    polynomial = [1]
+    for exponent in range(1, CHECK_CHARACTERS + 1):
+        shifted = [*polynomial, 0]
+        scaled = [0, *(_multiply(coefficient, _EXP[exponent]) for coefficient in polynomial)]
+        polynomial = [left ^ right for left, right in zip(shifted, scaled, strict=True)]
+    return polynomial
+
+
+_GENERATOR = _generator()[1:]
+
+
+def _check(data: str) -> str:
+    """The remainder of `data` divided by the generator polynomial."""
+    remainder = [0] * CHECK_CHARACTERS
+    for character in data:
+        factor = _VALUE[character] ^ remainder[0]
+        shifted = [*remainder[1:], 0]
+        remainder = [left ^ _multiply(factor, right) for left, right in zip(shifted, _GENERATOR, strict=True)]
+    return "".join(ALPHABET[symbol] for symbol in remainder)

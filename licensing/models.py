@@ -1,0 +1,249 @@
+from datetime import datetime
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import OrganizationOwned
+from licensing import keys
+from licensing.managers import LicenseManager
+from superagent.foundation.records import Record
+from superagent.foundation.row_security import Published
+
+_slug = RegexValidator(r"^[a-z][a-z0-9_]{1,49}$", _("Use lower-case letters, digits and underscores."))
+
+_CATALOG = Published("what the products include is on the price list; staff write it as the system")
+
+
+class Policy(Record):
+    """What a license of one product allows. Editing it changes licenses issued from then on."""
+
+    row_security = _CATALOG
+
+    product_slug = models.SlugField(_("product"), max_length=60, unique=True)
+    name = models.CharField(_("name"), max_length=100)
+    key_prefix = models.CharField(
+        _("key prefix"),
+        max_length=4,
+        default="NP",
+        validators=[
+            RegexValidator(rf"^{keys.PREFIX.pattern}$", _("Two to four of 0-9 A-Z without I, L, O, U."))
+        ],
+    )
+    renewal_grace_days = models.PositiveSmallIntegerField(
+        _("renewal grace in days"),
+        default=3,
+        help_text=_(
+            "A license lives this long past the paid period, so that a late renewal cuts nobody off."
+        ),
+    )
+    payment_grace_days = models.PositiveSmallIntegerField(
+        _("payment grace in days"),
+        default=7,
+        help_text=_("From the first failed payment until the license is suspended."),
+    )
+    max_activations = models.PositiveIntegerField(
+        _("activations"),
+        null=True,
+        blank=True,
+        help_text=_("Servers at a time. Empty: none need to be activated."),
+    )
+    heartbeat_hours = models.PositiveSmallIntegerField(
+        _("heartbeat in hours"),
+        null=True,
+        blank=True,
+        help_text=_("A server silent for longer loses its activation. Empty: no heartbeat is asked for."),
+    )
+
+    class Meta(Record.Meta):
+        verbose_name_plural = _("policies")
+        constraints = [
+            models.CheckConstraint(
+                name="policy_heartbeat_needs_activations",
+                condition=Q(heartbeat_hours__isnull=True) | Q(max_activations__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PolicyFeature(Record):
+    """One countable thing that a policy includes."""
+
+    row_security = _CATALOG
+
+    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="features")
+    slug = models.CharField(
+        _("feature"), max_length=50, validators=[_slug], help_text=_("Such as databases.")
+    )
+    action = models.CharField(
+        _("action"), max_length=50, validators=[_slug], help_text=_("Such as create_database.")
+    )
+    name = models.CharField(_("name"), max_length=50)
+    limit = models.PositiveIntegerField(_("limit"), null=True, blank=True, help_text=_("Empty: unlimited."))
+
+    class Meta(Record.Meta):
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["policy", "slug"], name="policy_feature_once"),
+            models.UniqueConstraint(fields=["policy", "action"], name="policy_action_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class License(OrganizationOwned):
+    """The right of an organization to run a product, proved by a key. The key is stored hashed and encrypted."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        ACTIVE = "active", _("Active")
+        SUSPENDED = "suspended", _("Suspended")
+        EXPIRED = "expired", _("Expired")
+        REVOKED = "revoked", _("Revoked")
+
+    class SuspensionReason(models.TextChoices):
+        PAYMENT = "payment", _("Payment overdue")
+        MANUAL = "manual", _("By our staff")
+
+    policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="licenses")
+    order_item = models.OneToOneField(
+        "billing.OrderItem",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="license",
+        help_text=_("What was paid for it, once; its subscription keeps the license alive."),
+    )
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.PENDING)
+    suspension_reason = models.CharField(
+        _("suspended for"), max_length=10, choices=SuspensionReason.choices, blank=True
+    )
+    note = models.CharField(_("reason"), max_length=300, blank=True, help_text=_("Why it is in this state."))
+    key_hash = models.BinaryField(max_length=32, unique=True, editable=False)
+    key_encrypted = models.BinaryField(editable=False)
+    key_prefix = models.CharField(max_length=4, editable=False)
+    key_tail = models.CharField(
+        max_length=5, editable=False, help_text=_("The last group, to recognize the key by.")
+    )
+    key_made_at = models.DateTimeField(editable=False)
+    issued_at = models.DateTimeField(_("issued"))
+    renews_at = models.DateTimeField(_("renews"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True, help_text=_("Empty: never."))
+    suspends_at = models.DateTimeField(
+        _("suspends"),
+        null=True,
+        blank=True,
+        help_text=_("A payment failed; suspended then unless it is paid."),
+    )
+    max_activations = models.PositiveIntegerField(_("activations"), null=True, blank=True)
+    heartbeat_hours = models.PositiveSmallIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = LicenseManager()
+
+    class Meta(OrganizationOwned.Meta):
+        constraints = [
+            models.CheckConstraint(
+                name="license_suspended_for_a_reason",
+                condition=Q(status="suspended", suspension_reason__in=["payment", "manual"])
+                | (~Q(status="suspended") & Q(suspension_reason="")),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="license_organization"),
+            models.Index(fields=["suspends_at"], condition=Q(status="active"), name="license_suspends"),
+            models.Index(fields=["expires_at"], condition=Q(status="active"), name="license_expires"),
+        ]
+
+    def __str__(self) -> str:
+        return self.masked_key
+
+    @property
+    def masked_key(self) -> str:
+        return f"{self.key_prefix}-…-{self.key_tail}"
+
+    def status_at(self, now: datetime) -> Status:
+        """What the license is at `now`, exactly, whether or not the hourly job has written it down."""
+        stored = self.Status(self.status)
+        if (
+            stored in (self.Status.ACTIVE, self.Status.SUSPENDED)
+            and self.expires_at
+            and now >= self.expires_at
+        ):
+            return self.Status.EXPIRED
+        if stored == self.Status.ACTIVE and self.suspends_at is not None and now >= self.suspends_at:
+            return self.Status.SUSPENDED
+        return stored
+
+    def is_alive(self, now: datetime) -> bool:
+        return self.status_at(now) == self.Status.ACTIVE
+
+
+class LicenseFeature(OrganizationOwned):
+    """A feature as this license includes it, and how much of it is used: the row that guards the limit."""
+
+    license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="features")
+    slug = models.CharField(_("feature"), max_length=50)
+    action = models.CharField(_("action"), max_length=50)
+    name = models.CharField(_("name"), max_length=50)
+    limit = models.PositiveIntegerField(_("limit"), null=True, blank=True, help_text=_("Empty: unlimited."))
+    used = models.PositiveIntegerField(_("used"), default=0)
+
+    class Meta(OrganizationOwned.Meta):
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["license", "slug"], name="license_feature_once"),
+            models.UniqueConstraint(fields=["license", "action"], name="license_action_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def remaining(self) -> int | None:
+        """None is unlimited; after a change to a smaller tier more may be used than is included: 0."""
+        return None if self.limit is None else max(self.limit - self.used, 0)
+
+
+class FeatureUsage(OrganizationOwned):
+    """One accepted report of use, under the panel's own key: a report sent again changes nothing."""
+
+    license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="usage")
+    idempotency_key = models.CharField(max_length=255)
+    body_hash = models.BinaryField(max_length=32)
+    feature_slug = models.CharField(max_length=50)
+    delta = models.IntegerField(null=True, help_text=_("Empty: the panel sent its own count."))
+    used = models.PositiveIntegerField(default=0, help_text=_("After the report."))
+    limit = models.PositiveIntegerField(null=True, help_text=_("At the time of the report."))
+    reported_at = models.DateTimeField()
+
+    class Meta(OrganizationOwned.Meta):
+        verbose_name_plural = _("feature usage")
+        constraints = [
+            models.UniqueConstraint(fields=["license", "idempotency_key"], name="feature_usage_once")
+        ]
+        indexes = [models.Index(fields=["license", "-id"], name="feature_usage_license")]
+
+    def __str__(self) -> str:
+        return f"{self.feature_slug} {self.used}"
+
+
+class Activation(OrganizationOwned):
+    """One server that runs on a license, known by the fingerprint that it made of itself."""
+
+    license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="activations")
+    fingerprint = models.CharField(_("fingerprint"), max_length=128)
+    label = models.CharField(_("label"), max_length=100, blank=True)
+    activated_at = models.DateTimeField(_("activated"))
+    last_heartbeat_at = models.DateTimeField(_("last heartbeat"))
+
+    class Meta(OrganizationOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["license", "fingerprint"], name="activation_once")]
+
+    def __str__(self) -> str:
+        return self.label or self.fingerprint

@@ -1,0 +1,61 @@
+"""The license policies that are sold, and those of the catalog as it is shipped."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from licensing.models import Policy, PolicyFeature
+
+
+class NoPolicy(LookupError):
+    """A product of the kind license has no policy: staff must make one before it can be issued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    slug: str
+    name: str
+    databases: int
+    domains: int
+    emails: int
+
+
+NEXTPANEL = (
+    Tier("nextpanel-starter", "NextPanel Starter", databases=10, domains=5, emails=20),
+    Tier("nextpanel-professional", "NextPanel Professional", databases=50, domains=25, emails=100),
+    Tier("nextpanel-business", "NextPanel Business", databases=500, domains=250, emails=1000),
+)
+
+
+def of_product(slug: str) -> Policy:
+    """Raises NoPolicy."""
+    policy = Policy.objects.filter(product_slug=slug).first()
+    if policy is None:
+        raise NoPolicy(f"no license policy for the product {slug}")
+    return policy
+
+
+def seed() -> int:
+    """Write the shipped policies that are missing; what staff changed stays. Answers how many were new."""
+    new = 0
+    for tier in NEXTPANEL:
+        with transaction.atomic():
+            policy, is_new = Policy.objects.get_or_create(
+                product_slug=tier.slug, defaults={"name": tier.name, "key_prefix": "NP"}
+            )
+            if is_new:
+                _add_features(policy, tier)
+            new += is_new
+    return new
+
+
+def _add_features(policy: Policy, tier: Tier) -> None:
+    rows = (
+        ("databases", "create_database", "Databases", tier.databases),
+        ("domains", "create_domain", "Domains", tier.domains),
+        ("emails", "create_email", "E-mail accounts", tier.emails),
+    )
+    PolicyFeature.objects.bulk_create(
+        PolicyFeature(policy=policy, slug=slug, action=action, name=name, limit=limit)
+        for slug, action, name, limit in rows
+    )

@@ -1,0 +1,22 @@
+"""What billing says, heard: each fact is one idempotent call that only writes rows."""
+
+from datetime import datetime
+from typing import Any
+
+from django.dispatch import receiver
+
+from billing.models import OrderItem, Subscription
+from billing.signals import order_item_paid, subscription_changed
+from licensing import subscriptions
+
+
+@receiver(order_item_paid)
+def issue_license(*, item: OrderItem, now: datetime, **kwargs: Any) -> None:
+    subscriptions.issue_for(item=item, now=now)
+
+
+@receiver(subscription_changed)
+def follow_subscription(
+    *, subscription: Subscription, previous_status: str | None, now: datetime, **kwargs: Any
+) -> None:
+    subscriptions.follow(subscription=subscription, previous_status=previous_status, now=now)

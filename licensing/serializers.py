@@ -1,0 +1,139 @@
+from rest_framework import serializers
+
+from licensing.models import License
+from licensing.validation import Code
+from superagent.foundation.serializers import PartialAnswer
+
+MAX_QUANTITY = 1_000_000
+MAX_COUNT = 1_000_000_000
+
+
+class ValidateRequest(serializers.Serializer):
+    license_key = serializers.CharField(max_length=100)
+    feature = serializers.CharField(max_length=60, required=False, allow_null=True)
+    quantity = serializers.IntegerField(min_value=1, max_value=MAX_QUANTITY, default=1)
+    fingerprint = serializers.CharField(max_length=128, required=False, allow_null=True)
+    nonce = serializers.RegexField(
+        r"^[\x21-\x7e]{1,128}$",
+        required=False,
+        allow_null=True,
+        error_messages={"invalid": "Send 1 to 128 printable ASCII characters without spaces."},
+    )
+
+
+class ValidatedLicense(serializers.Serializer):
+    id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=License.Status.choices)
+    plan = serializers.CharField(help_text="The product: nextpanel-professional.")
+    expires_at = serializers.DateTimeField(allow_null=True)
+    features = serializers.DictField(
+        child=serializers.IntegerField(allow_null=True),
+        help_text="Limits: max_databases and so on; null is unlimited.",
+    )
+    used = serializers.DictField(
+        child=serializers.IntegerField(), help_text="By feature: databases and so on."
+    )
+
+
+class ValidateAnswer(serializers.Serializer):
+    valid = serializers.BooleanField()
+    code = serializers.ChoiceField(choices=[(code.value, code.value) for code in Code])
+    detail = serializers.CharField()
+    feature = serializers.CharField(allow_null=True)
+    limit = serializers.IntegerField(allow_null=True)
+    used = serializers.IntegerField(allow_null=True)
+    remaining = serializers.IntegerField(allow_null=True)
+    license = ValidatedLicense(allow_null=True)
+    nonce = serializers.CharField(allow_null=True)
+    ts = serializers.IntegerField(help_text="Unix seconds, as in the signature.")
+
+
+class UsageRequest(serializers.Serializer):
+    license_key = serializers.CharField(max_length=100)
+    feature = serializers.CharField(max_length=60)
+    delta = serializers.IntegerField(min_value=-MAX_QUANTITY, max_value=MAX_QUANTITY, required=False)
+    used = serializers.IntegerField(min_value=0, max_value=MAX_COUNT, required=False)
+    idempotency_key = serializers.CharField(max_length=255)
+
+    def validate(self, attrs):
+        if ("delta" in attrs) == ("used" in attrs):
+            raise serializers.ValidationError("Send either delta (a change) or used (your own count).")
+        if attrs.get("delta") == 0:
+            raise serializers.ValidationError({"delta": "Send a number other than 0."})
+        return attrs
+
+
+class UsageAnswer(serializers.Serializer):
+    feature = serializers.CharField()
+    limit = serializers.IntegerField(allow_null=True)
+    used = serializers.IntegerField()
+    remaining = serializers.IntegerField(allow_null=True)
+
+
+class ActivateRequest(serializers.Serializer):
+    license_key = serializers.CharField(max_length=100)
+    fingerprint = serializers.CharField(max_length=128)
+    label = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
+
+
+class ServerRequest(serializers.Serializer):
+    license_key = serializers.CharField(max_length=100)
+    fingerprint = serializers.CharField(max_length=128)
+
+
+class ActivationAnswer(serializers.Serializer):
+    fingerprint = serializers.CharField()
+    label = serializers.CharField()
+    activated_at = serializers.DateTimeField()
+    last_heartbeat_at = serializers.DateTimeField()
+    activations = serializers.IntegerField(help_text="Servers that are activated now.")
+    max_activations = serializers.IntegerField(allow_null=True)
+
+
+class PublicKey(serializers.Serializer):
+    keyid = serializers.CharField()
+    algorithm = serializers.CharField()
+    public_key = serializers.CharField(help_text="Base64 of the 32 bytes.")
+    is_signing = serializers.BooleanField()
+
+
+class PublicKeys(serializers.Serializer):
+    data = PublicKey(many=True)
+
+
+class FeatureAnswer(serializers.Serializer):
+    feature = serializers.CharField(source="slug")
+    action = serializers.CharField()
+    name = serializers.CharField()
+    limit = serializers.IntegerField(allow_null=True)
+    used = serializers.IntegerField()
+    remaining = serializers.IntegerField(allow_null=True)
+
+
+class LicenseAnswer(PartialAnswer):
+    """A license in lists: its key is masked."""
+
+    id = serializers.UUIDField()
+    product = serializers.CharField(source="policy.product_slug")
+    name = serializers.CharField(source="policy.name")
+    masked_key = serializers.CharField()
+    status = serializers.SerializerMethodField()
+    suspension_reason = serializers.CharField(allow_blank=True)
+    issued_at = serializers.DateTimeField()
+    renews_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+    suspends_at = serializers.DateTimeField(allow_null=True)
+    max_activations = serializers.IntegerField(allow_null=True)
+    features = FeatureAnswer(many=True)
+
+    def get_status(self, license_: License) -> str:
+        return license_.status_at(self.context["now"]).value
+
+
+class LicenseWithKey(LicenseAnswer):
+    """One license; the key is there for those who may manage licenses, else null."""
+
+    license_key = serializers.SerializerMethodField()
+
+    def get_license_key(self, license_: License) -> str | None:
+        return self.context["license_key"]

@@ -1,0 +1,70 @@
+"""Signed answers: a control panel can tell our license server from one that merely says VALID.
+
+Ed25519 over `ts`, a line feed, the caller's `nonce` (empty without one), a line feed and the body as sent. The nonce
+stops an old answer from being played again. Public keys are at GET /api/v1/licenses/public-keys.
+LICENSE_SIGNING_KEY is the base64 of a 32-byte seed, or several, newest first: the first signs, all are published.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from licensing.secret_files import secrets_of
+
+HEADER = "SuperAgent-Signature"
+ALGORITHM = "Ed25519"
+SEED_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    keyid: str
+    private: Ed25519PrivateKey
+    public: bytes
+
+
+def signature(*, body: bytes, nonce: str, ts: int) -> str:
+    """The value of the header `SuperAgent-Signature`; `ts` is in Unix seconds, real time."""
+    key = signing_keys()[0]
+    signed = key.private.sign(f"{ts}\n{nonce}\n".encode() + body)
+    return f"keyid={key.keyid}, ts={ts}, sig={base64.b64encode(signed).decode()}"
+
+
+def public_keys() -> list[dict[str, str | bool]]:
+    """What a panel needs to verify signatures, the signing key first."""
+    return [
+        {
+            "keyid": key.keyid,
+            "algorithm": ALGORITHM,
+            "public_key": base64.b64encode(key.public).decode(),
+            "is_signing": index == 0,
+        }
+        for index, key in enumerate(signing_keys())
+    ]
+
+
+def signing_keys() -> list[SigningKey]:
+    values = secrets_of("LICENSE_SIGNING_KEY", settings.LICENSE_SIGNING_KEY, new_seed)
+    return [_opened(value) for value in values]
+
+
+def new_seed() -> str:
+    return base64.b64encode(os.urandom(SEED_BYTES)).decode()
+
+
+@lru_cache(maxsize=8)
+def _opened(value: str) -> SigningKey:
+    try:
+        seed = base64.b64decode(value, validate=True)
+        private = Ed25519PrivateKey.from_private_bytes(seed)
+    except (binascii.Error, ValueError) as error:
+        raise ImproperlyConfigured("LICENSE_SIGNING_KEY must be the base64 of 32 bytes.") from error
+    public = private.public_key().public_bytes_raw()
+    return SigningKey(hashlib.sha256(public).hexdigest()[:16], private, public)

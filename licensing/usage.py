@@ -1,0 +1,150 @@
+"""What a control panel uses of a feature: one conditional update guards the limit, one row for each report makes it
+safe to send again."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from licensing import keys, validation
+from licensing.models import FeatureUsage, License, LicenseFeature
+from superagent.foundation import clock, idempotency, tenancy
+from superagent.foundation.problems import FieldError, Invalid, Refusal
+
+MAX_COUNT = 2_000_000_000  # what an unlimited feature counts to; the column ends a little later
+
+
+class LimitReached(Refusal):
+    """The feature has no room for this."""
+
+    status = HTTPStatus.CONFLICT
+    code = "LIMIT_REACHED"
+    title = "The license's limit is reached"
+
+
+class Stopped(Refusal):
+    """The license is not active; `code` is validation's own (SUSPENDED, EXPIRED, …)."""
+
+    status = HTTPStatus.CONFLICT
+    title = "The license is not active"
+
+    def __init__(self, detail: str, code: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class Unknown(Refusal):
+    status = HTTPStatus.NOT_FOUND
+    code = "NOT_FOUND"
+    title = "No license has this key"
+
+
+class NotIncluded(Refusal):
+    status = HTTPStatus.CONFLICT
+    code = "FEATURE_NOT_INCLUDED"
+    title = "The plan does not include this feature"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Either `delta` (one more, three less) or `used` (the panel's own count); exactly one is not None."""
+
+    license_key: str
+    feature: str
+    delta: int | None
+    used: int | None
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    feature: str
+    limit: int | None
+    used: int
+
+    @property
+    def remaining(self) -> int | None:
+        return None if self.limit is None else max(self.limit - self.used, 0)
+
+
+def report(report: Report) -> Standing:
+    """Book a report; the same idempotency key and content gives the first answer again.
+
+    An increase needs an active license and room; a decrease is always taken. A refused report leaves no trace, so its
+    key may be sent again. Raises LimitReached, NotIncluded, Stopped, Unknown, idempotency.KeyReused.
+    """
+    license_ = license_with_key(report.license_key)
+    feature = validation.feature_named(license_, report.feature)
+    if feature is None:
+        raise NotIncluded(f"The plan does not include {report.feature}.")
+    with tenancy.tenant(license_.organization_id), transaction.atomic():
+        return _once(license_, feature["slug"], report)
+
+
+def license_with_key(license_key: str) -> License:
+    """The license of a key that a panel sent, looked up before its tenant is known. Raises Unknown."""
+    try:
+        license_ = validation.find(license_key)
+    except keys.Malformed as error:
+        raise Unknown(str(error)) from error
+    if license_ is None:
+        raise Unknown("No license has this key.")
+    return license_
+
+
+def _once(license_: License, slug: str, report: Report) -> Standing:
+    now = clock.now(license_.organization)
+    fingerprint = idempotency.body_hash([slug, report.delta, report.used])
+    entry = FeatureUsage(
+        organization_id=license_.organization_id,
+        license=license_,
+        idempotency_key=report.idempotency_key,
+        body_hash=fingerprint,
+        feature_slug=slug,
+        delta=report.delta,
+        reported_at=now,
+    )
+    FeatureUsage.objects.bulk_create([entry], ignore_conflicts=True)
+    stored = FeatureUsage.objects.get(license=license_, idempotency_key=report.idempotency_key)
+    if bytes(stored.body_hash) != fingerprint:
+        raise idempotency.KeyReused("Send the content of the first report, or choose a new key.")
+    if stored.pk != entry.pk:
+        return Standing(stored.feature_slug, stored.limit, stored.used)
+    verdict = validation.refused_for_state(license_, now)
+    row = _booked(LicenseFeature.objects.filter(license=license_, slug=slug), report, verdict)
+    stored.used, stored.limit = row.used, row.limit
+    stored.save(update_fields=["used", "limit"])
+    return Standing(slug, row.limit, row.used)
+
+
+def _booked(
+    feature: QuerySet[LicenseFeature], report: Report, stopped: validation.Verdict | None
+) -> LicenseFeature:
+    """One UPDATE whose condition is the rule: two reports for the last unit cannot both match it."""
+    if report.delta is not None:
+        room = Q(limit__isnull=True, used__lte=MAX_COUNT - report.delta) | Q(
+            limit__gte=F("used") + report.delta
+        )
+        is_increase = report.delta > 0
+        allowed = room if is_increase else Q(used__gte=-report.delta)
+        change = {"used": F("used") + report.delta}
+    else:
+        is_increase = not feature.filter(used__gte=report.used).exists()
+        allowed = Q(limit__isnull=True) | Q(limit__gte=report.used) | Q(used__gte=report.used)
+        change = {"used": report.used}
+    if is_increase and stopped is not None:
+        raise Stopped(stopped.detail, stopped.code)
+    if feature.filter(allowed).update(**change):
+        return feature.get()
+    row = feature.get()
+    if not is_increase:
+        detail = f"Only {row.used} {row.slug} are in use: no more than that can be given back."
+        raise Invalid(f"delta: {detail}", errors=[FieldError("/delta", "too_low", detail)])
+    raise LimitReached(
+        f"{row.used} of {row.limit} {row.slug} are in use; a larger plan includes more.",
+        feature=row.slug,
+        limit=row.limit,
+        used=row.used,
+        remaining=row.remaining,
+    )

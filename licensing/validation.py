@@ -1,0 +1,161 @@
+"""May a control panel do this? One query, no cache: a suspension holds from the next question on."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypedDict
+
+from licensing import keys
+from licensing.models import License
+from superagent.foundation import clock, tenancy
+
+
+class Code(StrEnum):
+    """Every answer that validation knows; clients read `valid` and `code`."""
+
+    VALID = "VALID"
+    NOT_FOUND = "NOT_FOUND"
+    PENDING = "PENDING"
+    SUSPENDED = "SUSPENDED"
+    EXPIRED = "EXPIRED"
+    REVOKED = "REVOKED"
+    FEATURE_NOT_INCLUDED = "FEATURE_NOT_INCLUDED"
+    LIMIT_REACHED = "LIMIT_REACHED"
+    NOT_ACTIVATED = "NOT_ACTIVATED"
+    FINGERPRINT_REQUIRED = "FINGERPRINT_REQUIRED"
+    TOO_MANY_ACTIVATIONS = "TOO_MANY_ACTIVATIONS"
+    HEARTBEAT_DEAD = "HEARTBEAT_DEAD"
+    RATE_LIMITED = "RATE_LIMITED"
+
+
+class FeatureRow(TypedDict):
+    slug: str
+    action: str
+    limit: int | None
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one question. `license` is None when the key is unknown; `status` is its status now."""
+
+    code: Code
+    detail: str
+    license: License | None = None
+    status: License.Status | None = None
+    feature: FeatureRow | None = None
+
+    @property
+    def is_valid(self) -> bool:
+        return self.code == Code.VALID
+
+    @property
+    def remaining(self) -> int | None:
+        """What is left of the feature; None without a feature, or when it is unlimited."""
+        if self.feature is None or self.feature["limit"] is None:
+            return None
+        return max(self.feature["limit"] - self.feature["used"], 0)
+
+
+_STOPPED = {
+    License.Status.PENDING: (Code.PENDING, "The license is not paid yet."),
+    License.Status.SUSPENDED: (Code.SUSPENDED, "The license is suspended."),
+    License.Status.EXPIRED: (Code.EXPIRED, "The license has expired."),
+    License.Status.REVOKED: (Code.REVOKED, "The license was revoked."),
+}
+_SUSPENDED_FOR_PAYMENT = (
+    "The license is suspended because a payment is overdue; it works again once it is paid."
+)
+
+
+def validate(
+    *, license_key: str, feature: str | None = None, quantity: int = 1, fingerprint: str | None = None
+) -> Verdict:
+    """Does this key allow `quantity` more of `feature` (a slug or an action) now? Without a feature: is it alive?
+
+    Changes nothing. To claim what was allowed, report it to `usage.report`, which decides again under the row's lock.
+    """
+    try:
+        license_ = find(license_key)
+    except keys.Malformed as error:
+        return Verdict(Code.NOT_FOUND, str(error))
+    if license_ is None:
+        return Verdict(Code.NOT_FOUND, "No license has this key.")
+    now = clock.now(license_.organization)
+    return (
+        refused_for_state(license_, now)
+        or _refused_for_server(license_, fingerprint, now)
+        or _answer(license_, feature, quantity)
+    )
+
+
+def find(license_key: str) -> License | None:
+    """The license of a key, with all that a verdict needs, in one query. Raises keys.Malformed without any."""
+    key_hash = keys.digest(keys.canonical(license_key))
+    with tenancy.system("license key"):
+        return License.objects.with_key(key_hash).for_validation().first()
+
+
+def feature_named(license_: License, name: str) -> FeatureRow | None:
+    """A feature by slug (`databases`), by limit (`max_databases`) or by action (`create_database`)."""
+    for row in feature_rows(license_):
+        if name in (row["slug"], f"max_{row['slug']}", row["action"]):
+            return row
+    return None
+
+
+def feature_rows(license_: License) -> list[FeatureRow]:
+    return license_.feature_rows  # type: ignore[attr-defined]  # annotated by for_validation()
+
+
+def refused_for_state(license_: License, now: datetime) -> Verdict | None:
+    """Why the license is not active, or None."""
+    status = license_.status_at(now)
+    if status not in _STOPPED:
+        return None
+    code, detail = _STOPPED[status]
+    if status == License.Status.SUSPENDED and license_.suspension_reason != License.SuspensionReason.MANUAL:
+        detail = _SUSPENDED_FOR_PAYMENT
+    return Verdict(code, detail, license_, status)
+
+
+def _refused_for_server(license_: License, fingerprint: str | None, now: datetime) -> Verdict | None:
+    """Only a policy with a number of activations asks on which server the license runs."""
+    if license_.max_activations is None:
+        return None
+    alive = License.Status.ACTIVE
+    if not fingerprint:
+        return Verdict(Code.FINGERPRINT_REQUIRED, "Send the server's fingerprint.", license_, alive)
+    heartbeats: list[dict[str, Any]] = license_.heartbeats  # type: ignore[attr-defined]  # by for_validation()
+    last = next((row["at"] for row in heartbeats if row["fingerprint"] == fingerprint), None)
+    if last is not None:
+        if not is_dead(license_, datetime.fromisoformat(last), now):
+            return None
+        return Verdict(
+            Code.HEARTBEAT_DEAD, "This server was silent for too long: activate it again.", license_, alive
+        )
+    taken = sum(not is_dead(license_, datetime.fromisoformat(row["at"]), now) for row in heartbeats)
+    if taken >= license_.max_activations:
+        detail = f"All {license_.max_activations} activations are taken: deactivate another server first."
+        return Verdict(Code.TOO_MANY_ACTIVATIONS, detail, license_, alive)
+    return Verdict(Code.NOT_ACTIVATED, "Activate this server first.", license_, alive)
+
+
+def is_dead(license_: License, last_heartbeat_at: datetime, now: datetime) -> bool:
+    hours = license_.heartbeat_hours
+    return hours is not None and now - last_heartbeat_at > timedelta(hours=hours)
+
+
+def _answer(license_: License, name: str | None, quantity: int) -> Verdict:
+    alive = License.Status.ACTIVE
+    if name is None:
+        return Verdict(Code.VALID, "The license is active.", license_, alive)
+    feature = feature_named(license_, name)
+    if feature is None:
+        return Verdict(Code.FEATURE_NOT_INCLUDED, f"The plan does not include {name}.", license_, alive)
+    limit, used, slug = feature["limit"], feature["used"], feature["slug"]
+    if limit is not None and used + quantity > limit:
+        detail = f"{used} of {limit} {slug} are in use; a larger plan includes more."
+        return Verdict(Code.LIMIT_REACHED, detail, license_, alive, feature)
+    left = "unlimited" if limit is None else f"{limit - used} of {limit} {slug} left"
+    return Verdict(Code.VALID, f"Allowed: {left}.", license_, alive, feature)
