@@ -47,7 +47,8 @@ class Cursor(base.Cursor):
         if not results:
             return super().execute(query, params, prepare=prepare, binary=binary)
         super().execute(prefixed(prefix, query), params, prepare=prepare, binary=binary)
-        self.set_result(results)
+        for _ in range(results):
+            self.nextset()  # steps over the results of the prefix; no round trip
         return self
 
     def executemany(self, query: Query, params_seq: Iterable[Params], *, returning: bool = False) -> None:
@@ -75,14 +76,19 @@ class Cursor(base.Cursor):
             connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
         )
         if not starts_clean:
-            self.execute("")
+            self._send_scope()
             yield
         elif tenancy.current() == tenancy.NONE:
             yield
         else:
             with connection.transaction():
-                self.execute("")
+                self._send_scope()
                 yield
+
+    def _send_scope(self) -> None:
+        prefix, _ = tenancy.prefix(self.connection)
+        if prefix:
+            super().execute(prefix)
 
 
 class ServerSideCursor(base.ServerSideCursor):
