@@ -17,10 +17,6 @@ ARGS ?=
 export PYTHONUNBUFFERED := 1
 export DJANGO_SETTINGS_MODULE := superagent.settings
 
-# Tests have a PostgreSQL and a Redis of their own, which must not outlive them.
-STOP_TEST_SERVICES = status=$$?; \
-	$(BIN)/python -m superagent.embedded stop "$${DATA_DIR:-.data}/tests"; exit $$status
-
 define need_python
 	@test -n "$(PYTHON)" || { echo "set-up stopped: Python 3.11 or newer is needed and none is on PATH." \
 	"Install one, or name it: make $@ PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -40,13 +36,13 @@ run: ## Set up and start everything; ends with a line `ready: http://127.0.0.1:8
 test: ## Run all tests but the long ones, browser tests included
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev --browser
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS); $(STOP_TEST_SERVICES)
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS)
 
 verify: ## Run the tests and the long ones as well: kills, crawls, load
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev --browser
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS) && \
-	$(BIN)/python -m pytest -n 0 -m verify $(ARGS); $(STOP_TEST_SERVICES)
+	$(BIN)/python -m pytest -n 0 -m verify $(ARGS)
 
 check: ## Check style, types, migrations, the structure of the code and the templates
 	$(need_python)
