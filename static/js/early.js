@@ -1,0 +1,2 @@
+// Before the first paint: says that scripts run, so that what needs none can hide.
+document.documentElement.classList.add("js");

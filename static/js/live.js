@@ -1,0 +1,83 @@
+// Live figures: <… data-stream-url="/…"> opens an EventSource. Each message is JSON {"key": value, …} or
+// {"figures": {…}}; elements with data-live="key" show it. A value may be a number or {value, text}.
+// data-live-meter="key" moves a <meter>; .live[data-live-state] tells the state of the connection.
+const words = JSON.parse(document.getElementById("ui-strings")?.textContent || "{}");
+const host = document.querySelector("[data-stream-url]");
+const FIRST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 30000;
+const SPEAKS_EVERY_MS = 20000;
+const numbers = new Intl.NumberFormat(document.documentElement.lang || "en");
+let source = null;
+let wait = FIRST_WAIT_MS;
+let spokenAt = Date.now();
+let timer = 0;
+
+function state(name) {
+  for (const sign of document.querySelectorAll("[data-live-state]")) {
+    sign.dataset.state = name;
+    sign.textContent = name === "open" ? words.live : words.reconnecting;
+  }
+}
+
+function put(key, given) {
+  const value = given !== null && typeof given === "object" ? given.value : given;
+  const text = given !== null && typeof given === "object" && given.text ? given.text : typeof value === "number" ? numbers.format(value) : String(value);
+  const selector = CSS.escape(key);
+  for (const element of document.querySelectorAll(`[data-live="${selector}"]`)) {
+    if (element.textContent.trim() === text) continue;
+    element.textContent = text;
+    element.classList.remove("changed");
+    void element.offsetWidth;
+    element.classList.add("changed");
+  }
+  for (const meter of document.querySelectorAll(`[data-live-meter="${selector}"]`)) meter.value = Math.min(Number(value), meter.max);
+}
+
+function speak(figures) {
+  if (Date.now() - spokenAt < SPEAKS_EVERY_MS) return;
+  const named = document.querySelector("[data-live][data-live-name]");
+  if (!named || !(named.dataset.live in figures)) return;
+  spokenAt = Date.now();
+  document.dispatchEvent(new CustomEvent("ui:announce", { detail: `${named.dataset.liveName}: ${named.textContent}` }));
+}
+
+function receive(event) {
+  let figures;
+  try {
+    figures = JSON.parse(event.data);
+  } catch {
+    return;
+  }
+  figures = figures.figures ?? figures;
+  for (const [key, value] of Object.entries(figures)) put(key, value);
+  speak(figures);
+  document.dispatchEvent(new CustomEvent("ui:live", { detail: figures }));
+}
+
+function open() {
+  clearTimeout(timer);
+  source = new EventSource(host.dataset.streamUrl);
+  source.onopen = () => { wait = FIRST_WAIT_MS; state("open"); };
+  source.onmessage = receive;
+  for (const name of ["usage", "figures", "counters"]) source.addEventListener(name, receive);
+  source.onerror = () => {
+    state("retrying");
+    source.close();
+    timer = setTimeout(open, wait);
+    wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+  };
+}
+
+function close() {
+  clearTimeout(timer);
+  source?.close();
+}
+
+if (host) {
+  open();
+  document.addEventListener("visibilitychange", () => {
+    close();
+    if (!document.hidden) open();
+  });
+  window.addEventListener("pagehide", close);
+}

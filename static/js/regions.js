@@ -1,0 +1,67 @@
+// Regions that htmx loads: busy while loading, and a card with Retry and the request id when loading fails. A log-in
+// page is never put into a region: the whole page goes there.
+const words = JSON.parse(document.getElementById("ui-strings")?.textContent || "{}");
+
+document.addEventListener("htmx:beforeRequest", (event) => event.detail.target?.setAttribute("aria-busy", "true"));
+document.addEventListener("htmx:afterRequest", (event) => event.detail.target?.removeAttribute("aria-busy"));
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr } = event.detail;
+  const isWholePage = /^\s*<!doctype html/i.test(xhr.responseText || "");
+  const isFragmentTarget = event.detail.target !== document.body;
+  if (xhr.status < 400 && isWholePage && isFragmentTarget && !event.detail.boosted) {
+    event.detail.shouldSwap = false;
+    location.assign(xhr.responseURL || location.href);
+  }
+});
+
+function problemOf(xhr) {
+  try {
+    return JSON.parse(xhr.responseText).detail || "";
+  } catch {
+    return "";
+  }
+}
+
+function fail(event, text) {
+  const { target, elt, xhr } = event.detail;
+  if (!target) return;
+  const card = document.createElement("div");
+  card.className = "region-error";
+  card.setAttribute("role", "alert");
+  const title = document.createElement("strong");
+  title.textContent = words.failed;
+  const detail = document.createElement("p");
+  detail.className = "muted";
+  detail.textContent = text;
+  const retry = document.createElement("button");
+  retry.type = "button";
+  retry.className = "button button-secondary button-sm";
+  retry.textContent = words.retry;
+  retry.addEventListener("click", () => {
+    if (document.contains(elt) && elt !== card) window.htmx.trigger(elt, "retry") || elt.click();
+    else location.reload();
+  });
+  if (elt === target || target.contains(elt)) retry.addEventListener("click", () => location.reload());
+  card.append(title, detail);
+  const id = xhr?.getResponseHeader?.("X-Request-Id");
+  if (id) {
+    const line = document.createElement("p");
+    line.className = "meta faint";
+    line.textContent = `${words.requestId}: ${id}`;
+    card.append(line);
+  }
+  card.append(retry);
+  target.replaceChildren(card);
+}
+
+document.addEventListener("htmx:responseError", (event) => {
+  const { xhr } = event.detail;
+  if (xhr.status === 401 || (xhr.status === 403 && xhr.getResponseHeader("X-Login-Required"))) {
+    location.reload();
+    return;
+  }
+  fail(event, problemOf(xhr) || `${xhr.status} ${xhr.statusText}`.trim());
+});
+document.addEventListener("htmx:sendError", (event) => fail(event, words.offline));
+document.addEventListener("htmx:timeout", (event) => fail(event, words.offline));

@@ -1,0 +1,41 @@
+"""Forms in the portal's own look: `{{ form }}` and `{{ form.field.as_field_group }}` use our templates."""
+
+from typing import Any
+
+from django.forms import BoundField
+from django.forms.renderers import TemplatesSetting
+from django.forms.widgets import CheckboxInput, CheckboxSelectMultiple, PasswordInput, RadioSelect
+
+
+class FormRenderer(TemplatesSetting):
+    """Set as FORM_RENDERER; widgets stay Django's own, so the admin is untouched."""
+
+    form_template_name = "components/form.html"
+    field_template_name = "components/field.html"
+
+
+def control(bound: BoundField, *, has_hint: bool, attrs: dict[str, Any]) -> str:
+    """The widget of `bound`, tied to its hint and error by aria-describedby and marked when invalid."""
+    described = [part for part in (bound.field.widget.attrs.get("aria-describedby"),) if part]
+    if has_hint and bound.auto_id:
+        described.append(f"{bound.auto_id}_hint")
+    if bound.auto_id:
+        described.append(f"{bound.auto_id}_error")
+    all_attrs = {key.replace("_", "-"): value for key, value in attrs.items()}
+    if not is_group(bound):
+        all_attrs["aria-describedby"] = " ".join(described)
+    if bound.errors:
+        all_attrs["aria-invalid"] = "true"
+    return bound.as_widget(attrs=all_attrs)
+
+
+def is_check(bound: BoundField) -> bool:
+    return isinstance(bound.field.widget, CheckboxInput)
+
+
+def is_group(bound: BoundField) -> bool:
+    return isinstance(bound.field.widget, CheckboxSelectMultiple | RadioSelect)
+
+
+def is_password(bound: BoundField) -> bool:
+    return isinstance(bound.field.widget, PasswordInput)
