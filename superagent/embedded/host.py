@@ -31,6 +31,12 @@ class Account:
     uid: int
     gid: int
 
+    def own(self, path: Path) -> None:
+        """Give `path` and what is in it to this account: it may be a copy, or was made by somebody else."""
+        if path.stat().st_uid != self.uid:
+            for found in (path, *path.rglob("*")):
+                os.chown(found, self.uid, self.gid, follow_symlinks=False)
+
     def open_way_to(self, path: Path) -> None:
         """Let this account pass through the directories above `path`, without letting it list them."""
         for parent in path.parents:

@@ -49,7 +49,8 @@ def start(place: DataDir, state: State, account: Account | None, *, durable: boo
         place.write(state)
     place.postgres_log.touch(mode=0o600)
     if account:
-        os.chown(place.postgres_log, account.uid, account.gid)
+        account.own(place.postgres)
+        account.own(place.postgres_log)
     command = [
         str(binaries / "pg_ctl"),
         "start",
@@ -60,11 +61,11 @@ def start(place: DataDir, state: State, account: Account | None, *, durable: boo
         f"--options={_postgres_options(state.postgres_port, durable=durable)}",
     ]
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while run(command, cwd=place.postgres, account=account).returncode:
+    while (started := run(command, cwd=place.postgres, account=account)).returncode:
         # After kill -9 of the server its sessions live on for a moment and hold the shared memory.
         if "shared memory block" not in tail(place.postgres_log) or time.monotonic() > deadline:
             log = place.postgres_log
-            raise EmbeddedError(f"PostgreSQL did not start. {log} ends:\n{tail(log)}")
+            raise EmbeddedError(f"PostgreSQL did not start:\n{started.stdout}\n{log} ends:\n{tail(log)}")
         time.sleep(0.2)
 
 

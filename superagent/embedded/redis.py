@@ -31,6 +31,7 @@ def start(place: DataDir, state: State, account: Account | None, *, durable: boo
     if _pid(place) is not None:  # it is starting: it reads its append-only file
         wait_until(lambda: answers(state), "Redis", log)
         return
+    (place.redis / "redis.pid").unlink(missing_ok=True)
     if not port_is_free(state.redis_port):
         state.redis_port = free_port()
         place.write(state)
@@ -54,8 +55,8 @@ def start(place: DataDir, state: State, account: Account | None, *, durable: boo
     if account:
         account.open_way_to(binary)
         account.open_way_to(place.redis)
-        for path in (place.redis, *place.redis.iterdir()):
-            os.chown(path, account.uid, account.gid)
+        account.own(place.redis)
+        account.own(configuration)
     started = run([str(binary), str(configuration)], cwd=place.redis, account=account)
     if started.returncode:
         raise EmbeddedError(f"Redis did not start:\n{started.stdout}{tail(log)}")
