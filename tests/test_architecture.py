@@ -1,6 +1,7 @@
 """The rules that hold the house together; CONTRIBUTING.md explains them."""
 
 import os
+import re
 import subprocess
 import sys
 from asyncio import iscoroutinefunction
@@ -113,3 +114,11 @@ def test_unsafe_production_settings_are_told(changes: dict[str, str], finding: s
     done = _check_deploy(**changes)
     assert done.returncode != 0
     assert finding in done.stdout + done.stderr
+
+
+def test_env_example_explains_every_variable_and_no_other() -> None:
+    source = (ROOT / "superagent" / "settings.py").read_text()
+    read = set(re.findall(r"""env(?:\.\w+)?\(\s*"([A-Z_]+)\"""", source))
+    read |= {f"{provider}_CLIENT_{part}" for provider in ("GOOGLE", "GITHUB") for part in ("ID", "SECRET")}
+    explained = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert explained == read
