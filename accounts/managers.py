@@ -1,3 +1,4 @@
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.base_user import BaseUserManager
@@ -32,4 +33,20 @@ class OwnedQuerySet(models.QuerySet[Any]):
         return self.filter(organization=organization)
 
 
+class ApiKeyQuerySet(OwnedQuerySet):
+    def usable(self, now: datetime) -> Self:
+        """Neither revoked nor expired at `now`, which is real time."""
+        return self.filter(
+            models.Q(expires_at__isnull=True) | models.Q(expires_at__gt=now), revoked_at__isnull=True
+        )
+
+
+class InvitationQuerySet(OwnedQuerySet):
+    def open(self, now: datetime) -> Self:
+        """Neither accepted, withdrawn nor expired at `now`, which is real time."""
+        return self.filter(accepted_at__isnull=True, revoked_at__isnull=True, expires_at__gt=now)
+
+
 OwnedManager = models.Manager.from_queryset(OwnedQuerySet)
+ApiKeyManager = OwnedManager.from_queryset(ApiKeyQuerySet)
+InvitationManager = OwnedManager.from_queryset(InvitationQuerySet)

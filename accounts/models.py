@@ -8,7 +8,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.managers import OwnedManager, UserManager
+from accounts.managers import ApiKeyManager, InvitationManager, OwnedManager, UserManager
 from accounts.roles import Role, Scope
 from superagent.foundation.records import Record
 from superagent.foundation.row_security import Shared, Walled
@@ -19,13 +19,19 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
 
     row_security = Shared("may belong to several organizations, and is read before one is known")
 
-    email = models.EmailField(_("e-mail address"), max_length=254)
+    email = models.EmailField(_("e-mail address"), max_length=254, unique=True)
     full_name = models.CharField(_("full name"), max_length=150)
     default_organization = models.ForeignKey(
         "Organization", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     is_active = models.BooleanField(_("active"), default=True)
     is_staff = models.BooleanField(_("staff"), default=False, help_text=_("May enter the admin."))
+    continue_to = models.CharField(
+        max_length=500,
+        blank=True,
+        editable=False,
+        help_text=_("The page that the person was on the way to at sign-up, such as a plan's checkout."),
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     USERNAME_FIELD = "email"
@@ -35,10 +41,16 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
     objects = UserManager()
 
     class Meta(Record.Meta):
-        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_once")]
+        constraints = [
+            models.CheckConstraint(name="user_email_lower_case", condition=models.Q(email=Lower("email")))
+        ]
 
     def __str__(self) -> str:
         return self.email
+
+    def clean(self) -> None:
+        super().clean()
+        self.email = self.email.strip().lower()
 
     def get_full_name(self) -> str:
         return self.full_name
@@ -103,6 +115,39 @@ class Membership(OrganizationOwned):
         return f"{self.get_role_display()}"
 
 
+class Invitation(OrganizationOwned):
+    """A place in an organization, offered to an e-mail address. Its link is signed, not stored."""
+
+    email = models.EmailField(_("e-mail address"), max_length=254)
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices)
+    invited_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"))
+    accepted_at = models.DateTimeField(_("accepted"), null=True, blank=True)
+    accepted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    revoked_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+
+    objects = InvitationManager()
+
+    class Meta(OrganizationOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                "organization",
+                Lower("email"),
+                condition=models.Q(accepted_at__isnull=True, revoked_at__isnull=True),
+                name="invitation_open_once",
+            )
+        ]
+        indexes = [models.Index(fields=["organization", "-id"], name="invitation_organization")]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def is_open(self, now: datetime) -> bool:
+        """`now` is real time."""
+        return self.accepted_at is None and self.revoked_at is None and now < self.expires_at
+
+
 class ApiKey(OrganizationOwned):
     """A credential of an organization. Only the SHA-256 of the key is stored: it has 256 random bits."""
 
@@ -120,6 +165,8 @@ class ApiKey(OrganizationOwned):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
 
+    objects = ApiKeyManager()
+
     class Meta(OrganizationOwned.Meta):
         indexes = [models.Index(fields=["organization", "-id"], name="api_key_organization")]
 
@@ -133,6 +180,35 @@ class ApiKey(OrganizationOwned):
     def is_usable(self, now: datetime) -> bool:
         """`now` is real time: a credential does not rehearse."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class TokenFamily(Record):
+    """One log-in through the API: every refresh token that descends from it. Only the newest one is good.
+
+    A family ends by log-out, by the reuse of an old refresh token, by a changed password or a closed account.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
+    refresh_jti = models.CharField(max_length=32, help_text=_("Id of the one refresh token that is good."))
+    password_stamp = models.CharField(max_length=64, help_text=_("Changes with the user's password."))
+    ip_address = models.GenericIPAddressField(null=True, blank=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    refreshed_at = models.DateTimeField(default=timezone.now)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    row_security = Shared("a log-in belongs to a person and is read before an organization is known")
+
+    class Meta(Record.Meta):
+        verbose_name_plural = _("token families")
+        indexes = [models.Index(fields=["refreshed_at"], name="token_family_refreshed")]
+
+    def __str__(self) -> str:
+        return f"log-in of {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class _AppendOnly(Walled):
+    rights = frozenset({"SELECT", "INSERT"})
 
 
 class AuditEntry(Record):
@@ -153,6 +229,7 @@ class AuditEntry(Record):
     at = models.DateTimeField(default=timezone.now)
 
     objects = OwnedManager()
+    row_security = _AppendOnly()
 
     class Meta(Record.Meta):
         verbose_name_plural = _("audit entries")

@@ -42,3 +42,16 @@ SCOPES_OF_ROLE: dict[str, frozenset[Scope]] = {
 def allows(role: str, scope: str) -> bool:
     """May a member with `role` do what `scope` names?"""
     return scope in SCOPES_OF_ROLE.get(role, frozenset())
+
+
+def roles_with(scope: str) -> list[Role]:
+    """The roles that may do what `scope` names, highest first."""
+    return [role for role in Role if allows(role, scope)]
+
+
+def scope_groups() -> list[tuple[str, list[Scope]]]:
+    """Scopes by what they are about, for choosing them: ("usage", [usage:write, usage:read]), …"""
+    groups: dict[str, list[Scope]] = {}
+    for scope in Scope:
+        groups.setdefault(scope.value.partition(":")[0], []).append(scope)
+    return list(groups.items())

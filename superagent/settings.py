@@ -67,7 +67,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
-    "rest_framework_simplejwt.token_blacklist",
 ]
 AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -79,6 +78,7 @@ WSGI_APPLICATION = "superagent.wsgi.application"
 ASGI_APPLICATION = "superagent.asgi.application"
 MIDDLEWARE = [
     "superagent.foundation.middleware.RequestContext",
+    "accounts.middleware.AuditContext",
     "superagent.middleware.AccessLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -89,12 +89,14 @@ MIDDLEWARE = [
     "superagent.foundation.middleware.Csrf",
     "superagent.foundation.middleware.Authentication",
     "superagent.foundation.middleware.LoginRequired",
+    "accounts.middleware.AdminScope",
     "superagent.foundation.middleware.Messages",
     "superagent.foundation.middleware.Clickjacking",
     "superagent.foundation.middleware.ContentSecurityPolicy",
     "allauth.account.middleware.AccountMiddleware",
 ]
 APPEND_SLASH = False
+FORM_RENDERER = "superagent.foundation.rendering.FormRenderer"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -105,6 +107,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "accounts.context_processors.portal",
             ],
         },
     }
@@ -152,7 +155,7 @@ if DATABASE_POOL_SIZE:
     DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}}
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "accounts.backends.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cache",
         "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
@@ -191,6 +194,37 @@ ACCOUNT_EMAIL_VERIFICATION = "optional"  # an unverified address may log in, but
 ACCOUNT_CONFIRM_EMAIL_ON_GET = False
 ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_FORMS = {"signup": "accounts.forms.SignUpForm"}
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # a changed password, address or second factor is mailed to its owner
+ACCOUNT_CHANGE_EMAIL = True  # one address a person: a new one replaces the old one when it is confirmed
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = False
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before what would let a thief of a session keep the account
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+ACCOUNT_LOGOUT_REDIRECT_URL = "landing"
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=1 if env.bool("BEHIND_PROXY", default=False) else 0)
+# Google and GitHub are offered when both their variables are set.
+SOCIALACCOUNT_PROVIDERS = {
+    provider: {"APPS": [{"client_id": client_id, "secret": env.str(f"{provider.upper()}_CLIENT_SECRET"), "key": ""}]}
+    for provider in ("google", "github")
+    if (client_id := env.str(f"{provider.upper()}_CLIENT_ID", default=""))
+}
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # an address at a provider never opens an account that exists here
+SOCIALACCOUNT_STORE_TOKENS = False
+MFA_TOTP_ISSUER = "SuperAgent"
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ADAPTER = "accounts.adapters.MfaAdapter"
+# Attempts and seconds: what strangers may try on the API before they have to wait.
+THROTTLES = {
+    "register": (20, 60),  # by address
+    "login": (60, 60),  # by address
+    "login_email": (10, 300),  # failed ones, by e-mail address
+    "refresh": (120, 60),  # by address
+    "invite": (60, 3600),  # by organization
+}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 USERSESSIONS_TRACK_ACTIVITY = False
 
@@ -214,8 +248,6 @@ SIMPLE_JWT = {
     "ALGORITHM": "HS256",
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=30),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
     "USER_ID_CLAIM": "sub",
     "TOKEN_TYPE_CLAIM": "type",
 }
@@ -254,6 +286,7 @@ if not STRIPE_API_HOST:
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SuperAgent <hello@superagent.example>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+MAIL_ENABLED = env.bool("MAIL_ENABLED", default=True)  # the kill switch: mails wait in the outbox
 EMAIL_URL = env.str("EMAIL_URL", default="")  # smtp+tls://user:password@host:587
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="anymail.backends.postmark.EmailBackend")
 if EMAIL_URL:

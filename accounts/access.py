@@ -1,0 +1,107 @@
+"""The door of every portal page: log-in, organization, tenant scope, role."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec
+from urllib.parse import urlencode
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views import View
+
+from accounts import memberships, people, roles
+from accounts.models import Membership, User
+from accounts.roles import Role, Scope
+from superagent.foundation import tenancy
+
+SESSION_KEY = "organization_id"
+Page = ParamSpec("Page")
+
+
+class PortalRequest(HttpRequest):
+    """What a portal view is given. For annotations only."""
+
+    user: User
+    organization: Any
+    membership: Membership
+
+
+class PortalView(View):
+    """A class-based portal page. `scope` names what it needs (by HTTP method, where they differ); None: any member."""
+
+    scope: str | dict[str, str | None] | None = None
+    verified = False
+    request: PortalRequest
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        scope = self.scope
+        if isinstance(scope, dict):
+            scope = scope["GET" if request.method in ("HEAD", "OPTIONS") else request.method or "GET"]
+        return enter(request, scope=scope, verified=self.verified) or super().dispatch(
+            request, *args, **kwargs
+        )
+
+
+def portal_view(
+    *, scope: str | None = None, verified: bool = False
+) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
+    """Decorate a function view: its request has `organization` and `membership`, and the tenant scope is open.
+
+    `scope` is what the member's role must allow; `verified` asks for a confirmed e-mail address first.
+    """
+
+    def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        @functools.wraps(view)
+        def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            return enter(request, scope=scope, verified=verified) or view(request, *args, **kwargs)
+
+        return wrapped
+
+    return decorate
+
+
+def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpResponse | None:
+    """Open the door, or answer with the page that says what is missing."""
+    if not request.user.is_authenticated:
+        return redirect_to_login(request.get_full_path())
+    membership = chosen(request)
+    if membership is None:
+        return redirect("organization-new")
+    request.membership = membership  # type: ignore[attr-defined]
+    request.organization = membership.organization  # type: ignore[attr-defined]
+    tenancy.activate(membership.organization)
+    if scope is not None and not roles.allows(membership.role, scope):
+        return forbidden(request, scope)
+    if verified and not people.has_verified_email(request.user):  # type: ignore[arg-type]  # authenticated
+        back = request.get_full_path() if request.method == "GET" else reverse("dashboard")
+        return redirect(f"{reverse('verify-email')}?{urlencode({'next': back})}")
+    return None
+
+
+def chosen(request: HttpRequest) -> Membership | None:
+    """The membership that the session chose, else the default one, else the first; None for a person without any."""
+    user: User = request.user  # type: ignore[assignment]  # authenticated
+    if wanted := request.session.get(SESSION_KEY):
+        if found := memberships.find(user, wanted):
+            return found
+        del request.session[SESSION_KEY]  # no longer a member there
+    return memberships.find(user, None)
+
+
+def choose(request: HttpRequest, membership: Membership) -> None:
+    """From the next page on, the session is about this organization."""
+    request.session[SESSION_KEY] = str(membership.organization_id)
+
+
+def forbidden(request: HttpRequest, scope: str) -> HttpResponse:
+    """403: what the role lacks, which roles have it, and who can give it."""
+    organization = request.organization  # type: ignore[attr-defined]  # set by `enter`
+    granting = Membership.objects.visible_to(organization).filter(role__in=[Role.OWNER, Role.ADMIN])
+    context = {
+        "needed": Scope(scope).label,
+        "roles": [role.label for role in roles.roles_with(scope)],
+        "grantors": [place.user for place in granting.select_related("user").order_by("id")[:5]],
+    }
+    return render(request, "accounts/forbidden.html", context, status=403)

@@ -1,0 +1,147 @@
+"""How allauth's pages do what is ours to decide: sign-up, mail, where to go next, secrets at rest."""
+
+import base64
+import hashlib
+from typing import Any
+from urllib.parse import urlencode
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress, EmailConfirmationHMAC
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import audit, mail_links, notifications, organizations, people, registration
+from accounts.models import User
+from superagent.foundation import tenancy
+
+# What a notice of allauth says; each is mailed to the person whom it is about.
+NOTICES = {
+    "account/email/password_changed": _("Your password was changed."),
+    "account/email/password_set": _("A password was set for your account."),
+    "account/email/password_reset": _("Your password was reset by a link from a mail."),
+    "account/email/email_changed": _("The e-mail address of your account was changed."),
+    "account/email/email_confirm": _("The e-mail address of your account was confirmed."),
+    "account/email/email_deleted": _("An e-mail address was removed from your account."),
+    "mfa/email/totp_activated": _("An authenticator app now protects your account."),
+    "mfa/email/totp_deactivated": _("The authenticator app no longer protects your account."),
+    "mfa/email/recovery_codes_generated": _("New recovery codes were made for your account."),
+    "mfa/email/webauthn_added": _("A passkey was added to your account."),
+    "mfa/email/webauthn_removed": _("A passkey was removed from your account."),
+    "socialaccount/email/account_connected": _("Another way to log in was connected to your account."),
+    "socialaccount/email/account_disconnected": _("A way to log in was disconnected from your account."),
+}
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Mail goes through the outbox, its links are made when it is sent; people go on to where they were going."""
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        if notice := NOTICES.get(template_prefix):
+            notifications.send(
+                template="accounts/email/security_notice",
+                to=[email],
+                context={
+                    "notice": str(notice),
+                    "at": f"{context['timestamp']:%Y-%m-%d %H:%M} UTC",
+                    "ip_address": context["ip"],
+                    "browser": context["user_agent"],
+                },
+                dedupe_key=None,
+            )
+            return
+        if template_prefix == "account/email/account_already_exists":
+            notifications.send(
+                template="accounts/email/account_exists", to=[email], context={}, dedupe_key=None
+            )
+            return
+        raise NotImplementedError(f"no mail is made from {template_prefix}")
+
+    def should_send_confirmation_mail(
+        self, request: HttpRequest, email_address: EmailAddress, signup: bool
+    ) -> bool:
+        return not signup  # registration has written it in the transaction of the sign-up
+
+    def send_confirmation_mail(
+        self, request: HttpRequest, emailconfirmation: EmailConfirmationHMAC, signup: bool
+    ) -> None:
+        address = emailconfirmation.email_address
+        notifications.send(
+            template="accounts/email/verify",
+            to=[address.email],
+            context={"full_name": address.user.full_name, "link": mail_links.to_verify_address(address)},
+            dedupe_key=None,
+        )
+
+    def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
+        notifications.send(
+            template="accounts/email/reset_password",
+            to=[email],
+            context={"full_name": user.full_name, "link": mail_links.to_reset_password(user)},
+            dedupe_key=None,
+        )
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return audit.client_address(request) or "0.0.0.0"  # noqa: S104  # an unknown address, not one to bind
+
+    def get_signup_redirect_url(self, request: HttpRequest) -> str:
+        user: User = request.user  # type: ignore[assignment]  # has just signed up
+        return user.continue_to or reverse("dashboard")
+
+    def get_email_verification_redirect_url(self, email_address: EmailAddress) -> str:
+        """Where the sign-up was going, such as a plan's checkout; by way of the log-in in another browser."""
+        user = email_address.user
+        if self.request.user.is_authenticated and self.request.user.pk == user.pk:
+            return people.take_continue_to(user=user) or reverse("dashboard")
+        following = {"next": user.continue_to} if user.continue_to else {}
+        return f"{reverse('account_login')}?{urlencode(following)}" if following else reverse("account_login")
+
+
+class SocialAccountAdapter(DefaultSocialAccountAdapter):
+    """A sign-up by Google or GitHub makes an organization too."""
+
+    def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
+        user: User = super().populate_user(request, sociallogin, data)
+        parts = (data.get("first_name") or "", data.get("last_name") or "")
+        user.full_name = (data.get("name") or " ".join(parts).strip())[:150]
+        return user
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
+        now = timezone.now()
+        with tenancy.system("a new person has no organization yet"), transaction.atomic():
+            user: User = super().save_user(request, sociallogin, form)
+            audit.record(
+                action="user.registered", actor=user, target=user, detail={"by": sociallogin.account.provider}
+            )
+            name = registration.default_organization_name(user.full_name, user.email)
+            organizations.create(name=name, owner=user, now=now)
+            if not people.has_verified_email(user):
+                registration.send_verification(user=user, dedupe_key=f"verify:{user.pk}:sign-up")
+        return user
+
+
+class MfaAdapter(DefaultMFAAdapter):
+    """The secrets of second factors are encrypted at rest, under a key derived from SECRET_KEY."""
+
+    def encrypt(self, text: str) -> str:
+        return _vault().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return _vault().decrypt(encrypted_text.encode()).decode()
+
+
+def _vault() -> MultiFernet:
+    """The present key encrypts; keys that were rotated out (SECRET_KEY_FALLBACKS) still decrypt."""
+    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(_derived(secret))) for secret in secrets])
+
+
+def _derived(secret: str) -> bytes:
+    return hashlib.sha256(b"accounts.mfa:" + secret.encode()).digest()

@@ -1,0 +1,311 @@
+"""API keys: `sa_test_…` or `sa_live_…` and 256 random bits. Shown once; only their SHA-256 is stored.
+
+A request with a key needs no query in the common case: what the key may do is kept in Redis under `key:{sha256}`
+for five minutes (`Record`). A revoked key is overwritten there by a tombstone, so that a process which read the
+database just before the revocation cannot put the old record back. Redis lost: PostgreSQL is asked every time.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts import audit, key_records
+from accounts.models import ApiKey, Organization, User
+from accounts.principals import Principal
+from accounts.roles import Scope
+from superagent.foundation import outbox, tenancy
+from superagent.foundation.problems import FieldError, Forbidden, Invalid, NotFound, Refusal
+
+GRACE_PERIODS = {
+    0: timedelta(0),
+    900: timedelta(minutes=15),
+    3_600: timedelta(hours=1),
+    21_600: timedelta(hours=6),
+    86_400: timedelta(hours=24),
+}
+PORTAL_LIFETIME = timedelta(days=90)
+UNUSED_AFTER = timedelta(days=90)
+MAX_KEYS = 100
+PREFIXES = ("sa_test_", "sa_live_")
+SHOWN_CHARACTERS = 4  # of the random part, before and after the dots
+
+log = structlog.get_logger(__name__)
+
+
+class InvalidKey(Refusal):
+    status = HTTPStatus.UNAUTHORIZED
+    code = "invalid_api_key"
+    title = "This API key is not valid"
+
+
+class KeyAlreadyRotated(Refusal):
+    code = "api_key_already_rotated"
+    title = "This API key was rotated already"
+
+
+class KeyRevoked(Refusal):
+    code = "api_key_revoked"
+    title = "This API key no longer works"
+
+
+class TooManyKeys(Refusal):
+    code = "too_many_api_keys"
+    title = "The organization has as many API keys as it may have"
+
+
+class ScopeNotAllowed(Forbidden):
+    code = "scope_not_allowed"
+    title = "A key cannot be allowed more than its maker"
+
+
+def digest(plain_text: str) -> bytes:
+    return hashlib.sha256(plain_text.encode()).digest()
+
+
+def create(
+    *,
+    organization: Organization,
+    name: str,
+    scopes: Sequence[str],
+    created_by: User | None,
+    expires_at: datetime | None,
+    now: datetime,
+    allowed: frozenset[str] = frozenset(Scope),
+) -> tuple[ApiKey, str]:
+    """A new key and its plain text, which is not kept. `allowed` is what the maker may do. `now` is real time.
+
+    Raises ScopeNotAllowed, TooManyKeys, and Invalid for an empty list of scopes or a time that has passed.
+    """
+    wanted = _checked_scopes(scopes, allowed)
+    if expires_at is not None and expires_at <= now:
+        detail = "Choose a time in the future."
+        raise Invalid(f"expires_at: {detail}", errors=[FieldError("/expires_at", "in_the_past", detail)])
+    with transaction.atomic():
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        usable = ApiKey.objects.visible_to(organization).usable(now)
+        if usable.count() >= MAX_KEYS:
+            raise TooManyKeys(f"Revoke one of the {MAX_KEYS} keys that you no longer need.")
+        key, plain_text = _issue(
+            organization=organization,
+            name=name,
+            scopes=wanted,
+            created_by=created_by,
+            expires_at=expires_at,
+            now=now,
+        )
+        audit.record(
+            action="api_key.created",
+            organization=organization,
+            actor=created_by,
+            target=key,
+            detail={"scopes": wanted, "expires_at": expires_at.isoformat() if expires_at else None},
+        )
+    return key, plain_text
+
+
+def rotate(
+    *,
+    organization: Organization,
+    key_id: UUID,
+    grace: timedelta,
+    rotated_by: User | None,
+    now: datetime,
+    allowed: frozenset[str] = frozenset(Scope),
+) -> tuple[ApiKey, str]:
+    """A successor with the same name, scopes and lifetime; the old key works on for `grace`. `now` is real time.
+
+    Raises NotFound, KeyRevoked, KeyAlreadyRotated, ScopeNotAllowed.
+    """
+    if grace not in GRACE_PERIODS.values():
+        choices = ", ".join(str(seconds) for seconds in GRACE_PERIODS)
+        detail = f"Choose one of {choices} seconds."
+        raise Invalid(
+            f"grace_seconds: {detail}", errors=[FieldError("/grace_seconds", "invalid_choice", detail)]
+        )
+    with transaction.atomic():
+        old = _locked(organization, key_id)
+        if not old.is_usable(now):
+            raise KeyRevoked("Make a new key: this one was revoked or has expired.")
+        if ApiKey.objects.filter(rotated_from=old).exists():
+            raise KeyAlreadyRotated("Rotate the key that took its place.")
+        _checked_scopes(old.scopes, allowed)
+        lifetime = old.expires_at - old.created_at if old.expires_at else None
+        key, plain_text = _issue(
+            organization=organization,
+            name=old.name,
+            scopes=old.scopes,
+            created_by=rotated_by,
+            expires_at=now + lifetime if lifetime else None,
+            now=now,
+            rotated_from=old,
+        )
+        if grace:
+            old.expires_at = min(old.expires_at or now + grace, now + grace)
+        else:
+            old.revoked_at = now
+        old.save(update_fields=["expires_at", "revoked_at"])
+        _publish(old)
+        audit.record(
+            action="api_key.rotated",
+            organization=organization,
+            actor=rotated_by,
+            target=old,
+            detail={"successor": str(key.pk), "grace_seconds": int(grace.total_seconds())},
+        )
+    return key, plain_text
+
+
+def revoke(*, organization: Organization, key_id: UUID, revoked_by: User | None, now: datetime) -> ApiKey:
+    """End a key at once, on every process; doing it again changes nothing. Raises NotFound."""
+    with transaction.atomic():
+        key = _locked(organization, key_id)
+        if key.revoked_at is None:
+            key.revoked_at = now
+            key.save(update_fields=["revoked_at"])
+            _publish(key)
+            audit.record(action="api_key.revoked", organization=organization, actor=revoked_by, target=key)
+    return key
+
+
+def resolve(plain_text: str) -> Principal:
+    """Who calls with this key, usually by one look into Redis. Raises InvalidKey. Expiry is by real time."""
+    if not plain_text.startswith(PREFIXES):
+        raise InvalidKey("API keys start with sa_test_ or sa_live_.")
+    key_hash = digest(plain_text)
+    stored = key_records.read(key_hash)
+    return principal_of(stored if stored is not None else _load(key_hash))
+
+
+def principal_of(stored: bytes) -> Principal:
+    """The principal that a stored record names; for whoever reads `key:{sha256}` in a script of their own.
+
+    Raises InvalidKey for a tombstone, an unknown or an expired key.
+    """
+    record = key_records.parse(stored)
+    if record is None:
+        raise InvalidKey("The key is unknown, or it was revoked.")
+    if record.expires_at is not None and record.expires_at <= timezone.now():
+        raise InvalidKey("The key has expired.")
+    return record.principal
+
+
+def authenticate(plain_text: str, now: datetime) -> ApiKey:
+    """The key's row, read from PostgreSQL. Raises InvalidKey."""
+    with tenancy.system("an API key names its organization"):
+        key = ApiKey.objects.select_related("organization").filter(key_hash=digest(plain_text)).first()
+    if key is None or not key.is_usable(now):
+        raise InvalidKey("The key is unknown, expired, or it was revoked.")
+    return key
+
+
+def publish_all(*, organization: Organization) -> None:
+    """After the transaction, let every process see the organization's new clock. Runs in the system scope."""
+    for key in ApiKey.objects.filter(organization=organization).usable(timezone.now()):
+        _publish(key)
+
+
+def publish(key_id: UUID) -> None:
+    """Write what PostgreSQL says of a key over its record in Redis. Raises what a lost Redis raises."""
+    with tenancy.system("an API key names its organization"):
+        key = ApiKey.objects.select_related("organization").filter(pk=key_id).first()
+    if key is not None:
+        key_records.write(bytes(key.key_hash), _record(key))
+
+
+def record_uses(*, uses: dict[UUID, datetime]) -> int:
+    """Write when keys were last used, in one statement; answers how many keys. Runs in the system scope."""
+    if not uses:
+        return 0
+    table = connection.ops.quote_name(ApiKey._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} AS k SET last_used_at = greatest(k.last_used_at, u.at) "  # noqa: S608  # our own table
+            "FROM unnest(%s::uuid[], %s::timestamptz[]) AS u(id, at) WHERE k.id = u.id",
+            [list(uses.keys()), list(uses.values())],
+        )
+        return cursor.rowcount
+
+
+def _publish(key: ApiKey) -> None:
+    """At once after the commit; and by the outbox, should this process die or Redis be away just then."""
+    outbox.enqueue(
+        topic="accounts.publish_api_key",
+        payload={"api_key": str(key.pk)},
+        organization_id=key.organization_id,
+    )
+    transaction.on_commit(lambda: _publish_now(key.pk))
+
+
+def _publish_now(key_id: UUID) -> None:
+    try:
+        publish(key_id)
+    except key_records.LOST as error:
+        log.warning("api_key_not_published", api_key=str(key_id), error=str(error))
+
+
+def _load(key_hash: bytes) -> bytes:
+    with tenancy.system("an API key names its organization"):
+        key = ApiKey.objects.select_related("organization").filter(key_hash=key_hash).first()
+    if key is None:
+        return key_records.TOMBSTONE
+    record = _record(key)
+    key_records.offer(key_hash, record)
+    return record
+
+
+def _record(key: ApiKey) -> bytes:
+    if key.revoked_at is not None:
+        return key_records.TOMBSTONE
+    return key_records.dump(key)
+
+
+def _issue(
+    *,
+    organization: Organization,
+    name: str,
+    scopes: Sequence[str],
+    created_by: User | None,
+    expires_at: datetime | None,
+    now: datetime,
+    rotated_from: ApiKey | None = None,
+) -> tuple[ApiKey, str]:
+    start = "sa_live_" if organization.livemode else "sa_test_"
+    plain_text = start + secrets.token_urlsafe(32)
+    key = ApiKey.objects.create(
+        organization=organization,
+        name=name,
+        prefix=plain_text[: len(start) + SHOWN_CHARACTERS],
+        last_four=plain_text[-SHOWN_CHARACTERS:],
+        key_hash=digest(plain_text),
+        scopes=list(scopes),
+        created_by=created_by,
+        rotated_from=rotated_from,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    return key, plain_text
+
+
+def _locked(organization: Organization, key_id: UUID) -> ApiKey:
+    key = ApiKey.objects.visible_to(organization).select_for_update(no_key=True).filter(pk=key_id).first()
+    if key is None:
+        raise NotFound("There is no such API key.")
+    return key
+
+
+def _checked_scopes(scopes: Sequence[str], allowed: frozenset[str]) -> list[str]:
+    """In the order of `Scope`, without repetition."""
+    wanted = [scope.value for scope in Scope if scope in scopes]
+    if not wanted or len(set(scopes)) != len(wanted):
+        detail = f"Choose at least one of {', '.join(Scope.values)}."
+        raise Invalid(f"scopes: {detail}", errors=[FieldError("/scopes", "invalid_choice", detail)])
+    if missing := [scope for scope in wanted if scope not in allowed]:
+        raise ScopeNotAllowed(f"You may not grant {', '.join(missing)}: your own access does not include it.")
+    return wanted

@@ -1,0 +1,91 @@
+"""The audit trail: who did what to which thing, when and from where. PostgreSQL refuses to change a row of it."""
+
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID
+
+from allauth.core.internal.httpkit import get_client_ip
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+from django.http import HttpRequest
+
+from accounts.models import ApiKey, AuditEntry, Organization, User
+from accounts.principals import Principal
+from superagent.foundation import tenancy
+
+Actor = User | ApiKey | Principal
+
+# The request that is being answered, set by accounts.middleware.AuditContext: domain functions need not pass it down.
+_request: ContextVar[HttpRequest | None] = ContextVar("audit_request", default=None)
+
+
+def follow(request: HttpRequest | None) -> None:
+    """Entries that are recorded from here on come from `request`; None ends that."""
+    _request.set(request)
+
+
+def record(
+    *,
+    action: str,
+    organization: Organization | None = None,
+    actor: Actor | None = None,
+    target: models.Model | None = None,
+    detail: dict[str, Any] | None = None,
+    request: HttpRequest | None = None,
+) -> AuditEntry:
+    """Write an entry in the caller's transaction. `action` is `thing.what_happened`, like `api_key.created`.
+
+    Without `actor` it is whoever makes the request, or the system. `detail` is JSON without secrets.
+    """
+    request = request or _request.get()
+    actor = actor or _actor_of(request)
+    entry = AuditEntry(
+        organization=organization,
+        actor_id=_user_id(actor),
+        actor_label=_label(actor)[:254],
+        action=action,
+        target_type=target._meta.model_name if target else "",
+        target_id=str(target.pk) if target else "",
+        target_label=str(target)[:254] if target else "",
+        detail=detail or {},
+        ip_address=client_address(request),
+        request_id=getattr(request, "request_id", ""),
+    )
+    with tenancy.system("an entry is written for any organization, or for none"):
+        entry.save(force_insert=True)
+    return entry
+
+
+def client_address(request: HttpRequest | None) -> str | None:
+    """The caller's address, behind as many trusted proxies as ALLAUTH_TRUSTED_PROXY_COUNT says."""
+    if request is None:
+        return None
+    try:
+        return get_client_ip(request)
+    except ImproperlyConfigured:  # fewer hops than proxies: the caller went around them
+        return request.META.get("REMOTE_ADDR")
+
+
+def _actor_of(request: HttpRequest | None) -> Actor | None:
+    if request is None:
+        return None
+    if principal := getattr(request, "principal", None):
+        return principal  # type: ignore[no-any-return]  # set by our authentication
+    user = getattr(request, "user", None)
+    return user if isinstance(user, User) or getattr(user, "is_authenticated", False) else None
+
+
+def _user_id(actor: Actor | None) -> UUID | None:
+    if isinstance(actor, Principal):
+        return actor.user_id
+    if actor is None or isinstance(actor, ApiKey):
+        return None
+    return actor.pk
+
+
+def _label(actor: Actor | None) -> str:
+    if actor is None:
+        return "System"
+    if isinstance(actor, Principal):
+        return actor.label
+    return str(actor)

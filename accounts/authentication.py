@@ -1,0 +1,106 @@
+"""DRF authentication by `Authorization: Bearer`: an API key (`sa_…`) or else a JSON Web Token.
+
+Both leave on the request: `organization`, `principal`, an open tenant scope; `request.auth` is the principal and
+`request.user` the user, None for a key.
+"""
+
+from uuid import UUID
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from accounts import api_keys, key_records, memberships, tokens
+from accounts.models import Organization, TokenFamily, User
+from accounts.principals import Principal
+from accounts.roles import SCOPES_OF_ROLE
+from superagent.foundation import tenancy
+from superagent.foundation.problems import NotFound
+
+ORGANIZATION_HEADER = "X-Organization-Id"
+KEY_PREFIX = "sa_"
+CHALLENGE = 'Bearer realm="SuperAgent API"'
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[None, Principal] | None:
+        credential = bearer(request)
+        if credential is None or not credential.startswith(KEY_PREFIX):
+            return None
+        try:
+            principal = api_keys.resolve(credential)
+        except api_keys.InvalidKey as refusal:
+            raise AuthenticationFailed(refusal.detail, code=refusal.code) from None
+        key_records.note_use(principal.api_key_id)  # type: ignore[arg-type]  # it is a key
+        enter(request, principal.make_organization(), principal)
+        return None, principal
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+class JwtAuthentication(BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[User, Principal | TokenFamily] | None:
+        credential = bearer(request)
+        if credential is None:
+            return None
+        if credential.startswith(KEY_PREFIX):
+            raise AuthenticationFailed(
+                "An API key cannot do this: send the access token of a person.", code="user_token_required"
+            )
+        try:
+            family = tokens.authenticate(credential)
+        except tokens.InvalidToken as refusal:
+            raise AuthenticationFailed(refusal.detail, code=refusal.code) from None
+        principal = _choose_organization(request, family.user)
+        return family.user, principal or family
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+def bearer(request: Request) -> str | None:
+    """The credential of the Authorization header, if it is a Bearer one."""
+    kind, _, credential = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if kind.lower() != "bearer":
+        return None
+    return credential.strip() or None
+
+
+def enter(request: Request, organization: Organization, principal: Principal) -> None:
+    """Put organization and principal on the request (Django's own, which middleware sees) and open the scope."""
+    http_request = request._request
+    http_request.organization = organization  # type: ignore[attr-defined]
+    http_request.principal = principal  # type: ignore[attr-defined]
+    tenancy.activate(organization)
+
+
+def _choose_organization(request: Request, user: User) -> Principal | None:
+    """X-Organization-Id, or the default one; 404 where the user is no member. None for a person without any."""
+    named = request.headers.get(ORGANIZATION_HEADER)
+    membership = memberships.find(user, _organization_id(named) if named else None)
+    if membership is None:
+        if named:
+            raise NotFound(f"{ORGANIZATION_HEADER}: there is no such organization.")
+        request._request.organization = None  # type: ignore[attr-defined]
+        return None
+    organization = membership.organization
+    principal = Principal(
+        organization_id=organization.pk,
+        user_id=user.pk,
+        api_key_id=None,
+        scopes=SCOPES_OF_ROLE[membership.role],
+        label=user.email,
+        livemode=organization.livemode,
+        rehearsal_now=organization.rehearsal_now,
+    )
+    request._request.membership = membership  # type: ignore[attr-defined]
+    enter(request, organization, principal)
+    return principal
+
+
+def _organization_id(named: str) -> UUID:
+    try:
+        return UUID(named)
+    except ValueError:
+        raise NotFound(f"{ORGANIZATION_HEADER}: there is no such organization.") from None

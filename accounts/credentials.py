@@ -1,0 +1,59 @@
+"""Proof of who someone is, for the API: e-mail, password and, where the account has it, a second factor."""
+
+from http import HTTPStatus
+
+from allauth.mfa.adapter import get_adapter
+from allauth.mfa.models import Authenticator
+
+from accounts.models import User
+from superagent.foundation.problems import FieldError, Refusal
+
+CODE_TYPES = (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES)
+
+
+class InvalidCredentials(Refusal):
+    """One answer for an unknown address, a wrong password and a closed account."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "invalid_credentials"
+    title = "The e-mail address or the password is wrong"
+
+
+class OtpRequired(Refusal):
+    status = HTTPStatus.UNAUTHORIZED
+    code = "otp_required"
+    title = "This account has two-step log-in"
+
+
+class OtpInvalid(Refusal):
+    status = HTTPStatus.UNAUTHORIZED
+    code = "otp_invalid"
+    title = "The code is wrong or was used before"
+
+
+def verify(*, email: str, password: str, otp: str) -> User:
+    """The user whom these prove. Takes one password hash of time whether or not there is such a user.
+
+    Raises InvalidCredentials, OtpRequired, OtpInvalid.
+    """
+    user = User.objects.filter(email=email.strip().lower()).first()
+    if user is None:
+        User().set_password(password)  # the same work as a comparison
+        raise InvalidCredentials("Check both, or ask for a new password.")
+    if not user.check_password(password) or not user.is_active:
+        raise InvalidCredentials("Check both, or ask for a new password.")
+    if get_adapter().is_mfa_enabled(user):
+        _verify_second_factor(user, otp)
+    return user
+
+
+def _verify_second_factor(user: User, otp: str) -> None:
+    if not otp:
+        detail = "Send `otp` as well: the code of the authenticator app, or a recovery code."
+        raise OtpRequired(detail, errors=[FieldError("/otp", "required", detail)])
+    for authenticator in Authenticator.objects.filter(user_id=user.pk, type__in=CODE_TYPES):
+        if authenticator.wrap().validate_code(otp):
+            authenticator.record_usage()
+            return
+    detail = "Send the code that the authenticator app shows now, or an unused recovery code."
+    raise OtpInvalid(detail, errors=[FieldError("/otp", "invalid", detail)])

@@ -1,0 +1,176 @@
+from datetime import timedelta
+from typing import Any
+
+from allauth.account.forms import SignupForm
+from django import forms
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import api_keys, registration, roles
+from accounts.models import Organization, User
+from accounts.roles import Role, Scope
+from superagent.foundation import clock
+
+PASSWORD_HINT = _("At least 10 characters. A few words are better than one with digits.")
+
+
+class SignUpForm(SignupForm):
+    """A person and their organization. `continue_to` is given by the view."""
+
+    full_name = forms.CharField(
+        label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    organization_name = forms.CharField(
+        label=_("Organization"),
+        max_length=150,
+        required=False,
+        help_text=_("Your company or team. Left empty, it is called like you; you can change it later."),
+        widget=forms.TextInput(attrs={"autocomplete": "organization"}),
+    )
+    field_order = ["full_name", "email", "password1", "organization_name"]
+
+    def __init__(self, *args: Any, continue_to: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.continue_to = continue_to
+        self.fields["email"].label = _("E-mail")
+        self.fields["password1"].help_text = PASSWORD_HINT
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean()
+        password, name = cleaned.get("password1"), cleaned.get("full_name")
+        if password and name and not self.has_error("password1"):
+            try:
+                validate_password(password, User(full_name=name))
+            except ValidationError as error:
+                self.add_error("password1", error)
+        return cleaned
+
+    def save(self, request: HttpRequest) -> User:
+        """Everything in one transaction, by the same door as the API. Raises registration.EmailTaken in a race."""
+        return registration.register(
+            email=self.cleaned_data["email"],
+            password=self.cleaned_data["password1"],
+            full_name=self.cleaned_data["full_name"],
+            organization_name=self.cleaned_data["organization_name"],
+            now=clock.now(),
+            continue_to=self.continue_to,
+        )
+
+
+class InvitedSignUpForm(forms.Form):
+    """A new person who opened an invitation's link: the address is known and proven."""
+
+    full_name = forms.CharField(
+        label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    password = forms.CharField(
+        label=_("Password"),
+        max_length=128,
+        strip=False,
+        help_text=PASSWORD_HINT,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+
+class OrganizationForm(forms.ModelForm):
+    class Meta:
+        model = Organization
+        fields = ["name", "email"]
+        help_texts = {"email": _("Invoices and billing notices go there.")}
+
+
+class NewOrganizationForm(forms.Form):
+    name = forms.CharField(
+        label=_("Name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "organization"})
+    )
+
+
+class ProfileForm(forms.Form):
+    full_name = forms.CharField(
+        label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+
+
+class CloseAccountForm(forms.Form):
+    """What cannot be undone is confirmed by typing."""
+
+    email = forms.EmailField(label=_("Type your e-mail address to confirm"))
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._user = user
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"].strip().lower()
+        if email != self._user.email:
+            raise ValidationError(_("This is not the e-mail address of your account."))
+        return email
+
+
+class InvitationForm(forms.Form):
+    email = forms.EmailField(label=_("E-mail"), max_length=254)
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.VIEWER)
+
+    def __init__(self, *args: Any, by_role: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if by_role != Role.OWNER:
+            self.fields["role"].choices = [choice for choice in Role.choices if choice[0] != Role.OWNER]
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices)
+
+
+class ApiKeyForm(forms.Form):
+    """Starts with the least: one scope, 90 days."""
+
+    LIFETIMES = [
+        ("7", _("7 days")),
+        ("30", _("30 days")),
+        ("90", _("90 days")),
+        ("365", _("One year")),
+        ("", _("Never expires")),
+    ]
+
+    name = forms.CharField(
+        label=_("Name"), max_length=100, help_text=_("Where the key is used, such as “billing server”.")
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("Scopes"),
+        choices=Scope.choices,
+        widget=forms.CheckboxSelectMultiple,
+        initial=[Scope.USAGE_WRITE],
+        error_messages={"required": _("Choose at least one scope.")},
+    )
+    lifetime = forms.ChoiceField(
+        label=_("Expires after"),
+        choices=LIFETIMES,
+        required=False,
+        initial=str(api_keys.PORTAL_LIFETIME.days),
+    )
+
+    def __init__(self, *args: Any, role: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        allowed = roles.SCOPES_OF_ROLE[role]
+        self.fields["scopes"].choices = [(scope.value, scope.label) for scope in Scope if scope in allowed]
+
+    def expires_at(self) -> Any:
+        """Real time: a credential does not rehearse."""
+        days = self.cleaned_data["lifetime"]
+        return timezone.now() + timedelta(days=int(days)) if days else None
+
+
+class RotateForm(forms.Form):
+    GRACES = [
+        ("0", _("Ends at once")),
+        ("900", _("Works for 15 more minutes")),
+        ("3600", _("Works for 1 more hour")),
+        ("21600", _("Works for 6 more hours")),
+        ("86400", _("Works for 24 more hours")),
+    ]
+    grace_seconds = forms.ChoiceField(label=_("The old key"), choices=GRACES, initial="3600")

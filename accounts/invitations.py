@@ -1,0 +1,197 @@
+"""Invitations: a place in an organization, offered by mail. Holding the mail's link proves to read that mailbox."""
+
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts import audit, mail_links, memberships, notifications, registration
+from accounts.models import Invitation, Membership, Organization, User
+from accounts.roles import Role
+from superagent.foundation import tenancy
+from superagent.foundation.problems import FieldError, Invalid, NotFound, Refusal
+
+LIFETIME = timedelta(days=7)
+MAX_OPEN = 50
+
+
+class AlreadyMember(Refusal):
+    code = "already_member"
+    title = "This person is a member already"
+
+
+class AlreadyInvited(Refusal):
+    code = "already_invited"
+    title = "This address is invited already"
+
+
+class TooManyInvitations(Refusal):
+    code = "too_many_invitations"
+    title = "Too many invitations are open"
+
+
+class InvitationGone(Refusal):
+    status = HTTPStatus.GONE
+    code = "invitation_gone"
+    title = "This invitation is no longer open"
+
+
+class AnotherAddress(Refusal):
+    status = HTTPStatus.FORBIDDEN
+    code = "another_address"
+    title = "This invitation is for another e-mail address"
+
+
+def invite(
+    *,
+    organization: Organization,
+    email: str,
+    role: str,
+    invited_by: User | None,
+    by_role: str | None,
+    now: datetime,
+) -> Invitation:
+    """Offer `email` a place and mail the link. `by_role` is the role of who invites, None for an API key.
+
+    Raises memberships.OwnersOnly, AlreadyMember, AlreadyInvited, TooManyInvitations. `now` is real time.
+    """
+    email = email.strip().lower()
+    _check_role(role, by_role)
+    with transaction.atomic():
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        if Membership.objects.visible_to(organization).filter(user__email=email).exists():
+            raise AlreadyMember(f"{email} is a member. Change the role in the list of members.")
+        own = Invitation.objects.visible_to(organization)
+        # An expired one still holds the place of its address: it gives way.
+        own.filter(email=email, accepted_at=None, revoked_at=None, expires_at__lte=now).update(revoked_at=now)
+        if own.open(now).count() >= MAX_OPEN:
+            raise TooManyInvitations(f"Withdraw one of the {MAX_OPEN} open invitations first.")
+        try:
+            with transaction.atomic():
+                invitation = Invitation.objects.create(
+                    organization=organization,
+                    email=email,
+                    role=role,
+                    invited_by=invited_by,
+                    created_at=now,
+                    expires_at=now + LIFETIME,
+                )
+        except IntegrityError:
+            raise AlreadyInvited(
+                f"An invitation to {email} is open. Withdraw it to send another one."
+            ) from None
+        _mail(invitation, organization, invited_by)
+        audit.record(
+            action="invitation.created", organization=organization, target=invitation, detail={"role": role}
+        )
+    return invitation
+
+
+def revoke(*, organization: Organization, invitation_id: UUID, now: datetime) -> Invitation:
+    """Withdraw an invitation; doing it again changes nothing. Raises NotFound, InvitationGone if it was accepted."""
+    with transaction.atomic():
+        invitation = (
+            Invitation.objects.visible_to(organization)
+            .select_for_update(no_key=True)
+            .filter(pk=invitation_id)
+            .first()
+        )
+        if invitation is None:
+            raise NotFound("There is no such invitation.")
+        if invitation.accepted_at is not None:
+            raise InvitationGone("It was accepted: remove the member instead.")
+        if invitation.revoked_at is None:
+            invitation.revoked_at = now
+            invitation.save(update_fields=["revoked_at"])
+            audit.record(action="invitation.revoked", organization=organization, target=invitation)
+    return invitation
+
+
+def find(token: str) -> Invitation:
+    """The open invitation, with its organization, that a mail's link names. Raises NotFound, InvitationGone."""
+    invitation_id = mail_links.invitation_id(token)
+    if invitation_id is None:
+        raise NotFound("This link is not complete. Open it from the mail again.")
+    with tenancy.system("an invitation is read before its reader is a member"):
+        invitation = (
+            Invitation.objects.select_related("organization", "invited_by").filter(pk=invitation_id).first()
+        )
+    if invitation is None:
+        raise NotFound("There is no such invitation.")
+    if not invitation.is_open(timezone.now()):
+        raise InvitationGone("It was accepted, withdrawn, or it has expired. Ask for a new one.")
+    return invitation
+
+
+def open_for(user: User, now: datetime) -> list[Invitation]:
+    """Open invitations to the user's own address; the caller has made sure that the address is confirmed."""
+    with tenancy.system("a person's invitations are read before they are a member"):
+        return list(
+            Invitation.objects.open(now).filter(email=user.email).select_related("organization", "invited_by")
+        )
+
+
+def accept(*, invitation: Invitation, user: User, now: datetime) -> Membership:
+    """Make the invited user a member. Raises AnotherAddress, InvitationGone."""
+    if user.email != invitation.email:
+        raise AnotherAddress(f"Log in with {invitation.email}, or ask for an invitation to {user.email}.")
+    with tenancy.system("an invitation is accepted before its reader is a member"), transaction.atomic():
+        return _accept(invitation, user, now)
+
+
+def register(*, invitation: Invitation, password: str, full_name: str, now: datetime) -> User:
+    """A new person for the invited address, which the link has proven, as a member of the organization.
+
+    Raises registration.EmailTaken, Invalid, InvitationGone.
+    """
+
+    def join(user: User) -> None:
+        _accept(invitation, user, now)
+
+    return registration.create_person(
+        email=invitation.email,
+        password=password,
+        full_name=full_name,
+        now=now,
+        and_then=join,
+        has_proven_email=True,
+    )
+
+
+def _accept(invitation: Invitation, user: User, now: datetime) -> Membership:
+    stored = (
+        Invitation.objects.select_for_update(of=("self",))
+        .select_related("organization")
+        .get(pk=invitation.pk)
+    )
+    if not stored.is_open(now):
+        raise InvitationGone("It was accepted, withdrawn, or it has expired. Ask for a new one.")
+    stored.accepted_at, stored.accepted_by = now, user
+    stored.save(update_fields=["accepted_at", "accepted_by"])
+    return memberships.add(organization=stored.organization, user=user, role=Role(stored.role), now=now)
+
+
+def _check_role(role: str, by_role: str | None) -> None:
+    if role not in Role.values:
+        detail = f"Choose one of {', '.join(Role.values)}."
+        raise Invalid(f"role: {detail}", errors=[FieldError("/role", "invalid_choice", detail)])
+    if role == Role.OWNER and by_role != Role.OWNER:
+        raise memberships.OwnersOnly("Ask an owner of the organization to invite an owner.")
+
+
+def _mail(invitation: Invitation, organization: Organization, invited_by: User | None) -> None:
+    notifications.send(
+        template="accounts/email/invitation",
+        to=[invitation.email],
+        context={
+            "organization": organization.name,
+            "invited_by": invited_by.full_name or invited_by.email if invited_by else organization.name,
+            "role": str(Role(invitation.role).label),
+            "days": LIFETIME.days,
+            "link": mail_links.to_invitation(invitation),
+        },
+        dedupe_key=f"invitation:{invitation.pk}",
+        organization=organization,
+    )

@@ -1,0 +1,145 @@
+"""Who belongs to an organization, in which role. An organization always keeps an owner."""
+
+from datetime import datetime
+from http import HTTPStatus
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.models import Membership, Organization, User
+from accounts.roles import Role
+from superagent.foundation import tenancy
+from superagent.foundation.problems import FieldError, Forbidden, Invalid, NotFound, Refusal
+
+
+class LastOwner(Refusal):
+    code = "last_owner"
+    title = "An organization needs an owner"
+
+
+class OwnersOnly(Forbidden):
+    code = "owners_only"
+    title = "Only an owner may do this"
+
+
+class NoOrganization(Refusal):
+    status = HTTPStatus.FORBIDDEN
+    code = "no_organization"
+    title = "You do not belong to an organization"
+
+
+def role_of(user: User, organization: Organization) -> Role | None:
+    """The user's role in the organization; None for everyone else."""
+    with tenancy.system("a role is asked for before the scope is entered"):
+        role = (
+            Membership.objects.filter(user=user, organization=organization)
+            .values_list("role", flat=True)
+            .first()
+        )
+    return Role(role) if role else None
+
+
+def of_user(user: User) -> list[Membership]:
+    """Every place where the user belongs, with its organization, by name."""
+    with tenancy.system("a person's organizations are read before one is chosen"):
+        return list(
+            Membership.objects.filter(user=user)
+            .select_related("organization")
+            .order_by("organization__name", "id")
+        )
+
+
+def find(user: User, organization_id: UUID | None) -> Membership | None:
+    """The user's place in one organization; without an id, in their default one or else the first that they joined."""
+    with tenancy.system("a person's organization is read before it becomes the scope"):
+        places = Membership.objects.filter(user=user).select_related("organization")
+        if organization_id is not None:
+            return places.filter(organization_id=organization_id).first()
+        default = user.default_organization_id
+        chosen = places.filter(organization_id=default).first() if default else None
+        return chosen or places.order_by("id").first()
+
+
+def add(*, organization: Organization, user: User, role: Role, now: datetime) -> Membership:
+    """Make the user a member; one who is already keeps the role. Runs in the system scope."""
+    membership, created = Membership.objects.get_or_create(
+        organization=organization, user=user, defaults={"role": role, "created_at": now}
+    )
+    if created:
+        if user.default_organization_id is None:
+            user.default_organization = organization
+            user.save(update_fields=["default_organization"])
+        audit.record(
+            action="member.added", organization=organization, actor=user, target=user, detail={"role": role}
+        )
+    return membership
+
+
+def change_role(*, organization: Organization, user_id: UUID, role: str, by_role: str | None) -> Membership:
+    """Give a member another role. `by_role` is the role of who does it, None for an API key, which is no owner.
+
+    Raises NotFound, OwnersOnly (only owners make and unmake owners), LastOwner.
+    """
+    if role not in Role.values:
+        detail = f"Choose one of {', '.join(Role.values)}."
+        raise Invalid(f"role: {detail}", errors=[FieldError("/role", "invalid_choice", detail)])
+    with transaction.atomic():
+        membership = _locked(organization, user_id)
+        if membership.role == role:
+            return membership
+        if by_role != Role.OWNER and Role.OWNER in (membership.role, role):
+            raise OwnersOnly("Ask an owner of the organization to make or unmake an owner.")
+        if membership.role == Role.OWNER:
+            _keep_an_owner(organization, membership)
+        before, membership.role = membership.role, role
+        membership.save(update_fields=["role"])
+        audit.record(
+            action="member.role_changed",
+            organization=organization,
+            target=membership.user,
+            detail={"from": before, "to": role},
+        )
+    return membership
+
+
+def remove(*, organization: Organization, user_id: UUID, by_user: User | None, by_role: str | None) -> None:
+    """End a membership; one's own is always one's own to end. API keys stay: they are the organization's.
+
+    Raises NotFound, OwnersOnly, LastOwner.
+    """
+    with transaction.atomic():
+        membership = _locked(organization, user_id)
+        is_leaving = by_user is not None and by_user.pk == user_id
+        if membership.role == Role.OWNER:
+            if by_role != Role.OWNER and not is_leaving:
+                raise OwnersOnly("Ask an owner of the organization to remove an owner.")
+            _keep_an_owner(organization, membership)
+        user = membership.user
+        membership.delete()
+        if user.default_organization_id == organization.pk:
+            user.default_organization = None
+            user.save(update_fields=["default_organization"])
+        audit.record(
+            action="member.left" if is_leaving else "member.removed",
+            organization=organization,
+            target=user,
+            detail={"role": membership.role},
+        )
+
+
+def _locked(organization: Organization, user_id: UUID) -> Membership:
+    """The membership, with the organization locked: it guards the rule that an owner remains."""
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    membership = (
+        Membership.objects.visible_to(organization).select_related("user").filter(user_id=user_id).first()
+    )
+    if membership is None:
+        raise NotFound("There is no such member.")
+    return membership
+
+
+def _keep_an_owner(organization: Organization, leaving: Membership) -> None:
+    others = Membership.objects.visible_to(organization).filter(role=Role.OWNER, user__is_active=True)
+    if not others.exclude(pk=leaving.pk).exists():
+        raise LastOwner("Make another member an owner first.")

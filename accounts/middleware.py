@@ -1,0 +1,63 @@
+"""Middleware of accounts: where audit entries come from, and the system scope of the admin."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
+
+from accounts import audit
+from superagent.foundation import tenancy
+
+
+class _Around:
+    """A middleware that opens something for the time of the request, sync and async."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if iscoroutinefunction(self):
+            return self._async_call(request)
+        with self.around(request):
+            return self.get_response(request)  # type: ignore[no-any-return]  # Django's own signature
+
+    async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
+        with self.around(request):
+            return await self.get_response(request)  # type: ignore[no-any-return]  # Django's own signature
+
+    @contextmanager
+    def around(self, request: HttpRequest) -> Iterator[None]:
+        raise NotImplementedError
+
+
+class AuditContext(_Around):
+    """Audit entries know the request that they are written in."""
+
+    @contextmanager
+    def around(self, request: HttpRequest) -> Iterator[None]:
+        audit.follow(request)
+        try:
+            yield
+        finally:
+            audit.follow(None)
+
+
+class AdminScope(_Around):
+    """The admin is for staff, who look after every organization: its pages run in the system scope."""
+
+    @contextmanager
+    def around(self, request: HttpRequest) -> Iterator[None]:
+        user = getattr(request, "user", None)
+        if not request.path_info.startswith(reverse("admin:index")) or user is None or not user.is_staff:
+            yield
+            return
+        with tenancy.system("admin"):
+            yield

@@ -1,0 +1,60 @@
+"""Organizations: the tenants that pay."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from accounts import api_keys, audit
+from accounts.models import Membership, Organization, User
+from accounts.roles import Role
+from accounts.signals import organization_created
+from superagent.foundation import tenancy
+
+
+def create(*, name: str, owner: User, now: datetime) -> Organization:
+    """A new organization that `owner` owns; their default one, if they had none."""
+    with tenancy.system("an organization is made before it can be anyone's scope"), transaction.atomic():
+        organization = Organization.objects.create(name=name, email=owner.email, created_at=now)
+        Membership.objects.create(organization=organization, user=owner, role=Role.OWNER, created_at=now)
+        if owner.default_organization_id is None:
+            owner.default_organization = organization
+            owner.save(update_fields=["default_organization"])
+        audit.record(
+            action="organization.created", organization=organization, actor=owner, target=organization
+        )
+        organization_created.send(sender=Organization, organization=organization, now=now)
+    return organization
+
+
+def update(*, organization: Organization, name: str, email: str) -> Organization:
+    """Change what an organization is called and where its bills go. Runs in its scope."""
+    with transaction.atomic():
+        stored = Organization.objects.select_for_update().get(pk=organization.pk)
+        changes = {
+            field: {"from": getattr(stored, field), "to": value}
+            for field, value in (("name", name), ("email", email))
+            if getattr(stored, field) != value
+        }
+        if changes:
+            stored.name, stored.email = name, email
+            stored.save(update_fields=["name", "email"])
+            audit.record(
+                action="organization.updated", organization=stored, target=stored, detail={"changes": changes}
+            )
+    return stored
+
+
+def set_rehearsal_time(*, organization: Organization, rehearsal_now: datetime | None) -> None:
+    """Move the organization's clock to the frozen time of its Stripe test clock; None ends the rehearsal."""
+    with tenancy.system("rehearsal"), transaction.atomic():
+        stored = Organization.objects.select_for_update().get(pk=organization.pk)
+        stored.rehearsal_now = rehearsal_now
+        stored.save(update_fields=["rehearsal_now"])
+        audit.record(
+            action="organization.rehearsal_time_set",
+            organization=stored,
+            target=stored,
+            detail={"rehearsal_now": rehearsal_now.isoformat() if rehearsal_now else None},
+        )
+        api_keys.publish_all(organization=stored)
+    organization.rehearsal_now = rehearsal_now

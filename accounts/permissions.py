@@ -1,0 +1,61 @@
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from accounts.memberships import NoOrganization
+from accounts.principals import Principal
+from accounts.roles import Role, Scope, roles_with
+from superagent.foundation.problems import Forbidden
+
+
+class MissingScope(Forbidden):
+    code = "insufficient_scope"
+    title = "Your access does not include this"
+
+
+class HasAccess(BasePermission):
+    """Whoever is authenticated and has the view's `required_scope`: a scope, one by HTTP method, or None.
+
+    A view must say it: forgetting it is an error, not an open door.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if request.auth is None:
+            return False
+        scope = required_scope(view, request.method or "")
+        if scope is None:
+            return True
+        if not isinstance(request.auth, Principal):
+            raise NoOrganization("Create an organization, or ask to be invited to one.")
+        if not request.auth.allows(scope):
+            raise _missing(request.auth, scope)
+        return True
+
+
+def required_scope(view: Any, method: str) -> str | None:
+    """What `view` asks for on `method`; HEAD and OPTIONS ask what GET asks."""
+    try:
+        declared = view.required_scope
+    except AttributeError:
+        raise ImproperlyConfigured(f"{type(view).__name__} does not declare required_scope") from None
+    if not isinstance(declared, dict):
+        return declared  # type: ignore[no-any-return]  # str or None, as the attribute is documented
+    if method in ("HEAD", "OPTIONS"):
+        method = "GET" if "GET" in declared else next(iter(declared))
+    return declared[method]  # type: ignore[no-any-return]
+
+
+def _missing(principal: Principal, scope: str) -> MissingScope:
+    label = Scope(scope).label
+    if principal.is_api_key:
+        detail = f"The API key lacks the scope {scope} ({label}). Create a key that has it."
+    else:
+        names = ", ".join(Role(role).label for role in roles_with(scope))
+        detail = f"Your role lacks {scope} ({label}). These roles have it: {names}."
+    return MissingScope(
+        detail,
+        scope=scope,
+        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+    )

@@ -1,0 +1,107 @@
+"""Sign-up: a person and the organization that they own, in one transaction."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from allauth.account.models import EmailAddress
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from accounts import audit, mail_links, notifications, organizations
+from accounts.models import User
+from superagent.foundation import tenancy
+from superagent.foundation.problems import FieldError, Invalid, Refusal
+
+
+class EmailTaken(Refusal):
+    code = "email_taken"
+    title = "This e-mail address has an account"
+
+
+def register(
+    *, email: str, password: str, full_name: str, organization_name: str, now: datetime, continue_to: str = ""
+) -> User:
+    """A new person with their own organization, and a mail to confirm the address.
+
+    `continue_to` is the page to go on with after the confirmation, such as a plan's checkout. Raises EmailTaken, and
+    Invalid for a weak password.
+    """
+
+    def found(user: User) -> None:
+        organizations.create(
+            name=organization_name.strip() or default_organization_name(full_name, user.email),
+            owner=user,
+            now=now,
+        )
+        send_verification(user=user, dedupe_key=f"verify:{user.pk}:sign-up")
+
+    return create_person(
+        email=email, password=password, full_name=full_name, now=now, and_then=found, continue_to=continue_to
+    )
+
+
+def create_person(
+    *,
+    email: str,
+    password: str,
+    full_name: str,
+    now: datetime,
+    and_then: Callable[[User], None],
+    continue_to: str = "",
+    has_proven_email: bool = False,
+) -> User:
+    """A new person and, in the same transaction, what `and_then` makes for them. Raises EmailTaken, Invalid."""
+    email = email.strip().lower()
+    user = User(email=email, full_name=full_name.strip(), created_at=now, continue_to=continue_to)
+    _check_password(password, user)
+    user.set_password(password)  # outside of the transaction: it takes a quarter of a second on purpose
+    with tenancy.system("a new person has no organization yet"):
+        try:
+            with transaction.atomic():
+                _save_new(user)
+                EmailAddress.objects.create(user=user, email=email, primary=True, verified=has_proven_email)
+                audit.record(action="user.registered", actor=user, target=user)
+                and_then(user)
+        except _Taken:
+            raise EmailTaken("Log in, or ask for a new password if you have forgotten yours.") from None
+    return user
+
+
+def send_verification(*, user: User, dedupe_key: str) -> None:
+    """Mail the link that confirms the user's address. The link is made when the mail is sent."""
+    notifications.send(
+        template="accounts/email/verify",
+        to=[user.email],
+        context={"full_name": user.full_name, "link": mail_links.to_verify(user)},
+        dedupe_key=dedupe_key,
+    )
+
+
+def default_organization_name(full_name: str, email: str) -> str:
+    return (full_name.strip() or email.partition("@")[0])[:150]
+
+
+class _Taken(Exception):
+    pass
+
+
+def _save_new(user: User) -> None:
+    """The unique constraint decides, so that two sign-ups at once cannot both win."""
+    if EmailAddress.objects.filter(email=user.email, verified=True).exists():
+        raise _Taken
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        raise _Taken from None
+
+
+def _check_password(password: str, user: User) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        errors = [
+            FieldError("/password", e.code or "invalid", " ".join(e.messages)) for e in error.error_list
+        ]
+        raise Invalid("; ".join(f"password: {e.detail}" for e in errors), errors=errors) from None

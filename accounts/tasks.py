@@ -1,0 +1,33 @@
+from celery import shared_task
+from django.utils import timezone
+
+from accounts import api_keys, key_records, notifications, tokens
+from superagent.foundation import outbox, tenancy
+from superagent.foundation.models import OutboxMessage
+
+
+@outbox.handler(notifications.TOPIC)
+def send_mail(message: OutboxMessage) -> None:
+    notifications.deliver(message)
+
+
+@outbox.handler("accounts.publish_api_key")
+def publish_api_key(message: OutboxMessage) -> None:
+    try:
+        api_keys.publish(message.payload["api_key"])
+    except key_records.LOST as error:
+        raise outbox.Retryable(str(error)) from error
+
+
+@shared_task
+def record_key_uses() -> int:
+    """Every minute: when each API key was last used, from Redis into PostgreSQL in one statement."""
+    with tenancy.system("record the use of API keys"):
+        return api_keys.record_uses(uses=key_records.take_uses())
+
+
+@shared_task
+def forget_token_families() -> int:
+    """Daily: drop log-ins whose last refresh token has expired."""
+    with tenancy.system("forget expired log-ins"):
+        return tokens.forget_expired(now=timezone.now())
