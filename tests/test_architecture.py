@@ -66,12 +66,12 @@ def _is_async(view: Callable[..., object]) -> bool:
 
 
 def test_scheduled_tasks_exist() -> None:
-    celery.app.loader.import_default_modules()
+    celery.app.autodiscover_tasks(force=True)
     assert {entry.task for entry in schedule.ENTRIES} - set(celery.app.tasks) == set()
 
 
 def test_tasks_use_queues_that_workers_serve() -> None:
-    celery.app.loader.import_default_modules()
+    celery.app.autodiscover_tasks(force=True)
     used = {getattr(task, "queue", None) or "default" for task in celery.app.tasks.values()}
     used |= {entry.queue for entry in schedule.ENTRIES}
     assert used <= set(celery.QUEUES)
