@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from allauth.account.models import EmailAddress
 
+from accounts import people
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
@@ -24,11 +25,10 @@ class EmailNotVerified(Refusal):
 def require_verified(*, organization: Organization, user: User | None) -> None:
     """Raises EmailNotVerified unless the user's address is confirmed; for an API key, that of an owner."""
     with tenancy.system("whose e-mail address is confirmed"):
-        verified = EmailAddress.objects.filter(verified=True)
         if user is not None:
-            is_verified = verified.filter(user=user).exists()
+            is_verified = people.has_verified_email(user)
         else:
             owners = Membership.objects.filter(organization=organization, role=Role.OWNER)
-            is_verified = verified.filter(user__in=owners.values("user")).exists()
+            is_verified = EmailAddress.objects.filter(verified=True, user__in=owners.values("user")).exists()
     if not is_verified:
         raise EmailNotVerified

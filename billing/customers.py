@@ -10,6 +10,7 @@ from billing import gateway, plans
 from billing.models import BillingAccount
 from metering import periods
 from superagent.foundation import outbox, tenancy
+from superagent.foundation.models import OutboxMessage
 
 CREATE = "billing.create_customer"
 
@@ -21,12 +22,7 @@ def open_account(*, organization: Organization, now: datetime) -> BillingAccount
             organization=organization, defaults={"created_at": now}
         )
         if is_new:
-            outbox.enqueue(
-                topic=CREATE,
-                payload=_creation(organization),
-                dedupe_key=_creation_key(organization),
-                organization_id=organization.pk,
-            )
+            _enqueue(organization)
         plans.put_in_force(organization=organization, now=now)
         periods.ensure(organization=organization, now=now)
         account.refresh_from_db()
@@ -58,25 +54,39 @@ def ensure(organization: Organization) -> str:
     if known:
         return known
     with tenancy.system("create the customer now"):
-        message = outbox.OutboxMessage.objects.filter(dedupe_key=_creation_key(organization)).first()
-        return create(
-            organization_id=str(organization.pk), payload=message.payload if message else _creation(organization)
+        message = (
+            OutboxMessage.objects.filter(topic=CREATE, organization_id=organization.pk).order_by("-id").first()
         )
+        return create(message.payload if message else _creation(organization))
 
 
-def create(*, organization_id: str, payload: dict[str, Any]) -> str:
-    """Create the customer at Stripe, once: the key is the organization's. `payload` is what was frozen for it."""
+def create(payload: dict[str, Any]) -> str:
+    """Create the customer at Stripe, once: the key and the parameters were frozen when it was decided."""
     with tenancy.system("create a Stripe customer"):
-        account = BillingAccount.objects.get(organization_id=organization_id)
+        account = BillingAccount.objects.get(organization_id=payload["organization"])
         if account.stripe_customer_id:
             return account.stripe_customer_id
-        customer = gateway.call(
-            "customers.create", key=f"customer:{organization_id}", params=payload["params"]
-        )
+        customer = gateway.call("customers.create", key=payload["key"], params=payload["params"])
         BillingAccount.objects.filter(pk=account.pk, stripe_customer_id__isnull=True).update(
             stripe_customer_id=customer["id"]
         )
         return str(customer["id"])
+
+
+def replace(account: BillingAccount, *, generation: str) -> None:
+    """The customer was deleted at Stripe with its test clock: forget it, and have another one made."""
+    BillingAccount.objects.filter(pk=account.pk).update(
+        stripe_customer_id=None,
+        test_clock_id="",
+        rehearsal_target=None,
+        payment_method_id="",
+        card_brand="",
+        card_last_four="",
+        card_expires="",
+        balance=0,
+        is_delinquent=False,
+    )
+    _enqueue(account.organization, generation=generation)
 
 
 def organization_of(customer_id: str) -> Organization | None:
@@ -87,13 +97,16 @@ def organization_of(customer_id: str) -> Organization | None:
     return account.organization if account else None
 
 
-def _creation_key(organization: Organization) -> str:
-    return f"customer:{organization.pk}"
+def _enqueue(organization: Organization, *, generation: str = "") -> None:
+    payload = _creation(organization, generation)
+    outbox.enqueue(topic=CREATE, payload=payload, dedupe_key=payload["key"], organization_id=organization.pk)
 
 
-def _creation(organization: Organization) -> dict[str, Any]:
+def _creation(organization: Organization, generation: str = "") -> dict[str, Any]:
+    """What is sent to Stripe, and under which key. `generation` tells a second customer from the first."""
     metadata = {"organization": str(organization.pk), "djstripe_subscriber": str(organization.pk)}
     return {
         "organization": str(organization.pk),
+        "key": f"customer:{organization.pk}:{generation}" if generation else f"customer:{organization.pk}",
         "params": {"name": organization.name, "email": organization.email, "metadata": metadata},
     }

@@ -24,6 +24,7 @@ class Invoice(OrganizationOwned):
     subscription = models.ForeignKey(
         Subscription, null=True, blank=True, on_delete=models.PROTECT, related_name="invoices"
     )
+    stripe_subscription_id = models.CharField(max_length=255, blank=True)
     currency = models.CharField(_("currency"), max_length=3)
     subtotal = models.BigIntegerField(_("subtotal"))
     discount = models.BigIntegerField(_("discount"), default=0)
@@ -163,7 +164,7 @@ class OverageCharge(OrganizationOwned):
 
     class Meta(OrganizationOwned.Meta):
         constraints = [
-            models.UniqueConstraint(fields=["period", "meter"], name="overage_charge_once"),
+            models.UniqueConstraint(fields=["period", "meter", "currency"], name="overage_charge_once"),
             models.CheckConstraint(
                 name="overage_invoiced_has_an_item",
                 condition=~Q(status="invoiced") | Q(invoice_item_id__isnull=False),

@@ -1,0 +1,178 @@
+"""Stripe's hosted payment page: for a plan, or for an order. What it leads to arrives by webhook."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Organization, User
+from billing import buyers, customers, gateway, orders, plans
+from billing.models import BillingAccount, CheckoutSession, Order, Plan, Price, Subscription
+from superagent.foundation import tenancy
+from superagent.foundation.problems import FieldError, Invalid, Refusal
+
+
+class AlreadySubscribed(Refusal):
+    status = HTTPStatus.CONFLICT
+    code = "already_subscribed"
+    title = "The organization has a paid plan already"
+
+
+class NothingToPay(Refusal):
+    status = HTTPStatus.CONFLICT
+    code = "nothing_to_pay"
+    title = "This plan is free"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutStarted:
+    session_id: str
+    url: str
+
+
+def start_plan(
+    *, organization: Organization, user: User | None, plan: str, interval: str, promotion_code: str = "", now: datetime
+) -> CheckoutStarted:
+    """Open the payment page for a first paid plan. Asked again for the same, it answers the page that is open.
+
+    Calls Stripe: not in a transaction. Raises AlreadySubscribed, NothingToPay, Invalid (plan, interval,
+    promotion_code), buyers.EmailNotVerified, gateway.Unavailable, gateway.ChargingDisabled.
+    """
+    gateway.require_charging()
+    buyers.require_verified(organization=organization, user=user)
+    wanted = plans.named(plan)
+    price = plans.price_of(wanted, interval)
+    if price.unit_amount == 0:
+        raise NothingToPay("Cancel the paid plan to go back to the free one.")
+    if plans.subscription_of(organization) is not None:
+        raise AlreadySubscribed("Change the plan instead: its preview says what is due today.")
+    customer = customers.ensure(organization)
+    discount = _promotion(promotion_code)
+    with tenancy.system("open the payment page of a plan"):
+        past = CheckoutSession.objects.filter(organization=organization, plan__isnull=False)
+        for session in past.filter(status=CheckoutSession.Status.OPEN):
+            if session.price_id == price.pk and not promotion_code and _is_usable(session):
+                return CheckoutStarted(session.stripe_id, session.url)
+            expire(session)
+        account = BillingAccount.objects.get(organization=organization)
+        created = gateway.call(
+            "checkout.sessions.create",
+            # The how-manieth visit it is makes the key: two clicks at once are one visit.
+            key=f"checkout:{organization.pk}:{price.pk}:{promotion_code}:{past.count()}",
+            params=_parameters(customer, price, discount)
+            | {"subscription_data": _subscription_data(organization, wanted, account)},
+        )
+        return _remember(created, organization=organization, plan=wanted, price=price, now=now)
+
+
+def start_order(*, order: Order, now: datetime) -> CheckoutStarted:
+    """Open the payment page of an order of one item; again it answers the same page. Calls Stripe.
+
+    Raises gateway.Unavailable, gateway.ChargingDisabled.
+    """
+    gateway.require_charging()
+    customer = customers.ensure(order.organization)
+    with tenancy.system("open the payment page of an order"):
+        session = order.checkout_sessions.order_by("-id").first()
+        if session is not None:
+            return CheckoutStarted(session.stripe_id, session.url)
+        item = order.items.select_related("price").get()
+        metadata = orders.metadata_of(item)
+        created = gateway.call(
+            "checkout.sessions.create",
+            key=f"order:{order.pk}",
+            params=_parameters(customer, item.price, None)
+            | {"metadata": metadata, "subscription_data": {"metadata": metadata}},
+        )
+        return _remember(created, organization=order.organization, order=order, price=item.price, now=now)
+
+
+def expire(session: CheckoutSession) -> None:
+    """Close a payment page that must not be paid any more."""
+    try:
+        answer = gateway.call("checkout.sessions.expire", session.stripe_id, key=f"expire:{session.stripe_id}")
+        status = answer["status"]
+    except gateway.Rejected:  # it is paid, expired or gone: its webhook says which
+        return
+    CheckoutSession.objects.filter(pk=session.pk, status=CheckoutSession.Status.OPEN).update(status=status)
+
+
+def outcome(*, organization: Organization, session_id: str) -> tuple[CheckoutSession | None, bool]:
+    """What the return page shows: the visit, and whether what was bought is in force. Reads our own rows only."""
+    session = (
+        CheckoutSession.objects.visible_to(organization)
+        .filter(stripe_id=session_id)
+        .select_related("plan__product", "order")
+        .first()
+    )
+    if session is None:
+        return None, False
+    if session.order is not None:
+        return session, session.order.status == Order.Status.PAID
+    paid = Subscription.objects.visible_to(organization).live().filter(stripe_id=session.stripe_subscription_id)
+    return session, bool(session.stripe_subscription_id) and paid.exists()
+
+
+def _promotion(code: str) -> str | None:
+    if not code:
+        return None
+    found = next(gateway.listed("promotion_codes.list", params={"code": code, "active": True, "limit": 1}), None)
+    if found is None:
+        detail = "This code is not known or no longer valid. Remove it, or check its spelling."
+        raise Invalid(
+            f"promotion_code: {detail}", errors=[FieldError("/promotion_code", "unknown_promotion_code", detail)]
+        )
+    return str(found["id"])
+
+
+def _parameters(customer: str, price: Price, discount: str | None) -> dict[str, Any]:
+    offer: dict[str, Any] = (
+        {"discounts": [{"promotion_code": discount}]} if discount else {"allow_promotion_codes": True}
+    )
+    return {
+        "mode": "subscription",
+        "customer": customer,
+        "line_items": [{"price": price.stripe_id, "quantity": 1}],
+        "success_url": f"{settings.PUBLIC_URL}{reverse('checkout-return')}?session_id={{CHECKOUT_SESSION_ID}}",
+        "cancel_url": f"{settings.PUBLIC_URL}{reverse('checkout-canceled')}",
+    } | offer
+
+
+def _subscription_data(organization: Organization, plan: Plan, account: BillingAccount) -> dict[str, Any]:
+    data: dict[str, Any] = {"metadata": {"organization": str(organization.pk), "plan": plan.slug}}
+    if plan.trial_days and not account.had_trial:
+        data["trial_period_days"] = plan.trial_days
+    return data
+
+
+def _is_usable(session: CheckoutSession) -> bool:
+    return session.expires_at is None or session.expires_at > timezone.now()
+
+
+def _remember(
+    created: dict[str, Any],
+    *,
+    organization: Organization,
+    price: Price,
+    now: datetime,
+    plan: Plan | None = None,
+    order: Order | None = None,
+) -> CheckoutStarted:
+    expires_at = created.get("expires_at")
+    CheckoutSession.objects.get_or_create(
+        stripe_id=created["id"],
+        defaults={
+            "organization": organization,
+            "plan": plan,
+            "order": order,
+            "price": price,
+            "url": created["url"],
+            "created_at": now,
+            "expires_at": datetime.fromtimestamp(expires_at, UTC) if expires_at else None,
+        },
+    )
+    return CheckoutStarted(created["id"], created["url"])

@@ -1,0 +1,281 @@
+"""The inbox of Stripe's events: stored by id, answered at once, worked off lane by lane.
+
+The row is the queue; Celery is only nudged. Each customer is a lane, worked off in the order of `created` by one worker
+at a time, under a lease that ends by itself when the worker is killed. An event that fails backs off alone and does not
+block its lane; after 12 tries it is dead, and staff may replay it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from billing import gateway
+from billing.models import WebhookEndpoint, WebhookEvent
+from superagent.foundation import outbox, tenancy
+
+LEASE = timedelta(seconds=45)
+MAX_ATTEMPTS = 12
+LONGEST_BACKOFF_SECONDS = 3600
+BREAKER_SECONDS = 30
+LANE_OF_CATALOG = "catalog"
+
+Handler = Callable[[WebhookEvent], None]
+Json = dict[str, Any]
+HANDLERS: dict[str, Handler] = {}
+
+log = structlog.get_logger(__name__)
+
+
+class Unacceptable(Exception):
+    """A delivery that is answered 400: not signed by Stripe, too old, from another mode or another API version."""
+
+
+def handles(*types: str) -> Callable[[Handler], Handler]:
+    """Register the one function for events of `types`; it may run twice, and outside of a transaction."""
+
+    def register(function: Handler) -> Handler:
+        for each in types:
+            HANDLERS[each] = function
+        return function
+
+    return register
+
+
+def receive(*, endpoint: WebhookEndpoint, payload: bytes, signature: str) -> str | None:
+    """Store a delivery; answers the lane to nudge, None if there is nothing to do. Raises Unacceptable.
+
+    No call to Stripe, no queue.
+    """
+    try:
+        text = payload.decode()
+        gateway.verify_signature(payload=text, header=signature, secrets=_secrets(endpoint))
+        event = json.loads(text)
+    except (gateway.BadSignature, ValueError) as error:
+        raise Unacceptable(f"The signature is not valid: {error}.") from error
+    if not isinstance(event, dict) or event.get("object") != "event":
+        raise Unacceptable("This is not an event.")
+    if bool(event["livemode"]) != settings.STRIPE_LIVE_MODE:
+        raise Unacceptable("The event is of another mode (live or test) than this installation.")
+    if event.get("api_version") != gateway.API_VERSION:
+        raise Unacceptable(f"The event is of another API version than {gateway.API_VERSION}.")
+    is_new = store([event]) > 0
+    return lane_of(event["data"]["object"]) if is_new and event["type"] in HANDLERS else None
+
+
+def _secrets(endpoint: WebhookEndpoint) -> list[str]:
+    return [secret for secret in (endpoint.secret, settings.STRIPE_WEBHOOK_SECRET) if secret]
+
+
+def store(events: Sequence[Json]) -> int:
+    """Write events that are not known yet; answers how many. Types that nobody handles are kept as ignored."""
+    known = set(
+        WebhookEvent.objects.filter(stripe_id__in=[event["id"] for event in events]).values_list("stripe_id", flat=True)
+    )
+    rows = [_row(event) for event in events if event["id"] not in known]
+    WebhookEvent.objects.bulk_create(rows, ignore_conflicts=True)
+    return len(rows)
+
+
+def _row(event: Json) -> WebhookEvent:
+    subject = event["data"]["object"]
+    is_handled = event["type"] in HANDLERS
+    return WebhookEvent(
+        stripe_id=event["id"],
+        type=event["type"],
+        lane=lane_of(subject),
+        object_id=subject.get("id") or "",
+        livemode=event["livemode"],
+        api_version=event.get("api_version") or "",
+        payload=event,
+        state=WebhookEvent.State.PENDING if is_handled else WebhookEvent.State.IGNORED,
+        created_at=datetime.fromtimestamp(event["created"], UTC),
+    )
+
+
+def lane_of(subject: Json) -> str:
+    """The customer that an object belongs to; clocks and the catalog have lanes of their own."""
+    kind = subject.get("object")
+    if kind in ("customer", "test_helpers.test_clock"):
+        return str(subject["id"])
+    customer = subject.get("customer")
+    if isinstance(customer, dict):
+        customer = customer["id"]
+    if customer:
+        return str(customer)
+    if kind in ("refund", "charge", "invoice_payment"):
+        return str(subject.get("payment_intent") or subject.get("charge") or subject.get("invoice") or subject["id"])
+    return LANE_OF_CATALOG
+
+
+# --- Nudging
+
+
+_broken_until = 0.0
+
+
+def nudge(lane: str) -> None:
+    """Tell a worker; best effort. A queue that fails is left alone for 30 s, so that no delivery waits for it again."""
+    from billing.tasks import drain_lane
+
+    global _broken_until
+    if time.monotonic() < _broken_until:
+        return
+    try:
+        drain_lane.apply_async(args=[lane], retry=False, ignore_result=True)
+    except Exception as error:  # the broker's errors are of many kinds; the row is safe and the sweeper comes
+        _broken_until = time.monotonic() + BREAKER_SECONDS
+        log.warning("webhook_nudge_failed", error=str(error))
+
+
+# --- Working off
+
+
+def drain(lane: str) -> int:
+    """Work off what is due in a lane; answers how many events. Returns at once if another worker is at it.
+
+    After the lane is released it is looked at again: a nudge that met the lease is not lost.
+    """
+    handled = 0
+    with tenancy.system("work off Stripe's events"):
+        while _next(lane) is not None:
+            if not _lease(lane):
+                return handled
+            try:
+                while (event := _next(lane)) is not None:
+                    _handle(event)
+                    handled += 1
+                    _lease(lane, again=True)
+            finally:
+                _release(lane)
+    return handled
+
+
+def sweep() -> int:
+    """Every lane with events that are due: those that a lost nudge or a killed worker left."""
+    with tenancy.system("sweep Stripe's events"):
+        lanes = list(
+            WebhookEvent.objects.filter(state=WebhookEvent.State.PENDING, due_at__lte=timezone.now())
+            .order_by()
+            .values_list("lane", flat=True)
+            .distinct()
+        )
+    return sum(drain(lane) for lane in lanes)
+
+
+def pending(lanes: Sequence[str]) -> bool:
+    """Is anything of these lanes still to be worked off, due or not?"""
+    return WebhookEvent.objects.filter(state=WebhookEvent.State.PENDING, lane__in=lanes).exists()
+
+
+def replay(event: WebhookEvent) -> None:
+    """Staff: try a dead (or done) event again. Its effects have keys, so that nothing happens twice."""
+    WebhookEvent.objects.filter(pk=event.pk).exclude(state=WebhookEvent.State.IGNORED).update(
+        state=WebhookEvent.State.PENDING, attempts=0, due_at=timezone.now(), last_error=""
+    )
+    transaction.on_commit(lambda: nudge(event.lane))
+
+
+def fetch_missing(*, since: datetime | None = None, lanes: Sequence[str] = ()) -> int:
+    """Ask Stripe which events there were and store those that never arrived (Stripe keeps 30 days); answers how many.
+
+    Without `since` it goes back until a hundred events in a row are known. `lanes` limits what is stored.
+    """
+    params = {"created": {"gte": int(since.timestamp())}} if since else {}
+    stored = 0
+    with tenancy.system("reconcile Stripe's events"):
+        for page in _in_pages(gateway.listed("events.list", params=params)):
+            wanted = [
+                event
+                for event in page
+                if event["type"] in HANDLERS and (not lanes or lane_of(event["data"]["object"]) in lanes)
+            ]
+            new = store(wanted)
+            stored += new
+            if since is None and not new:
+                break
+    return stored
+
+
+def _in_pages(events: Iterator[Json]) -> Iterator[list[Json]]:
+    while page := list(islice(events, 100)):
+        yield page
+
+
+def _next(lane: str) -> WebhookEvent | None:
+    return (
+        WebhookEvent.objects.filter(lane=lane, state=WebhookEvent.State.PENDING, due_at__lte=timezone.now())
+        .order_by("created_at", "id")
+        .first()
+    )
+
+
+def _handle(event: WebhookEvent) -> None:
+    WebhookEvent.objects.filter(pk=event.pk).update(attempts=F("attempts") + 1)
+    event.attempts += 1
+    try:
+        HANDLERS[event.type](event)
+    except outbox.Permanent as error:
+        _settle(event.pk, WebhookEvent.State.DEAD, error)
+        log.error("webhook_dead", type=event.type, event_id=event.stripe_id, error=str(error))
+    except Exception as error:  # any failure must be recorded with the event, then tried again
+        _retry_later(event, error)
+    else:
+        _settle(event.pk, WebhookEvent.State.DONE, None)
+
+
+def _settle(event_id: UUID, state: WebhookEvent.State, error: Exception | None) -> None:
+    WebhookEvent.objects.filter(pk=event_id, state=WebhookEvent.State.PENDING).update(
+        state=state, last_error=_text(error), handled_at=timezone.now()
+    )
+
+
+def _retry_later(event: WebhookEvent, error: Exception) -> None:
+    if event.attempts >= MAX_ATTEMPTS:
+        _settle(event.pk, WebhookEvent.State.DEAD, error)
+        log.error("webhook_dead", type=event.type, event_id=event.stripe_id, error=_text(error))
+        return
+    seconds = min(2**event.attempts, LONGEST_BACKOFF_SECONDS)
+    WebhookEvent.objects.filter(pk=event.pk, state=WebhookEvent.State.PENDING).update(
+        due_at=timezone.now() + timedelta(seconds=seconds), last_error=_text(error)
+    )
+    expected = isinstance(error, outbox.Retryable)
+    log.warning(
+        "webhook_retry", type=event.type, event_id=event.stripe_id, attempts=event.attempts, error=_text(error),
+        exc_info=None if expected else error,
+    )  # fmt: skip
+
+
+def _text(error: Exception | None) -> str:
+    return f"{type(error).__name__}: {error}"[:2000] if error else ""
+
+
+def _lease(lane: str, *, again: bool = False) -> bool:
+    """Take the lane unless somebody has it; `again` renews one's own."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO billing_webhooklane AS lane (name, leased_until) VALUES (%s, now() + %s)
+            ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until
+            WHERE %s OR lane.leased_until < now()
+            RETURNING 1
+            """,
+            [lane, LEASE, again],
+        )
+        return cursor.fetchone() is not None
+
+
+def _release(lane: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM billing_webhooklane WHERE name = %s", [lane])

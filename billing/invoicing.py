@@ -1,0 +1,68 @@
+"""Invoice items and invoices of our own making at Stripe. Calls Stripe: never in a transaction."""
+
+from billing import customers, gateway
+from billing.models import OverageCharge
+
+
+def add_item(charge: OverageCharge, *, invoice_id: str, key: str) -> str:
+    """Put `charge` on a draft invoice; answers the item's id. The same `key` makes one item.
+
+    Raises gateway.Rejected when the invoice is no longer a draft, gateway.Unavailable.
+    """
+    item = gateway.call(
+        "invoice_items.create",
+        key=key,
+        params={
+            "customer": customers.ensure(charge.organization),
+            "invoice": invoice_id,
+            "amount": charge.amount,
+            "currency": charge.currency,
+            "description": charge.description,
+            "period": {
+                "start": int(charge.period.start.timestamp()),
+                "end": int(charge.period.end.timestamp()),
+            },
+            "discountable": False,
+            "metadata": {
+                "organization": str(charge.organization_id),
+                "overage_charge": str(charge.pk),
+                "usage_period": str(charge.period_id),
+            },
+        },
+    )
+    return str(item["id"])
+
+
+def open_for(charge: OverageCharge) -> str:
+    """The draft of an invoice of its own for what a period costs; one for all meters of the period.
+
+    Stripe finalizes and charges it by itself an hour later, so that all items find their way onto it. Found final by a
+    charge that comes too late, another one is opened for that charge alone.
+    """
+    common = f"overage-invoice:{charge.organization_id}:{charge.period_id}:{charge.currency}"
+    invoice = _open(charge, key=common)
+    if gateway.call("invoices.retrieve", invoice)["status"] == "draft":
+        return invoice
+    return _open(charge, key=f"{common}:{charge.meter_id}")
+
+
+def _open(charge: OverageCharge, *, key: str) -> str:
+    invoice = gateway.call(
+        "invoices.create",
+        key=key,
+        params={
+            "customer": customers.ensure(charge.organization),
+            "currency": charge.currency,
+            "auto_advance": True,
+            "collection_method": "charge_automatically",
+            "pending_invoice_items_behavior": "exclude",
+            "description": f"Usage {charge.period.start:%Y-%m-%d} – {charge.period.end:%Y-%m-%d}",
+            "metadata": {
+                "organization": str(charge.organization_id),
+                "usage_period": str(charge.period_id),
+            },
+        },
+    )
+    return str(invoice["id"])
+
+

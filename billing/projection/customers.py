@@ -1,0 +1,45 @@
+"""Customers: the card, the balance, and whether they owe."""
+
+import structlog
+from django.db import transaction
+
+from billing import fence, gateway, mirror
+from billing.models import BillingAccount
+from billing.projection.reading import Json, identifier
+
+log = structlog.get_logger(__name__)
+
+
+def refresh(customer_id: str) -> None:
+    """Fetch and apply; a customer that is not ours, or is gone, changes nothing."""
+    number = fence.draw()
+    try:
+        customer = gateway.call(
+            "customers.retrieve",
+            customer_id,
+            params={"expand": ["invoice_settings.default_payment_method", "default_source", "sources"]},
+        )
+    except gateway.Gone:
+        return
+    with transaction.atomic():
+        account = BillingAccount.objects.select_for_update().filter(stripe_customer_id=customer_id).first()
+        if account is None or not fence.advance(customer_id, number):
+            return
+        if customer.get("deleted"):
+            log.error("stripe_customer_deleted", customer=customer_id)
+            return
+        _apply(account, customer)
+    mirror.keep(customer, number)
+
+
+def _apply(account: BillingAccount, customer: Json) -> None:
+    method = (customer.get("invoice_settings") or {}).get("default_payment_method")
+    card = (method or {}).get("card") or {} if isinstance(method, dict) else {}
+    account.payment_method_id = identifier(method)
+    account.card_brand = card.get("brand") or ""
+    account.card_last_four = card.get("last4") or ""
+    account.card_expires = f"{card['exp_year']:04d}-{card['exp_month']:02d}" if card.get("exp_year") else ""
+    account.balance = customer.get("balance") or 0
+    account.is_delinquent = bool(customer.get("delinquent"))
+    account.test_clock_id = identifier(customer.get("test_clock"))
+    account.save()

@@ -1,0 +1,105 @@
+"""Payments: a payment intent with its latest charge and its refunds is one row, and a row for each refund."""
+
+from django.db import transaction
+
+from accounts.models import Organization
+from billing import customers, fence, gateway, mirror
+from billing.models import Payment, Refund
+from billing.projection.reading import Json, identifier, moment
+
+_STATUS = {
+    "processing": Payment.Status.PROCESSING,
+    "requires_action": Payment.Status.REQUIRES_ACTION,
+    "requires_capture": Payment.Status.PROCESSING,
+    "requires_confirmation": Payment.Status.PROCESSING,
+    "requires_payment_method": Payment.Status.FAILED,
+    "succeeded": Payment.Status.SUCCEEDED,
+    "canceled": Payment.Status.CANCELED,
+}
+
+
+def refresh(intent_id: str) -> Payment | None:
+    """Fetch the intent, its charge and refunds, and apply; None if not ours, gone or stale."""
+    number = fence.draw()
+    try:
+        fetched = gateway.call(
+            "payment_intents.retrieve",
+            intent_id,
+            params={"expand": ["latest_charge", "latest_charge.balance_transaction"]},
+        )
+    except gateway.Gone:
+        return None
+    charge = fetched.get("latest_charge") or {}
+    refunds = (
+        list(gateway.listed("refunds.list", params={"payment_intent": intent_id}))
+        if charge.get("amount_refunded") or charge.get("refunded")
+        else []
+    )
+    with transaction.atomic():
+        organization = customers.organization_of(identifier(fetched.get("customer")))
+        if organization is None or not fence.advance(intent_id, number):
+            return None
+        payment = _write(organization, fetched, charge)
+        for refund in refunds:
+            _write_refund(payment, refund)
+    mirror.keep(fetched, number)
+    if charge:
+        mirror.keep(charge, number)
+    for refund in refunds:
+        mirror.keep(refund, number)
+    return payment
+
+
+def refresh_charge(charge_id: str) -> None:
+    """A charge is shown with its payment intent."""
+    try:
+        charge = gateway.call("charges.retrieve", charge_id)
+    except gateway.Gone:
+        return
+    if intent := identifier(charge.get("payment_intent")):
+        refresh(intent)
+
+
+def refresh_refund(refund_id: str) -> None:
+    try:
+        refund = gateway.call("refunds.retrieve", refund_id)
+    except gateway.Gone:
+        return
+    if intent := identifier(refund.get("payment_intent")):
+        refresh(intent)
+
+
+def _write(organization: Organization, fetched: Json, charge: Json) -> Payment:
+    error = fetched.get("last_payment_error") or {}
+    card = ((charge.get("payment_method_details") or {}).get("card")) or {}
+    values = {
+        "organization": organization,
+        "charge_id": charge.get("id") or "",
+        "status": _STATUS[fetched["status"]],
+        "amount": fetched["amount"],
+        "amount_refunded": charge.get("amount_refunded") or 0,
+        "currency": fetched["currency"],
+        "description": (fetched.get("description") or "")[:500],
+        "failure_code": (error.get("decline_code") or error.get("code") or "")[:100],
+        "failure_message": (error.get("message") or "")[:500],
+        "card_brand": card.get("brand") or "",
+        "card_last_four": card.get("last4") or "",
+        "created_at": moment(fetched["created"]),
+    }
+    payment, _ = Payment.objects.update_or_create(stripe_id=fetched["id"], defaults=values)
+    return payment
+
+
+def _write_refund(payment: Payment, refund: Json) -> None:
+    Refund.objects.update_or_create(
+        stripe_id=refund["id"],
+        defaults={
+            "organization_id": payment.organization_id,
+            "payment": payment,
+            "status": refund.get("status") or "",
+            "amount": refund["amount"],
+            "currency": refund["currency"],
+            "reason": refund.get("reason") or "",
+            "created_at": moment(refund["created"]),
+        },
+    )

@@ -1,0 +1,139 @@
+"""Subscriptions: of API plans, which decide the plan in force and the usage periods, and of licenses."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import Organization
+from billing import customers, fence, gateway, mirror, orders, plans, turning
+from billing.models import BillingAccount, OrderItem, Price, Subscription
+from billing.projection.reading import Json, identifier, moment
+from billing.signals import subscription_changed
+from superagent.foundation import clock, outbox
+
+ADOPT_CARD = "billing.adopt_card"
+_WATCHED = ("status", "product_id", "price_id", "current_period_end", "cancel_at_period_end", "ended_at")
+
+
+class UnknownPrice(outbox.Permanent):
+    """A subscription to a price that is not in our catalog: somebody made it in Stripe's dashboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    status: str
+    watched: tuple[Any, ...]
+
+
+def refresh(subscription_id: str) -> Subscription | None:
+    """Fetch and apply; None if it is not ours, gone, or a newer fetch was applied before."""
+    number = fence.draw()
+    try:
+        fetched = gateway.call(
+            "subscriptions.retrieve", subscription_id, params={"expand": ["default_payment_method", "discounts"]}
+        )
+    except gateway.Gone:
+        return None
+    return apply(fetched, number)
+
+
+def apply(fetched: Json, number: int) -> Subscription | None:
+    """Apply what was fetched (or answered to a call of ours) with the fence's `number`."""
+    with transaction.atomic():
+        organization = customers.organization_of(identifier(fetched["customer"]))
+        if organization is None:
+            return None
+        account = BillingAccount.objects.select_for_update().get(organization=organization)
+        if not fence.advance(fetched["id"], number):
+            return None
+        now = clock.now(organization)
+        subscription = Subscription.objects.filter(stripe_id=fetched["id"]).first()
+        before = _before(subscription)
+        subscription = _write(organization, subscription, fetched, now)
+        _remember_trial(account, subscription)
+        _adopt_card(account, fetched)
+        if subscription.order_item is not None and subscription.status in (
+            Subscription.Status.ACTIVE,
+            Subscription.Status.TRIALING,
+        ):
+            orders.mark_paid(item=subscription.order_item, now=now)
+        if subscription.plan is not None:
+            turning.follow(subscription=subscription, previous_status=before.status if before else None, now=now)
+        if before is None or before.watched != _watched(subscription):
+            subscription_changed.send(
+                sender=Subscription,
+                subscription=subscription,
+                previous_status=before.status if before else None,
+                now=now,
+            )
+        if subscription.plan is not None:
+            plans.put_in_force(organization=organization, now=now)
+    mirror.keep(fetched, number)
+    return subscription
+
+
+def _before(subscription: Subscription | None) -> _Before | None:
+    return _Before(subscription.status, _watched(subscription)) if subscription is not None else None
+
+
+def _watched(subscription: Subscription) -> tuple[Any, ...]:
+    return tuple(getattr(subscription, name) for name in _WATCHED)
+
+
+def _write(
+    organization: Organization, subscription: Subscription | None, fetched: Json, now: datetime
+) -> Subscription:
+    item = fetched["items"]["data"][0]
+    price = Price.objects.filter(stripe_id=identifier(item["price"])).select_related("product", "plan").first()
+    if price is None:
+        raise UnknownPrice(f"{fetched['id']} is for {identifier(item['price'])}, which is not in the catalog")
+    subscription = subscription or Subscription(organization=organization, stripe_id=fetched["id"])
+    was_past_due = subscription.past_due_since
+    subscription.stripe_item_id = item["id"]
+    subscription.product, subscription.plan, subscription.price = price.product, price.plan, price
+    subscription.order_item = subscription.order_item or _order_item(organization, fetched)
+    subscription.status = fetched["status"]
+    subscription.interval = price.interval
+    subscription.current_period_start = moment(item["current_period_start"])
+    subscription.current_period_end = moment(item["current_period_end"])
+    subscription.cancel_at_period_end = bool(fetched["cancel_at_period_end"])
+    subscription.cancel_at = moment(fetched.get("cancel_at"))
+    details = fetched.get("cancellation_details") or {}
+    subscription.cancellation_reason = (details.get("comment") or details.get("reason") or "")[:300]
+    subscription.canceled_at = moment(fetched.get("canceled_at"))
+    subscription.ended_at = moment(fetched.get("ended_at"))
+    subscription.trial_end = moment(fetched.get("trial_end"))
+    owes = subscription.status in (Subscription.Status.PAST_DUE, Subscription.Status.UNPAID)
+    subscription.past_due_since = (was_past_due or now) if owes else None
+    subscription.started_at = moment(fetched["start_date"])
+    subscription.synced_at = now
+    subscription.save()
+    return subscription
+
+
+def _order_item(organization: Organization, fetched: Json) -> OrderItem | None:
+    """The item that our own checkout or purchase named; another organization's is not taken."""
+    item_id = (fetched.get("metadata") or {}).get("order_item")
+    if not item_id:
+        return None
+    return OrderItem.objects.filter(organization=organization, pk=item_id, subscription__isnull=True).first()
+
+
+def _remember_trial(account: BillingAccount, subscription: Subscription) -> None:
+    if subscription.trial_end is not None and not account.had_trial:
+        account.had_trial = True
+        account.save(update_fields=["had_trial"])
+
+
+def _adopt_card(account: BillingAccount, fetched: Json) -> None:
+    """The card of the first checkout becomes the customer's card, for later orders and other subscriptions."""
+    method = identifier(fetched.get("default_payment_method"))
+    if method and not account.payment_method_id and account.stripe_customer_id:
+        outbox.enqueue(
+            topic=ADOPT_CARD,
+            payload={"customer": account.stripe_customer_id, "payment_method": method},
+            dedupe_key=f"adopt_card:{account.stripe_customer_id}:{method}",
+            organization_id=account.organization_id,
+        )

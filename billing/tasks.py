@@ -1,0 +1,105 @@
+from datetime import timedelta
+
+import structlog
+from celery import shared_task
+from django.utils import timezone
+
+from billing import customers, gateway, handlers, inbox, orders, overage, rehearsals
+from billing.projection import customers as customer_projection
+from billing.projection import subscriptions as subscription_projection
+from superagent.foundation import outbox, tenancy
+from superagent.foundation.models import OutboxMessage
+
+assert handlers  # registers what each type of event leads to
+
+KEYS_LIVE = timedelta(hours=23)  # Stripe may forget an idempotency key after 24 hours
+RECONCILED = timedelta(days=3)
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(queue="webhooks")
+def drain_lane(lane: str) -> int:
+    return inbox.drain(lane)
+
+
+@shared_task(queue="webhooks")
+def sweep_webhooks() -> int:
+    """Every 10 seconds: events that a lost nudge or a killed worker left."""
+    return inbox.sweep()
+
+
+@shared_task(queue="bulk")
+def reconcile_webhooks() -> int:
+    """Nightly: events of the last three days that never arrived."""
+    found = inbox.fetch_missing(since=timezone.now() - RECONCILED)
+    if found:
+        log.warning("webhooks_were_missing", found=found)
+    return found
+
+
+@shared_task(queue="bulk")
+def collect_overage() -> int:
+    """Hourly, the invoice job: every closed period is charged, every charge finds its invoice, missed runs heal."""
+    return overage.collect(now=timezone.now())
+
+
+@shared_task(queue="bulk")
+def check_overage() -> int:
+    """Daily: for each period, rated = invoiced + adjusted + waived; what differs is an alarm."""
+    found = overage.differences()
+    for difference in found:
+        log.error("overage_differs", period=str(difference.period_id), rated=difference.rated, charged=difference.charged)
+    return len(found)
+
+
+@shared_task
+def expire_orders() -> int:
+    """Hourly: orders whose payment page was left."""
+    return orders.expire_stale(now=timezone.now())
+
+
+def _refuse_old(message: OutboxMessage) -> None:
+    """After 23 hours Stripe may have forgotten the key, and a repetition could happen twice."""
+    if message.first_sent_at is not None and timezone.now() - message.first_sent_at > KEYS_LIVE:
+        raise outbox.Permanent("a person must look at Stripe first: the idempotency key may be forgotten there")
+
+
+@outbox.handler(customers.CREATE)
+def create_customer(message: OutboxMessage) -> None:
+    _refuse_old(message)
+    customers.create(message.payload)
+
+
+@outbox.handler(orders.BUY_ITEM)
+def buy_item(message: OutboxMessage) -> None:
+    _refuse_old(message)
+    orders.buy_item(message.payload["item"])
+
+
+@outbox.handler(overage.PLACE)
+def place_overage(message: OutboxMessage) -> None:
+    _refuse_old(message)
+    overage.put_on_invoice(message.payload["charge"])
+
+
+@outbox.handler(subscription_projection.ADOPT_CARD)
+def adopt_card(message: OutboxMessage) -> None:
+    """Make the card of a first purchase the customer's own; one that is gone again is no matter."""
+    customer = message.payload["customer"]
+    try:
+        gateway.call(
+            "customers.update",
+            customer,
+            params={"invoice_settings": {"default_payment_method": message.payload["payment_method"]}},
+        )
+    except gateway.Rejected:
+        return
+    customer_projection.refresh(customer)
+
+
+@outbox.handler(rehearsals.ADVANCE)
+def advance_rehearsal(message: OutboxMessage) -> None:
+    """Steps for a minute, then hands on to a message of its own, so that no lease runs out."""
+    with tenancy.system("rehearsal"):
+        rehearsals.go_on(organization_id=message.payload["organization"], to=message.payload["to"])

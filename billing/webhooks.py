@@ -1,0 +1,39 @@
+"""The address that Stripe calls: verify, store, answer. No call to Stripe and no work here."""
+
+from uuid import UUID
+
+import structlog
+from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from billing import handlers, inbox
+from billing.models import WebhookEndpoint
+from superagent.foundation import tenancy
+
+log = structlog.get_logger(__name__)
+assert handlers  # registers what each type of event leads to
+
+
+@require_POST
+@csrf_exempt
+@login_not_required
+@transaction.non_atomic_requests
+def stripe_webhook(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    """Stripe's delivery: 200 once it is stored, 400 if Stripe did not send it, 404 for an unknown endpoint."""
+    with tenancy.system("Stripe speaks for all organizations"):
+        endpoint = WebhookEndpoint.objects.filter(pk=endpoint_id, is_active=True).first()
+        if endpoint is None:
+            return JsonResponse({"error": "There is no such endpoint."}, status=404)
+        try:
+            lane = inbox.receive(
+                endpoint=endpoint, payload=request.body, signature=request.headers.get("Stripe-Signature", "")
+            )
+        except inbox.Unacceptable as error:
+            log.warning("webhook_refused", reason=str(error))
+            return JsonResponse({"error": str(error)}, status=400)
+    if lane:
+        inbox.nudge(lane)
+    return JsonResponse({"received": True})
