@@ -13,24 +13,27 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
 from wsgiref.types import WSGIApplication
 
 from a2wsgi import WSGIMiddleware
-from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 
 SHUTDOWN_SECONDS = 20
 
-Event = MutableMapping[str, Any]
+Scope = dict[str, Any]
+Event = dict[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class StreamsAndPages:
     """Sends `stream_paths` to the ASGI application `streams`, everything else to `pages` in `threads` threads."""
 
     def __init__(
-        self, *, streams: ASGI3Application, pages: WSGIApplication, stream_paths: frozenset[str], threads: int
+        self, *, streams: Application, pages: WSGIApplication, stream_paths: frozenset[str], threads: int
     ) -> None:
         self._streams = streams
         self._pages: Any = WSGIMiddleware(pages, workers=threads)
@@ -38,7 +41,7 @@ class StreamsAndPages:
         self._open: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -48,7 +51,7 @@ class StreamsAndPages:
         else:
             await self._pages(_without_ambiguous_headers(scope), receive, send)
 
-    async def _stream(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one stream in a task of its own, which is awaited even when the server cancels the request."""
         connection = _Stream(receive, send, self._stopping)
         task = asyncio.create_task(self._serve(connection, scope))
@@ -57,12 +60,10 @@ class StreamsAndPages:
         await asyncio.shield(task)
 
     async def _serve(self, connection: _Stream, scope: Scope) -> None:
-        receive: Any = connection.receive
-        send: Any = connection.send
-        await self._streams(scope, receive, send)
+        await self._streams(scope, connection.receive, connection.send)
         await connection.close()
 
-    async def _lifespan(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
@@ -79,9 +80,9 @@ class StreamsAndPages:
 class _Stream:
     """The connection of one stream; once the server stops, the view sees its client disconnect."""
 
-    def __init__(self, receive: ASGIReceiveCallable, send: ASGISendCallable, stopping: asyncio.Event) -> None:
-        self._receive: Callable[[], Any] = receive
-        self._send: Callable[[Any], Any] = send
+    def __init__(self, receive: Receive, send: Send, stopping: asyncio.Event) -> None:
+        self._receive = receive
+        self._send = send
         self._stopping = stopping
         self._is_unfinished = False
         self._is_gone = False
@@ -112,8 +113,7 @@ class _Stream:
 
 def _without_ambiguous_headers(scope: Scope) -> Scope:
     """Drop headers with an underscore: WSGI could not tell X_Forwarded_Proto from X-Forwarded-Proto."""
-    headers = [pair for pair in scope["headers"] if b"_" not in pair[0]]  # type: ignore[typeddict-item]
-    return {**scope, "headers": headers}  # type: ignore[misc, return-value]
+    return {**scope, "headers": [pair for pair in scope["headers"] if b"_" not in pair[0]]}
 
 
 def _on_stop_signal(callback: Callable[[], None]) -> None:

@@ -42,7 +42,7 @@ STREAM_CONNECTIONS = 4  # of the pool, beside one for each thread of a web proce
 
 class Command(BaseCommand):
     help = "Set up and start everything on this machine: PostgreSQL, Redis, web, worker, beat, sandbox."
-    requires_system_checks: list[str] = []  # type: ignore[assignment]  # a subprocess runs them, with the databases up
+    requires_system_checks: list[str] = []  # a subprocess runs them, with the databases up
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
@@ -163,7 +163,8 @@ class Installation:
             for pattern in patterns:
                 for path in sorted((settings.BASE_DIR / folder).rglob(pattern)):
                     digest.update(str(path).encode() + path.read_bytes())
-        return digest.update((settings.BASE_DIR / "constraints.txt").read_bytes()) or digest.hexdigest()
+        digest.update((settings.BASE_DIR / "constraints.txt").read_bytes())
+        return digest.hexdigest()
 
     def _remembered(self, key: str) -> Any:
         try:
@@ -303,8 +304,8 @@ def _answers(url: str) -> bool:
 
 
 def _worker_answers(installation: Installation) -> bool:
-    app.conf.broker_url = installation.environment["REDIS_URL"]
-    replies = app.control.ping(timeout=0.5)
+    app.conf.update(broker_url=installation.environment["REDIS_URL"])
+    replies = app.control.ping(timeout=0.5) or []
     return any(name.startswith(f"dev-{installation.port}@") for reply in replies for name in reply)
 
 
