@@ -76,12 +76,13 @@ def enter(request: Request, organization: Organization, principal: Principal) ->
 
 
 def _choose_organization(request: Request, user: User) -> Principal | None:
-    """X-Organization-Id, or the default one; 404 where the user is no member. None for a person without any."""
-    named = request.headers.get(ORGANIZATION_HEADER)
+    """The path's, X-Organization-Id's, or the default one; 404 where the user is no member. None without any."""
+    in_path = request.parser_context["kwargs"].get("organization_id")
+    named = request.headers.get(ORGANIZATION_HEADER) or (str(in_path) if in_path else None)
     membership = memberships.find(user, _organization_id(named) if named else None)
     if membership is None:
         if named:
-            raise NotFound(f"{ORGANIZATION_HEADER}: there is no such organization.")
+            raise NotFound("There is no such organization.")
         request._request.organization = None  # type: ignore[attr-defined]
         return None
     organization = membership.organization
@@ -103,4 +104,4 @@ def _organization_id(named: str) -> UUID:
     try:
         return UUID(named)
     except ValueError:
-        raise NotFound(f"{ORGANIZATION_HEADER}: there is no such organization.") from None
+        raise NotFound("There is no such organization.") from None

@@ -143,6 +143,15 @@ class Invitation(OrganizationOwned):
     def __str__(self) -> str:
         return self.email
 
+    @property
+    def status(self) -> str:
+        """`accepted`, `withdrawn`, `expired` or `open`, at the real time."""
+        if self.accepted_at is not None:
+            return "accepted"
+        if self.revoked_at is not None:
+            return "withdrawn"
+        return "open" if self.is_open(timezone.now()) else "expired"
+
     def is_open(self, now: datetime) -> bool:
         """`now` is real time."""
         return self.accepted_at is None and self.revoked_at is None and now < self.expires_at
@@ -176,6 +185,13 @@ class ApiKey(OrganizationOwned):
     @property
     def masked(self) -> str:
         return f"{self.prefix}…{self.last_four}"
+
+    @property
+    def status(self) -> str:
+        """`revoked`, `expired` or `active`, at the real time."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "active" if self.is_usable(timezone.now()) else "expired"
 
     def is_usable(self, now: datetime) -> bool:
         """`now` is real time: a credential does not rehearse."""

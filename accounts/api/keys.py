@@ -1,0 +1,160 @@
+"""api-keys: list, create, detail, rotate, revoke."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import api_keys, serializers
+from accounts.api.plumbing import organization_of, parsed
+from accounts.models import ApiKey
+from accounts.roles import Scope
+from superagent.foundation import idempotency
+from superagent.foundation.problems import NotFound
+
+READ_WRITE = {"GET": Scope.KEYS_READ, "POST": Scope.KEYS_WRITE, "DELETE": Scope.KEYS_WRITE}
+
+
+@extend_schema(tags=["api-keys"])
+class ApiKeys(ListAPIView):
+    required_scope = READ_WRITE
+    serializer_class = serializers.ApiKeyAnswer
+    filterset_fields = ["name", "prefix"]
+    queryset = ApiKey.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        return _keys(self.request)
+
+    @extend_schema(operation_id="api_keys_list", summary="API keys of the organization")
+    def get(self, request: Request) -> Response:
+        return self.list(request)
+
+    @extend_schema(
+        operation_id="api_keys_create",
+        summary="Create an API key; the key itself is shown this once",
+        request=serializers.ApiKeyCreate,
+        responses={201: serializers.NewApiKeyAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.ApiKeyCreate)
+
+        def create() -> tuple[ApiKey, str]:
+            return api_keys.create(
+                organization=organization_of(request),
+                name=body["name"],
+                scopes=body["scopes"],
+                created_by=request.user,
+                expires_at=body["expires_at"],
+                now=timezone.now(),
+                allowed=request.auth.scopes,
+            )
+
+        return _shown_once(request, "POST api-keys", create)
+
+
+@extend_schema(tags=["api-keys"])
+class ApiKeyDetail(APIView):
+    required_scope = READ_WRITE
+
+    @extend_schema(operation_id="api_keys_detail", summary="One API key", responses=serializers.ApiKeyAnswer)
+    def get(self, request: Request, key_id: UUID) -> Response:
+        key = _keys(request).filter(pk=key_id).first()
+        if key is None:
+            raise NotFound("There is no such API key.")
+        return Response(serializers.ApiKeyAnswer(key, context={"request": request}).data)
+
+    @extend_schema(operation_id="api_keys_delete", summary="Revoke an API key", responses={204: None})
+    def delete(self, request: Request, key_id: UUID) -> Response:
+        _revoke(request, key_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+@extend_schema(tags=["api-keys"])
+class RevokeApiKey(APIView):
+    required_scope = Scope.KEYS_WRITE
+
+    @extend_schema(
+        operation_id="api_keys_revoke",
+        summary="Revoke an API key, at once",
+        request=None,
+        responses=serializers.ApiKeyAnswer,
+    )
+    def post(self, request: Request, key_id: UUID) -> Response:
+        return Response(serializers.ApiKeyAnswer(_revoke(request, key_id)).data)
+
+
+@extend_schema(tags=["api-keys"])
+class RotateApiKey(APIView):
+    required_scope = Scope.KEYS_WRITE
+
+    @extend_schema(
+        operation_id="api_keys_rotate",
+        summary="Replace an API key; the old one works on for a grace period",
+        request=serializers.ApiKeyRotate,
+        responses={201: serializers.NewApiKeyAnswer},
+    )
+    def post(self, request: Request, key_id: UUID) -> Response:
+        body = parsed(request, serializers.ApiKeyRotate)
+
+        def rotate() -> tuple[ApiKey, str]:
+            return api_keys.rotate(
+                organization=organization_of(request),
+                key_id=key_id,
+                grace=timedelta(seconds=int(body["grace_seconds"])),
+                rotated_by=request.user,
+                now=timezone.now(),
+                allowed=request.auth.scopes,
+            )
+
+        return _shown_once(request, f"POST api-keys/{key_id}/rotate", rotate)
+
+
+def _keys(request: Request) -> QuerySet[ApiKey]:
+    return ApiKey.objects.visible_to(organization_of(request)).select_related("created_by")
+
+
+def _revoke(request: Request, key_id: UUID) -> ApiKey:
+    return api_keys.revoke(
+        organization=organization_of(request), key_id=key_id, revoked_by=request.user, now=timezone.now()
+    )
+
+
+def _shown_once(request: Request, endpoint: str, make: Callable[[], tuple[ApiKey, str]]) -> Response:
+    """201 with the key. A replay of the same Idempotency-Key tells which key it made, but not the key: nothing that
+    is stored could tell it."""
+    plain: list[str] = []
+
+    def effect() -> tuple[int, Any]:
+        key, plain_text = make()
+        plain.append(plain_text)
+        return status.HTTP_201_CREATED, _as_json(serializers.ApiKeyAnswer(key).data)
+
+    idempotency_key = idempotency.requested_key(request)
+    if idempotency_key is None:
+        code, answer = effect()
+    else:
+        code, answer, _replayed = idempotency.once(
+            organization_id=organization_of(request).pk,
+            endpoint=endpoint,
+            key=idempotency_key,
+            body=request.data,
+            effect=effect,
+        )
+    shown = plain[0] if plain else None
+    return Response(answer | {"key": shown}, code, headers={"Cache-Control": "no-store"})
+
+
+def _as_json(data: Any) -> dict[str, Any]:
+    return {
+        name: value if value is None or isinstance(value, list) else str(value)
+        for name, value in data.items()
+    }

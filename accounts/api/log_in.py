@@ -1,0 +1,101 @@
+"""auth/register, login, refresh, logout."""
+
+from dataclasses import asdict
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import audit, credentials, memberships, registration, serializers, throttles, tokens
+from accounts.api.people import describe
+from accounts.api.plumbing import parsed
+
+
+class Public(APIView):
+    """For strangers: no credential, but a limit for each network address."""
+
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
+    throttle_classes = [throttles.AddressThrottle]
+    throttle_name = "login"
+
+
+@extend_schema(tags=["auth"], auth=[])
+class Register(Public):
+    throttle_name = "register"
+
+    @extend_schema(
+        operation_id="auth_register",
+        summary="Sign up: a person and their organization",
+        request=serializers.RegisterRequest,
+        responses={201: serializers.RegisteredAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        user = registration.register(**parsed(request, serializers.RegisterRequest), now=timezone.now())
+        membership = memberships.find(user, None)
+        answer = describe(user, membership.organization if membership else None)
+        return Response(serializers.RegisteredAnswer(answer).data, status.HTTP_201_CREATED)
+
+
+@extend_schema(tags=["auth"], auth=[])
+class Login(Public):
+    @extend_schema(
+        operation_id="auth_login",
+        summary="Log in: exchange e-mail and password for tokens",
+        description="401 `invalid_credentials`; 401 `otp_required` asks for `otp` of an account with two-step log-in.",
+        request=serializers.LoginRequest,
+        responses=serializers.TokenAnswer,
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.LoginRequest)
+        ident = body["email"].strip().lower()
+        throttles.consume(name="login_email", ident=ident)
+        user = credentials.verify(email=body["email"], password=body["password"], otp=body["otp"])
+        throttles.forgive(name="login_email", ident=ident)
+        pair = tokens.log_in(
+            user=user,
+            ip_address=audit.client_address(request._request),
+            user_agent=request.headers.get("User-Agent", ""),
+            now=timezone.now(),
+        )
+        return _tokens(pair)
+
+
+@extend_schema(tags=["auth"], auth=[])
+class Refresh(Public):
+    throttle_name = "refresh"
+
+    @extend_schema(
+        operation_id="auth_refresh",
+        summary="Exchange a refresh token for a new pair; each is good once",
+        request=serializers.RefreshRequest,
+        responses=serializers.TokenAnswer,
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.RefreshRequest)
+        return _tokens(tokens.refresh(refresh_token=body["refresh_token"], now=timezone.now()))
+
+
+@extend_schema(tags=["auth"], auth=[])
+class Logout(Public):
+    throttle_name = "refresh"
+
+    @extend_schema(
+        operation_id="auth_logout",
+        summary="End a log-in and its tokens",
+        request=serializers.RefreshRequest,
+        responses={204: None},
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.RefreshRequest)
+        tokens.log_out(refresh_token=body["refresh_token"], now=timezone.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _tokens(pair: tokens.Pair) -> Response:
+    return Response(serializers.TokenAnswer(asdict(pair)).data, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,216 @@
+"""organizations, their members and invitations."""
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import status
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import invitations, memberships, organizations, people, serializers, throttles
+from accounts.api.plumbing import OfOrganization, organization_of, parsed, role_of
+from accounts.authentication import JwtAuthentication
+from accounts.models import Invitation, Membership, Organization
+from accounts.roles import Scope
+from superagent.foundation import tenancy
+from superagent.foundation.idempotency import idempotent
+from superagent.foundation.problems import Forbidden, NotFound
+
+READ_WRITE = {
+    "GET": Scope.ORGANIZATION_READ,
+    "POST": Scope.ORGANIZATION_WRITE,
+    "PATCH": Scope.ORGANIZATION_WRITE,
+    "DELETE": Scope.ORGANIZATION_WRITE,
+}
+
+
+@extend_schema(tags=["organizations"])
+class Organizations(ListAPIView):
+    """A person sees every organization that they belong to; an API key its own."""
+
+    required_scope = None
+    serializer_class = serializers.OrganizationAnswer
+    queryset = Organization.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[Organization]:
+        if self.request.user is None:
+            return Organization.objects.filter(pk=organization_of(self.request).pk)
+        return Organization.objects.filter(memberships__user=self.request.user)
+
+    @extend_schema(operation_id="organizations_list", summary="My organizations")
+    def get(self, request: Request) -> Response:
+        with tenancy.system("a person lists all their organizations"):
+            return self.list(request)
+
+    @extend_schema(
+        operation_id="organizations_create",
+        summary="Make another organization and own it",
+        request=serializers.OrganizationCreate,
+        responses={201: serializers.OrganizationAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.OrganizationCreate)
+        if request.user is None:
+            raise Forbidden("An API key cannot own an organization: send the access token of a person.")
+        organization = organizations.create(name=body["name"], owner=request.user, now=timezone.now())
+        return Response(serializers.OrganizationAnswer(organization).data, status.HTTP_201_CREATED)
+
+
+@extend_schema(tags=["organizations"])
+class OrganizationDetail(OfOrganization):
+    required_scope = READ_WRITE
+
+    @extend_schema(
+        operation_id="organizations_detail",
+        summary="One organization",
+        responses=serializers.OrganizationAnswer,
+    )
+    def get(self, request: Request, organization_id: UUID) -> Response:
+        return Response(
+            serializers.OrganizationAnswer(organization_of(request), context={"request": request}).data
+        )
+
+    @extend_schema(
+        operation_id="organizations_update",
+        summary="Change name or billing address",
+        request=serializers.OrganizationUpdate,
+        responses=serializers.OrganizationAnswer,
+    )
+    def patch(self, request: Request, organization_id: UUID) -> Response:
+        body = parsed(request, serializers.OrganizationUpdate)
+        organization = organization_of(request)
+        updated = organizations.update(
+            organization=organization,
+            name=body.get("name", organization.name),
+            email=body.get("email", organization.email),
+        )
+        return Response(serializers.OrganizationAnswer(updated).data)
+
+
+@extend_schema_view(get=extend_schema(tags=["organizations"], operation_id="members_list", summary="Members"))
+class Members(OfOrganization, ListAPIView):
+    required_scope = READ_WRITE
+    serializer_class = serializers.MemberAnswer
+    filterset_fields = ["role"]
+    queryset = Membership.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[Membership]:
+        return Membership.objects.visible_to(organization_of(self.request)).select_related("user")
+
+
+@extend_schema(tags=["organizations"])
+class Member(OfOrganization):
+    required_scope = READ_WRITE
+
+    @extend_schema(operation_id="members_detail", summary="One member", responses=serializers.MemberAnswer)
+    def get(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
+        places = Membership.objects.visible_to(organization_of(request)).select_related("user")
+        membership = places.filter(user_id=user_id).first()
+        if membership is None:
+            raise NotFound("There is no such member.")
+        return Response(serializers.MemberAnswer(membership, context={"request": request}).data)
+
+    @extend_schema(
+        operation_id="members_update",
+        summary="Change a member's role",
+        request=serializers.MemberUpdate,
+        responses=serializers.MemberAnswer,
+    )
+    def patch(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
+        body = parsed(request, serializers.MemberUpdate)
+        membership = memberships.change_role(
+            organization=organization_of(request),
+            user_id=user_id,
+            role=body["role"],
+            by_role=role_of(request),
+        )
+        return Response(serializers.MemberAnswer(membership).data)
+
+    @extend_schema(operation_id="members_remove", summary="Remove a member", responses={204: None})
+    def delete(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
+        memberships.remove(
+            organization=organization_of(request),
+            user_id=user_id,
+            by_user=request.user,
+            by_role=role_of(request),
+        )
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+@extend_schema(tags=["organizations"])
+class Invitations(OfOrganization, ListAPIView):
+    required_scope = READ_WRITE
+    serializer_class = serializers.InvitationAnswer
+    filterset_fields = ["email", "role"]
+    queryset = Invitation.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[Invitation]:
+        return Invitation.objects.visible_to(organization_of(self.request)).select_related("invited_by")
+
+    @extend_schema(operation_id="invitations_list", summary="Invitations")
+    def get(self, request: Request, organization_id: UUID) -> Response:
+        return self.list(request)
+
+    @extend_schema(
+        operation_id="invitations_create",
+        summary="Invite a person by mail",
+        request=serializers.InvitationCreate,
+        responses={201: serializers.InvitationAnswer},
+    )
+    @idempotent
+    def post(self, request: Request, organization_id: UUID) -> Response:
+        body = parsed(request, serializers.InvitationCreate)
+        throttles.consume(name="invite", ident=str(organization_id))
+        invitation = invitations.invite(
+            organization=organization_of(request),
+            email=body["email"],
+            role=body["role"],
+            invited_by=request.user,
+            by_role=role_of(request),
+            now=timezone.now(),
+        )
+        return Response(serializers.InvitationAnswer(invitation).data, status.HTTP_201_CREATED)
+
+
+@extend_schema(tags=["organizations"])
+class InvitationDetail(OfOrganization):
+    required_scope = READ_WRITE
+
+    @extend_schema(operation_id="invitations_revoke", summary="Withdraw an invitation", responses={204: None})
+    def delete(self, request: Request, organization_id: UUID, invitation_id: UUID) -> Response:
+        invitations.revoke(
+            organization=organization_of(request), invitation_id=invitation_id, now=timezone.now()
+        )
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+@extend_schema(tags=["organizations"])
+class AcceptInvitation(APIView):
+    """For the invited person, who is no member yet: found by their own confirmed address."""
+
+    authentication_classes = [JwtAuthentication]
+    required_scope = None
+
+    @extend_schema(
+        operation_id="invitations_accept",
+        summary="Join the organization that invited me",
+        request=None,
+        responses=serializers.MemberAnswer,
+    )
+    def post(self, request: Request, inviting_organization_id: UUID, invitation_id: UUID) -> Response:
+        now = timezone.now()
+        if not people.has_verified_email(request.user):
+            raise Forbidden("Confirm your e-mail address first: the invitation was sent there.")
+        mine = [
+            invitation
+            for invitation in invitations.open_for(request.user, now)
+            if (invitation.pk, invitation.organization_id) == (invitation_id, inviting_organization_id)
+        ]
+        if not mine:
+            raise NotFound("There is no such invitation for your e-mail address.")
+        membership = invitations.accept(invitation=mine[0], user=request.user, now=now)
+        return Response(serializers.MemberAnswer(membership).data)

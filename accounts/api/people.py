@@ -1,0 +1,138 @@
+"""auth/me (also users/me) and users."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import customers, memberships, people, serializers
+from accounts.api.plumbing import organization_of, parsed, role_of
+from accounts.authentication import JwtAuthentication
+from accounts.models import Membership, Organization, User
+from accounts.principals import Principal
+from accounts.roles import Scope
+from superagent.foundation.problems import Forbidden, NotFound
+
+
+def describe(user: User, organization: Organization | None) -> dict[str, Any]:
+    """A person with the organization that they act for."""
+    return {
+        "id": user.pk,
+        "email": user.email,
+        "full_name": user.full_name,
+        "is_active": user.is_active,
+        "created_at": user.created_at,
+        "organization": {"id": organization.pk, "name": organization.name} if organization else None,
+        "stripe_customer_id": customers.id_of(organization),
+    }
+
+
+@extend_schema(tags=["auth"])
+class Me(APIView):
+    """The person whose access token this is; an API key is nobody."""
+
+    authentication_classes = [JwtAuthentication]
+    required_scope = None
+
+    @extend_schema(operation_id="auth_me", summary="Who am I?", responses=serializers.MeAnswer)
+    def get(self, request: Request) -> Response:
+        return self._answer(request, request.user)
+
+    @extend_schema(
+        operation_id="auth_me_update",
+        summary="Change my name",
+        request=serializers.MeUpdate,
+        responses=serializers.MeAnswer,
+    )
+    def patch(self, request: Request) -> Response:
+        body = parsed(request, serializers.MeUpdate)
+        return self._answer(request, people.rename(user=request.user, full_name=body["full_name"]))
+
+    def _answer(self, request: Request, user: User) -> Response:
+        principal = request.auth if isinstance(request.auth, Principal) else None
+        answer = describe(user, organization_of(request) if principal else None) | {
+            "is_email_verified": people.has_verified_email(user),
+            "role": role_of(request),
+            "scopes": [scope.value for scope in Scope if principal and principal.allows(scope)],
+        }
+        return Response(serializers.MeAnswer(answer).data)
+
+
+@extend_schema_view(
+    get=extend_schema(tags=["users"], operation_id="users_me"),
+    patch=extend_schema(tags=["users"], operation_id="users_me_update"),
+)
+class UsersMe(Me):
+    """The same under `users/me`."""
+
+
+def _users(request: Request) -> QuerySet[User]:
+    """The members of the organization as people, each with their role in it as `role_here`."""
+    places = Membership.objects.visible_to(organization_of(request))
+    role = Subquery(places.filter(user=OuterRef("pk")).values("role")[:1])
+    return User.objects.filter(pk__in=places.values("user_id")).annotate(role_here=role)
+
+
+@extend_schema_view(
+    get=extend_schema(tags=["users"], operation_id="users_list", summary="People of the organization")
+)
+class Users(ListAPIView):
+    required_scope = Scope.ORGANIZATION_READ
+    serializer_class = serializers.UserAnswer
+    filterset_fields = ["email"]
+    queryset = User.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[User]:
+        return _users(self.request)
+
+
+@extend_schema(tags=["users"])
+class UserDetail(APIView):
+    required_scope = Scope.ORGANIZATION_READ
+
+    @extend_schema(
+        operation_id="users_detail",
+        summary="One person of the organization",
+        responses=serializers.UserAnswer,
+    )
+    def get(self, request: Request, user_id: UUID) -> Response:
+        return self._answer(request, user_id)
+
+    @extend_schema(
+        operation_id="users_update",
+        summary="Change one's own name, or a member's role",
+        request=serializers.UserUpdate,
+        responses=serializers.UserAnswer,
+    )
+    def patch(self, request: Request, user_id: UUID) -> Response:
+        body = parsed(request, serializers.UserUpdate)
+        user = self._find(request, user_id)
+        if "full_name" in body:
+            if request.user is None or request.user.pk != user.pk:
+                raise Forbidden("Only a person may change their own name.")
+            people.rename(user=user, full_name=body["full_name"])
+        if "role" in body:
+            if not request.auth.allows(Scope.ORGANIZATION_WRITE):
+                raise Forbidden("Changing a role needs organization:write.")
+            memberships.change_role(
+                organization=organization_of(request),
+                user_id=user_id,
+                role=body["role"],
+                by_role=role_of(request),
+            )
+        return self._answer(request, user_id)
+
+    def _find(self, request: Request, user_id: UUID) -> User:
+        user = _users(request).filter(pk=user_id).first()
+        if user is None:
+            raise NotFound("There is no such person in the organization.")
+        return user
+
+    def _answer(self, request: Request, user_id: UUID) -> Response:
+        user = self._find(request, user_id)
+        return Response(serializers.UserAnswer(user, context={"request": request}).data)

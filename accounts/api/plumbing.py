@@ -1,0 +1,42 @@
+"""What the API views of accounts share."""
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+from rest_framework.request import Request
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from accounts.models import Organization
+from accounts.roles import Role
+from superagent.foundation.problems import NotFound
+
+ORGANIZATION = "organization_id"  # the name of the part of a path that accounts.authentication looks at too
+View = TypeVar("View", bound=APIView)
+
+
+def parsed(request: Request, serializer: type[Serializer]) -> dict[str, Any]:
+    """The body's valid fields. Raises DRF's ValidationError."""
+    body = serializer(data=request.data)
+    body.is_valid(raise_exception=True)
+    return body.validated_data  # type: ignore[no-any-return]  # a dict after is_valid()
+
+
+def organization_of(request: Request) -> Organization:
+    return request.organization  # type: ignore[attr-defined, no-any-return]  # set by our authentication
+
+
+def role_of(request: Request) -> Role | None:
+    """The member's role; None for an API key."""
+    membership = getattr(request._request, "membership", None)
+    return Role(membership.role) if membership else None
+
+
+class OfOrganization(APIView):
+    """A view under `organizations/{organization_id}/`: another organization's is 404, for keys and members alike."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        wanted: UUID = kwargs[ORGANIZATION]
+        if wanted != organization_of(request).pk:
+            raise NotFound("There is no such organization.")

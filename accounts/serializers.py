@@ -1,0 +1,191 @@
+from rest_framework import serializers
+
+from accounts.models import ApiKey, Invitation, Membership, Organization, User
+from accounts.roles import Role, Scope
+from superagent.foundation.serializers import PartialAnswer
+
+# --- log-in
+
+
+class RegisterRequest(serializers.Serializer):
+    email = serializers.EmailField(max_length=254)
+    password = serializers.CharField(max_length=128, trim_whitespace=False, style={"input_type": "password"})
+    full_name = serializers.CharField(max_length=150)
+    organization_name = serializers.CharField(max_length=150, required=False, default="", allow_blank=True)
+
+
+class LoginRequest(serializers.Serializer):
+    email = serializers.EmailField(max_length=254)
+    password = serializers.CharField(max_length=128, trim_whitespace=False, style={"input_type": "password"})
+    otp = serializers.CharField(
+        max_length=20,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="The code of the authenticator app or a recovery code, for accounts with two-step log-in.",
+    )
+
+
+class RefreshRequest(serializers.Serializer):
+    refresh_token = serializers.CharField(max_length=2000)
+
+
+class TokenAnswer(serializers.Serializer):
+    access_token = serializers.CharField()
+    refresh_token = serializers.CharField()
+    token_type = serializers.ChoiceField(choices=["bearer"])
+    expires_in = serializers.IntegerField(help_text="Seconds until the access token expires.")
+
+
+# --- people
+
+
+class OrganizationReference(serializers.Serializer):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class RegisteredAnswer(serializers.Serializer):
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+    full_name = serializers.CharField()
+    is_active = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    organization = OrganizationReference(allow_null=True)
+    stripe_customer_id = serializers.CharField(
+        allow_null=True, help_text="Null until Stripe has made the customer."
+    )
+
+
+class MeAnswer(RegisteredAnswer):
+    is_email_verified = serializers.BooleanField()
+    role = serializers.ChoiceField(choices=Role.choices, allow_null=True)
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
+
+
+class MeUpdate(serializers.Serializer):
+    full_name = serializers.CharField(max_length=150)
+
+
+class UserAnswer(PartialAnswer, serializers.ModelSerializer):
+    """A member of the organization, as a person."""
+
+    role = serializers.SerializerMethodField()
+
+    class Meta:
+        model = User
+        fields = ["id", "email", "full_name", "is_active", "role", "created_at"]
+
+    def get_role(self, user: User) -> str:
+        return str(user.role_here)  # type: ignore[attr-defined]  # annotated by the view
+
+
+class UserUpdate(serializers.Serializer):
+    full_name = serializers.CharField(max_length=150, required=False, help_text="One's own only.")
+    role = serializers.ChoiceField(
+        choices=Role.choices, required=False, help_text="Needs organization:write."
+    )
+
+
+# --- organizations
+
+
+class OrganizationAnswer(PartialAnswer, serializers.ModelSerializer):
+    class Meta:
+        model = Organization
+        fields = ["id", "name", "email", "livemode", "created_at"]
+
+
+class OrganizationCreate(serializers.Serializer):
+    name = serializers.CharField(max_length=150)
+
+
+class OrganizationUpdate(serializers.Serializer):
+    name = serializers.CharField(max_length=150, required=False)
+    email = serializers.EmailField(max_length=254, required=False)
+
+
+class MemberAnswer(PartialAnswer, serializers.ModelSerializer):
+    user_id = serializers.UUIDField(read_only=True)
+    email = serializers.EmailField(source="user.email", read_only=True)
+    full_name = serializers.CharField(source="user.full_name", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = ["user_id", "email", "full_name", "role", "created_at"]
+
+
+class MemberUpdate(serializers.Serializer):
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class InvitationAnswer(PartialAnswer, serializers.ModelSerializer):
+    status = serializers.SerializerMethodField()
+    invited_by = serializers.EmailField(
+        source="invited_by.email", allow_null=True, default=None, read_only=True
+    )
+
+    class Meta:
+        model = Invitation
+        fields = ["id", "email", "role", "status", "invited_by", "created_at", "expires_at", "accepted_at"]
+
+    def get_status(self, invitation: Invitation) -> str:
+        return invitation.status
+
+
+class InvitationCreate(serializers.Serializer):
+    email = serializers.EmailField(max_length=254)
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+# --- API keys
+
+
+class ApiKeyAnswer(PartialAnswer, serializers.ModelSerializer):
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
+    status = serializers.SerializerMethodField()
+    created_by = serializers.EmailField(
+        source="created_by.email", allow_null=True, default=None, read_only=True
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = [
+            "id",
+            "name",
+            "prefix",
+            "last_four",
+            "scopes",
+            "status",
+            "created_by",
+            "created_at",
+            "expires_at",
+            "revoked_at",
+            "last_used_at",
+        ]
+
+    def get_status(self, key: ApiKey) -> str:
+        return key.status
+
+
+class ApiKeyCreate(serializers.Serializer):
+    name = serializers.CharField(max_length=100)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope)
+    )
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class ApiKeyRotate(serializers.Serializer):
+    grace_seconds = serializers.ChoiceField(
+        choices=[0, 900, 3_600, 21_600, 86_400], default=0, help_text="How long the old key still works."
+    )
+
+
+class NewApiKeyAnswer(ApiKeyAnswer):
+    key = serializers.CharField(
+        allow_null=True, help_text="The key itself: shown this once, and null when an answer is replayed."
+    )
+
+    class Meta(ApiKeyAnswer.Meta):
+        fields = [*ApiKeyAnswer.Meta.fields, "key"]
