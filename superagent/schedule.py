@@ -61,6 +61,40 @@ ENTRIES: tuple[Entry, ...] = (
         when=At(hour="3", minute="20"),
         why="answers are kept for replay for 30 days",
     ),
+    Entry(
+        name="Stripe: sweep the inbox",
+        task="billing.tasks.sweep_webhooks",
+        when=Every(timedelta(seconds=10)),
+        why="handles events that a lost nudge or a killed worker left",
+        queue="webhooks",
+    ),
+    Entry(
+        name="Stripe: reconcile events",
+        task="billing.tasks.reconcile_webhooks",
+        when=At(hour="2", minute="40"),
+        why="fetches events of the last three days that never arrived",
+        queue="bulk",
+    ),
+    Entry(
+        name="Billing: invoice overage",
+        task="billing.tasks.collect_overage",
+        when=At(minute="10"),
+        why="the invoice job: puts what closed periods cost onto invoices, and heals missed runs",
+        queue="bulk",
+    ),
+    Entry(
+        name="Billing: check overage",
+        task="billing.tasks.check_overage",
+        when=At(hour="4", minute="15"),
+        why="alarms when rated differs from invoiced, adjusted and waived",
+        queue="bulk",
+    ),
+    Entry(
+        name="Billing: expire orders",
+        task="billing.tasks.expire_orders",
+        when=At(minute="40"),
+        why="orders whose payment page was left are no longer pending",
+    ),
 )
 
 

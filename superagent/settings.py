@@ -273,6 +273,7 @@ STRIPE_API_VERSION = "2026-05-27.dahlia"
 STRIPE_API_HOST = env.str("STRIPE_API_HOST", default=SANDBOX_URL if STRIPE_USES_SANDBOX else "")
 STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
 STRIPE_TIMEOUT_SECONDS = env.int("STRIPE_TIMEOUT_SECONDS", default=10)
+CHARGING_ENABLED = env.bool("CHARGING_ENABLED", default=True)  # the kill switch: nothing is sold or invoiced
 if STRIPE_USES_SANDBOX:
     STRIPE_SECRET_KEY = "sk_test_sandboxsandboxsandboxsandbox"
 STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else STRIPE_SECRET_KEY
