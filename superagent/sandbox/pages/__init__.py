@@ -1,0 +1,1 @@
+"""Pages for people: Stripe's hosted ones (Checkout, portal, invoice) and the sandbox's own (mail, index)."""

@@ -1,0 +1,26 @@
+"""All endpoint modules; importing them fills the table of routes. More specific paths come first."""
+
+from superagent.sandbox.stripe import (
+    account,
+    catalog,
+    checkout,
+    customers,
+    discounts,
+    events,
+    payment_methods,
+    payments,
+    preview,
+    refunds,
+    setup_intents,
+    subscription_api,
+    test_clocks,
+    webhook_endpoints,
+)
+
+# `preview` before `invoice_api`: /v1/invoices/create_preview is not the id of an invoice.
+from superagent.sandbox.stripe import invoice_api  # isort: skip
+
+MODULES = (
+    account, catalog, checkout, customers, discounts, events, invoice_api, payment_methods, payments, preview, refunds,
+    setup_intents, subscription_api, test_clocks, webhook_endpoints,
+)

@@ -1,0 +1,86 @@
+"""Faults on demand: requests that time out after their work, fail, are limited, slow or refused; webhooks astray."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+KINDS = ("timeout_after", "error_500", "rate_limited", "slow", "refuse")
+
+
+class BadFault(ValueError):
+    """The description of a fault cannot be understood."""
+
+
+@dataclass
+class RequestFault:
+    """What happens to the next `times` requests whose method and path fit."""
+
+    kind: str
+    method: str = ""
+    path: str = "/v1/"
+    times: int = 1
+    seconds: float = 30.0
+
+    def fits(self, method: str, path: str) -> bool:
+        """Tell whether a request is struck."""
+        return self.times > 0 and self.method in ("", method) and path.startswith(self.path)
+
+
+@dataclass
+class WebhookFault:
+    """How deliveries go astray: each sent again, in another order, or held back."""
+
+    duplicate: int = 0
+    shuffle: bool = False
+    pause: bool = False
+
+
+@dataclass
+class Faults:
+    """The faults that are switched on; they live in memory only."""
+
+    requests: list[RequestFault] = field(default_factory=list)
+    webhooks: WebhookFault = field(default_factory=WebhookFault)
+
+    def switch(self, body: dict[str, Any]) -> None:
+        """Switch on what a POST to /_sandbox/stripe/faults describes."""
+        if "webhooks" in body:
+            for name, value in body["webhooks"].items():
+                if not hasattr(self.webhooks, name):
+                    raise BadFault(f"webhooks.{name} is not known")
+                setattr(self.webhooks, name, type(getattr(self.webhooks, name))(value))
+        if "kind" in body:
+            if body["kind"] not in KINDS:
+                raise BadFault(f"kind must be one of {', '.join(KINDS)}")
+            match = body.get("match") or {}
+            self.requests.append(RequestFault(
+                kind=body["kind"],
+                method=str(match.get("method") or "").upper(),
+                path=str(match.get("path") or "/v1/"),
+                times=int(body.get("times", 1)),
+                seconds=float(body.get("seconds", 30)),
+            ))
+        if "kind" not in body and "webhooks" not in body:
+            raise BadFault("give `kind` with `match`, or `webhooks`")
+
+    def clear(self) -> None:
+        """Switch everything off."""
+        self.requests.clear()
+        self.webhooks = WebhookFault()
+
+    def take(self, method: str, path: str) -> RequestFault | None:
+        """Return the fault that strikes this request, and count it."""
+        for fault in self.requests:
+            if fault.fits(method, path):
+                fault.times -= 1
+                return fault
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is switched on."""
+        return {
+            "requests": [asdict(fault) for fault in self.requests if fault.times > 0],
+            "webhooks": asdict(self.webhooks),
+        }
+
+
+faults = Faults()

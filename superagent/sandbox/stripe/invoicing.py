@@ -1,0 +1,375 @@
+"""The life of an invoice: draft, finalized, paid or failed, voided."""
+
+from collections.abc import Callable
+from typing import Any
+
+from superagent.sandbox.settings import settings
+from superagent.sandbox.store import clone, store
+from superagent.sandbox.stripe import (
+    ACCOUNT_ID,
+    customers,
+    deliveries,
+    discounts,
+    ids,
+    lines,
+    moment,
+    payment_methods,
+    payments,
+    shapes,
+)
+from superagent.sandbox.stripe.errors import StripeError, invalid, missing
+from superagent.sandbox.stripe.events import emit, updating
+
+DRAFT_HOURS = 1
+UNANSWERED_HOURS = 72
+# Days from one failed payment to the next attempt.
+RETRY_DAYS = (3, 5, 7)
+
+# Called with an invoice that was paid, that failed, or whose last attempt failed; subscriptions follow them.
+paid_hooks: list[Callable[[dict[str, Any]], None]] = []
+failed_hooks: list[Callable[[dict[str, Any]], None]] = []
+
+
+def get(invoice_id: str | None, *, param: str = "invoice", status: int = 404) -> dict[str, Any]:
+    """Return an invoice that exists."""
+    invoice = store.find("invoice", invoice_id)
+    if invoice is None:
+        raise missing("invoice", str(invoice_id), param=param, status=status)
+    return invoice
+
+
+def draft(
+    *,
+    customer_id: str,
+    reason: str,
+    currency: str,
+    data: list[dict[str, Any]],
+    subscription: dict[str, Any] | None = None,
+    period: tuple[int, int] | None = None,
+    **values: Any,
+) -> dict[str, Any]:
+    """Add a draft invoice with these lines and emit `invoice.created`."""
+    customer = customers.get(customer_id)
+    now = moment.now(customer_id)
+    start, end = period or (now, now)
+    invoice_id = ids.new("in")
+    parent = None
+    if subscription:
+        parent = {
+            "quote_details": None, "type": "subscription_details",
+            "subscription_details": {"metadata": dict(subscription["metadata"]), "subscription": subscription["id"]},
+        }
+        values = {
+            "collection_method": subscription["collection_method"],
+            "default_payment_method": subscription["default_payment_method"],
+        } | values
+    automatic = values.get("auto_advance", True)
+    invoice = store.add(shapes.build("invoice", **({
+        "id": invoice_id, "account_country": "US", "account_name": "SuperAgent sandbox", "amount_due": 0,
+        "amount_overpaid": 0, "amount_paid": 0, "amount_remaining": 0, "amount_shipping": 0, "attempt_count": 0,
+        "attempted": False, "auto_advance": automatic, "automatic_tax": no_tax(),
+        "automatically_finalizes_at": now + DRAFT_HOURS * moment.HOUR if automatic else None,
+        "billing_reason": reason, "collection_method": "charge_automatically", "created": now, "currency": currency,
+        "customer": customer_id, "customer_address": customer["address"], "customer_email": customer["email"],
+        "customer_name": customer["name"], "customer_phone": customer["phone"],
+        "customer_shipping": customer["shipping"], "customer_tax_exempt": customer["tax_exempt"],
+        "customer_tax_ids": [], "default_tax_rates": [], "discounts": [], "issuer": {"type": "self"},
+        "lines": shapes.listing(data, f"/v1/invoices/{invoice_id}/lines"), "parent": parent,
+        "payment_settings": {
+            "default_mandate": None, "payment_method_options": None, "payment_method_types": None,
+        },
+        "period_start": start, "period_end": end, "post_payment_credit_notes_amount": 0,
+        "pre_payment_credit_notes_amount": 0, "starting_balance": customer["balance"], "status": "draft",
+        "status_transitions": {
+            "finalized_at": None, "marked_uncollectible_at": None, "paid_at": None, "voided_at": None,
+        },
+        "subtotal": 0, "test_clock": customer["test_clock"], "total": 0, "total_taxes": [],
+    } | values)))
+    lines.total(invoice)
+    event = emit("invoice.created", invoice)
+    if event and event["pending_webhooks"] == 0:
+        invoice["webhooks_delivered_at"] = now
+    return invoice
+
+
+def no_tax() -> dict[str, Any]:
+    """Return the automatic tax of an object without it."""
+    return {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None}
+
+
+def subscription_of(invoice: dict[str, Any]) -> str | None:
+    """Return the id of the subscription that an invoice bills."""
+    details = (invoice["parent"] or {}).get("subscription_details") or {}
+    return details.get("subscription")
+
+
+def editable(invoice_id: str) -> dict[str, Any]:
+    """Return a draft invoice for editing."""
+    if get(invoice_id, status=400)["status"] != "draft":
+        message = "This invoice is no longer editable."
+        raise invalid(message, param="invoice", code="invoice_not_editable")
+    return store.edit(invoice_id)
+
+
+def finalize(invoice_id: str) -> dict[str, Any]:
+    """Number the draft, settle the customer's credit, prepare its payment; nothing to pay means paid."""
+    if get(invoice_id)["status"] != "draft":
+        message = "This invoice is already finalized, you can't re-finalize a non-draft invoice."
+        raise invalid(message, code="invoice_not_editable")
+    invoice = store.edit(invoice_id)
+    lines.total(invoice)
+    customer_id, now = invoice["customer"], moment.now(invoice["customer"])
+    _settle_balance(invoice)
+    customer = store.edit(customer_id)
+    invoice["number"] = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
+    customer["next_invoice_sequence"] += 1
+    invoice["status"] = "open"
+    invoice["effective_at"] = invoice["status_transitions"]["finalized_at"] = now
+    invoice["automatically_finalizes_at"] = None
+    invoice["hosted_invoice_url"] = f"{settings.url}/i/{ACCOUNT_ID}/{invoice_id}"
+    invoice["invoice_pdf"] = f"{settings.url}/i/{ACCOUNT_ID}/{invoice_id}/pdf"
+    if invoice["collection_method"] == "send_invoice" and invoice["due_date"] is None:
+        invoice["due_date"] = now + (invoice.get("_days_until_due") or 30) * moment.DAY
+    elif invoice["auto_advance"] and invoice["amount_due"]:
+        invoice["next_payment_attempt"] = now
+    if invoice["amount_due"]:
+        _prepare_payment(invoice)
+    emit("invoice.finalized", invoice)
+    if invoice["amount_due"] == 0:
+        mark_paid(invoice_id)
+    return store.edit(invoice_id)
+
+
+def finalize_paid(invoice_id: str, intent: dict[str, Any]) -> None:
+    """Finalize the invoice of an order that its payment intent has already paid."""
+    invoice = store.edit(invoice_id)
+    lines.total(invoice)
+    customer = store.edit(invoice["customer"])
+    now = moment.now(invoice["customer"])
+    invoice.update(
+        number=f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}", status="open",
+        amount_due=intent["amount"], amount_remaining=intent["amount"], effective_at=now,
+        starting_balance=customer["balance"], ending_balance=customer["balance"], _intent=intent["id"],
+        hosted_invoice_url=f"{settings.url}/i/{ACCOUNT_ID}/{invoice_id}",
+        invoice_pdf=f"{settings.url}/i/{ACCOUNT_ID}/{invoice_id}/pdf",
+    )
+    invoice["status_transitions"]["finalized_at"] = now
+    customer["next_invoice_sequence"] += 1
+    _expect(invoice, intent)
+    emit("invoice.finalized", invoice)
+    mark_paid(invoice_id)
+
+
+def _settle_balance(invoice: dict[str, Any]) -> None:
+    """Use the customer's credit, or give credit for a negative total; amounts below the minimum are carried over."""
+    customer = customers.get(invoice["customer"])
+    balance, total = customer["balance"], invoice["total"]
+    due = max(0, total + balance) if total > 0 else 0
+    if 0 < due < payments.MINIMUM_CENTS:
+        due, ending = 0, total + balance
+    elif total > 0:
+        ending = min(0, balance + total)
+    else:
+        ending = balance + total
+    invoice["amount_due"] = invoice["amount_remaining"] = due
+    invoice["ending_balance"] = ending
+    if ending != balance:
+        customers.change_balance(
+            customer["id"], ending - balance, currency=invoice["currency"], invoice=invoice["id"],
+            type="applied_to_invoice",
+        )
+
+
+def _prepare_payment(invoice: dict[str, Any]) -> None:
+    intent = payments.new(
+        amount=invoice["amount_due"], currency=invoice["currency"], customer_id=invoice["customer"],
+        description="Subscription update" if subscription_of(invoice) else f"Payment for Invoice {invoice['number']}",
+        receipt_email=invoice["customer_email"], setup_future_usage=invoice.get("_setup_future_usage"),
+    )
+    _expect(invoice, intent)
+    invoice["_intent"] = intent["id"]
+
+
+def _expect(invoice: dict[str, Any], intent: dict[str, Any]) -> None:
+    """Tie a payment intent to the invoice that it pays."""
+    store.edit(intent["id"])["_invoice"] = invoice["id"]
+    store.add(shapes.build(
+        "invoice_payment",
+        id=ids.new("inpay"), amount_requested=invoice["amount_due"], created=intent["created"],
+        currency=invoice["currency"], invoice=invoice["id"], is_default=True, status="open",
+        payment={"payment_intent": intent["id"], "type": "payment_intent"},
+        status_transitions={"canceled_at": None, "paid_at": None},
+    ))
+
+
+def pay(
+    invoice_id: str,
+    method: dict[str, Any] | None = None,
+    *,
+    off_session: bool,
+    authenticated: bool = False,
+    at_checkout: bool = False,
+) -> dict[str, Any]:
+    """Charge an open invoice to a card. Returns the invoice; its intent tells why if it is still open."""
+    invoice = get(invoice_id)
+    if invoice["status"] != "open":
+        word = "already paid" if invoice["status"] == "paid" else invoice["status"]
+        raise invalid(f"Invoice is {word}", code="invoice_not_payable" if word != "already paid" else None)
+    subscription = store.get(subscription_of(invoice))
+    method = method or payment_methods.default_for(invoice["customer"], invoice, subscription)
+    if method is None:
+        _fail(invoice_id)
+        return store.edit(invoice_id)
+    intent = payments.confirm(
+        invoice["_intent"], method, off_session=off_session, authenticated=authenticated, at_checkout=at_checkout
+    )
+    if intent["status"] == "succeeded":
+        mark_paid(invoice_id)
+    elif intent["status"] == "requires_action":
+        with updating(invoice_id, "invoice.updated") as changed:
+            changed["attempted"] = True
+            changed["attempt_count"] += 1
+        emit("invoice.payment_action_required", changed)
+        _call(failed_hooks, changed)
+    else:
+        _fail(invoice_id)
+    return store.edit(invoice_id)
+
+
+def _call(hooks: list[Callable[[dict[str, Any]], None]], invoice: dict[str, Any]) -> None:
+    for hook in hooks:
+        hook(invoice)
+
+
+def mark_paid(invoice_id: str, *, out_of_band: bool = False) -> None:
+    """Record that the invoice is paid and tell everyone."""
+    invoice = store.edit(invoice_id)
+    before = clone(invoice)
+    now = moment.now(invoice["customer"])
+    attempted = invoice["amount_due"] > 0 and not out_of_band
+    invoice.update(
+        status="paid", attempted=True, next_payment_attempt=None, amount_paid=invoice["amount_due"],
+        amount_remaining=0, auto_advance=False, attempt_count=invoice["attempt_count"] + (1 if attempted else 0),
+    )
+    if out_of_band:
+        invoice["amount_paid_off_stripe"] = invoice["amount_due"]
+    invoice["status_transitions"]["paid_at"] = now
+    payment = _payment(invoice_id)
+    if payment:
+        payment.update(status="canceled" if out_of_band else "paid")
+        payment["amount_paid"] = None if out_of_band else invoice["amount_due"]
+        payment["status_transitions"]["canceled_at" if out_of_band else "paid_at"] = now
+    emit("invoice.updated", invoice, before)
+    emit("invoice.paid", invoice)
+    emit("invoice.payment_succeeded", invoice)
+    if payment and not out_of_band:
+        emit("invoice_payment.paid", payment)
+    _set_delinquent(invoice["customer"], delinquent=False)
+    _call(paid_hooks, invoice)
+
+
+def _payment(invoice_id: str) -> dict[str, Any] | None:
+    for payment in store.each("invoice_payment"):
+        if payment["invoice"] == invoice_id:
+            return store.edit(payment["id"])
+    return None
+
+
+def _set_delinquent(customer_id: str, *, delinquent: bool) -> None:
+    if customers.get(customer_id)["delinquent"] != delinquent:
+        with updating(customer_id, "customer.updated") as customer:
+            customer["delinquent"] = delinquent
+
+
+def _fail(invoice_id: str) -> None:
+    """Record a failed payment; renewals and other automatic invoices are tried again."""
+    with updating(invoice_id, "invoice.updated") as invoice:
+        invoice["attempted"] = True
+        invoice["attempt_count"] += 1
+        invoice["next_payment_attempt"] = None
+        retries = invoice["attempt_count"] - 1
+        if invoice["auto_advance"] and invoice["billing_reason"] != "subscription_create":
+            if retries < len(RETRY_DAYS):
+                pause = RETRY_DAYS[retries] * moment.DAY
+                invoice["next_payment_attempt"] = moment.now(invoice["customer"]) + pause
+            else:
+                invoice["auto_advance"] = False
+    _set_delinquent(invoice["customer"], delinquent=True)
+    emit("invoice.payment_failed", invoice)
+    _call(failed_hooks, invoice)
+
+
+def void(invoice_id: str) -> dict[str, Any]:
+    """Void an open or uncollectible invoice."""
+    if get(invoice_id)["status"] not in ("open", "uncollectible"):
+        raise invalid("You can only void open or uncollectible invoices.", code="invoice_not_editable")
+    invoice = store.edit(invoice_id)
+    before = clone(invoice)
+    invoice.update(status="void", next_payment_attempt=None, auto_advance=False)
+    invoice["status_transitions"]["voided_at"] = moment.now(invoice["customer"])
+    _cancel_intent(invoice, "void_invoice")
+    emit("invoice.updated", invoice, before)
+    emit("invoice.voided", invoice)
+    return invoice
+
+
+def mark_uncollectible(invoice_id: str) -> dict[str, Any]:
+    """Give an open invoice up."""
+    if get(invoice_id)["status"] != "open":
+        raise invalid("You can only mark open invoices as uncollectible.", code="invoice_not_editable")
+    invoice = store.edit(invoice_id)
+    before = clone(invoice)
+    invoice.update(status="uncollectible", next_payment_attempt=None, auto_advance=False)
+    invoice["status_transitions"]["marked_uncollectible_at"] = moment.now(invoice["customer"])
+    emit("invoice.updated", invoice, before)
+    emit("invoice.marked_uncollectible", invoice)
+    return invoice
+
+
+def _cancel_intent(invoice: dict[str, Any], reason: str) -> None:
+    intent = store.get(invoice.get("_intent"))
+    if intent and intent["status"] not in ("succeeded", "canceled"):
+        payments.cancel(intent["id"], reason)
+    payment = _payment(invoice["id"])
+    if payment and payment["status"] == "open":
+        payment["status"] = "canceled"
+        payment["status_transitions"]["canceled_at"] = moment.now(invoice["customer"])
+
+
+def payment_error(invoice: dict[str, Any]) -> StripeError:
+    """Return the 402 for an invoice that could not be paid."""
+    intent = store.get(invoice.get("_intent"))
+    if intent is None or (not intent["last_payment_error"] and intent["status"] != "requires_action"):
+        message = "This customer has no attached payment source or default payment method."
+        return StripeError(message, code="resource_missing", keeps_changes=True)
+    if intent["status"] == "requires_action":
+        message = "This payment requires additional user action before it can be completed successfully."
+        return StripeError(
+            message, status=402, kind="card_error", code="invoice_payment_intent_requires_action", keeps_changes=True
+        )
+    error = payments.error_of(intent)
+    assert isinstance(error, StripeError)
+    return error
+
+
+def next_discounts(discount_ids: list[str], now: int) -> list[str]:
+    """Return the discounts that remain after an invoice has used them."""
+    return [name for name in discounts.still_valid(discount_ids, now) if not discounts.is_once(name)]
+
+
+def answered(event: dict[str, Any]) -> None:
+    """Set the hour after which a draft is finalized, once `invoice.created` was answered by every endpoint."""
+    if event["type"] != "invoice.created":
+        return
+    invoice = store.find("invoice", event["data"]["object"]["id"])
+    if invoice is None or invoice["webhooks_delivered_at"] is not None:
+        return
+    now = moment.now(invoice["customer"])
+    changed = store.edit(invoice["id"])
+    changed["webhooks_delivered_at"] = now
+    due = changed["automatically_finalizes_at"]
+    if due is not None:
+        changed["automatically_finalizes_at"] = min(due, max(now, changed["created"]) + DRAFT_HOURS * moment.HOUR)
+
+
+deliveries.delivered_hooks.append(answered)

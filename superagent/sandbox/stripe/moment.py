@@ -1,0 +1,60 @@
+"""What time it is: real time, or the frozen time of the customer's test clock; and arithmetic on billing periods."""
+
+import calendar
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from superagent.sandbox.store import store
+
+DAY = 86_400
+HOUR = 3_600
+
+
+def real() -> int:
+    """Return the real time in whole seconds."""
+    return int(time.time())
+
+
+def of_clock(clock_id: str | None) -> int:
+    """Return the time of a test clock, which moves on by steps while it advances; without one, real time."""
+    clock = store.get(clock_id)
+    return clock["_now"] if clock else real()
+
+
+def clock_of(customer_id: str | None) -> str | None:
+    """Return the id of the test clock that a customer is attached to."""
+    customer = store.get(customer_id)
+    return customer.get("test_clock") if customer else None
+
+
+def now(customer_id: str | None = None) -> int:
+    """Return the time for a customer's objects."""
+    return of_clock(clock_of(customer_id))
+
+
+def add(anchor: int, interval: str, count: int) -> int:
+    """Move a moment by whole intervals; a month without the anchor's day ends on its last day."""
+    if interval in ("day", "week"):
+        return anchor + count * DAY * (7 if interval == "week" else 1)
+    start = datetime.fromtimestamp(anchor, UTC)
+    months = start.year * 12 + start.month - 1 + count * (12 if interval == "year" else 1)
+    year, month = divmod(months, 12)
+    day = min(start.day, calendar.monthrange(year, month + 1)[1])
+    return int(start.replace(year=year, month=month + 1, day=day).timestamp())
+
+
+def following(anchor: int, recurring: dict[str, Any], moment: int) -> int:
+    """Return the first boundary of the cycle (anchor plus whole intervals) that lies after `moment`."""
+    interval, count = recurring["interval"], recurring["interval_count"]
+    days = {"day": 1, "week": 7, "month": 28, "year": 365}[interval] * count
+    step = (moment - anchor) // (days * DAY) + 2
+    while add(anchor, interval, (step - 1) * count) > moment:
+        step -= 1
+    return add(anchor, interval, step * count)
+
+
+def date(moment: int) -> str:
+    """Return a date as Stripe writes it on lines, such as `20 Nov 2026`."""
+    day = datetime.fromtimestamp(moment, UTC)
+    return f"{day.day} {day:%b} {day.year}"
