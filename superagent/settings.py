@@ -162,6 +162,16 @@ CACHES = {
     }
 }
 
+# --- Metering --------------------------------------------------------------------------------------------------------
+
+SPOOL_DIR = Path(env.str("SPOOL_DIR", default=str(DATA_DIR / "spool"))).resolve()
+SHIP_SPOOL_IN_WEB = env.bool("SHIP_SPOOL_IN_WEB", default=False)  # where web and worker do not share a disk
+API_RATE_PER_SECOND = env.int("API_RATE_PER_SECOND", default=500)  # for each API key or member
+API_RATE_BURST = env.int("API_RATE_BURST", default=1000)
+REQUEST_RETENTION_MONTHS = env.int("REQUEST_RETENTION_MONTHS", default=13)
+if TEST_SLOT is not None:
+    SPOOL_DIR = DATA_DIR / "tests" / f"spool-{TEST_SLOT}"
+
 # --- Celery ----------------------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
@@ -348,6 +358,9 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIN
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_SECURE
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 14 * 24 * 3600
+# W002 and W003 look for the middleware's own names; ours wrap them (foundation.middleware.pages_only), and tests look
+# at the header and the refusal. djstripe.W002 warns of a stand-in for Stripe; superagent.W002 does so in production.
+SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "djstripe.W002"]
 
 # --- Licenses --------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,363 @@
+"""The counters of the request quota: taken in Redis, known to PostgreSQL a few seconds later, exact together.
+
+A request takes its unit before it runs, by one script that also limits the rate. Answers that do not count give it
+back. The spool brings every answered request to PostgreSQL (`Quota.used`); each time that happens the counter in Redis
+is lifted to at least what PostgreSQL knows. A counter that is missing is made from PostgreSQL, after the spool of this
+host was shipped. While Redis is lost, units are taken in PostgreSQL by a conditional update: exact, but slower; rates
+are not limited then, and the log says so.
+"""
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+
+from accounts.models import Organization
+from metering import exchange, scripts
+from metering.exchange import LOST
+from metering.models import REQUESTS, Quota, UsagePeriod
+from superagent.foundation import tenancy
+from superagent.foundation.problems import Refusal
+
+RETRY_REDIS_AFTER_SECONDS = 2
+REHEARSAL_REFRESH_SECONDS = 30  # nothing tells Redis that a frozen clock has moved past the end of the period
+KEPT_AFTER_END = timedelta(days=40)
+QUIET_SECONDS = 600
+ATTEMPTS = 5
+
+log = structlog.get_logger(__name__)
+
+
+class QuotaExceeded(Refusal):
+    status = 429
+    code = "quota_exceeded"
+    title = "The quota of the usage period is used up"
+
+
+class RateLimited(Refusal):
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests at once"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What does not change from request to request: of which counter, period and terms a unit was taken."""
+
+    seed: str
+    period_id: UUID
+    start: int
+    end: int
+    included: int | None
+    is_hard: bool
+    policy: str
+
+    @property
+    def resets_at(self) -> datetime:
+        return datetime.fromtimestamp(self.end, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """The verdict on one request. `seed` is empty when the unit was taken in PostgreSQL."""
+
+    organization_id: UUID
+    verdict: str
+    used: int
+    facts: Facts
+    burst_left: int = 0
+    wait_us: int = 0
+
+    @property
+    def is_taken(self) -> bool:
+        return self.verdict == "ok"
+
+    def headers(self, now_seconds: float) -> list[tuple[str, str]]:
+        """`RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10."""
+        facts = self.facts
+        burst = f'"second";r={self.burst_left};t=1'
+        if facts.included is None:
+            return [("RateLimit-Policy", facts.policy), ("RateLimit", burst)]
+        left = max(0, facts.included - self.used)
+        reset = max(0, math.ceil(facts.end - now_seconds))
+        return [("RateLimit-Policy", facts.policy), ("RateLimit", f'"period";r={left};t={reset}, {burst}')]
+
+    def check(self, now_seconds: float) -> None:
+        """Raises QuotaExceeded or RateLimited when the unit was refused."""
+        if self.verdict == "quota":
+            raise quota_exceeded(
+                meter=REQUESTS,
+                limit=self.facts.included,
+                resets_at=self.facts.resets_at,
+                now_seconds=now_seconds,
+            )
+        if self.verdict == "rate":
+            raise RateLimited(
+                "Slow down: wait as long as Retry-After says, then go on.",
+                headers={"Retry-After": str(math.ceil(self.wait_us / 1_000_000) or 1)},
+            )
+
+
+def quota_exceeded(
+    *, meter: str, limit: int | None, resets_at: datetime, now_seconds: float
+) -> QuotaExceeded:
+    wait = max(1, math.ceil(resets_at.timestamp() - now_seconds))
+    return QuotaExceeded(
+        f"All {limit:,} {meter} of the period are used. They start anew at {resets_at:%Y-%m-%d %H:%M:%S} UTC; "
+        "a larger plan helps at once.",
+        headers={"Retry-After": str(wait)},
+        meter=meter,
+        limit=limit,
+        resets_at=resets_at.isoformat().replace("+00:00", "Z"),
+    )
+
+
+# --- Taking and giving back
+
+_lost_until = 0.0
+_untrusted: set[UUID] = set()  # organizations that this process counted in PostgreSQL while Redis was lost
+
+
+def counter_key(organization_id: UUID) -> str:
+    return f"{{{organization_id}}}:requests"
+
+
+@lru_cache(maxsize=8192)
+def pack_charge(organization_id: UUID, caller: str) -> bytes:
+    return exchange.pack_script(
+        scripts.CHARGE,
+        [counter_key(organization_id), f"{{{organization_id}}}:rate:{caller}"],
+        1_000_000 // settings.API_RATE_PER_SECOND or 1,
+        settings.API_RATE_BURST,
+    )
+
+
+def charge(
+    *,
+    organization_id: UUID,
+    caller: str,
+    organization: Callable[[], Organization],
+    first_answer: list[object] | None = None,
+) -> Charge:
+    """Take one unit for a request of `caller` (an API key's or user's id); the answer's verdict may be a refusal.
+
+    `organization` is asked for only when PostgreSQL must be. `first_answer` is CHARGE's, if it was sent already.
+    """
+    answer = first_answer
+    for _ in range(ATTEMPTS):
+        if is_lost():
+            break
+        try:
+            if organization_id in _untrusted:
+                answer = None
+                seed(organization=organization())
+            if answer is None:
+                answer = exchange.send(pack_charge(organization_id, caller), 1, (scripts.CHARGE,))[0]
+            if answer[0] != b"ask":
+                return _charge(organization_id, answer)
+            seed(organization=organization())
+        except LOST as error:
+            note_loss(error)
+            break
+        answer = None
+    return _charge_in_postgres(organization())
+
+
+def is_lost() -> bool:
+    return time.monotonic() < _lost_until
+
+
+def note_loss(error: Exception) -> None:
+    """Leave Redis alone for two seconds; said aloud each time, because rates are not limited meanwhile."""
+    global _lost_until
+    _lost_until = time.monotonic() + RETRY_REDIS_AFTER_SECONDS
+    log.error("redis_lost", alarm=True, effect="quotas by PostgreSQL, rates unlimited", error=str(error))
+
+
+def refund(taken: Charge) -> None:
+    """Give the unit of an answer that does not count back. A lost Redis forgets it; the next settlement finds it."""
+    if not taken.is_taken:
+        return
+    if not taken.facts.seed:
+        with tenancy.system("give a request unit back"):
+            _quotas(taken.facts.period_id).filter(used__gt=0, is_closed=False).update(used=F("used") - 1)
+        return
+    try:
+        exchange.run(scripts.REFUND, [counter_key(taken.organization_id)], taken.facts.seed)
+    except LOST as error:
+        note_loss(error)
+
+
+def take(*, organization_id: UUID, period_id: UUID, quantities: Sequence[int]) -> list[bool] | None:
+    """Take each of `quantities` that fits, in order; None when Redis counts another period or is lost: PostgreSQL
+    alone decides then."""
+    try:
+        flags = exchange.run(scripts.TAKE, [counter_key(organization_id)], period_id.hex, *quantities)
+    except LOST as error:
+        note_loss(error)
+        return None
+    return None if flags is None else [flag == 1 for flag in flags]
+
+
+def adjust(*, organization_id: UUID, period_id: UUID, difference: int) -> None:
+    """Add `difference` to the counter, if it counts this period."""
+    try:
+        exchange.run(scripts.ADJUST, [counter_key(organization_id)], period_id.hex, difference)
+    except LOST as error:
+        note_loss(error)
+
+
+def live_used(organization_id: UUID) -> tuple[UUID, int] | None:
+    """The period that Redis counts and its units, those on their way to PostgreSQL included; None without a counter."""
+    try:
+        period, used = exchange.send(
+            exchange.pack("HMGET", counter_key(organization_id), "period", "used"), 1
+        )[0]
+    except LOST as error:
+        note_loss(error)
+        return None
+    return None if period is None else (UUID(period.decode()), int(used))
+
+
+# --- Keeping Redis and PostgreSQL together
+
+
+def seed(*, organization: Organization) -> None:
+    """Make the counter from PostgreSQL; one of the same period keeps what it counted. Raises LOST."""
+    from metering import periods, shipping  # the spool counts by this module's scripts, periods refresh by it
+
+    now = organization.rehearsal_now or datetime.now(UTC)
+    with tenancy.system("make a request counter"):
+        known = exchange.send(exchange.pack("EXISTS", counter_key(organization.pk)), 1)[0]
+        if not known or organization.pk in _untrusted:
+            shipping.ship_all()  # what this host has answered, but PostgreSQL does not know yet
+        period = periods.ensure(organization=organization, now=now)
+        quota = _quotas(period.pk).first()
+        real_end = (
+            time.time() + REHEARSAL_REFRESH_SECONDS if organization.rehearsal_now else period.end.timestamp()
+        )
+        exchange.run(
+            scripts.SEED,
+            [counter_key(organization.pk)],
+            period.pk.hex,
+            math.floor(period.start.timestamp()),
+            quota.used if quota else 0,
+            quota.included if quota and quota.is_hard and quota.included is not None else -1,
+            math.ceil(real_end),
+            secrets.token_hex(4),
+            _static_facts(period, quota),
+            math.ceil((period.end - period.start + KEPT_AFTER_END).total_seconds()),
+        )
+    _untrusted.discard(organization.pk)
+
+
+def refresh_on_commit(organization: Organization) -> None:
+    """After the transaction, have the next request read period and terms from PostgreSQL again."""
+    organization_id = organization.pk
+    transaction.on_commit(lambda: refresh(organization_id))
+
+
+def refresh(organization_id: UUID) -> None:
+    try:
+        exchange.run(scripts.STALE, [counter_key(organization_id)])
+    except LOST as error:
+        note_loss(error)
+        _untrusted.add(organization_id)
+
+
+def heal(shipped: dict[tuple[UUID, UUID], tuple[int, dict[str, int]]]) -> None:
+    """After shipping: {(organization, period): (used by PostgreSQL, {seed: units just written})}."""
+    if not shipped:
+        return
+    commands = [
+        exchange.pack_script(
+            scripts.HEAL,
+            [counter_key(organization_id)],
+            period_id.hex,
+            used,
+            *(part for pair in by_seed.items() for part in pair),
+        )
+        for (organization_id, period_id), (used, by_seed) in shipped.items()
+    ]
+    try:
+        exchange.send(
+            b"".join(commands[:1]), 1, (scripts.HEAL,)
+        )  # loads the script, should Redis be a new one
+        if commands[1:]:
+            exchange.send(b"".join(commands[1:]), len(commands) - 1, (scripts.HEAL,))
+    except LOST as error:
+        note_loss(error)
+
+
+def settle(*, quiet_seconds: int = QUIET_SECONDS) -> int:
+    """The job: bring every counter of an open period to what PostgreSQL knows; answers how many were changed.
+
+    Runs in the system scope, after the spool was shipped. Downwards only after a time of quiet: until then units may
+    be on their way.
+    """
+    changed = 0
+    open_quotas = Quota.objects.filter(meter__slug=REQUESTS, is_closed=False).values_list(
+        "organization_id", "period_id", "used"
+    )
+    for organization_id, period_id, used in open_quotas.iterator(chunk_size=1000):
+        difference = exchange.run(
+            scripts.SETTLE, [counter_key(organization_id)], period_id.hex, used, quiet_seconds
+        )
+        if difference:
+            changed += 1
+            log.warning("request_counter_settled", organization=str(organization_id), difference=difference)
+    return changed
+
+
+# --- Inside
+
+
+def _charge(organization_id: UUID, answer: list[object]) -> Charge:
+    verdict, used, facts, left, wait = answer
+    return Charge(organization_id, verdict.decode(), used, parse_facts(facts), left, wait)  # type: ignore[attr-defined, arg-type]  # hiredis types
+
+
+@lru_cache(maxsize=8192)
+def parse_facts(text: bytes) -> Facts:
+    seed_name, period, start, end, included, is_hard = text.decode().split("|")
+    limit = int(included) if included else None
+    burst = f'"second";q={settings.API_RATE_PER_SECOND};w=1'
+    policy = burst if limit is None else f'"period";q={limit};w={int(end) - int(start)}, {burst}'
+    return Facts(seed_name, UUID(period), int(start), int(end), limit, is_hard == "1", policy)
+
+
+def _static_facts(period: UsagePeriod, quota: Quota | None) -> str:
+    included = "" if quota is None or quota.included is None else quota.included
+    is_hard = int(bool(quota and quota.is_hard))
+    start, end = math.floor(period.start.timestamp()), math.ceil(period.end.timestamp())
+    return f"{period.pk.hex}|{start}|{end}|{included}|{is_hard}"
+
+
+def _quotas(period_id: UUID):  # type: ignore[no-untyped-def]  # the queryset's type is made by the plugin
+    return Quota.objects.filter(period_id=period_id, meter__slug=REQUESTS)
+
+
+def _charge_in_postgres(organization: Organization) -> Charge:
+    from metering import periods, shipping
+
+    now = organization.rehearsal_now or datetime.now(UTC)
+    with tenancy.system("count a request while Redis is lost"):
+        if organization.pk not in _untrusted:
+            _untrusted.add(organization.pk)
+            shipping.ship_all()
+        period = periods.ensure(organization=organization, now=now)
+        is_free = Q(included__isnull=True) | Q(is_hard=False) | Q(used__lt=F("included"))
+        taken = _quotas(period.pk).filter(is_free).update(used=F("used") + 1)
+        quota = _quotas(period.pk).first()
+    facts = parse_facts(f"|{_static_facts(period, quota)}".encode())
+    verdict = "ok" if taken or quota is None else "quota"
+    return Charge(organization.pk, verdict, quota.used if quota else 0, facts)

@@ -1,0 +1,20 @@
+"""Months counted from an anchor: 31 January is followed by 28 February and 31 March, as at Stripe."""
+
+import calendar
+from datetime import datetime
+
+
+def add(anchor: datetime, months: int) -> datetime:
+    """`anchor` moved by `months`; a day that the month lacks becomes its last one."""
+    index = anchor.year * 12 + anchor.month - 1 + months
+    year, month = divmod(index, 12)
+    day = min(anchor.day, calendar.monthrange(year, month + 1)[1])
+    return anchor.replace(year=year, month=month + 1, day=day)
+
+
+def around(anchor: datetime, moment: datetime) -> tuple[datetime, datetime]:
+    """The month `[start, end)` of `anchor`'s months that contains `moment`, before the anchor too."""
+    months = (moment.year - anchor.year) * 12 + moment.month - anchor.month
+    if add(anchor, months) > moment:
+        months -= 1
+    return add(anchor, months), add(anchor, months + 1)

@@ -1,0 +1,136 @@
+"""The Lua scripts of the request counters. Every key of a script carries the hash tag `{organization}`, so that they
+run on a Redis Cluster too.
+
+`{organization}:requests` is a hash:
+  period, start   the usage period that is counted, and its start (unix seconds)
+  used, limit     units used; the hard limit, or -1
+  expires         unix seconds (real time) after which PostgreSQL must be asked again
+  seed            a random name of this counter: a unit is given back only to the counter that it was taken from
+  last            unix seconds of the last unit taken
+  facts           what Python needs to answer, kept as one string: see counters.Facts
+`{organization}:rate:<caller>` is the theoretical arrival time (µs) of the generic cell rate algorithm.
+"""
+
+from dataclasses import dataclass, field
+from hashlib import sha1
+
+
+@dataclass(frozen=True)
+class Script:
+    source: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
+
+
+# KEYS: counter, rate. ARGV: interval (µs between calls), burst (calls).
+# Answers {verdict, used, facts, calls left of the burst, µs to wait}; verdict: ok, rate, quota or ask (PostgreSQL).
+CHARGE = Script("""
+local counter = redis.call('HMGET', KEYS[1], 'used', 'limit', 'expires', 'facts')
+local time = redis.call('TIME')
+local seconds = tonumber(time[1])
+if not counter[1] or seconds >= tonumber(counter[3]) then return {'ask'} end
+local now = seconds * 1000000 + tonumber(time[2])
+local interval = tonumber(ARGV[1])
+local burst = tonumber(ARGV[2])
+local arrival = tonumber(redis.call('GET', KEYS[2]) or 0)
+if arrival < now then arrival = now end
+arrival = arrival + interval
+local used = tonumber(counter[1])
+local wait = arrival - now - interval * burst
+if wait > 0 then return {'rate', used, counter[4], 0, math.ceil(wait)} end
+local left = math.floor(-wait / interval)
+local limit = tonumber(counter[2])
+if limit >= 0 and used >= limit then return {'quota', used, counter[4], left, 0} end
+used = used + 1
+redis.call('HSET', KEYS[1], 'used', used, 'last', seconds)
+redis.call('SET', KEYS[2], string.format('%.0f', arrival), 'PX', math.ceil((arrival - now) / 1000) + 1)
+return {'ok', used, counter[4], left, 0}
+""")
+
+# KEYS: counter. ARGV: seed. Gives one unit back.
+REFUND = Script("""
+if redis.call('HGET', KEYS[1], 'seed') ~= ARGV[1] then return 0 end
+redis.call('HINCRBY', KEYS[1], 'used', -1)
+return 1
+""")
+
+# KEYS: counter. ARGV: period, start, used, limit, expires, seed, static facts, seconds to live.
+# A counter of the same period keeps its seed and never falls below what it counted; an older period does not
+# come back.
+SEED = Script("""
+local old = redis.call('HMGET', KEYS[1], 'period', 'start', 'used', 'seed')
+local used = tonumber(ARGV[3])
+local seed = ARGV[6]
+if old[2] and tonumber(old[2]) > tonumber(ARGV[2]) then return 0 end
+if old[1] == ARGV[1] then
+  seed = old[4]
+  used = math.max(used, tonumber(old[3]))
+end
+redis.call('HSET', KEYS[1], 'period', ARGV[1], 'start', ARGV[2], 'used', used, 'limit', ARGV[4],
+           'expires', ARGV[5], 'seed', seed, 'facts', seed .. '|' .. ARGV[7])
+redis.call('EXPIRE', KEYS[1], ARGV[8])
+return 1
+""")
+
+# KEYS: counter. The next request asks PostgreSQL for period and terms; what was counted stays.
+STALE = Script("""
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'expires', 0) end
+return 1
+""")
+
+# KEYS: counter. ARGV: period, quantities. Takes each that still fits, in order; answers a flag for each, or nothing
+# when this counter counts another period or none.
+TAKE = Script("""
+local counter = redis.call('HMGET', KEYS[1], 'period', 'used', 'limit')
+if counter[1] ~= ARGV[1] then return false end
+local used = tonumber(counter[2])
+local limit = tonumber(counter[3])
+local flags = {}
+for i = 2, #ARGV do
+  local after = used + tonumber(ARGV[i])
+  if limit >= 0 and after > limit then
+    flags[#flags + 1] = 0
+  else
+    used = after
+    flags[#flags + 1] = 1
+  end
+end
+redis.call('HSET', KEYS[1], 'used', used)
+return flags
+""")
+
+# KEYS: counter. ARGV: period, difference (negative: given back).
+ADJUST = Script("""
+if redis.call('HGET', KEYS[1], 'period') ~= ARGV[1] then return 0 end
+redis.call('HINCRBY', KEYS[1], 'used', ARGV[2])
+return 1
+""")
+
+# KEYS: counter. ARGV: period, used by PostgreSQL, then pairs of seed and units just written to PostgreSQL.
+# Units taken from a counter that was lost are unknown to its successor; nor may it know less than PostgreSQL.
+HEAL = Script("""
+local counter = redis.call('HMGET', KEYS[1], 'period', 'used', 'seed')
+if counter[1] ~= ARGV[1] then return 0 end
+local used = tonumber(counter[2])
+for i = 3, #ARGV, 2 do
+  if ARGV[i] ~= counter[3] then used = used + tonumber(ARGV[i + 1]) end
+end
+used = math.max(used, tonumber(ARGV[2]))
+if used ~= tonumber(counter[2]) then redis.call('HSET', KEYS[1], 'used', used) end
+return used
+""")
+
+# KEYS: counter. ARGV: period, used by PostgreSQL, seconds of quiet. Once nobody has called for so long, PostgreSQL
+# knows everything: units that a killed process took and never answered for are given back. Answers the difference.
+SETTLE = Script("""
+local counter = redis.call('HMGET', KEYS[1], 'period', 'used', 'last')
+if counter[1] ~= ARGV[1] then return 0 end
+local used = tonumber(counter[2])
+local known = tonumber(ARGV[2])
+local quiet = tonumber(redis.call('TIME')[1]) - tonumber(counter[3] or 0) >= tonumber(ARGV[3])
+if used == known or (used > known and not quiet) then return 0 end
+redis.call('HSET', KEYS[1], 'used', known)
+return known - used
+""")
