@@ -5,24 +5,21 @@ import types
 import typing
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import stripe
 from stripe import ListObject, StripeObject
+from stripe._object_classes import OBJECT_CLASSES
 from stripe._stripe_object import UntypedStripeObject
 
 
-def _resources() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for module in (stripe, stripe.checkout, stripe.billing_portal, stripe.test_helpers):
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, StripeObject) and hasattr(value, "OBJECT_NAME"):
-                found.setdefault(value.OBJECT_NAME, value)
-    return found
-
-
-RESOURCES = _resources()
-NAMES = {cls.__name__: cls for cls in RESOURCES.values()} | {
+RESOURCES: dict[str, Any] = {
+    kind: getattr(import_module(module), name) for kind, (module, name) in OBJECT_CLASSES.items()
+    if kind not in ("list", "search_result") and not kind.startswith("v2.")
+}
+# Annotations name classes of other modules by their bare names; a name that several share is resolved per module.
+NAMES = {cls.__name__: cls for cls in reversed(RESOURCES.values())} | {
     "CardResource": stripe.Card, "DiscountResource": stripe.Discount, "TaxIdResource": stripe.TaxId,
 }
 
@@ -30,7 +27,7 @@ NAMES = {cls.__name__: cls for cls in RESOURCES.values()} | {
 @cache
 def hints(cls: Any) -> dict[str, Any]:
     """Return the resolved types of a class's fields."""
-    scope = {**vars(sys.modules[cls.__module__]), **NAMES}
+    scope = {**NAMES, **vars(sys.modules[cls.__module__])}
     found = typing.get_type_hints(cls, globalns=scope, localns=scope)
     return {
         name: hint for name, hint in found.items()
