@@ -16,7 +16,6 @@ import threading
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any
-from wsgiref.types import WSGIApplication
 
 from a2wsgi import WSGIMiddleware
 
@@ -33,7 +32,7 @@ class StreamsAndPages:
     """Sends `stream_paths` to the ASGI application `streams`, everything else to `pages` in `threads` threads."""
 
     def __init__(
-        self, *, streams: Application, pages: WSGIApplication, stream_paths: frozenset[str], threads: int
+        self, *, streams: Application, pages: Callable[..., Any], stream_paths: frozenset[str], threads: int
     ) -> None:
         self._streams = streams
         self._pages: Any = WSGIMiddleware(pages, workers=threads)

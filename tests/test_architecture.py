@@ -1,5 +1,6 @@
 """The rules that hold the house together; CONTRIBUTING.md explains them."""
 
+import base64
 import os
 import re
 import subprocess
@@ -17,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PRODUCTION = {
     "DEBUG": "false",
-    "SECRET_KEY": "3pZ8v!Kq7Rw2nXy5mC9tB4hJ6dF1gL0sA-eUoIpQzTrWxVbNm",
+    "SECRET_KEY": "3pZ8v!Kq7Rw2nXy5mC9tB4hJ6dF1gL0sA-eUoIpQzTrWxVbNm-4cJ7",
+    "LICENSE_ENCRYPTION_KEY": base64.urlsafe_b64encode(bytes(range(32))).decode(),
+    "LICENSE_SIGNING_KEY": base64.b64encode(bytes(range(32, 64))).decode(),
     "PUBLIC_URL": "https://app.superagent.example",
     "ALLOWED_HOSTS": "app.superagent.example",
     "BEHIND_PROXY": "true",
