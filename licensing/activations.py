@@ -1,5 +1,6 @@
 """Which servers run on a license: at most so many at a time, counted under the lock of the license's row."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -10,7 +11,16 @@ from licensing.usage import Stopped, license_with_key
 from superagent.foundation import clock, tenancy
 
 
-def activate(*, license_key: str, fingerprint: str, label: str) -> Activation:
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A server's activation, and how many there are now."""
+
+    activation: Activation
+    taken: int
+    limit: int | None
+
+
+def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
     """Let a server run on the license; one that is activated already stays so.
 
     A server that was silent for longer than the policy's heartbeat makes room. Raises Stopped (TOO_MANY_ACTIVATIONS,
@@ -35,7 +45,7 @@ def activate(*, license_key: str, fingerprint: str, label: str) -> Activation:
             _make_room(locked, now, besides=activation)
         activation.label, activation.last_heartbeat_at = label or activation.label, now
         activation.save()
-        return activation
+        return _seat(locked, activation)
 
 
 def deactivate(*, license_key: str, fingerprint: str) -> None:
@@ -45,7 +55,7 @@ def deactivate(*, license_key: str, fingerprint: str) -> None:
         _locked(license_).activations.filter(fingerprint=fingerprint).delete()
 
 
-def heartbeat(*, license_key: str, fingerprint: str) -> Activation:
+def heartbeat(*, license_key: str, fingerprint: str) -> Seat:
     """The server is alive. Raises Stopped (NOT_ACTIVATED, HEARTBEAT_DEAD, SUSPENDED, …) and Unknown."""
     license_ = license_with_key(license_key)
     now = clock.now(license_.organization)
@@ -61,11 +71,11 @@ def heartbeat(*, license_key: str, fingerprint: str) -> Activation:
             raise Stopped(detail, validation.Code.HEARTBEAT_DEAD)
         activation.last_heartbeat_at = now
         activation.save(update_fields=["last_heartbeat_at"])
-        return activation
+        return _seat(locked, activation)
 
 
-def count(activation: Activation) -> int:
-    return Activation.objects.filter(license_id=activation.license_id).count()
+def _seat(license_: License, activation: Activation) -> Seat:
+    return Seat(activation, license_.activations.count(), license_.max_activations)
 
 
 def _locked(license_: License) -> License:

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from accounts.audit import client_address
 from accounts.roles import Scope
 from licensing import activations, licenses, serializers, signing, throttles, usage, validation
-from licensing.models import Activation, License
+from licensing.models import License
 from licensing.validation import Code, Verdict
 from superagent.foundation import clock
 from superagent.foundation.problems import NotFound
@@ -128,7 +128,7 @@ class Activate(PanelView):
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ActivateRequest)
         self.throttle(request, asked["license_key"])
-        return _activation(activations.activate(**asked))
+        return _seat(activations.activate(**asked))
 
 
 class Deactivate(PanelView):
@@ -149,19 +149,19 @@ class Heartbeat(PanelView):
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ServerRequest)
         self.throttle(request, asked["license_key"])
-        return _activation(activations.heartbeat(**asked))
+        return _seat(activations.heartbeat(**asked))
 
 
-def _activation(activation: Activation) -> Response:
+def _seat(seat: activations.Seat) -> Response:
     return Response(
         serializers.ActivationAnswer(
             {
-                "fingerprint": activation.fingerprint,
-                "label": activation.label,
-                "activated_at": activation.activated_at,
-                "last_heartbeat_at": activation.last_heartbeat_at,
-                "activations": activations.count(activation),
-                "max_activations": activation.license.max_activations,
+                "fingerprint": seat.activation.fingerprint,
+                "label": seat.activation.label,
+                "activated_at": seat.activation.activated_at,
+                "last_heartbeat_at": seat.activation.last_heartbeat_at,
+                "activations": seat.taken,
+                "max_activations": seat.limit,
             }
         ).data
     )

@@ -209,6 +209,16 @@ class LicenseFeature(OrganizationOwned):
         """None is unlimited; after a change to a smaller tier more may be used than is included: 0."""
         return None if self.limit is None else max(self.limit - self.used, 0)
 
+    @property
+    def near(self) -> int:
+        """From here on a meter is amber."""
+        return int((self.limit or 0) * 0.8)
+
+    @property
+    def full(self) -> int:
+        """Above this a meter is red."""
+        return max((self.limit or 0) - 1, 0)
+
 
 class FeatureUsage(OrganizationOwned):
     """One accepted report of use, under the panel's own key: a report sent again changes nothing."""

@@ -59,3 +59,8 @@ def _add_features(policy: Policy, tier: Tier) -> None:
         PolicyFeature(policy=policy, slug=slug, action=action, name=name, limit=limit)
         for slug, action, name, limit in rows
     )
+
+
+def by_product() -> dict[str, Policy]:
+    """Every policy with its features, by product slug: two queries."""
+    return {policy.product_slug: policy for policy in Policy.objects.prefetch_related("features")}

@@ -58,7 +58,9 @@ def _redis() -> Part:
     try:
         redis_client.connection().ping()
     except redis_client.LOST:
-        return Part("redis", is_well=False, detail="no answer: limits are counted in PostgreSQL or not at all")
+        return Part(
+            "redis", is_well=False, detail="no answer: limits are counted in PostgreSQL or not at all"
+        )
     return Part("redis", is_well=True, detail="answers")
 
 
@@ -102,7 +104,7 @@ def _can_connect(url: str) -> bool:
         return False
 
 
-# --- Signs of life of the processes without a port ---------------------------------------------------------------------
+# --- Signs of life of the processes without a port --------------------------------------------------------------------
 
 _signed_at: dict[str, float] = {}
 
@@ -125,7 +127,7 @@ def _worker_lives(**kwargs: Any) -> None:
 
 @signals.beat_init.connect
 def _beat_starts(**kwargs: Any) -> None:
-    """In the beat process only: every task that it sends is a sign of life (the outbox sweep comes every 15 seconds)."""
+    """In the beat process only: every task that it sends is a sign of life; the outbox sweep is due every 15 s."""
     signals.after_task_publish.connect(_beat_lives)
 
 

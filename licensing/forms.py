@@ -1,0 +1,29 @@
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import Order
+
+
+class BuyForm(forms.Form):
+    """The purchase as it was shown: `max_total` is the price on the page, so that nobody pays more than they saw."""
+
+    payment = forms.ChoiceField(label=_("Pay with"), widget=forms.RadioSelect)
+    max_total = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
+
+    def __init__(self, *args, card: str = "", **kwargs):
+        super().__init__(*args, **kwargs)
+        saved = [(Order.Payment.SAVED_CARD.value, card)] if card else []
+        checkout = (Order.Payment.CHECKOUT.value, _("A card, on Stripe's payment page"))
+        self.fields["payment"].choices = [*saved, checkout]
+        self.fields["payment"].initial = self.fields["payment"].choices[0][0]
+
+
+class ReasonForm(forms.Form):
+    """Staff say why; it is shown to the customer and kept in the audit trail."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=300,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("The customer sees it, and it is kept in the audit trail."),
+    )

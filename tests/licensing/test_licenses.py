@@ -1,0 +1,166 @@
+"""The life of a license, by dates and by what staff do."""
+
+from datetime import timedelta
+
+import pytest
+
+from accounts.models import AuditEntry, Organization, User
+from licensing import keys, licenses, policies, vault
+from licensing.models import License, LicenseFeature
+from superagent.foundation import tenancy
+from tests.licensing.conftest import NOW
+
+DAY = timedelta(days=1)
+Status = License.Status
+
+
+@pytest.fixture
+def staff(system_scope: None) -> User:
+    return User.objects.create_user(email="staff@superagent.example", full_name="Sam Staff", is_staff=True)
+
+
+def status(license_: License, now=NOW) -> str:
+    license_.refresh_from_db()
+    return license_.status_at(now)
+
+
+def test_a_license_includes_what_its_policy_says(system_scope: None, license_: License) -> None:
+    rows = LicenseFeature.objects.filter(license=license_).values_list("slug", "action", "limit", "used")
+    assert list(rows) == [
+        ("databases", "create_database", 50, 0),
+        ("domains", "create_domain", 25, 0),
+        ("emails", "create_email", 100, 0),
+    ]
+
+
+def test_the_key_is_not_stored_in_plain_text(license_: License, license_key: str) -> None:
+    assert license_.key_hash == keys.digest(keys.canonical(license_key))
+    assert license_key.encode() not in bytes(license_.key_encrypted)
+    assert license_.masked_key == f"NP-…-{license_key[-5:]}"
+
+
+def test_renewal_moves_the_end_by_the_grace(system_scope: None, license_: License) -> None:
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    assert status(license_, NOW + 33 * DAY - timedelta(seconds=1)) == Status.ACTIVE
+    assert status(license_, NOW + 33 * DAY) == Status.EXPIRED
+
+
+def test_one_that_ends_with_its_period_gets_no_grace(system_scope: None, license_: License) -> None:
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=True)
+    assert status(license_, NOW + 30 * DAY) == Status.EXPIRED
+
+
+def test_a_failed_payment_suspends_after_the_grace_and_payment_lifts_it(
+    system_scope: None, license_: License
+) -> None:
+    licenses.dun(license_id=license_.pk, since=NOW)
+    licenses.dun(license_id=license_.pk, since=NOW + 3 * DAY)  # the first failure counts
+    assert status(license_, NOW + 7 * DAY - timedelta(seconds=1)) == Status.ACTIVE
+    assert status(license_, NOW + 7 * DAY) == Status.SUSPENDED
+    assert licenses.write_down_due(now=NOW + 7 * DAY) == 1
+    license_.refresh_from_db()
+    assert (license_.status, license_.suspension_reason) == (Status.SUSPENDED, "payment")
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    assert status(license_, NOW + 8 * DAY) == Status.ACTIVE
+
+
+def test_payment_does_not_lift_what_staff_suspended(
+    system_scope: None, license_: License, staff: User
+) -> None:
+    licenses.suspend_for_payment(license_id=license_.pk)
+    licenses.suspend(license_id=license_.pk, reason="Abuse report", actor=staff)
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    assert status(license_) == Status.SUSPENDED
+    licenses.reinstate(license_id=license_.pk, reason="Settled", actor=staff)
+    assert status(license_) == Status.ACTIVE
+    entries = AuditEntry.objects.filter(target_id=str(license_.pk)).order_by("id")
+    assert [(entry.action, entry.actor, entry.detail.get("reason")) for entry in entries] == [
+        ("license.issued", None, None),
+        ("license.suspended", staff, "Abuse report"),
+        ("license.reinstated", staff, "Settled"),
+    ]
+
+
+def test_a_revoked_license_stays_revoked(system_scope: None, license_: License, staff: User) -> None:
+    licenses.revoke(license_id=license_.pk, reason="Charged back", actor=staff)
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    licenses.end(license_id=license_.pk, at=NOW, now=NOW)
+    assert status(license_) == Status.REVOKED
+    for change in (licenses.suspend, licenses.reinstate, licenses.revoke):
+        with pytest.raises(licenses.NotPossible):
+            change(license_id=license_.pk, reason="Again", actor=staff)
+
+
+def test_a_late_payment_brings_an_expired_license_back(system_scope: None, license_: License) -> None:
+    licenses.end(license_id=license_.pk, at=NOW, now=NOW)
+    assert status(license_) == Status.EXPIRED
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    assert status(license_) == Status.ACTIVE
+
+
+def test_another_tier_changes_the_limits_and_keeps_use_and_key(
+    system_scope: None, license_: License, license_key: str
+) -> None:
+    LicenseFeature.objects.filter(license=license_, slug="databases").update(used=40)
+    licenses.change_policy(license_id=license_.pk, policy=policies.of_product("nextpanel-starter"))
+    databases = LicenseFeature.objects.get(license=license_, slug="databases")
+    assert (databases.limit, databases.used, databases.remaining) == (10, 40, 0)
+    license_.refresh_from_db()
+    assert vault.decrypt(license_.key_encrypted) == license_key
+
+
+def test_a_feature_that_the_new_tier_lacks_is_closed_not_forgotten(
+    system_scope: None, license_: License
+) -> None:
+    LicenseFeature.objects.filter(license=license_, slug="emails").update(used=3)
+    starter = policies.of_product("nextpanel-starter")
+    starter.features.filter(slug="emails").delete()
+    licenses.change_policy(license_id=license_.pk, policy=starter)
+    emails = LicenseFeature.objects.get(license=license_, slug="emails")
+    assert (emails.limit, emails.used) == (0, 3)
+
+
+def test_a_rotated_key_replaces_the_old_one(
+    system_scope: None, license_: License, license_key: str, staff: User
+) -> None:
+    license_.activations.create(
+        organization_id=license_.organization_id, fingerprint="a", activated_at=NOW, last_heartbeat_at=NOW
+    )
+    new = licenses.rotate_key(license_=license_, actor=staff, now=NOW)
+    assert not License.objects.with_key(keys.digest(keys.canonical(license_key))).exists()
+    assert License.objects.with_key(keys.digest(keys.canonical(new))).get() == license_
+    assert not license_.activations.exists()
+
+
+def test_revealing_is_audited(system_scope: None, license_: License, license_key: str, staff: User) -> None:
+    assert licenses.reveal(license_=license_, actor=staff) == license_key
+    entry = AuditEntry.objects.get(action="license.key_revealed")
+    assert (entry.actor, entry.organization_id) == (staff, license_.organization_id)
+    assert license_key not in str(entry.detail) + entry.target_label
+
+
+def test_the_job_uses_the_clock_of_a_rehearsing_organization(
+    organization: Organization, make_license
+) -> None:
+    license_ = make_license(organization, renews_at=NOW + 30 * DAY)
+    with tenancy.system("test"):
+        assert licenses.write_down_due(now=NOW) == 0
+        Organization.objects.filter(pk=organization.pk).update(rehearsal_now=NOW + 60 * DAY)
+        assert licenses.write_down_due(now=NOW) == 1
+        license_.refresh_from_db()
+    assert license_.status == Status.EXPIRED
+
+
+def test_encryption_keys_can_be_rotated(
+    settings, system_scope: None, license_: License, license_key: str
+) -> None:
+    old, new = vault.new_key(), vault.new_key()
+    settings.LICENSE_ENCRYPTION_KEY = old
+    secret = vault.encrypt(license_key)
+    settings.LICENSE_ENCRYPTION_KEY = f"{new}, {old}"
+    assert vault.decrypt(secret) == license_key
+    again = vault.encrypt_again(secret)
+    settings.LICENSE_ENCRYPTION_KEY = new
+    assert vault.decrypt(again) == license_key
+    with pytest.raises(vault.Unreadable):
+        vault.decrypt(secret)
