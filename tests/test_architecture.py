@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from superagent import asgi, celery, checks, schedule, structure
 
@@ -112,7 +112,7 @@ def test_production_settings_are_clean() -> None:
     ids=str,
 )
 def test_unsafe_production_settings_are_told(
-    settings: SettingsWrapper, changes: dict[str, object], findings: list[str]
+    settings: Settings, changes: dict[str, object], findings: list[str]
 ) -> None:
     safe = {
         "IS_SECURE": True,
