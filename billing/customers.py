@@ -30,12 +30,13 @@ def open_account(*, organization: Organization, now: datetime) -> BillingAccount
 
 
 def stripe_id(organization: Organization) -> str | None:
-    """Stripe's customer id; None until it is known."""
-    return (
-        BillingAccount.objects.filter(organization=organization)
-        .values_list("stripe_customer_id", flat=True)
-        .first()
-    )
+    """Stripe's customer id; None until it is known. Fills the port accounts.customers."""
+    with tenancy.system("Stripe's customer of an organization"):
+        return (
+            BillingAccount.objects.filter(organization=organization)
+            .values_list("stripe_customer_id", flat=True)
+            .first()
+        )
 
 
 def account_of(organization: Organization) -> BillingAccount:

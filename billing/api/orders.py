@@ -1,0 +1,93 @@
+"""orders: place one, list, detail."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing import checkout, orders, serializers
+from billing.api.plumbing import READ_WRITE, now_of, organization_of, parsed, user_of
+from billing.keyed import CREATED
+from billing.models import Order
+from superagent.foundation import idempotency
+from superagent.foundation.problems import NotFound
+
+
+@extend_schema(tags=["orders"])
+class Orders(ListAPIView):
+    required_scope = READ_WRITE
+    serializer_class = serializers.OrderAnswer
+    filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
+    queryset = Order.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return _of(self.request)
+
+    @extend_schema(operation_id="orders_list", summary="Orders with their items")
+    def get(self, request: Request) -> Response:
+        return self.list(request)
+
+    @extend_schema(
+        operation_id="orders_create",
+        summary="Order licenses: by Stripe's payment page, or with the saved card",
+        request=serializers.OrderRequest,
+        responses={201: serializers.OrderAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        order = Order.objects.get(pk=_place(request))
+        if order.payment == Order.Payment.CHECKOUT and order.status == Order.Status.PENDING:
+            checkout.start_order(order=order, now=now_of(request))
+        placed = _of(request).get(pk=order.pk)
+        return Response(serializers.OrderAnswer(placed).data, CREATED)
+
+
+def _place(request: Request) -> str:
+    """The order's id; the same Idempotency-Key is the same order, whose payment page is then opened if it was not."""
+    body = parsed(request, serializers.OrderRequest)
+
+    def effect() -> tuple[int, Any]:
+        order = orders.place(
+            organization=organization_of(request),
+            user=user_of(request),
+            items=[orders.Wanted(item["product"], item["options"]) for item in body["items"]],
+            max_total=body["max_total"],
+            currency=body["currency"],
+            payment=body["payment"],
+            now=now_of(request),
+        )
+        return CREATED, {"id": str(order.pk)}
+
+    key = idempotency.requested_key(request)
+    if key is None:
+        answer = effect()[1]
+    else:
+        _status, answer, _replayed = idempotency.once(
+            organization_id=organization_of(request).pk,
+            endpoint="POST orders",
+            key=key,
+            body=request.data,
+            effect=effect,
+        )
+    return str(answer["id"])
+
+
+@extend_schema(tags=["orders"])
+class OrderDetail(APIView):
+    required_scope = READ_WRITE
+
+    @extend_schema(operation_id="orders_detail", summary="One order", responses=serializers.OrderAnswer)
+    def get(self, request: Request, order_id: UUID) -> Response:
+        found = _of(request).filter(pk=order_id).first()
+        if found is None:
+            raise NotFound("There is no such order.")
+        return Response(serializers.OrderAnswer(found, context={"request": request}).data)
+
+
+def _of(request: Request) -> QuerySet[Any]:
+    rows = Order.objects.visible_to(organization_of(request))
+    return rows.prefetch_related("items__product", "checkout_sessions")

@@ -1,0 +1,194 @@
+"""The organization's API plan: what it is, what a change costs, change, cancel, resume; checkout and portal."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.roles import Scope
+from billing import checkout, hosted_portal, overview, plans, serializers, subscriptions
+from billing.api.plumbing import now_of, organization_of, parsed, user_of
+from billing.keyed import CREATED, OK, answered_once
+from billing.models import Subscription
+from metering import quotas
+
+
+@extend_schema(tags=["billing"])
+class PlanSubscription(APIView):
+    required_scope = Scope.BILLING_READ
+
+    @extend_schema(
+        operation_id="billing_subscription",
+        summary="The API plan in force",
+        responses=serializers.PlanSubscriptionAnswer,
+    )
+    def get(self, request: Request) -> Response:
+        return Response(_plan_answer(request))
+
+
+@extend_schema(tags=["billing"])
+class Preview(APIView):
+    required_scope = Scope.BILLING_READ
+
+    @extend_schema(
+        operation_id="billing_subscription_preview",
+        summary="What a change of plan costs now and at the next renewal",
+        request=serializers.PlanChoice,
+        responses=serializers.PreviewAnswer,
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.PlanChoice)
+        shown = subscriptions.preview(
+            organization=organization_of(request), plan=body["plan"], interval=body["interval"], now=now_of(request)
+        )
+        return Response(serializers.PreviewAnswer(shown).data)
+
+
+@extend_schema(tags=["billing"])
+class Change(APIView):
+    required_scope = Scope.BILLING_WRITE
+
+    @extend_schema(
+        operation_id="billing_subscription_change",
+        summary="Change the plan now, as its preview says",
+        request=serializers.ChangeRequest,
+        responses=serializers.PreviewAnswer,
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.ChangeRequest)
+
+        def call(key: str) -> tuple[int, Any]:
+            done = subscriptions.change(
+                organization=organization_of(request),
+                user=user_of(request),
+                plan=body["plan"],
+                interval=body["interval"],
+                previewed_at=body["effective_at"],
+                max_amount_due=body["max_amount_due"],
+                key=key,
+                now=now_of(request),
+            )
+            return OK, serializers.PreviewAnswer(done).data
+
+        return answered_once(request, "POST billing/subscription/change", call)
+
+
+@extend_schema(tags=["billing"])
+class Cancel(APIView):
+    required_scope = Scope.BILLING_WRITE
+
+    @extend_schema(
+        operation_id="billing_subscription_cancel",
+        summary="End the paid plan, with its period or at once",
+        request=serializers.CancelRequest,
+        responses=serializers.PlanSubscriptionAnswer,
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.CancelRequest)
+        subscriptions.cancel(
+            subscription=_paid(request),
+            at_period_end=body["at_period_end"],
+            reason=body["reason"],
+            now=now_of(request),
+        )
+        return Response(_plan_answer(request))
+
+
+@extend_schema(tags=["billing"])
+class Resume(APIView):
+    required_scope = Scope.BILLING_WRITE
+
+    @extend_schema(
+        operation_id="billing_subscription_resume",
+        summary="Take back a cancellation that has not come into force",
+        request=None,
+        responses=serializers.PlanSubscriptionAnswer,
+    )
+    def post(self, request: Request) -> Response:
+        subscriptions.resume(subscription=_paid(request), now=now_of(request))
+        return Response(_plan_answer(request))
+
+
+@extend_schema(tags=["billing"])
+class CreateCheckoutSession(APIView):
+    required_scope = Scope.BILLING_WRITE
+
+    @extend_schema(
+        operation_id="billing_create_checkout_session",
+        summary="Open Stripe's payment page for a plan",
+        request=serializers.CheckoutRequest,
+        responses={201: serializers.CheckoutAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.CheckoutRequest)
+
+        def call(key: str) -> tuple[int, Any]:
+            started = checkout.start_plan(
+                organization=organization_of(request),
+                user=user_of(request),
+                plan=body["plan"],
+                interval=body["interval"],
+                promotion_code=body["promotion_code"],
+                now=now_of(request),
+            )
+            return CREATED, {"session_id": started.session_id, "url": started.url}
+
+        return answered_once(request, "POST billing/create-checkout-session", call)
+
+
+@extend_schema(tags=["billing"])
+class CustomerPortal(APIView):
+    required_scope = Scope.BILLING_WRITE
+
+    @extend_schema(
+        operation_id="billing_customer_portal",
+        summary="A short-lived address where cards and billing details are changed",
+        responses=serializers.UrlAnswer,
+    )
+    def get(self, request: Request) -> Response:
+        return Response({"url": hosted_portal.open_for(organization_of(request))})
+
+
+@extend_schema(tags=["billing"])
+class Usage(APIView):
+    required_scope = Scope.BILLING_READ
+
+    @extend_schema(
+        operation_id="billing_usage",
+        summary="Use in the current period, and what is billed beyond the allowance",
+        responses=serializers.UsageAnswer,
+    )
+    def get(self, request: Request) -> Response:
+        found = quotas.overview(organization_of(request), now_of(request))
+        meters = [
+            {
+                "meter": quota.meter.slug,
+                "unit": quota.meter.unit,
+                "included": quota.limit,
+                "used": quota.used,
+                "remaining": quota.remaining,
+                "overage_quantity": quota.overage_quantity,
+                "overage_amount": quota.overage_amount,
+                "currency": quota.currency,
+            }
+            for quota in found.quotas
+        ]
+        return Response(
+            serializers.UsageAnswer(
+                {"period_start": found.period.start, "period_end": found.period.end, "meters": meters}
+            ).data
+        )
+
+
+def _paid(request: Request) -> Subscription:
+    subscription = plans.subscription_of(organization_of(request))
+    if subscription is None:
+        raise subscriptions.NoSubscription
+    return subscription
+
+
+def _plan_answer(request: Request) -> Any:
+    facts = overview.plan_facts(organization=organization_of(request), now=now_of(request))
+    return serializers.PlanSubscriptionAnswer(facts).data

@@ -1,0 +1,44 @@
+"""billing/invoices and billing/payments: what was billed and paid."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+
+from accounts.roles import Scope
+from billing import serializers
+from billing.api.plumbing import organization_of
+from billing.models import Invoice, Payment
+
+
+@extend_schema(tags=["billing"], operation_id="billing_invoices", summary="Invoices with their lines")
+class Invoices(ListAPIView):
+    required_scope = Scope.BILLING_READ
+    serializer_class = serializers.InvoiceAnswer
+    filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
+    queryset = Invoice.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return Invoice.objects.visible_to(organization_of(self.request)).prefetch_related("lines")
+
+
+@extend_schema(tags=["billing"], operation_id="billing_invoice", summary="One invoice")
+class InvoiceDetail(RetrieveAPIView):
+    required_scope = Scope.BILLING_READ
+    serializer_class = serializers.InvoiceAnswer
+    queryset = Invoice.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return Invoice.objects.visible_to(organization_of(self.request)).prefetch_related("lines")
+
+
+@extend_schema(tags=["billing"], operation_id="billing_payments", summary="Payments and what of them was refunded")
+class Payments(ListAPIView):
+    required_scope = Scope.BILLING_READ
+    serializer_class = serializers.PaymentAnswer
+    filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
+    queryset = Payment.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return Payment.objects.visible_to(organization_of(self.request))

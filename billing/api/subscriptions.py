@@ -1,0 +1,96 @@
+"""subscriptions: of plans and licenses; create, and DELETE, which ends one with its period."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from billing import checkout, serializers, subscriptions
+from billing.api.plumbing import READ_WRITE, now_of, organization_of, parsed, user_of
+from billing.keyed import CREATED, answered_once
+from billing.models import Subscription
+from superagent.foundation.problems import NotFound
+
+
+@extend_schema(tags=["subscriptions"])
+class Subscriptions(ListAPIView):
+    required_scope = READ_WRITE
+    serializer_class = serializers.SubscriptionAnswer
+    filterset_fields = {"status": ["exact"], "product__slug": ["exact"], "interval": ["exact"]}
+    queryset = Subscription.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return _of(self.request)
+
+    @extend_schema(operation_id="subscriptions_list", summary="Subscriptions of plans and licenses")
+    def get(self, request: Request) -> Response:
+        return self.list(request)
+
+    @extend_schema(
+        operation_id="subscriptions_create",
+        summary="Subscribe to a plan: opens Stripe's payment page; the subscription follows when it is paid",
+        request=serializers.CheckoutRequest,
+        responses={201: serializers.CheckoutAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        body = parsed(request, serializers.CheckoutRequest)
+
+        def call(key: str) -> tuple[int, Any]:
+            started = checkout.start_plan(
+                organization=organization_of(request),
+                user=user_of(request),
+                plan=body["plan"],
+                interval=body["interval"],
+                promotion_code=body["promotion_code"],
+                now=now_of(request),
+            )
+            return CREATED, {
+                "status": "pending",
+                "plan": body["plan"],
+                "interval": body["interval"],
+                "session_id": started.session_id,
+                "url": started.url,
+            }
+
+        return answered_once(request, "POST subscriptions", call)
+
+
+@extend_schema(tags=["subscriptions"])
+class SubscriptionDetail(APIView):
+    required_scope = READ_WRITE
+
+    @extend_schema(
+        operation_id="subscriptions_detail", summary="One subscription", responses=serializers.SubscriptionAnswer
+    )
+    def get(self, request: Request, subscription_id: UUID) -> Response:
+        return _answer(request, _one(request, subscription_id))
+
+    @extend_schema(
+        operation_id="subscriptions_cancel",
+        summary="End a subscription with its period",
+        responses=serializers.SubscriptionAnswer,
+    )
+    def delete(self, request: Request, subscription_id: UUID) -> Response:
+        found = subscriptions.cancel(subscription=_one(request, subscription_id), now=now_of(request))
+        return _answer(request, found)
+
+
+def _of(request: Request) -> QuerySet[Any]:
+    rows = Subscription.objects.visible_to(organization_of(request))
+    return rows.select_related("product", "plan__product", "price", "organization")
+
+
+def _one(request: Request, subscription_id: UUID) -> Subscription:
+    found: Subscription | None = _of(request).filter(pk=subscription_id).first()
+    if found is None:
+        raise NotFound("There is no such subscription.")
+    return found
+
+
+def _answer(request: Request, subscription: Subscription) -> Response:
+    return Response(serializers.SubscriptionAnswer(subscription, context={"request": request}).data)

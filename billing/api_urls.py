@@ -1,0 +1,27 @@
+from django.urls import path
+
+from billing.api import catalog, orders, plan, records, subscriptions
+
+urlpatterns = [
+    path("billing/plans", catalog.Plans.as_view(), name="api-plans"),
+    path("billing/products", catalog.Products.as_view(), name="api-products"),
+    path("billing/subscription", plan.PlanSubscription.as_view(), name="api-plan-subscription"),
+    path("billing/subscription/preview", plan.Preview.as_view(), name="api-plan-preview"),
+    path("billing/subscription/change", plan.Change.as_view(), name="api-plan-change"),
+    path("billing/subscription/cancel", plan.Cancel.as_view(), name="api-plan-cancel"),
+    path("billing/subscription/resume", plan.Resume.as_view(), name="api-plan-resume"),
+    path("billing/create-checkout-session", plan.CreateCheckoutSession.as_view(), name="api-checkout"),
+    path("billing/customer-portal", plan.CustomerPortal.as_view(), name="api-customer-portal"),
+    path("billing/usage", plan.Usage.as_view(), name="api-billing-usage"),
+    path("billing/invoices", records.Invoices.as_view(), name="api-invoices"),
+    path("billing/invoices/<uuid:pk>", records.InvoiceDetail.as_view(), name="api-invoice"),
+    path("billing/payments", records.Payments.as_view(), name="api-payments"),
+    path("subscriptions", subscriptions.Subscriptions.as_view(), name="api-subscriptions"),
+    path(
+        "subscriptions/<uuid:subscription_id>",
+        subscriptions.SubscriptionDetail.as_view(),
+        name="api-subscription",
+    ),
+    path("orders", orders.Orders.as_view(), name="api-orders"),
+    path("orders/<uuid:order_id>", orders.OrderDetail.as_view(), name="api-order"),
+]

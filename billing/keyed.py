@@ -1,0 +1,61 @@
+"""Keyed requests that call Stripe: the answer is stored after the call, and the call has a key of its own at Stripe.
+
+`foundation.idempotency.once` keeps effect and answer in one transaction; a call to Stripe cannot be in one. Here the
+key is recorded first; a repetition that finds no answer yet calls again under the same key at Stripe, which answers
+what it did the first time.
+"""
+
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from django.db import transaction
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from superagent.foundation import idempotency
+from superagent.foundation.identifiers import uuid7
+from superagent.foundation.models import IdempotencyRecord
+
+Call = Callable[[str], tuple[int, Any]]
+
+
+def answered_once(request: Request, endpoint: str, call: Call) -> Response:
+    """Answer `call(key)`, or what it answered to this Idempotency-Key before. Raises idempotency.KeyReused.
+
+    `call` answers (HTTP status, JSON); a refusal that it raises is not stored, so that it can be tried again.
+    """
+    key = idempotency.requested_key(request)
+    if key is None:
+        status, answer = call(uuid7().hex)
+        return Response(answer, status)
+    record = _record(request, endpoint, key)
+    if record.status is not None:
+        return Response(record.answer, record.status, headers={"Idempotent-Replayed": "true"})
+    status, answer = call(record.pk.hex)
+    record.status, record.answer = status, json.loads(json.dumps(answer, default=str))
+    record.save(update_fields=["status", "answer"])
+    return Response(record.answer, status)
+
+
+def _record(request: Request, endpoint: str, key: str) -> IdempotencyRecord:
+    organization_id = request.organization.pk  # type: ignore[attr-defined]  # set by our authentication
+    fingerprint = idempotency.body_hash(request.data)
+    with transaction.atomic():
+        IdempotencyRecord.objects.bulk_create(
+            [
+                IdempotencyRecord(
+                    organization_id=organization_id, endpoint=endpoint, key=key, body_hash=fingerprint
+                )
+            ],
+            ignore_conflicts=True,
+        )
+        stored = IdempotencyRecord.objects.get(organization_id=organization_id, endpoint=endpoint, key=key)
+    if bytes(stored.body_hash) != fingerprint:
+        raise idempotency.KeyReused("Send the body of the first request, or choose a new key.")
+    return stored
+
+
+CREATED = int(HTTPStatus.CREATED)
+OK = int(HTTPStatus.OK)

@@ -1,0 +1,299 @@
+from rest_framework import serializers
+
+from billing.models import (
+    Interval,
+    Invoice,
+    InvoiceLine,
+    Order,
+    OrderItem,
+    Payment,
+    Plan,
+    PlanAllowance,
+    Price,
+    Product,
+    Subscription,
+)
+from superagent.foundation.serializers import PartialAnswer
+
+RECURRING = [(Interval.MONTH.value, "month"), (Interval.YEAR.value, "year")]
+
+# --- catalog
+
+
+class PriceAnswer(serializers.ModelSerializer):
+    class Meta:
+        model = Price
+        fields = ["interval", "currency", "unit_amount"]
+
+
+class PlanAllowanceAnswer(serializers.ModelSerializer):
+    meter = serializers.CharField(source="meter.slug")
+    unit = serializers.CharField(source="meter.unit")
+    hard = serializers.BooleanField(source="is_hard")
+    overage_rate = serializers.DecimalField(
+        max_digits=20, decimal_places=12, normalize_output=True, help_text="Minor units for each unit beyond."
+    )
+
+    class Meta:
+        model = PlanAllowance
+        fields = ["meter", "unit", "included", "hard", "overage_rate", "currency"]
+
+
+class PlanAnswer(serializers.ModelSerializer):
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(source="product.description")
+    prices = PriceAnswer(many=True)
+    allowances = PlanAllowanceAnswer(many=True)
+    features = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = Plan
+        fields = ["slug", "name", "description", "version", "prices", "allowances", "features", "trial_days"]
+
+
+class PackAnswer(serializers.Serializer):
+    slug = serializers.CharField()
+    credits = serializers.IntegerField()
+    unit_amount = serializers.IntegerField()
+    currency = serializers.CharField()
+
+
+class PlansAnswer(serializers.Serializer):
+    data = PlanAnswer(many=True)
+    packs = PackAnswer(many=True)
+
+
+class ProductAnswer(PartialAnswer, serializers.ModelSerializer):
+    prices = PriceAnswer(many=True)
+
+    class Meta:
+        model = Product
+        fields = ["slug", "name", "kind", "description", "prices"]
+
+
+class ProductsAnswer(serializers.Serializer):
+    data = ProductAnswer(many=True)
+
+
+# --- the plan of the organization
+
+
+class PlanSubscriptionAnswer(serializers.Serializer):
+    """The API plan; without a paid one: `free`, `active`, periods of use."""
+
+    plan = serializers.CharField()
+    status = serializers.CharField()
+    interval = serializers.ChoiceField(choices=RECURRING, allow_null=True)
+    current_period_start = serializers.DateTimeField()
+    current_period_end = serializers.DateTimeField()
+    cancel_at_period_end = serializers.BooleanField()
+    trial_end = serializers.DateTimeField(allow_null=True)
+
+
+class PlanChoice(serializers.Serializer):
+    plan = serializers.CharField(max_length=60, help_text="The slug of a plan from billing/plans.")
+    interval = serializers.ChoiceField(choices=RECURRING, default=Interval.MONTH.value)
+
+
+class CheckoutRequest(PlanChoice):
+    promotion_code = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
+
+
+class ChangeRequest(PlanChoice):
+    effective_at = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, help_text="Of the preview, so that its amounts hold."
+    )
+    max_amount_due = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The most to pay now, in minor units; more is refused with price_changed.",
+    )
+
+
+class PreviewLineAnswer(serializers.Serializer):
+    description = serializers.CharField()
+    amount = serializers.IntegerField()
+    currency = serializers.CharField()
+    proration = serializers.BooleanField(source="is_proration")
+    period_start = serializers.DateTimeField()
+    period_end = serializers.DateTimeField()
+
+
+class PreviewAnswer(serializers.Serializer):
+    amount_due = serializers.IntegerField(help_text="Charged now, in minor units.")
+    credit = serializers.IntegerField(help_text="Kept for the next invoices, in minor units.")
+    currency = serializers.CharField()
+    lines = PreviewLineAnswer(many=True)
+    effective_at = serializers.DateTimeField()
+    renews_at = serializers.DateTimeField()
+    renewal_amount = serializers.IntegerField()
+
+
+class CancelRequest(serializers.Serializer):
+    at_period_end = serializers.BooleanField(default=True)
+    reason = serializers.CharField(max_length=300, required=False, default="", allow_blank=True)
+
+
+class CheckoutAnswer(serializers.Serializer):
+    session_id = serializers.CharField()
+    url = serializers.URLField()
+
+
+class UrlAnswer(serializers.Serializer):
+    url = serializers.URLField()
+
+
+class MeterUsageAnswer(serializers.Serializer):
+    meter = serializers.CharField()
+    unit = serializers.CharField()
+    included = serializers.IntegerField(allow_null=True, help_text="Null: unlimited.")
+    used = serializers.IntegerField()
+    remaining = serializers.IntegerField(allow_null=True)
+    overage_quantity = serializers.IntegerField()
+    overage_amount = serializers.IntegerField()
+    currency = serializers.CharField()
+
+
+class UsageAnswer(serializers.Serializer):
+    period_start = serializers.DateTimeField()
+    period_end = serializers.DateTimeField()
+    meters = MeterUsageAnswer(many=True)
+
+
+# --- invoices and payments
+
+
+class InvoiceLineAnswer(serializers.ModelSerializer):
+    proration = serializers.BooleanField(source="is_proration")
+
+    class Meta:
+        model = InvoiceLine
+        fields = ["description", "quantity", "amount", "currency", "period_start", "period_end", "proration"]
+
+
+class InvoiceAnswer(PartialAnswer, serializers.ModelSerializer):
+    lines = InvoiceLineAnswer(many=True)
+    number = serializers.CharField(allow_null=True)
+
+    class Meta:
+        model = Invoice
+        fields = [
+            "id",
+            "number",
+            "status",
+            "currency",
+            "subtotal",
+            "discount",
+            "tax",
+            "total",
+            "amount_due",
+            "amount_paid",
+            "period_start",
+            "period_end",
+            "hosted_url",
+            "pdf_url",
+            "created_at",
+            "paid_at",
+            "lines",
+        ]
+
+
+class PaymentAnswer(PartialAnswer, serializers.ModelSerializer):
+    class Meta:
+        model = Payment
+        fields = [
+            "id",
+            "status",
+            "amount",
+            "amount_refunded",
+            "currency",
+            "description",
+            "failure_code",
+            "failure_message",
+            "card_brand",
+            "card_last_four",
+            "created_at",
+        ]
+
+
+# --- subscriptions and orders
+
+
+class SubscriptionAnswer(PartialAnswer, serializers.ModelSerializer):
+    product = serializers.CharField(source="product.slug")
+    plan = serializers.CharField(source="plan.slug", allow_null=True, default=None)
+    unit_amount = serializers.IntegerField(source="price.unit_amount")
+    currency = serializers.CharField(source="price.currency")
+
+    class Meta:
+        model = Subscription
+        fields = [
+            "id",
+            "product",
+            "plan",
+            "status",
+            "interval",
+            "unit_amount",
+            "currency",
+            "current_period_start",
+            "current_period_end",
+            "cancel_at_period_end",
+            "trial_end",
+            "started_at",
+            "ended_at",
+        ]
+
+
+class OrderItemRequest(serializers.Serializer):
+    product = serializers.CharField(max_length=60, help_text="The slug of a product from billing/products.")
+    options = serializers.DictField(
+        required=False, default=dict, help_text='Licenses: {"interval": "month" | "year"}; month by default.'
+    )
+
+
+class OrderRequest(serializers.Serializer):
+    items = OrderItemRequest(many=True, allow_empty=False)
+    max_total = serializers.IntegerField(
+        min_value=0, help_text="The most to pay, in minor units: the total that the buyer was shown."
+    )
+    currency = serializers.RegexField(r"^[A-Za-z]{3}$", default="usd")
+    payment = serializers.ChoiceField(choices=Order.Payment.choices, default=Order.Payment.CHECKOUT)
+
+    def validate_currency(self, value: str) -> str:
+        return value.lower()
+
+
+class OrderItemAnswer(serializers.ModelSerializer):
+    product = serializers.CharField(source="product.slug")
+
+    class Meta:
+        model = OrderItem
+        fields = ["id", "product", "options", "unit_amount", "currency", "status"]
+
+
+class OrderAnswer(PartialAnswer, serializers.ModelSerializer):
+    items = OrderItemAnswer(many=True)
+    checkout_url = serializers.SerializerMethodField(help_text="Where to pay, while it is pending by checkout.")
+
+    class Meta:
+        model = Order
+        fields = [
+            "id",
+            "status",
+            "total",
+            "currency",
+            "payment",
+            "checkout_url",
+            "failure",
+            "items",
+            "created_at",
+            "paid_at",
+        ]
+
+    def get_checkout_url(self, order: Order) -> str | None:
+        if order.status != Order.Status.PENDING:
+            return None
+        open_sessions = [session for session in order.checkout_sessions.all() if session.status == "open"]
+        return open_sessions[-1].url if open_sessions else None
