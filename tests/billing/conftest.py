@@ -1,0 +1,212 @@
+"""Billing is tested against the sandbox, a process of its own that speaks Stripe's wire.
+
+`shop` is a catalog in the database and at Stripe. `Customer` buys as a person does, on the hosted page. What Stripe
+reports is fetched by the reconciling job (`settle`), so that most tests need no web server of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import stripe
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.utils import timezone
+
+from accounts import organizations
+from accounts.models import Organization, User
+from billing import catalog, checkout, gateway, handlers, inbox, plans, rehearsals, tasks
+from billing.models import BillingAccount, Subscription
+from superagent.embedded.host import free_port
+from superagent.foundation import clock, outbox, tenancy
+from superagent.foundation.models import OutboxMessage
+
+ROOT = Path(__file__).resolve().parents[2]
+assert handlers and tasks
+
+GOOD_CARD = "4242424242424242"
+DECLINED_CARD = "4000000000000002"
+FAILS_LATER_CARD = "4000000000000341"
+
+
+@dataclass
+class Sandbox:
+    """A running sandbox."""
+
+    port: int
+    data_dir: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def fault(self, kind: str, *, path: str = "/v1/", method: str = "", times: int = 1, seconds: float = 30) -> None:
+        body = {"kind": kind, "match": {"path": path, "method": method}, "times": times, "seconds": seconds}
+        httpx.post(f"{self.url}/_sandbox/stripe/faults", json=body).raise_for_status()
+
+    def mend(self) -> None:
+        httpx.delete(f"{self.url}/_sandbox/stripe/faults").raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    running = Sandbox(free_port(), tmp_path_factory.mktemp("sandbox"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "superagent.sandbox", "--port", str(running.port), "--data-dir", str(running.data_dir)],
+        cwd=ROOT,
+        env={**os.environ, "SANDBOX_WEBHOOK_RETRY_SECONDS": "0.1", "SANDBOX_ENGINE_SECONDS": "0.1"},
+    )
+    wait_for(lambda: _answers(running.url), 30)
+    yield running
+    process.kill()
+    process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def wait_for(check: Callable[[], Any], seconds: float = 20) -> Any:
+    """The first true answer of `check`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := check():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+@pytest.fixture
+def stripe_at_sandbox(sandbox: Sandbox, settings: Any) -> Iterator[Sandbox]:
+    """Our gateway (and dj-stripe's own client, which must stay silent) talk to the sandbox."""
+    settings.STRIPE_API_HOST = sandbox.url
+    settings.STRIPE_TIMEOUT_SECONDS = 5
+    before = stripe.api_base
+    stripe.api_base = sandbox.url
+    gateway._client.cache_clear()
+    sandbox.mend()
+    yield sandbox
+    sandbox.mend()
+    stripe.api_base = before
+    gateway._client.cache_clear()
+
+
+@pytest.fixture
+def shop(db: None, stripe_at_sandbox: Sandbox) -> Sandbox:
+    """The catalog of the first day, in the database and at Stripe."""
+    with tenancy.system("test"):
+        catalog.seed()
+        catalog.push()
+    return stripe_at_sandbox
+
+
+@dataclass
+class Customer:
+    """An organization with its owner, as a person uses it."""
+
+    organization: Organization
+    user: User
+    sandbox: Sandbox
+
+    @property
+    def account(self) -> BillingAccount:
+        return BillingAccount.objects.select_related("plan__product").get(organization=self.organization)
+
+    @property
+    def now(self) -> datetime:
+        self.organization.refresh_from_db()
+        return clock.now(self.organization)
+
+    @property
+    def subscription(self) -> Subscription | None:
+        return plans.subscription_of(self.organization)
+
+    def settle(self) -> None:
+        """Everything that Stripe reported and that we owe Stripe is worked off."""
+        settle(self.organization)
+
+    def visit(self, plan: str = "pro", interval: str = "month", **more: Any) -> checkout.CheckoutStarted:
+        return checkout.start_plan(
+            organization=self.organization, user=self.user, plan=plan, interval=interval, now=self.now, **more
+        )
+
+    def pay(self, url: str, card: str = GOOD_CARD) -> httpx.Response:
+        """Fill in the hosted page."""
+        data = {"cardNumber": card, "cardExpiry": "12 / 40", "cardCvc": "123", "billingName": "Ada Lovelace",
+                "email": self.organization.email}  # fmt: skip
+        return httpx.post(url, data=data)
+
+    def buy(self, plan: str = "pro", interval: str = "month", card: str = GOOD_CARD) -> Subscription:
+        answer = self.pay(self.visit(plan, interval).url, card)
+        assert answer.status_code == 303, answer.text
+        self.settle()
+        assert self.subscription is not None
+        return self.subscription
+
+    def rehearse(self) -> None:
+        rehearsals.start(self.organization)
+        self.organization.refresh_from_db()
+
+    def advance(self, to: datetime) -> None:
+        assert rehearsals.run(organization=self.organization, to=to)
+        self.organization.refresh_from_db()
+
+
+def settle(organization: Organization) -> None:
+    deliver_all(organization)
+    account = BillingAccount.objects.select_related("organization").get(organization=organization)
+    rehearsals.settle(account)
+
+
+def deliver_all(organization: Organization) -> None:
+    for _ in range(20):
+        due = OutboxMessage.objects.filter(
+            organization_id=organization.pk, state="pending", topic__startswith="billing.", due_at__lte=timezone.now()
+        )
+        if not due.exists():
+            return
+        for message in due:
+            outbox.deliver(message.pk)
+
+
+def make_customer(sandbox: Sandbox, name: str = "Acme", *, verified: bool = True) -> Customer:
+    email = f"{name.lower()}@example.com"
+    user = User.objects.create_user(email, "correct horse battery", full_name=f"{name} Owner")
+    EmailAddress.objects.create(user=user, email=email, primary=True, verified=verified)
+    organization = organizations.create(name=name, owner=user, now=timezone.now())
+    deliver_all(organization)
+    return Customer(organization, user, sandbox)
+
+
+@pytest.fixture
+def customer(shop: Sandbox) -> Iterator[Customer]:
+    """A new organization on the free plan, with its Stripe customer. The whole test sees every row."""
+    with tenancy.system("test"):
+        yield make_customer(shop)
+
+
+@pytest.fixture
+def other_customer(customer: Customer, shop: Sandbox) -> Customer:
+    return make_customer(shop, "Globex")
+
+
+def signed(payload: bytes, secret: str, at: int | None = None) -> str:
+    """Stripe's signature header."""
+    at = int(time.time()) if at is None else at
+    return f"t={at},v1={stripe.WebhookSignature._compute_signature(f'{at}.{payload.decode()}', secret)}"
+
+
+__all__ = ["inbox", "settings"]
