@@ -27,7 +27,7 @@ _BAR_SHARE = 0.66
 _WIDEST_BAR = 5.0
 _TOP = 10
 _LABELS_BELOW = 24
-_STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
+_STEPS = tuple(Decimal(step) for step in ("1", "1.5", "2", "2.5", "3", "4", "5", "6", "8", "10"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def leading(series: Sequence[Series], keep: int = MOST_SERIES - 1) -> list[Serie
 
 
 def nice_ticks(highest: Number, *, is_whole: bool = True) -> list[Decimal]:
-    """Zero and four steps of 1, 2, 2.5 or 5 times a power of ten that reach `highest`."""
+    """Zero and four round steps that reach `highest`."""
     needed = Decimal(highest) / GRID_LINES
     if needed <= 0:
         needed = Decimal(1) if is_whole else Decimal("0.25")

@@ -24,6 +24,8 @@ def control(bound: BoundField, *, has_hint: bool, attrs: dict[str, Any]) -> str:
     all_attrs = {key.replace("_", "-"): value for key, value in attrs.items()}
     if not is_group(bound):
         all_attrs["aria-describedby"] = " ".join(described)
+    if type(bound.form).__module__.startswith("allauth."):
+        bound.field.widget.attrs.pop("placeholder", None)  # it repeats the label
     if bound.errors:
         all_attrs["aria-invalid"] = "true"
     return bound.as_widget(attrs=all_attrs)

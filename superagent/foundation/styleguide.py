@@ -37,7 +37,7 @@ class SampleForm(forms.Form):
 
 
 def context() -> dict[str, Any]:
-    bad = SampleForm({"email": "ada@", "name": "", "secret": "short", "expires": "90"}, prefix="bad")
+    bad = SampleForm({"email": "ada@", "name": "", "secret": "short", "expires": "90"}, auto_id="bad_%s")
     bad.is_valid()
     now = timezone.now()
     return {

@@ -1,5 +1,6 @@
 """The components of the portal as template tags; templates/components/README.md shows each in one line."""
 
+import re
 from typing import Any
 
 from django import template
@@ -287,7 +288,8 @@ def chart(drawing: Any, note: str = "") -> dict[str, Any]:
 @register.inclusion_tag("components/field.html")
 def field(
     bound: BoundField, hint: str = "", label: str = "", prefix: str = "", suffix: str = "", switch: bool = False,
-    optional: bool = True, **attrs: Any,
+    optional: bool = True,
+    show_hint: bool = True, **attrs: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """One form field: label, hint, control, error. Other arguments become attributes of the control."""
     return locals() | {"field": bound}
@@ -351,8 +353,9 @@ def ui_strings() -> SafeString:
 
 @register.filter
 def initials(name: str) -> str:
-    """Ada Lovelace is AL."""
-    words = [word for word in str(name).replace("@", " ").split() if word]
+    """Ada Lovelace is AL, ada.lovelace@example.com too."""
+    words = re.split(r"[\s._-]+", str(name).split("@")[0].strip())
+    words = [word for word in words if word]
     if not words:
         return "?"
     return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
