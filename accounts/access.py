@@ -9,6 +9,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 from django.views import View
 
 from accounts import memberships, people, roles
@@ -66,11 +67,9 @@ def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpRes
     """Open the door, or answer with the page that says what is missing."""
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
-    membership = chosen(request)
+    membership = note(request)
     if membership is None:
         return redirect("organization-new")
-    request.membership = membership  # type: ignore[attr-defined]
-    request.organization = membership.organization  # type: ignore[attr-defined]
     tenancy.activate(membership.organization)
     if scope is not None and not roles.allows(membership.role, scope):
         return forbidden(request, scope)
@@ -78,6 +77,15 @@ def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpRes
         back = request.get_full_path() if request.method == "GET" else reverse("dashboard")
         return redirect(f"{reverse('verify-email')}?{urlencode({'next': back})}")
     return None
+
+
+def note(request: HttpRequest) -> Membership | None:
+    """Put the membership, its organization and, for the switcher, all memberships on the request."""
+    membership = chosen(request)
+    request.membership = membership  # type: ignore[attr-defined]
+    request.organization = membership.organization if membership else None  # type: ignore[attr-defined]
+    request.memberships = SimpleLazyObject(lambda: memberships.of_user(request.user))  # type: ignore[attr-defined, arg-type]  # logged in
+    return membership
 
 
 def chosen(request: HttpRequest) -> Membership | None:

@@ -1,20 +1,22 @@
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject
 
-from accounts import memberships, roles
+from accounts import access, roles
 from accounts.roles import Scope
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """For the portal's navigation: the organization, the member's role and scopes, and where else they belong."""
-    membership = getattr(request, "membership", None)
+    """For pages of logged-in people: `may.keys_write` and so on, what the member's role allows here.
+
+    Pages that are not ours (allauth's) get `request.organization` and `request.membership` for the frame as well.
+    """
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return {}
+    if not hasattr(request, "membership"):
+        access.note(request)
+    membership = request.membership  # type: ignore[attr-defined]  # set by access
     if membership is None:
         return {}
-    return {
-        "organization": membership.organization,
-        "membership": membership,
-        "may": {scope.name.lower(): roles.allows(membership.role, scope) for scope in Scope},
-        "memberships": SimpleLazyObject(lambda: memberships.of_user(request.user)),  # type: ignore[arg-type]
-    }
+    return {"may": {scope.name.lower(): roles.allows(membership.role, scope) for scope in Scope}}

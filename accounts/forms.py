@@ -174,3 +174,21 @@ class RotateForm(forms.Form):
         ("86400", _("Works for 24 more hours")),
     ]
     grace_seconds = forms.ChoiceField(label=_("The old key"), choices=GRACES, initial="3600")
+
+
+class AuditFilter(forms.Form):
+    """Filters of the audit trail; they stay in the address of the page."""
+
+    ABOUT = [
+        ("", _("Everything")),
+        ("api_key", _("API keys")),
+        ("member", _("Members")),
+        ("invitation", _("Invitations")),
+        ("organization", _("Organization")),
+        ("subscription", _("Plan and billing")),
+        ("license", _("Licenses")),
+    ]
+    about = forms.ChoiceField(label=_("About"), choices=ABOUT, required=False)
+    q = forms.CharField(label=_("Actor or target"), max_length=100, required=False)
+    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))

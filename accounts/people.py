@@ -35,6 +35,21 @@ def take_continue_to(*, user: User) -> str:
     return path
 
 
+def remember_continue_to(*, user: User, path: str) -> None:
+    """Keep the page to go on with after the address is confirmed, perhaps in another browser."""
+    if user.continue_to != path:
+        user.continue_to = path
+        user.save(update_fields=["continue_to"])
+
+
+def end_api_log_ins(*, user: User, now: datetime) -> int:
+    """End every log-in of the person through the API; answers how many."""
+    with transaction.atomic():
+        count = user.token_families.filter(revoked_at__isnull=True).update(revoked_at=now)
+        audit.record(action="user.api_log_ins_ended", actor=user, target=user, detail={"count": count})
+    return count
+
+
 def close_account(*, user: User, now: datetime) -> None:
     """Leave every organization and deactivate the account: sessions, tokens and log-in end at once.
 

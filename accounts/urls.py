@@ -1,3 +1,26 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from accounts.views import arrival, audit, keys, members, settings
+
+urlpatterns = [
+    path("accounts/signup/", arrival.SignUp.as_view(), name="account_signup"),
+    path("verify-email/", arrival.verify_email, name="verify-email"),
+    path("invitations/<str:token>/", arrival.invitation, name="invitation"),
+    path("api-keys/", keys.index, name="api-keys"),
+    path("api-keys/new/", keys.create, name="api-key-new"),
+    path("api-keys/<uuid:key_id>/rotate/", keys.rotate, name="api-key-rotate"),
+    path("api-keys/<uuid:key_id>/revoke/", keys.revoke, name="api-key-revoke"),
+    path("members/", members.index, name="members"),
+    path("members/invite/", members.invite, name="member-invite"),
+    path("members/invitations/<uuid:invitation_id>/withdraw/", members.withdraw, name="invitation-withdraw"),
+    path("members/<uuid:user_id>/", members.member, name="member"),
+    path("members/<uuid:user_id>/remove/", members.remove, name="member-remove"),
+    path("audit/", audit.index, name="audit"),
+    path("settings/", settings.organization, name="settings"),
+    path("settings/profile/", settings.profile, name="profile"),
+    path("settings/profile/close/", settings.close_account, name="close-account"),
+    path("settings/security/", settings.security, name="security"),
+    path("settings/security/api-log-ins/end/", settings.end_api_log_ins, name="end-api-log-ins"),
+    path("organizations/switch/", settings.switch_organization, name="switch_organization"),
+    path("organizations/new/", settings.new_organization, name="organization-new"),
+]

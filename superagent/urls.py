@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("", include("accounts.urls")),  # before allauth's: its sign-up page is ours
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/", include("superagent.api")),

@@ -1,0 +1,15 @@
+"""Words for what the audit trail calls by code."""
+
+from django import template
+
+register = template.Library()
+
+_NAMES = {"api": "API", "ip": "IP", "otp": "OTP"}
+
+
+@register.filter
+def action_words(action: str) -> str:
+    """`api_key.created` → “API key created”."""
+    words = [_NAMES.get(word, word) for word in action.replace(".", "_").split("_")]
+    sentence = " ".join(words)
+    return sentence[:1].upper() + sentence[1:]

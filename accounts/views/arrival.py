@@ -1,0 +1,143 @@
+"""How people arrive: sign-up with a chosen plan, confirmation of the address, invitations."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from allauth.account.internal.flows.email_verification import send_verification_email_for_user
+from allauth.account.utils import perform_login
+from allauth.account.views import SignupView
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required, login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+
+from accounts import access, invitations, people, registration
+from accounts.forms import InvitedSignUpForm, SignUpForm
+from accounts.models import Invitation, User
+from superagent.foundation.problems import Invalid, Refusal
+
+CONTINUE_KEY = "continue_to"
+MAX_PATH_LENGTH = 500
+CHOICES = (
+    "plan",
+    "product",
+    "interval",
+    "quantity",
+    "promotion_code",
+)  # of a pricing link: what will be bought
+
+
+@method_decorator(login_not_required, name="dispatch")
+class SignUp(SignupView):
+    """allauth's sign-up, which remembers the plan of a pricing link (`?plan=pro&interval=month`) for afterwards."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        request.session[CONTINUE_KEY] = continue_to(request)
+        return super().get(request, *args, **kwargs)
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"continue_to": self.request.session.get(CONTINUE_KEY, "")}
+
+    def form_valid(self, form: SignUpForm) -> HttpResponse:
+        try:
+            return super().form_valid(form)
+        except registration.EmailTaken as refusal:  # by a sign-up at the same moment
+            form.add_error("email", refusal.detail)
+            return self.form_invalid(form)
+
+
+def continue_to(request: HttpRequest) -> str:
+    """The page that a visitor is on the way to: `?next=`, or the checkout of what a pricing link chose."""
+    following = request.GET.get("next", "")
+    if following and url_has_allowed_host_and_scheme(following, allowed_hosts=None):
+        return following[:MAX_PATH_LENGTH]
+    chosen = {name: request.GET[name] for name in CHOICES if request.GET.get(name)}
+    if "plan" not in chosen and "product" not in chosen:
+        return ""
+    try:
+        return f"{reverse('checkout')}?{urlencode(chosen)}"[:MAX_PATH_LENGTH]
+    except NoReverseMatch:  # this floor does not know whether anything is sold
+        return ""
+
+
+@login_required
+def verify_email(request: HttpRequest) -> HttpResponse:
+    """“Look into your mailbox”, with a way to send the mail again; goes on by itself once it is confirmed."""
+    user: User = request.user  # type: ignore[assignment]  # logged in
+    following = request.GET.get("next", "")
+    if not url_has_allowed_host_and_scheme(following, allowed_hosts=None):
+        following = ""
+    if people.has_verified_email(user):
+        return redirect(following or "dashboard")
+    if request.method == "POST":
+        if send_verification_email_for_user(request, user):
+            messages.success(request, _("The mail is on its way to %(email)s.") % {"email": user.email})
+        else:
+            messages.info(
+                request, _("A mail was sent less than three minutes ago. Look into your spam folder too.")
+            )
+        return redirect(request.get_full_path())
+    if following:
+        people.remember_continue_to(user=user, path=following[:MAX_PATH_LENGTH])
+    return render(request, "accounts/verify_email.html", {"address": user.email, "next": following})
+
+
+@never_cache
+@login_not_required
+def invitation(request: HttpRequest, token: str) -> HttpResponse:
+    """What the link of an invitation's mail opens: join, log in and join, or sign up and join."""
+    try:
+        found = invitations.find(token)
+    except Refusal as refusal:
+        return render(request, "accounts/invitation_gone.html", {"refusal": refusal}, status=refusal.status)
+    if request.user.is_authenticated:
+        return _join(request, found)
+    if User.objects.filter(email=found.email).exists():
+        log_in = f"{reverse('account_login')}?{urlencode({'next': request.path})}"
+        return render(request, "accounts/invitation.html", {"invitation": found, "log_in_url": log_in})
+    return _sign_up_and_join(request, found)
+
+
+def _join(request: HttpRequest, found: Invitation) -> HttpResponse:
+    user: User = request.user  # type: ignore[assignment]  # logged in
+    if request.method == "POST":
+        try:
+            membership = invitations.accept(invitation=found, user=user, now=timezone.now())
+        except Refusal as refusal:
+            return render(
+                request, "accounts/invitation_gone.html", {"refusal": refusal}, status=refusal.status
+            )
+        access.choose(request, membership)
+        messages.success(request, _("Welcome to %(name)s.") % {"name": found.organization})
+        return redirect("dashboard")
+    is_mine = user.email == found.email
+    return render(request, "accounts/invitation.html", {"invitation": found, "is_mine": is_mine})
+
+
+def _sign_up_and_join(request: HttpRequest, found: Invitation) -> HttpResponse:
+    form = InvitedSignUpForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            user = invitations.register(
+                invitation=found,
+                password=form.cleaned_data["password"],
+                full_name=form.cleaned_data["full_name"],
+                now=timezone.now(),
+            )
+        except Invalid as refusal:
+            for error in refusal.errors:
+                form.add_error(error.pointer.strip("/"), error.detail)
+        except Refusal as refusal:
+            form.add_error(None, refusal.detail)
+        else:
+            return perform_login(
+                request, user, email_verification="none", redirect_url=reverse("dashboard"), signup=True
+            )
+    context = {"invitation": found, "form": form}
+    return render(request, "accounts/invitation.html", context, status=422 if form.errors else 200)

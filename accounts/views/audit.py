@@ -1,0 +1,70 @@
+"""The audit trail of the organization."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from accounts import cursors
+from accounts.access import PortalRequest, portal_view
+from accounts.forms import AuditFilter
+from accounts.models import AuditEntry, Membership
+from accounts.roles import Scope
+
+
+@portal_view(scope=Scope.ORGANIZATION_WRITE)
+def index(request: PortalRequest) -> HttpResponse:
+    entries = AuditEntry.objects.visible_to(request.organization)
+    form = AuditFilter(request.GET or None)
+    wanted = form.cleaned_data if form.is_valid() else {}
+    page = cursors.page(_filtered(entries, wanted).select_related("actor"), request.GET)
+    members = set(Membership.objects.visible_to(request.organization).values_list("user_id", flat=True))
+    rows = [
+        {
+            "entry": entry,
+            "is_support": bool(entry.actor and entry.actor.is_staff and entry.actor_id not in members),
+            "changes": _changes(entry.detail),
+        }
+        for entry in page.rows
+    ]
+    context = {
+        "rows": rows,
+        "page": page,
+        "form": form,
+        "is_filtered": any(wanted.values()),
+        "now": timezone.now(),
+    }
+    return render(request, "accounts/audit.html", context)
+
+
+def _filtered(entries: QuerySet[AuditEntry], wanted: dict[str, Any]) -> QuerySet[AuditEntry]:
+    if about := wanted.get("about"):
+        entries = entries.filter(action__startswith=f"{about}.")
+    if text := wanted.get("q"):
+        entries = entries.filter(Q(actor_label__icontains=text) | Q(target_label__icontains=text))
+    if since := wanted.get("since"):
+        entries = entries.filter(at__gte=_midnight(since))
+    if until := wanted.get("until"):
+        entries = entries.filter(at__lt=_midnight(until) + timedelta(days=1))
+    return entries
+
+
+def _midnight(day: Any) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
+def _changes(detail: dict[str, Any]) -> list[tuple[str, str]]:
+    """The detail as words: (name, value), changes as “from → to”."""
+    changes = detail.get("changes", {})
+    told = [(name, f"{change['from']} → {change['to']}") for name, change in changes.items()]
+    if {"from", "to"} <= detail.keys():
+        told.append(("changed", f"{detail['from']} → {detail['to']}"))
+    rest = {name: value for name, value in detail.items() if name not in ("changes", "from", "to")}
+    for name, value in rest.items():
+        if value not in (None, "", []):
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            told.append((name.replace("_", " "), shown))
+    return told

@@ -1,0 +1,143 @@
+"""Members and invitations of the organization."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from accounts import cursors, invitations, memberships, roles, throttles
+from accounts.access import PortalRequest, portal_view
+from accounts.forms import InvitationForm, RoleForm
+from accounts.models import Invitation, Membership
+from accounts.roles import Role, Scope
+from superagent.foundation.problems import Refusal
+
+
+@portal_view(scope=Scope.ORGANIZATION_READ)
+def index(request: PortalRequest) -> HttpResponse:
+    page = cursors.page(_members(request), request.GET)
+    open_invitations = Invitation.objects.visible_to(request.organization).open(timezone.now())
+    owners = _members(request).filter(role=Role.OWNER).count()
+    context = {
+        "page": page,
+        "rows": [
+            {
+                "place": place,
+                "is_me": place.user_id == request.user.pk,
+                "is_last_owner": place.role == Role.OWNER and owners == 1,
+                "may_manage": request.membership.role == Role.OWNER or place.role != Role.OWNER,
+            }
+            for place in page.rows
+        ],
+        "invitations": open_invitations.select_related("invited_by")[: invitations.MAX_OPEN],
+    }
+    return render(request, "accounts/members.html", context)
+
+
+@portal_view(scope=Scope.ORGANIZATION_WRITE)
+def invite(request: PortalRequest) -> HttpResponse:
+    form = InvitationForm(request.POST or None, by_role=request.membership.role)
+    if request.method == "POST" and form.is_valid():
+        try:
+            throttles.consume(name="invite", ident=str(request.organization.pk))
+            invitation = invitations.invite(
+                organization=request.organization,
+                email=form.cleaned_data["email"],
+                role=form.cleaned_data["role"],
+                invited_by=request.user,
+                by_role=request.membership.role,
+                now=timezone.now(),
+            )
+        except Refusal as refusal:
+            form.add_error(None, refusal.detail)
+        else:
+            messages.success(
+                request, _("An invitation is on its way to %(email)s.") % {"email": invitation.email}
+            )
+            return redirect("members")
+    context = {"form": form, "comparison": comparison()}
+    return render(request, "accounts/member_invite.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@portal_view(scope=Scope.ORGANIZATION_WRITE)
+def withdraw(request: PortalRequest, invitation_id: UUID) -> HttpResponse:
+    try:
+        invitation = invitations.revoke(
+            organization=request.organization, invitation_id=invitation_id, now=timezone.now()
+        )
+    except Refusal as refusal:
+        return refused(request, refusal)
+    messages.success(request, _("The invitation to %(email)s is withdrawn.") % {"email": invitation.email})
+    return redirect("members")
+
+
+@portal_view(scope=Scope.ORGANIZATION_WRITE)
+def member(request: PortalRequest, user_id: UUID) -> HttpResponse:
+    """Change a member's role, with what each role may do beside the choice."""
+    place = _members(request).filter(user_id=user_id).first()
+    if place is None:
+        return render(request, "accounts/not_found.html", status=404)
+    form = RoleForm(request.POST or None, initial={"role": place.role})
+    if request.method == "POST" and form.is_valid():
+        try:
+            memberships.change_role(
+                organization=request.organization,
+                user_id=user_id,
+                role=form.cleaned_data["role"],
+                by_role=request.membership.role,
+            )
+        except Refusal as refusal:
+            form.add_error("role", refusal.detail)
+        else:
+            role = Role(form.cleaned_data["role"]).label
+            messages.success(
+                request, _("%(person)s is now: %(role)s.") % {"person": place.user, "role": role}
+            )
+            return redirect("members")
+    context = {"form": form, "place": place, "comparison": comparison()}
+    return render(request, "accounts/member.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@portal_view(scope=Scope.ORGANIZATION_READ)
+def remove(request: PortalRequest, user_id: UUID) -> HttpResponse:
+    """Remove a member, or leave."""
+    is_leaving = user_id == request.user.pk
+    if not is_leaving and not roles.allows(request.membership.role, Scope.ORGANIZATION_WRITE):
+        return redirect("member", user_id=user_id)  # which says who may
+    try:
+        memberships.remove(
+            organization=request.organization,
+            user_id=user_id,
+            by_user=request.user,
+            by_role=request.membership.role,
+        )
+    except Refusal as refusal:
+        return refused(request, refusal)
+    if is_leaving:
+        messages.success(request, _("You have left %(name)s.") % {"name": request.organization})
+        return redirect("dashboard")
+    messages.success(request, _("The member is removed and has no access any more."))
+    return redirect("members")
+
+
+def comparison() -> list[tuple[str, list[bool]]]:
+    """What each role may do: a row for each scope, a column for each role."""
+    return [(scope.label, [roles.allows(role, scope) for role in Role]) for scope in Scope]
+
+
+def refused(request: PortalRequest, refusal: Refusal) -> HttpResponse:
+    if refusal.status == 404:
+        return render(request, "accounts/not_found.html", {"refusal": refusal}, status=404)
+    messages.error(request, refusal.detail)
+    return redirect("members")
+
+
+def _members(request: PortalRequest) -> QuerySet[Membership]:
+    return Membership.objects.visible_to(request.organization).select_related("user")

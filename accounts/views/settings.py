@@ -1,0 +1,125 @@
+"""Settings: the organization, the person's profile, security, leaving and closing; and the organization switcher."""
+
+from uuid import UUID
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from accounts import access, memberships, organizations, people, roles
+from accounts.access import PortalRequest, portal_view
+from accounts.forms import CloseAccountForm, NewOrganizationForm, OrganizationForm, ProfileForm
+from accounts.roles import Scope
+from superagent.foundation.problems import Refusal
+
+
+@portal_view(scope=Scope.ORGANIZATION_READ)
+def organization(request: PortalRequest) -> HttpResponse:
+    may_change = roles.allows(request.membership.role, Scope.ORGANIZATION_WRITE)
+    form = OrganizationForm(request.POST or None, instance=request.organization)
+    if request.method == "POST":
+        if not may_change:
+            return access.forbidden(request, Scope.ORGANIZATION_WRITE)
+        if form.is_valid():
+            organizations.update(organization=request.organization, **form.cleaned_data)
+            messages.success(request, _("The organization is saved."))
+            return redirect("settings")
+        request.organization.refresh_from_db()  # the form has written what is wrong into it
+    context = {"form": form, "may_change": may_change}
+    return render(request, "accounts/settings.html", context, status=422 if form.errors else 200)
+
+
+@portal_view()
+def profile(request: PortalRequest) -> HttpResponse:
+    form = ProfileForm(request.POST or None, initial={"full_name": request.user.full_name})
+    if request.method == "POST" and form.is_valid():
+        people.rename(user=request.user, full_name=form.cleaned_data["full_name"])
+        messages.success(request, _("Your profile is saved."))
+        return redirect("profile")
+    context = {"form": form, "close_form": CloseAccountForm(user=request.user)}
+    return render(request, "accounts/profile.html", context, status=422 if form.errors else 200)
+
+
+@portal_view()
+def security(request: PortalRequest) -> HttpResponse:
+    kinds = list(Authenticator.objects.filter(user_id=request.user.pk).values_list("type", flat=True))
+    context = {
+        "address": EmailAddress.objects.filter(user_id=request.user.pk, primary=True).first(),
+        "has_totp": Authenticator.Type.TOTP in kinds,
+        "passkeys": kinds.count(Authenticator.Type.WEBAUTHN),
+        "sessions": UserSession.objects.filter(user_id=request.user.pk).count(),
+        "api_log_ins": request.user.token_families.filter(revoked_at__isnull=True).count(),
+    }
+    return render(request, "accounts/security.html", context)
+
+
+@require_POST
+@portal_view()
+def end_api_log_ins(request: PortalRequest) -> HttpResponse:
+    """End every log-in of the person through the API, at once."""
+    count = people.end_api_log_ins(user=request.user, now=timezone.now())
+    messages.success(request, _("API log-ins ended: %(count)s.") % {"count": count})
+    return redirect("security")
+
+
+@require_POST
+@portal_view()
+def close_account(request: PortalRequest) -> HttpResponse:
+    form = CloseAccountForm(request.POST, user=request.user)
+    if form.is_valid():
+        try:
+            people.close_account(user=request.user, now=timezone.now())
+        except Refusal as refusal:
+            form.add_error(None, refusal.detail)
+        else:
+            logout(request)
+            messages.success(request, _("Your account is closed."))
+            return redirect("landing")
+    context = {"form": ProfileForm(initial={"full_name": request.user.full_name}), "close_form": form}
+    return render(request, "accounts/profile.html", context, status=422)
+
+
+@require_POST
+@login_required
+def switch_organization(request: HttpRequest) -> HttpResponse:
+    """Turn the session to another of the person's organizations."""
+    try:
+        membership = memberships.find(request.user, UUID(request.POST.get("organization", "")))
+    except ValueError:
+        membership = None
+    if membership is None:
+        return render(request, "accounts/not_found.html", status=404)
+    access.choose(request, membership)
+    return redirect(_safe_next(request) or "dashboard")
+
+
+@login_required
+def new_organization(request: HttpRequest) -> HttpResponse:
+    """Also where a person who belongs nowhere is sent."""
+    form = NewOrganizationForm(request.POST or None)
+    places = memberships.of_user(request.user)
+    if request.method == "POST" and form.is_valid():
+        made = organizations.create(name=form.cleaned_data["name"], owner=request.user, now=timezone.now())
+        membership = memberships.find(request.user, made.pk)
+        access.choose(request, membership)
+        messages.success(request, _("%(name)s is ready.") % {"name": made.name})
+        return redirect("dashboard")
+    context = {"form": form, "places": places}
+    return render(request, "accounts/organization_new.html", context, status=422 if form.errors else 200)
+
+
+def _safe_next(request: HttpRequest) -> str | None:
+    """`next` of the form, if it stays on this site."""
+    path = request.POST.get("next", "")
+    return (
+        path if path and url_has_allowed_host_and_scheme(path, allowed_hosts={request.get_host()}) else None
+    )
