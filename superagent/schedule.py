@@ -95,6 +95,18 @@ ENTRIES: tuple[Entry, ...] = (
         when=At(minute="40"),
         why="orders whose payment page was left are no longer pending",
     ),
+    Entry(
+        name="Accounts: record the use of API keys",
+        task="accounts.tasks.record_key_uses",
+        when=Every(timedelta(minutes=1)),
+        why="when each key was last used, from Redis into PostgreSQL in one statement",
+    ),
+    Entry(
+        name="Accounts: forget expired log-ins",
+        task="accounts.tasks.forget_token_families",
+        when=At(hour="3", minute="40"),
+        why="log-ins of the API end when their last refresh token expires",
+    ),
 )
 
 
