@@ -8,7 +8,6 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-import stripe
 from stripe import ListObject, StripeObject
 from stripe._object_classes import OBJECT_CLASSES
 from stripe._stripe_object import UntypedStripeObject
@@ -18,17 +17,26 @@ RESOURCES: dict[str, Any] = {
     kind: getattr(import_module(module), name) for kind, (module, name) in OBJECT_CLASSES.items()
     if kind not in ("list", "search_result") and not kind.startswith("v2.")
 }
-# Annotations name classes of other modules by their bare names; a name that several share is resolved per module.
-NAMES = {cls.__name__: cls for cls in reversed(RESOURCES.values())} | {
-    "CardResource": stripe.Card, "DiscountResource": stripe.Discount, "TaxIdResource": stripe.TaxId,
-}
+
+
+class Names(dict[str, Any]):
+    """Bare names in annotations. An alias such as DisputeResource means the class without its ending."""
+
+    def __missing__(self, name: str) -> Any:
+        if name.endswith("Resource"):
+            return self[name.removesuffix("Resource")]
+        raise KeyError(name)
+
+
+# A name that several modules share (Product, Session) means the top-level one.
+NAMES = {cls.__name__: cls for cls in sorted(RESOURCES.values(), key=lambda cls: -cls.__module__.count("."))}
 
 
 @cache
 def hints(cls: Any) -> dict[str, Any]:
     """Return the resolved types of a class's fields."""
-    scope = {**NAMES, **vars(sys.modules[cls.__module__])}
-    found = typing.get_type_hints(cls, globalns=scope, localns=scope)
+    scope = vars(sys.modules[cls.__module__])
+    found = typing.get_type_hints(cls, localns=Names({**NAMES, **scope}))
     return {
         name: hint for name, hint in found.items()
         if typing.get_origin(hint) is not typing.ClassVar and not name.startswith("_")

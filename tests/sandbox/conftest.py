@@ -165,6 +165,8 @@ def receiver(client: stripe.StripeClient) -> Iterator[Receiver]:
     yield kept
     client.v1.webhook_endpoints.delete(endpoint.id)
     web.shutdown()
+    problems = [problem for event in kept.received for problem in conformance.check(event["data"]["object"])]
+    assert not problems, problems[:10]
 
 
 @dataclass

@@ -21,6 +21,14 @@ def account() -> dict[str, Any]:
         details_submitted=True, email="owner@example.com", payouts_enabled=True, type="standard",
         settings={
             "branding": {"icon": None, "logo": None, "primary_color": None, "secondary_color": None},
+            "card_payments": {
+                "decline_on": {"avs_failure": False, "cvc_failure": False}, "statement_descriptor_prefix": None,
+                "statement_descriptor_prefix_kana": None, "statement_descriptor_prefix_kanji": None,
+            },
+            "payments": {
+                "statement_descriptor": "SUPERAGENT SANDBOX", "statement_descriptor_kana": None,
+                "statement_descriptor_kanji": None,
+            },
             "dashboard": {"display_name": "SuperAgent sandbox", "timezone": "Etc/UTC"},
         },
     )
