@@ -71,7 +71,7 @@ lock: ## Write constraints.txt anew from requirements-dev.txt
 audit: ## Scan our code and our dependencies for known security problems
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev
-	@$(BIN)/bandit -q -c pyproject.toml -r $(CODE)
+	@$(BIN)/bandit -q -ll -c pyproject.toml -r $(CODE)
 	@$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
 
 clean: ## Stop embedded services and delete .venv, caches and the data of `make run`

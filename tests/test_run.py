@@ -1,0 +1,175 @@
+"""`make run`: ready, stopped without a trace, and started again within seconds."""
+
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from superagent import embedded
+
+ROOT = Path(__file__).resolve().parent.parent
+FIRST_START_SECONDS = 240
+SECOND_START_SECONDS = 15
+STOP_SECONDS = 30
+
+
+class Run:
+    """One `manage.py dev` with ports and data of its own; its lines are read as they come."""
+
+    def __init__(self, data_dir: Path, *, port: int, sandbox_port: int) -> None:
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+        places = {"PORT": str(port), "SANDBOX_PORT": str(sandbox_port), "DATA_DIR": str(data_dir)}
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "dev"],
+            cwd=ROOT,
+            env={**kept, **places, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._incoming: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._incoming.put(line.rstrip())
+
+    def wait_until_ready(self, seconds: float) -> float:
+        started = time.monotonic()
+        while time.monotonic() - started < seconds:
+            try:
+                self.lines.append(self._incoming.get(timeout=0.2))
+            except queue.Empty:
+                if self.process.poll() is not None:
+                    break
+            if self.lines and self.lines[-1].startswith("ready: "):
+                return time.monotonic() - started
+        pytest.fail("not ready:\n" + "\n".join(self.lines[-40:]))
+
+    def wait_for_lines(self, pattern: str, seconds: float = 5) -> list[str]:
+        """All lines that match, given a moment for the last of them."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                self.lines.append(self._incoming.get(timeout=0.2))
+            except queue.Empty:
+                continue
+        return [line for line in self.lines if re.match(pattern, line)]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _processes_of(data_dir: Path) -> list[psutil.Process]:
+    """Every process that carries this DATA_DIR, servers included, whoever its parent is."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("DATA_DIR") == str(data_dir) or str(data_dir) in " ".join(
+                process.cmdline()
+            ):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "data"
+    for process in _processes_of(tmp_path / "data"):
+        process.kill()
+
+
+def test_a_taken_port_is_told_at_once(data_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = Run(data_dir, port=port, sandbox_port=_free_port())
+        assert run.process.wait(60) == 1
+    assert f"port {port} is taken" in "\n".join(run.wait_for_lines(".*", seconds=1))
+    assert f"make run PORT={port + 1}" in "\n".join(run.lines)
+    assert _processes_of(data_dir) == []
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(600)
+def test_run_becomes_ready_stops_cleanly_and_starts_again_quickly(data_dir: Path) -> None:
+    ports = {"port": _free_port(), "sandbox_port": _free_port()}
+    first = Run(data_dir, **ports)
+    first.wait_until_ready(FIRST_START_SECONDS)
+    assert first.wait_for_lines("ready: ") == [f"ready: http://127.0.0.1:{ports['port']}"]
+    assert len(first.wait_for_lines(r"customer: \S+@\S+ \S+$", seconds=0)) == 1
+    assert len(first.wait_for_lines(r"staff: \S+@\S+ \S+$", seconds=0)) == 1
+    assert httpx.get(f"http://127.0.0.1:{ports['port']}/health/ready").status_code == 200
+    _stop(first, signal.SIGINT, data_dir)
+
+    second = Run(data_dir, **ports)
+    assert second.wait_until_ready(60) < SECOND_START_SECONDS
+    _restarts_what_was_killed(second, data_dir, ports["port"])
+    _stop(second, signal.SIGTERM, data_dir)
+
+    third = Run(data_dir, **ports)
+    third.wait_until_ready(60)
+    third.process.kill()
+    # Nobody could stop PostgreSQL and Redis; everything else notices. The next start finds them, and stops them.
+    _wait_until_gone(data_dir, but=("postgres", "redis-server"))
+    embedded.stop(data_dir)
+    _wait_until_gone(data_dir)
+
+
+def _stop(run: Run, number: signal.Signals, data_dir: Path) -> None:
+    run.process.send_signal(number)
+    assert run.process.wait(STOP_SECONDS) == 0
+    assert _processes_of(data_dir) == []
+
+
+def _restarts_what_was_killed(run: Run, data_dir: Path, port: int) -> None:
+    web = [
+        p
+        for p in _processes_of(data_dir)
+        if f"--port {port}" in " ".join(p.cmdline()) and "supervisor" not in " ".join(p.cmdline())
+    ]
+    assert web
+    for process in web:
+        process.kill()
+    assert run.wait_for_lines(r".*web: ended with status -9", seconds=3)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/health/live").raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail("the killed web process was not started again")
+
+
+def _wait_until_gone(data_dir: Path, but: tuple[str, ...] = ()) -> None:
+    deadline = time.monotonic() + STOP_SECONDS
+    left: list[psutil.Process] = []
+    while time.monotonic() < deadline:
+        left = [
+            process for process in _processes_of(data_dir) if not process.name().startswith(but or ("-",))
+        ]
+        if not left:
+            return
+        time.sleep(0.2)
+    pytest.fail(f"left behind: {left}")
