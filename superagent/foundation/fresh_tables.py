@@ -7,7 +7,7 @@ carried through all of them, and the tables are made from the last.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from django.db.migrations import operations
 from django.db.migrations.executor import MigrationExecutor
@@ -27,18 +27,23 @@ CHANGES_TABLES_ONLY = (
     operations.RemoveField,
 )
 
-Plan = list[tuple[Migration, bool]]
+Plan = Sequence[tuple[Migration, bool]]
 
 
 class FreshTablesExecutor(MigrationExecutor):
     _last_of: dict[str, Migration]
 
     def migrate(
-        self, targets: Any, plan: Plan | None = None, state: ProjectState | None = None, **options: Any
+        self,
+        targets: Sequence[tuple[str, str | None]] | None,
+        plan: Plan | None = None,
+        state: ProjectState | None = None,
+        fake: bool = False,
+        fake_initial: bool = False,
     ) -> ProjectState:
-        plan = self.migration_plan(targets) if plan is None else plan
+        plan = self.migration_plan(targets or []) if plan is None else plan
         self._last_of = {label: last for label in APPS if (last := self._last_if_fresh(label, plan))}
-        return super().migrate(targets, plan=plan, state=state, **options)
+        return super().migrate(targets, plan=plan, state=state, fake=fake, fake_initial=fake_initial)
 
     def apply_migration(
         self, state: ProjectState, migration: Migration, fake: bool = False, fake_initial: bool = False
@@ -52,7 +57,7 @@ class FreshTablesExecutor(MigrationExecutor):
         state = migration.mutate_state(state, preserve=False)
         if migration is last:
             self._create_tables(state, migration.app_label)
-        self.record_migration(migration)
+        self.record_migration(migration)  # type: ignore[call-arg, arg-type]  # the stubs are of an older Django
         if self.progress_callback:
             self.progress_callback("apply_success", migration, fake)
         return state

@@ -81,7 +81,6 @@ THIRD_PARTY: dict[str, Access] = {
     "sessions": _SIGN_IN,
     "socialaccount": _SIGN_IN,
     "socialaccount_socialapp": Published("the keys of the sign-in providers are set by staff"),
-    "token_blacklist": _SIGN_IN,
     "usersessions": _SIGN_IN,
     "admin": SystemOnly("the admin's log spans organizations; the admin runs as the system"),
     "auth": SystemOnly("groups and permissions are for staff; the admin runs as the system"),

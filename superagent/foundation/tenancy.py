@@ -196,10 +196,11 @@ class TenantTask(Task):
 
     abstract = True
 
-    def apply_async(self, *args: Any, headers: dict[str, Any] | None = None, **options: Any) -> Any:
+    def apply_async(self, *args: Any, headers: dict[str, str] | None = None, **options: Any) -> Any:
+        headers = dict(headers or {})
         scope = _scope.get()
         if scope.kind == "tenant":
-            headers = {**(headers or {}), TASK_HEADER: scope.value}
+            headers[TASK_HEADER] = scope.value
         return super().apply_async(*args, headers=headers, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

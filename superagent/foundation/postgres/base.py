@@ -6,7 +6,9 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base
+from django.db.backends.postgresql.psycopg_any import register_tzloader
 from django.utils.asyncio import async_unsafe
+from psycopg.pq import Format
 
 from superagent.foundation.postgres.cursors import Cursor, ServerSideCursor
 
@@ -24,7 +26,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         cursor = ServerSideCursor(
             self.connection, name=name, scrollable=False, withhold=self.connection.autocommit
         )
-        loader = self.connection.adapters.get_loader(base.TIMESTAMPTZ_OID, base.Format.TEXT)
+        loader = self.connection.adapters.get_loader(base.TIMESTAMPTZ_OID, Format.TEXT)
         if self.timezone != loader.timezone:
-            base.register_tzloader(self.timezone, cursor)
+            register_tzloader(self.timezone, cursor)
         return cursor

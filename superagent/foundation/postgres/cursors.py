@@ -13,18 +13,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db.backends.postgresql import base
-from psycopg import sql
+from django.db.backends.postgresql.base import CursorMixin
+from psycopg import ClientCursor, Connection, ServerCursor, sql
+from psycopg.client_cursor import ClientCursorMixin
 from psycopg.pq import TransactionStatus
 
 from superagent.foundation import tenancy
 
 if TYPE_CHECKING:
-    from psycopg.abc import Params, Query
+    from psycopg.abc import Params, Query, QueryNoTemplate
     from psycopg.copy import Copy, Writer
 
 
-def prefixed(prefix: str, query: Query) -> Query:
+def prefixed(prefix: str, query: Query) -> QueryNoTemplate:
     if isinstance(query, str):
         return prefix + query
     if isinstance(query, bytes):
@@ -34,7 +35,7 @@ def prefixed(prefix: str, query: Query) -> Query:
     raise TypeError(f"cannot carry the tenant scope in front of {type(query).__name__}")
 
 
-class Cursor(base.Cursor):
+class Cursor(CursorMixin, ClientCursor[Any]):
     def execute(
         self,
         query: Query,
@@ -44,8 +45,6 @@ class Cursor(base.Cursor):
         binary: bool | None = None,
     ) -> Self:
         prefix, results = tenancy.prefix(self.connection)
-        if not results:
-            return super().execute(query, params, prepare=prepare, binary=binary)
         super().execute(prefixed(prefix, query), params, prepare=prepare, binary=binary)
         for _ in range(results):
             self.nextset()  # steps over the results of the prefix; no round trip
@@ -91,7 +90,7 @@ class Cursor(base.Cursor):
             super().execute(prefix)
 
 
-class ServerSideCursor(base.ServerSideCursor):
+class ServerSideCursor(CursorMixin, ClientCursorMixin[Connection[Any], Any], ServerCursor[Any]):  # type: ignore[misc]  # as Django's own
     """A named cursor keeps the scope in which it was declared, whatever the scope of its later fetches."""
 
     _scope = tenancy.NONE
@@ -124,4 +123,4 @@ class ServerSideCursor(base.ServerSideCursor):
     def _restore_scope(self) -> None:
         if self.connection.pgconn.transaction_status == TransactionStatus.INTRANS and not self.withhold:
             prefix, _ = self._scope.prefix(self.connection)
-            base.Cursor(self.connection).execute(prefix)
+            ClientCursor(self.connection).execute(prefix)
