@@ -6,7 +6,7 @@ from datetime import datetime
 from accounts.models import Organization
 from licensing.models import License, LicenseFeature
 
-EXPIRING_DAYS = 14
+NEWEST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Summary:
 
     total: int
     alive: int
+    newest: list[Row]
     troubled: list[Row]
 
 
@@ -63,6 +64,7 @@ def summary(*, organization: Organization, now: datetime) -> Summary:
     return Summary(
         total=len(all_rows),
         alive=sum(found.is_alive for found in all_rows),
+        newest=all_rows[:NEWEST],
         troubled=[found for found in all_rows if found.warning],
     )
 

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 
 
 class SuperagentConfig(AppConfig):
@@ -6,7 +7,16 @@ class SuperagentConfig(AppConfig):
 
     name = "superagent"
     verbose_name = "SuperAgent"
+    default = True
 
     def ready(self) -> None:
-        # celery: its application becomes the one that tasks are sent with; checks: registers them
-        from superagent import celery, checks  # noqa: F401 - imported for their effect
+        # celery: its application becomes the one that tasks are sent with; checks: registers them;
+        # health: workers and beat give signs of life
+        from superagent import celery, checks, health  # noqa: F401 - imported for their effect
+
+
+class WorkbenchConfig(admin.AdminConfig):
+    """Django's admin with our site as the default one."""
+
+    default = False
+    default_site = "superagent.admin.Workbench"

@@ -9,24 +9,22 @@ from __future__ import annotations
 import hmac
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 import structlog
 from django.conf import settings
-from django.db.models import Min, QuerySet
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.utils import timezone
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from billing.models import WebhookEvent
+from metering import shipping
+from superagent import queues
 from superagent.foundation import tenancy
-from superagent.foundation.models import OutboxMessage
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -53,18 +51,30 @@ def observe_request(method: str, view: str, status: int, seconds: float) -> None
     child.observe(seconds)
 
 
-class Queues(Collector):
-    """Business gauges: the age and number of what waits."""
+class Business(Collector):
+    """Gauges of what waits: by queue its length and the age of its oldest row, and the spool of metered requests."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        for name, text, measure in GAUGES:
+        length = GaugeMetricFamily("superagent_queue_length", "Rows that wait", labels=["queue"])
+        age = GaugeMetricFamily(
+            "superagent_queue_age_seconds", "How long the oldest row has waited", labels=["queue"]
+        )
+        for queue in queues.QUEUES:
             try:
                 with tenancy.system("metrics"):
-                    value = measure()
-            except Exception as error:  # noqa: BLE001 - one gauge that cannot be read must not hide the others
-                log.warning("gauge_failed", gauge=name, error=str(error))
+                    measure = queue.measure()
+            except DatabaseError as error:
+                log.warning("queue_not_measured", queue=queue.name, error=str(error))
                 continue
-            yield GaugeMetricFamily(f"superagent_{name}", text, value=value)
+            length.add_metric([queue.name], measure.count)
+            age.add_metric([queue.name], measure.age_seconds)
+        yield length
+        yield age
+        yield GaugeMetricFamily(
+            "superagent_spool_backlog_bytes",
+            "Metered requests of this host that are not in the database yet",
+            value=shipping.backlog_bytes(),
+        )
 
 
 def answer(request: HttpRequest) -> HttpResponse:
@@ -77,7 +87,7 @@ def answer(request: HttpRequest) -> HttpResponse:
         MultiProcessCollector(registry)
     else:
         registry.register(_requests)
-    registry.register(Queues())
+    registry.register(Business())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -95,41 +105,3 @@ def _forget_stale(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 path.unlink()
-
-
-def _due() -> QuerySet[OutboxMessage]:
-    return OutboxMessage.objects.filter(state=OutboxMessage.State.PENDING, due_at__lte=timezone.now())
-
-
-def _inbox() -> QuerySet[WebhookEvent]:
-    return WebhookEvent.objects.filter(state=WebhookEvent.State.PENDING, due_at__lte=timezone.now())
-
-
-def _age_seconds(first: datetime | None) -> float:
-    return 0.0 if first is None else max((timezone.now() - first).total_seconds(), 0.0)
-
-
-GAUGES: tuple[tuple[str, str, Callable[[], float]], ...] = (
-    ("outbox_due_messages", "Outbox messages that are due and not delivered", lambda: _due().count()),
-    (
-        "outbox_dead_messages",
-        "Outbox messages that were given up: a person must look",
-        lambda: OutboxMessage.objects.filter(state=OutboxMessage.State.DEAD).count(),
-    ),
-    (
-        "outbox_lag_seconds",
-        "How long the oldest outbox message has been due",
-        lambda: _age_seconds(_due().aggregate(first=Min("due_at"))["first"]),
-    ),
-    ("webhook_inbox_events", "Events of Stripe that are due and not handled", lambda: _inbox().count()),
-    (
-        "webhook_dead_events",
-        "Events of Stripe that were given up: a person must look",
-        lambda: WebhookEvent.objects.filter(state=WebhookEvent.State.DEAD).count(),
-    ),
-    (
-        "webhook_inbox_lag_seconds",
-        "How long ago the oldest unhandled event of Stripe was received",
-        lambda: _age_seconds(_inbox().aggregate(first=Min("received_at"))["first"]),
-    ),
-)

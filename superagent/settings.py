@@ -42,7 +42,7 @@ INSTALLED_APPS = [
     "metering",
     "billing",
     "licensing",
-    "django.contrib.admin",
+    "superagent.apps.WorkbenchConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "superagent.foundation.middleware.Compression",
     "corsheaders.middleware.CorsMiddleware",
+    "metering.middleware.RequestMetering",
     "superagent.foundation.middleware.Sessions",
     "superagent.foundation.middleware.Locale",
     "superagent.foundation.middleware.Csrf",
@@ -242,10 +243,11 @@ USERSESSIONS_TRACK_ACTIVITY = False
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "accounts.authentication.ApiKeyAuthentication",
+        "metering.authentication.ApiKeyAuthentication",
         "accounts.authentication.JwtAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasAccess"],
+    "DEFAULT_THROTTLE_CLASSES": ["metering.throttles.RequestQuota"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "superagent.foundation.pagination.CursorPages",
@@ -358,6 +360,8 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIN
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_SECURE
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 14 * 24 * 3600
+CSRF_FAILURE_VIEW = "superagent.views.csrf_failed"
+SECURITY_CONTACT = env.str("SECURITY_CONTACT", default="security@superagent.example")  # for /.well-known/security.txt
 # W002 and W003 look for the middleware's own names; ours wrap them (foundation.middleware.pages_only), and tests look
 # at the header and the refusal. djstripe.W002 warns of a stand-in for Stripe; superagent.W002 does so in production.
 SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "djstripe.W002"]

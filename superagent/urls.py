@@ -3,9 +3,27 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from superagent import views
+
 urlpatterns = [
+    path("", views.landing, name="landing"),
+    path("dashboard", views.dashboard, name="dashboard"),
     path("", include("accounts.urls")),  # before allauth's: its sign-up page is ours
+    path("", include("licensing.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/", include("superagent.api")),
+    path("docs/problems", views.problem_pages, name="problems"),
+    path("health/live", views.health_live, name="health-live"),
+    path("health/ready", views.health_ready, name="health-ready"),
+    path("metrics", views.metrics_page, name="metrics"),
+    path("robots.txt", views.robots, name="robots"),
+    path(".well-known/security.txt", views.security, name="security-txt"),
+    path("favicon.ico", views.favicon, name="favicon"),
+    path("_styleguide/", views.style_guide, name="styleguide"),
 ]
+
+handler400 = views.bad_request
+handler403 = views.forbidden
+handler404 = views.not_found
+handler500 = views.failed

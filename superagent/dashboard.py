@@ -1,0 +1,323 @@
+"""The dashboard: what metering, billing, licensing and accounts know of an organization, on one page."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from accounts import people, roles
+from accounts.models import ApiKey, AuditEntry, Membership, Organization
+from accounts.roles import Scope
+from billing import overview as billing_overview
+from licensing import overview as licensing_overview
+from metering import quotas, statistics
+from metering.models import REQUESTS, RequestRecord
+from superagent.foundation import charts
+from superagent.foundation.templatetags.formats import absolute, money, percent, quantity
+from superagent.foundation.templatetags.navigation import first_url
+
+ACTIVITY_ROWS = 6
+CHART_DAYS = 30
+NEARLY_USED_PERCENT = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    title: str
+    text: str
+    action: str
+    href: str
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """The one problem that matters most, with what to do about it."""
+
+    tone: str
+    title: str
+    text: str
+    action: str = ""
+    href: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    text: str
+    about: str
+    actor: str
+    at: datetime
+    icon: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    label: str
+    value: str
+    foot: str = ""
+    unit: str = ""
+    icon: str = ""
+    href: str = ""
+    live: str = ""
+    change: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`billing` is None for a role that may not read it, `chart` when nothing was called."""
+
+    now: datetime
+    banner: Banner | None
+    steps: list[Step]
+    metrics: list[Metric]
+    usage: quotas.Overview
+    chart: charts.Drawing | None
+    billing: billing_overview.Dashboard | None
+    licenses: licensing_overview.Summary
+    activity: list[Activity]
+    has_called: bool
+    stream_url: str
+
+    @property
+    def is_new(self) -> bool:
+        return any(not step.is_done for step in self.steps)
+
+
+def compose(*, membership: Membership, now: datetime) -> Page:
+    """What the member of `membership` sees of the organization; `now` is the organization's."""
+    organization = membership.organization
+    usage = quotas.overview(organization, now)
+    licenses = licensing_overview.summary(organization=organization, now=now)
+    billing = None
+    if roles.allows(membership.role, Scope.BILLING_READ):
+        billing = billing_overview.dashboard(organization, now)
+    has_called = _has_called(organization, usage)
+    return Page(
+        now=now,
+        banner=_banner(usage, billing, licenses),
+        steps=_steps(membership, has_called=has_called),
+        metrics=_metrics(organization, usage, billing, now),
+        usage=usage,
+        chart=_chart(organization, now),
+        billing=billing,
+        licenses=licenses,
+        activity=_activity(organization),
+        has_called=has_called,
+        stream_url=first_url("usage-stream"),
+    )
+
+
+def _has_called(organization: Organization, usage: quotas.Overview) -> bool:
+    if any(quota.meter.slug == REQUESTS and quota.used for quota in usage.quotas):
+        return True
+    return RequestRecord.objects.visible_to(organization).exists()
+
+
+# --- Figures ----------------------------------------------------------------------------------------------------------
+
+
+def _metrics(
+    organization: Organization,
+    usage: quotas.Overview,
+    billing: billing_overview.Dashboard | None,
+    now: datetime,
+) -> list[Metric]:
+    metrics = [_calls(usage), _errors(organization, now)]
+    if billing is not None:
+        metrics += [_plan(billing), _next_invoice(billing)]
+    return metrics
+
+
+def _calls(usage: quotas.Overview) -> Metric:
+    used = next((quota.used for quota in usage.quotas if quota.meter.slug == REQUESTS), 0)
+    return Metric(
+        label=_("API requests"),
+        value=quantity(used),
+        foot=_("this period"),
+        icon="activity",
+        href=first_url("requests"),
+        live=REQUESTS,
+    )
+
+
+def _errors(organization: Organization, now: datetime) -> Metric:
+    failed, total = statistics.error_rate(organization, now - timedelta(hours=24), now)
+    return Metric(
+        label=_("Error rate"),
+        value=percent(failed / total) if total else "–",
+        foot=_("%(failed)s of %(total)s calls in 24 hours")
+        % {"failed": quantity(failed), "total": quantity(total)}
+        if total
+        else _("no calls in 24 hours"),
+        icon="alert",
+        href=first_url("requests"),
+    )
+
+
+def _plan(billing: billing_overview.Dashboard) -> Metric:
+    subscription = billing.subscription
+    if subscription is None:
+        foot = _("nothing to pay")
+    elif subscription.is_canceling:
+        foot = _("ends %(day)s") % {"day": _day(subscription.cancel_at or subscription.current_period_end)}
+    else:
+        foot = _("%(interval)s, renews %(day)s") % {
+            "interval": subscription.get_interval_display().lower(),
+            "day": _day(subscription.current_period_end),
+        }
+    name = billing.plan.name if billing.plan else _("Free")
+    return Metric(label=_("Plan"), value=name, foot=foot, icon="card", href=first_url("billing"))
+
+
+def _next_invoice(billing: billing_overview.Dashboard) -> Metric:
+    invoice = billing.next_invoice
+    return Metric(
+        label=_("Next invoice"),
+        value=money(invoice.total, invoice.currency) if invoice else "–",
+        foot=_("estimated, %(day)s") % {"day": _day(invoice.at)} if invoice else _("none is due"),
+        icon="receipt",
+        href=first_url("invoices"),
+    )
+
+
+def _day(moment: datetime) -> str:
+    return date_format(timezone.localtime(moment), "M j, Y")
+
+
+def _chart(organization: Organization, now: datetime) -> charts.Drawing | None:
+    """Calls by day and endpoint; None without any."""
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
+    points = statistics.series(
+        organization,
+        days[0],
+        now + timedelta(microseconds=1),
+        interval=timedelta(days=1),
+        dimension="endpoint",
+    )
+    if not points:
+        return None
+    counted = {(point.start, point.key): point.quantity for point in points}
+    axes = charts.Axes(
+        title=_("API requests by day and endpoint"),
+        description=_("The last 30 days; the last one is still running."),
+        buckets=tuple(
+            charts.Bucket(date_format(day, "j M"), date_format(day, "M j, Y"), is_running=day == today)
+            for day in days
+        ),
+        unit=_("requests"),
+        bucket_heading=_("Day"),
+    )
+    endpoints = sorted({point.key for point in points})
+    series = [charts.Series(key, tuple(counted.get((day, key), 0) for day in days)) for key in endpoints]
+    return charts.bars(axes, series)
+
+
+# --- First use --------------------------------------------------------------------------------------------------------
+
+
+def _steps(membership: Membership, *, has_called: bool) -> list[Step]:
+    user, organization = membership.user, membership.organization
+    return [
+        Step(
+            title=_("Verify your e-mail address"),
+            text=_("Open the link that we sent to %(email)s. Until then you cannot buy.")
+            % {"email": user.email},
+            action=_("Send it again"),
+            href=first_url("verify-email account_email"),
+            is_done=people.has_verified_email(user),
+        ),
+        Step(
+            title=_("Create an API key"),
+            text=_("Your programs send it with every call. Give each program its own."),
+            action=_("Create key"),
+            href=first_url("api-key-new api-keys"),
+            is_done=ApiKey.objects.visible_to(organization).exists(),
+        ),
+        Step(
+            title=_("Make the first call"),
+            text=_("Ask for your quotas with the key: the answer counts as the first request."),
+            action=_("Show the call"),
+            href=f"{reverse('dashboard')}#first-call",
+            is_done=has_called,
+        ),
+    ]
+
+
+# --- What is wrong ----------------------------------------------------------------------------------------------------
+
+
+def _banner(
+    usage: quotas.Overview, billing: billing_overview.Dashboard | None, licenses: licensing_overview.Summary
+) -> Banner | None:
+    """The worst first: money owed, calls refused, a license stopped, an allowance nearly used up."""
+    if billing is not None and (invoice := billing.past_due_invoice) is not None:
+        return Banner(
+            tone="danger",
+            title=_("The payment of %(amount)s failed")
+            % {"amount": money(invoice.amount_remaining, invoice.currency)},
+            text=_("Use another card, and nothing stops."),
+            action=_("Pay now"),
+            href=invoice.hosted_url or first_url("billing"),
+        )
+    if stopped := [row for row in licenses.troubled if row.warning in ("payment", "manual")]:
+        return Banner(
+            tone="danger",
+            title=_("%(name)s is suspended") % {"name": stopped[0].license.policy.name},
+            text=_("Its control panels are refused."),
+            action=_("See why"),
+            href=reverse("license", args=[stopped[0].license.pk]),
+        )
+    return _quota_banner(usage)
+
+
+def _quota_banner(usage: quotas.Overview) -> Banner | None:
+    for quota in usage.quotas:
+        if quota.is_hard and quota.remaining == 0:
+            return Banner(
+                tone="danger",
+                title=_("%(meter)s are used up") % {"meter": quota.meter.name},
+                text=_("Calls are refused until %(time)s.") % {"time": absolute(quota.resets_at)},
+                action=_("Compare plans"),
+                href=first_url("billing"),
+            )
+    for quota in usage.quotas:
+        if quota.is_hard and quota.percent is not None and quota.percent >= NEARLY_USED_PERCENT:
+            return Banner(
+                tone="warning",
+                title=_("%(meter)s: %(percent)d %% used")
+                % {"meter": quota.meter.name, "percent": quota.percent},
+                text=_("%(left)s left until %(time)s; then calls are refused.")
+                % {"left": quantity(quota.remaining), "time": absolute(quota.resets_at)},
+                action=_("Compare plans"),
+                href=first_url("billing"),
+            )
+    return None
+
+
+# --- What happened ----------------------------------------------------------------------------------------------------
+
+_ICONS = {"api_key": "key", "license": "shield", "member": "users", "invitation": "mail", "user": "user"}
+
+
+def _activity(organization: Organization) -> list[Activity]:
+    entries = AuditEntry.objects.visible_to(organization).order_by("-id")[:ACTIVITY_ROWS]
+    return [
+        Activity(
+            text=sentence(entry.action),
+            about=entry.target_label,
+            actor=entry.actor_label,
+            at=entry.at,
+            icon=_ICONS.get(entry.action.split(".")[0], "activity"),
+        )
+        for entry in entries
+    ]
+
+
+def sentence(action: str) -> str:
+    """api_key.created is API key created."""
+    words = action.replace(".", " ").replace("_", " ").replace("api ", "API ")
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,131 @@
+"""What waits to be done, and what was given up: for the metrics and for the first page of the admin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Min, QuerySet
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import Order, OverageCharge, WebhookEvent
+from licensing.models import License
+from superagent.foundation.models import OutboxMessage
+
+STUCK_AFTER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """`waiting` is a queryset, ordered by nothing; `since` its field that says since when a row waits.
+
+    `is_for_people`: nothing works it off by itself.
+    """
+
+    name: str
+    title: Promise
+    waiting: Callable[[], QuerySet]
+    since: str
+    query: str
+    is_for_people: bool = False
+
+    def measure(self) -> Measure:
+        """Two aggregates in one query."""
+        rows = self.waiting()
+        first: datetime | None = rows.aggregate(first=Min(self.since))["first"]
+        age = 0.0 if first is None else max((timezone.now() - first).total_seconds(), 0.0)
+        return Measure(self, rows.count(), first, age)
+
+    @property
+    def model(self) -> type:
+        return self.waiting().model
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    queue: Queue
+    count: int
+    oldest_at: datetime | None
+    age_seconds: float
+
+    @property
+    def is_stuck(self) -> bool:
+        """Work that a worker should have done by now, or anything that only a person can do."""
+        return self.count > 0 and (self.queue.is_for_people or self.age_seconds > STUCK_AFTER.total_seconds())
+
+
+def _outbox(state: str) -> QuerySet[OutboxMessage]:
+    return OutboxMessage.objects.filter(state=state)
+
+
+def _events(state: str) -> QuerySet[WebhookEvent]:
+    return WebhookEvent.objects.filter(state=state)
+
+
+QUEUES: tuple[Queue, ...] = (
+    Queue(
+        "outbox",
+        _("Outbox: due and not delivered"),
+        lambda: _outbox(OutboxMessage.State.PENDING).filter(due_at__lte=timezone.now()),
+        since="due_at",
+        query="state__exact=pending",
+    ),
+    Queue(
+        "outbox_dead",
+        _("Outbox: given up"),
+        lambda: _outbox(OutboxMessage.State.DEAD),
+        since="created_at",
+        query="state__exact=dead",
+        is_for_people=True,
+    ),
+    Queue(
+        "stripe_events",
+        _("Stripe's events: not handled"),
+        lambda: _events(WebhookEvent.State.PENDING),
+        since="received_at",
+        query="state__exact=pending",
+    ),
+    Queue(
+        "stripe_events_dead",
+        _("Stripe's events: given up"),
+        lambda: _events(WebhookEvent.State.DEAD),
+        since="received_at",
+        query="state__exact=dead",
+        is_for_people=True,
+    ),
+    Queue(
+        "overage",
+        _("Overage: rated and not invoiced"),
+        lambda: OverageCharge.objects.filter(status=OverageCharge.Status.PENDING),
+        since="created_at",
+        query="status__exact=pending",
+    ),
+    Queue(
+        "orders_failed",
+        _("Orders: payment failed in the last week"),
+        lambda: Order.objects.filter(
+            status=Order.Status.FAILED, created_at__gte=timezone.now() - timedelta(days=7)
+        ),
+        since="created_at",
+        query="status__exact=failed",
+        is_for_people=True,
+    ),
+    Queue(
+        "licenses_suspended",
+        _("Licenses: suspended by staff"),
+        lambda: License.objects.filter(
+            status=License.Status.SUSPENDED, suspension_reason=License.SuspensionReason.MANUAL
+        ),
+        since="created_at",
+        query="status__exact=suspended&suspension_reason__exact=manual",
+        is_for_people=True,
+    ),
+)
+
+
+def measures() -> list[Measure]:
+    """All queues, for whoever is in the system scope."""
+    return [queue.measure() for queue in QUEUES]

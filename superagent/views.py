@@ -1,0 +1,172 @@
+"""The pages that compose every app, and what machines ask of the whole: health, metrics, robots.txt."""
+
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.access import PortalRequest, portal_view
+from superagent import dashboard as composition
+from superagent import health, metrics, price_table, problem_codes
+from superagent.foundation import clock, problems, styleguide
+from superagent.foundation.middleware import is_api
+from superagent.foundation.problems import NotFound, Refusal
+
+INTERVALS = ("month", "year")
+
+
+@login_not_required
+@require_safe
+def landing(request: HttpRequest) -> HttpResponse:
+    interval = request.GET.get("interval", "month")
+    context = {
+        "plans": price_table.api_plans(),
+        "license_products": price_table.licenses(),
+        "interval": interval if interval in INTERVALS else "month",
+    }
+    return render(request, "landing.html", context)
+
+
+@require_safe
+@portal_view()
+def dashboard(request: PortalRequest) -> HttpResponse:
+    now = clock.now(request.organization)
+    page = composition.compose(membership=request.membership, now=now)
+    return render(request, "dashboard.html", {"page": page})
+
+
+# --- Errors -----------------------------------------------------------------------------------------------------------
+
+
+class Failed(Refusal):
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = "internal_error"
+    title = "Something failed on our side"
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _error(request, problems.Invalid("The request could not be understood."), "400.html")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _error(request, problems.Forbidden(), "403.html")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _error(request, NotFound("There is nothing at this address."), "404.html")
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    refusal = Failed("It has been reported. Tell us the request id if you write to us.")
+    return _error(request, refusal, "500.html")
+
+
+@login_not_required
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form that was left open too long, or cookies that the browser does not keep."""
+    return _error(request, problems.Forbidden(), "403.html")
+
+
+def _error(request: HttpRequest, refusal: Refusal, template: str) -> HttpResponse:
+    if is_api(request):
+        return problems.json_response(request, refusal)
+    context = {"request_id": getattr(request, "request_id", "")}
+    return render(request, template, context, status=refusal.status)
+
+
+# --- For operators ----------------------------------------------------------------------------------------------------
+
+
+@login_not_required
+@never_cache
+@require_safe
+def health_live(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "ok"})
+
+
+@login_not_required
+@never_cache
+@require_safe
+def health_ready(request: HttpRequest) -> JsonResponse:
+    """200 while the database answers; other parts that do not are named and make it `degraded`."""
+    parts = health.report()
+    is_ready = all(part.is_well for part in parts if part.is_needed)
+    status = "failed" if not is_ready else "ok" if all(part.is_well for part in parts) else "degraded"
+    body: dict[str, Any] = {
+        "status": status,
+        "parts": {
+            part.name: {"status": "ok" if part.is_well else "failed", "detail": part.detail} for part in parts
+        },
+    }
+    return JsonResponse(body, status=HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+@login_not_required
+@never_cache
+@require_safe
+def metrics_page(request: HttpRequest) -> HttpResponse:
+    return metrics.answer(request)
+
+
+# --- For whoever comes by ---------------------------------------------------------------------------------------------
+
+
+@login_not_required
+@require_safe
+@cache_control(public=True, max_age=3600)
+def problem_pages(request: HttpRequest) -> HttpResponse:
+    """What each `code` of a problem document means: the target of its `type`."""
+    return render(request, "docs/problems.html", {"problems": problem_codes.every()})
+
+
+@login_not_required
+@require_safe
+def style_guide(request: HttpRequest) -> HttpResponse:
+    """Every component on one page, while developing."""
+    if not settings.DEBUG:
+        raise Http404
+    return render(request, "styleguide.html", styleguide.context())
+
+
+@login_not_required
+@require_safe
+@cache_control(public=True, max_age=86400)
+def robots(request: HttpRequest) -> HttpResponse:
+    lines = ["User-agent: *", "Disallow: /accounts/", "Disallow: /admin/", "Disallow: /api/v1/", "Allow: /"]
+    return _text(lines)
+
+
+@login_not_required
+@require_safe
+@cache_control(public=True, max_age=86400)
+def security(request: HttpRequest) -> HttpResponse:
+    """RFC 9116: where to report a weakness."""
+    expires = timezone.now().replace(month=1, day=1, hour=0, minute=0, second=0, microsecond=0)
+    expires = expires.replace(year=expires.year + 1)
+    return _text(
+        [
+            f"Contact: mailto:{settings.SECURITY_CONTACT}",
+            f"Expires: {expires.isoformat().replace('+00:00', 'Z')}",
+            "Preferred-Languages: en",
+            f"Canonical: {settings.PUBLIC_URL}/.well-known/security.txt",
+        ]
+    )
+
+
+@login_not_required
+@require_safe
+@cache_control(public=True, max_age=86400)
+def favicon(request: HttpRequest) -> HttpResponseBase:
+    """Browsers ask for it unasked; pages name the SVG themselves."""
+    return redirect(staticfiles_storage.url("img/favicon.svg"))
+
+
+def _text(lines: list[str]) -> HttpResponse:
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
