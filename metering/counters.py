@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -141,35 +142,33 @@ def pack_charge(organization_id: UUID, caller: str) -> bytes:
     )
 
 
-def charge(
-    *,
-    organization_id: UUID,
-    caller: str,
-    organization: Callable[[], Organization],
-    first_answer: list[object] | None = None,
-) -> Charge:
-    """Take one unit for a request of `caller` (an API key's or user's id); the answer's verdict may be a refusal.
+def charge(*, organization_id: UUID, caller: str, organization: Callable[[], Organization]) -> Charge:
+    """Take one unit for a request of `caller` (an API key's or user's id); the verdict may be a refusal.
 
-    `organization` is asked for only when PostgreSQL must be. `first_answer` is CHARGE's, if it was sent already.
+    `organization` is asked for only when PostgreSQL must be.
     """
-    answer = first_answer
     for _ in range(ATTEMPTS):
         if is_lost():
             break
         try:
             if organization_id in _untrusted:
-                answer = None
                 seed(organization=organization())
-            if answer is None:
-                answer = exchange.send(pack_charge(organization_id, caller), 1, (scripts.CHARGE,))[0]
-            if answer[0] != b"ask":
-                return _charge(organization_id, answer)
+            answer = exchange.send(pack_charge(organization_id, caller), 1, (scripts.CHARGE,))[0]
+            if found := verdict(organization_id, answer):
+                return found
             seed(organization=organization())
         except LOST as error:
             note_loss(error)
             break
-        answer = None
     return _charge_in_postgres(organization())
+
+
+def verdict(organization_id: UUID, answer: Sequence[Any]) -> Charge | None:
+    """What CHARGE answered; None when PostgreSQL must be asked for period and terms first."""
+    if answer[0] == b"ask":
+        return None
+    name, used, facts, left, wait = answer
+    return Charge(organization_id, name.decode(), used, parse_facts(facts), left, wait)
 
 
 def is_lost() -> bool:
@@ -319,11 +318,6 @@ def settle(*, quiet_seconds: int = QUIET_SECONDS) -> int:
 
 
 # --- Inside
-
-
-def _charge(organization_id: UUID, answer: list[object]) -> Charge:
-    verdict, used, facts, left, wait = answer
-    return Charge(organization_id, verdict.decode(), used, parse_facts(facts), left, wait)  # type: ignore[attr-defined, arg-type]  # hiredis types
 
 
 @lru_cache(maxsize=8192)

@@ -8,14 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import structlog
 from django.db import connection
 
 from metering import histogram
-from metering.models import (
-    RequestRollup,
-    UsageRollup,
-)
+from metering.models import RequestRollup, UsageRollup
 from superagent.foundation.identifiers import uuid7
 
 HOUR = timedelta(hours=1)
@@ -24,8 +20,6 @@ UsageKey = tuple[UUID, UUID, datetime]
 """Organization, meter, hour."""
 RequestKey = tuple[UUID, datetime, str, str, int]
 """Organization, hour, endpoint, method, status."""
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)

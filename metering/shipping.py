@@ -5,8 +5,11 @@ read. Several shippers may run: the checkpoint's lock lets one of them read a se
 has died is read to its end and deleted; a last line without its newline was never answered for and is left out.
 """
 
+import atexit
 import fcntl
 import os
+import threading
+import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +26,7 @@ from metering.models import REQUESTS, Meter, Quota, RequestRecord, SpoolCheckpoi
 from metering.spool import COUNTED, NOT_COUNTED, SUFFIX, Line, directory
 from superagent.foundation import tenancy
 
+INTERVAL_SECONDS = 2
 BATCH_BYTES = 2 * 1024 * 1024
 CHECKPOINTS_KEPT = timedelta(days=7)
 COLUMNS = (
@@ -59,6 +63,42 @@ def ship_segment(segment: Path) -> int:
         return shipped
     finally:
         os.close(descriptor)
+
+
+def write_now(line: bytes) -> None:
+    """Write one line without the spool, whose disk refused it; the answer waits for PostgreSQL."""
+    with tenancy.system("write a request past the spool"):
+        with transaction.atomic():
+            touched = _write(_known([Line.parse(line.rstrip(b"\n"))]))
+        counters.heal(touched)
+
+
+_thread_lock = threading.Lock()
+_thread_pid = 0
+
+
+def start_thread() -> None:
+    """Ship this host's spool from this process, every 2 seconds: for hosts that have no worker (SHIP_SPOOL_IN_WEB)."""
+    global _thread_pid
+    if _thread_pid == os.getpid():
+        return
+    with _thread_lock:
+        if _thread_pid == os.getpid():
+            return
+        _thread_pid = os.getpid()
+        threading.Thread(target=_ship_forever, name="spool-shipper", daemon=True).start()
+        atexit.register(ship_all)
+
+
+def _ship_forever() -> None:
+    while True:
+        time.sleep(INTERVAL_SECONDS)
+        try:
+            ship_all()
+        except Exception:  # PostgreSQL may be away: what is in the spool waits
+            log.exception("spool_not_shipped")
+        finally:
+            connection.close()
 
 
 def forget_old(*, now: datetime, place: Path | None = None) -> int:

@@ -1,0 +1,102 @@
+"""Quota warnings: a mail to owners and admins at 80 and at 100 percent, once for each period, meter and threshold."""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+
+from accounts import notifications
+from accounts.models import Membership
+from accounts.roles import Role
+from metering import counters
+from metering.models import REQUESTS, Quota, QuotaAlert
+
+THRESHOLDS_PERCENT = (80, 100)
+TEMPLATE = "metering/email/quota_warning"
+
+
+def raise_due(*, now: datetime) -> int:
+    """Raise what is due in every period that is open by its organization's own clock; answers how many mails.
+
+    A threshold that was jumped over is raised together with the higher one, and one mail tells the highest. Runs in
+    the system scope; each quota has a transaction of its own.
+    """
+    open_now = Coalesce(F("period__organization__rehearsal_now"), now)
+    quotas = (
+        Quota.objects.filter(
+            is_closed=False, included__gt=0, period__start__lte=open_now, period__end__gt=open_now
+        )
+        .filter(Q(used__gte=F("included") * THRESHOLDS_PERCENT[0] / 100) | Q(meter__slug=REQUESTS))
+        .select_related("meter", "period__organization")
+        .order_by("id")
+    )
+    return sum(_raise(quota, now) for quota in quotas.iterator(chunk_size=500))
+
+
+def _raise(quota: Quota, now: datetime) -> bool:
+    used = _used(quota)
+    reached = [each for each in THRESHOLDS_PERCENT if used * 100 >= (quota.included or 0) * each]
+    if not reached:
+        return False
+    with transaction.atomic():
+        before = set(
+            QuotaAlert.objects.filter(period=quota.period_id, meter=quota.meter_id).values_list(
+                "threshold_percent", flat=True
+            )
+        )
+        new = [each for each in reached if each not in before]
+        if not new:
+            return False
+        QuotaAlert.objects.bulk_create(
+            [
+                QuotaAlert(
+                    organization_id=quota.organization_id,
+                    period_id=quota.period_id,
+                    meter_id=quota.meter_id,
+                    threshold_percent=each,
+                    used=used,
+                    raised_at=quota.period.organization.rehearsal_now or now,
+                )
+                for each in new
+            ],
+            ignore_conflicts=True,  # another run raised it; the mail's dedupe key keeps it single
+        )
+        if max(new) < max(before, default=0):
+            return False
+        _mail(quota, max(new), used)
+    return True
+
+
+def _used(quota: Quota) -> int:
+    if quota.meter.slug != REQUESTS:
+        return quota.used
+    live = counters.live_used(quota.organization_id)
+    return live[1] if live is not None and live[0] == quota.period_id else quota.used
+
+
+def _mail(quota: Quota, threshold: int, used: int) -> None:
+    people = Membership.objects.filter(
+        organization=quota.organization_id, role__in=[Role.OWNER, Role.ADMIN], user__is_active=True
+    ).select_related("user")
+    organization = quota.period.organization
+    for place in people.order_by("id"):
+        notifications.send(
+            template=TEMPLATE,
+            to=[place.user.email],
+            context={
+                "organization": organization.name,
+                "meter": quota.meter.name,
+                "unit": quota.meter.unit,
+                "threshold": threshold,
+                "percent": used * 100 // (quota.included or 1),
+                "used": f"{used:,}",
+                "limit": f"{quota.included:,}",
+                "is_hard": quota.is_hard,
+                "resets_at": f"{quota.period.end:%B %-d, %Y at %H:%M} UTC",
+                "url": f"{settings.PUBLIC_URL}/usage",
+            },
+            dedupe_key=f"quota:{quota.period_id}:{quota.meter_id}:{threshold}:{place.user_id}",
+            organization=organization,
+        )

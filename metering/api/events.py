@@ -1,0 +1,156 @@
+"""usage/events: report what was used, take an event back."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.roles import Scope
+from metering import counters, events, ingest, quotas, serializers, voids
+from metering.events import EventIn, Rejection, Unacceptable
+from metering.models import Meter
+from superagent.foundation import clock, idempotency
+from superagent.foundation.problems import FieldError, Invalid, Refusal
+
+MAX_EVENTS = 1000
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+class BodyTooLarge(Refusal):
+    status = 413
+    code = "body_too_large"
+    title = "The body is too large"
+
+
+class CloudEventParser(JSONParser):
+    media_type = "application/cloudevents+json"
+
+
+class CloudEventBatchParser(JSONParser):
+    media_type = "application/cloudevents-batch+json"
+
+
+@extend_schema(tags=["usage"])
+class Events(APIView):
+    required_scope = Scope.USAGE_WRITE
+    parser_classes = [JSONParser, CloudEventParser, CloudEventBatchParser]
+
+    @extend_schema(
+        operation_id="usage_events_create",
+        summary="Report usage: one event, or up to 1,000; CloudEvents 1.0 too",
+        description="Durable when it answers. An event with the same `source` and `event_id` counts once.",
+        request={
+            "application/json": PolymorphicProxySerializer(
+                component_name="EventOrEvents",
+                serializers=[serializers.EventBody, serializers.EventBody(many=True)],
+                resource_type_field_name=None,
+                many=False,
+            ),
+            "application/cloudevents+json": dict,
+            "application/cloudevents-batch+json": list[dict],
+        },
+        responses=serializers.OutcomeAnswer,
+    )
+    def post(self, request: Request) -> Response:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"Send at most {MAX_BODY_BYTES:,} bytes; split the batch.")
+        return self._record(request)
+
+    @idempotency.idempotent
+    def _record(self, request: Request) -> Response:
+        is_single = not isinstance(request.data, list)
+        items = [request.data] if is_single else request.data
+        if not items or len(items) > MAX_EVENTS:
+            detail = f"Send 1 to {MAX_EVENTS:,} events."
+            raise Invalid(detail, errors=[FieldError("", "invalid_length", detail)])
+        readable, rejected = _read(items, _reader(request))
+        if is_single and rejected and rejected[0].code in events.MALFORMED:
+            first = rejected[0]
+            raise Invalid(
+                f"{first.pointer.lstrip('/') or 'body'}: {first.detail}",
+                errors=[FieldError(first.pointer, first.code, first.detail)],
+            )
+        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+        now = clock.now(organization)
+        outcome = ingest.record(
+            organization=organization,
+            events=[event for _, event in readable],
+            principal=request.auth,
+            now=now,
+        )
+        for each in outcome.rejected:
+            rejected.append(Rejection(readable[each.index][0], each.code, each.detail, each.pointer))
+        if is_single and rejected and rejected[0].code == counters.QuotaExceeded.code:
+            view = quotas.of_meter(organization, readable[0][1].meter, now)
+            raise counters.quota_exceeded(
+                meter=view.meter.slug,
+                limit=view.limit,
+                resets_at=view.resets_at,
+                now_seconds=now.timestamp(),
+            )
+        rejected.sort(key=lambda each: each.index)
+        return Response(serializers.outcome(outcome.accepted, outcome.duplicates, rejected))
+
+
+@extend_schema(tags=["usage"])
+class VoidEvent(APIView):
+    required_scope = Scope.USAGE_WRITE
+
+    @extend_schema(
+        operation_id="usage_events_void",
+        summary="Take an event back, once and for good",
+        parameters=[OpenApiParameter("source", str, default=events.DEFAULT_SOURCE)],
+        request=None,
+        responses=serializers.VoidAnswer,
+    )
+    def post(self, request: Request, event_id: str) -> Response:
+        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+        voided = voids.void(
+            organization=organization,
+            source=request.query_params.get("source", events.DEFAULT_SOURCE),
+            event_id=event_id,
+            principal=request.auth,
+            now=clock.now(organization),
+        )
+        return Response(
+            {
+                "event_id": voided.event.event_id,
+                "source": voided.event.source,
+                "meter": voided.event.meter.slug,
+                "quantity": voided.event.quantity,
+                "voided_at": quotas.timestamp(voided.voided_at),
+            }
+        )
+
+
+def _reader(request: Request) -> Callable[[Any], EventIn]:
+    """How an item of this body is read: by its media type, or by its own `specversion`."""
+    by_event_name: Mapping[str, Meter] | None = None
+    is_cloud = "cloudevents" in (request.content_type or "")
+
+    def read(item: Any) -> EventIn:
+        nonlocal by_event_name
+        if not is_cloud and not (isinstance(item, Mapping) and "specversion" in item):
+            return events.read(item)
+        if by_event_name is None:
+            by_event_name = {meter.event_name: meter for meter in Meter.objects.filter(is_active=True)}
+        return events.read_cloud_event(item, by_event_name)
+
+    return read
+
+
+def _read(
+    items: list[Any], read: Callable[[Any], EventIn]
+) -> tuple[list[tuple[int, EventIn]], list[Rejection]]:
+    """The readable events with their places, and why the others are not."""
+    readable, rejected = [], []
+    for index, item in enumerate(items):
+        try:
+            readable.append((index, read(item)))
+        except Unacceptable as error:
+            rejected.append(error.rejection(index))
+    return readable, rejected

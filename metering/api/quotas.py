@@ -1,0 +1,49 @@
+"""quotas: how much is left, and whether something would fit."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.roles import Scope
+from metering import quotas, serializers
+from superagent.foundation import clock
+
+
+@extend_schema(tags=["quotas"])
+class Quotas(APIView):
+    required_scope = Scope.QUOTAS_READ
+
+    @extend_schema(
+        operation_id="quotas_list",
+        summary="Every quota of the usage period",
+        responses=serializers.QuotasAnswer,
+    )
+    def get(self, request: Request) -> Response:
+        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+        overview = quotas.overview(organization, clock.now(organization))
+        answer = serializers.QuotaAnswer(overview.quotas, many=True, context={"request": request})
+        return Response({"data": answer.data})
+
+
+@extend_schema(tags=["quotas"])
+class QuotaCheck(APIView):
+    required_scope = Scope.QUOTAS_READ
+
+    @extend_schema(
+        operation_id="quotas_check",
+        summary="Whether a quantity would be taken now; takes nothing",
+        request=serializers.QuotaCheckBody,
+        responses=serializers.QuotaCheckAnswer,
+    )
+    def post(self, request: Request) -> Response:
+        body = serializers.QuotaCheckBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+        answer = quotas.check(
+            organization=organization,
+            meter_slug=body.validated_data["meter"],
+            quantity=body.validated_data["quantity"],
+            now=clock.now(organization),
+        )
+        return Response(serializers.QuotaCheckAnswer(answer).data)

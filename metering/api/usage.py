@@ -1,0 +1,148 @@
+"""usage/stats, usage/series, usage/requests, usage/meters: what was used."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.roles import Scope
+from metering import periods, serializers, statistics
+from metering.models import Meter, RequestRecord
+from metering.rollups import HOUR
+from superagent.foundation import clock
+from superagent.foundation.problems import FieldError, Invalid
+
+LONGEST = timedelta(days=400)
+LONGEST_BY_HOUR = timedelta(days=35)
+
+
+@extend_schema(tags=["usage"])
+class Statistics(APIView):
+    required_scope = Scope.USAGE_READ
+
+    @extend_schema(
+        operation_id="usage_stats",
+        summary="Calls, failures and durations of a time; without one, of the usage period",
+        parameters=[serializers.RangeQuery],
+        responses=serializers.StatisticsAnswer,
+    )
+    def get(self, request: Request) -> Response:
+        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+        start, end = _range(request, serializers.RangeQuery, LONGEST)[:2]
+        found = statistics.requests(organization, start, end)
+        body = {
+            "start": start,
+            "end": end,
+            "total_calls": found.total,
+            "successful_calls": found.successful,
+            "failed_calls": found.failed,
+            "success_rate": found.success_rate,
+            "p50_ms": found.p50_ms,
+            "p95_ms": found.p95_ms,
+            "by_endpoint": found.by_endpoint,
+            "meters": [
+                {"meter": slug, "quantity": quantity}
+                for slug, quantity in statistics.by_meter(organization, start, end)
+            ],
+        }
+        return Response(serializers.StatisticsAnswer(body).data)
+
+
+@extend_schema(tags=["usage"])
+class Series(APIView):
+    required_scope = Scope.USAGE_READ
+
+    @extend_schema(
+        operation_id="usage_series",
+        summary="Quantities by hour or day, by meter or endpoint",
+        parameters=[serializers.SeriesQuery],
+        responses=serializers.SeriesAnswer,
+    )
+    def get(self, request: Request) -> Response:
+        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+        by_hour = request.query_params.get("interval") == "hour"
+        start, end, query = _range(request, serializers.SeriesQuery, LONGEST_BY_HOUR if by_hour else LONGEST)
+        points = statistics.series(
+            organization, start, end, interval=HOUR if by_hour else 24 * HOUR, dimension=query["by"]
+        )
+        body = {"start": start, "end": end, "interval": query["interval"], "by": query["by"], "data": points}
+        return Response(serializers.SeriesAnswer(body).data)
+
+
+class RequestFilter(filters.FilterSet):
+    """Filters of the request log, in the API and in the portal."""
+
+    start = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
+    end = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
+    status = filters.NumberFilter(min_value=100, max_value=599)
+    failed = filters.BooleanFilter(method="filter_failed")
+    method = filters.CharFilter(lookup_expr="iexact")
+    endpoint = filters.CharFilter()
+    api_key = filters.UUIDFilter(field_name="api_key_id")
+    user = filters.UUIDFilter(field_name="user_id")
+    request_id = filters.CharFilter()
+
+    class Meta:
+        model = RequestRecord
+        fields: list[str] = []
+
+    def filter_failed(self, rows: QuerySet[RequestRecord], name: str, value: bool) -> QuerySet[RequestRecord]:
+        first = statistics.FIRST_FAILURE
+        return rows.filter(status__gte=first) if value else rows.filter(status__lt=first)
+
+
+@extend_schema(tags=["usage"])
+class Requests(ListAPIView):
+    required_scope = Scope.USAGE_READ
+    serializer_class = serializers.RequestAnswer
+    filterset_class = RequestFilter
+    queryset = RequestRecord.objects.none()  # for the schema
+
+    def get_queryset(self) -> QuerySet[RequestRecord]:
+        return RequestRecord.objects.visible_to(self.request.organization)  # type: ignore[attr-defined, no-any-return]  # ours
+
+    @extend_schema(operation_id="usage_requests", summary="The request log, newest first")
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+@extend_schema(tags=["usage"])
+class Meters(APIView):
+    required_scope = Scope.USAGE_READ
+
+    @extend_schema(operation_id="usage_meters", summary="What is counted", responses=serializers.MetersAnswer)
+    def get(self, request: Request) -> Response:
+        meters = Meter.objects.filter(is_active=True).order_by("slug")
+        answer = serializers.MeterAnswer(meters, many=True, context={"request": request})
+        return Response({"data": answer.data})
+
+
+def _range(
+    request: Request, serializer: type[serializers.RangeQuery], longest: timedelta
+) -> tuple[datetime, datetime, dict[str, Any]]:
+    """`start` and `end` of the query, by default the open usage period until now."""
+    query = serializer(data=request.query_params)
+    query.is_valid(raise_exception=True)
+    organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+    now = clock.now(organization)
+    values = query.validated_data
+    end = values["end"] or now
+    start = values["start"]
+    if start is None:
+        period_start = periods.ensure(organization=organization, now=now).start
+        start = period_start if period_start < end else end - timedelta(days=30)
+    if start > end:
+        raise _invalid("Choose a start before the end.")
+    if end - start > longest:
+        raise _invalid(f"Choose at most {longest.days} days.")
+    return start, end, values
+
+
+def _invalid(detail: str) -> Invalid:
+    return Invalid(f"start: {detail}", errors=[FieldError("/start", "invalid_range", detail)])

@@ -1,0 +1,181 @@
+"""Request metering: every answered API call of an organization is a line in the spool before its answer leaves.
+
+Answers that do not count (401, 403, 429, 5xx) give their unit of the request quota back. Streams are written when they
+end, however they end.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import structlog
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+
+from accounts.principals import Principal
+from metering import counters, shipping, spool
+from metering.metered import is_metered, view_of
+from superagent.foundation.identifiers import uuid7
+
+PREFIX = "/api/v1/"
+UNCOUNTED = frozenset({401, 403, 429})
+MAX_PATH = 500
+MAX_ENDPOINT = 200
+
+log = structlog.get_logger(__name__)
+
+
+class RequestMetering:
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self._ships_itself = settings.SHIP_SPOOL_IN_WEB
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if iscoroutinefunction(self):
+            return self._async_call(request)
+        if not request.path_info.startswith(PREFIX):
+            return self.get_response(request)
+        started_ns = time.time_ns()
+        response = self.get_response(request)
+        meter = _Meter.of(request, response, started_ns)
+        if meter is not None:
+            if self._ships_itself:
+                shipping.start_thread()
+            if response.streaming:
+                response.streaming_content = meter.follow(response.streaming_content)
+            else:
+                meter.settle()
+                meter.write(len(response.content))
+        return response
+
+    async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path_info.startswith(PREFIX):
+            return await self.get_response(request)
+        started_ns = time.time_ns()
+        response = await self.get_response(request)
+        meter = _Meter.of(request, response, started_ns)
+        if meter is not None:
+            if response.streaming:
+                response.streaming_content = meter.follow_async(response.streaming_content)
+            else:
+                await sync_to_async(meter.settle)()
+                await sync_to_async(meter.write)(len(response.content))
+        return response
+
+
+class _Meter:
+    """One request, once its answer is known."""
+
+    __slots__ = ("charge", "is_counted", "principal", "request", "started_ns", "status")
+
+    def __init__(self, request: HttpRequest, principal: Principal, status: int, started_ns: int) -> None:
+        self.request = request
+        self.principal = principal
+        self.status = status
+        self.started_ns = started_ns
+        self.charge: counters.Charge | None = getattr(request, "charge", None)
+        self.is_counted = bool(
+            self.charge and self.charge.is_taken and status < 500 and status not in UNCOUNTED
+        )
+
+    @classmethod
+    def of(cls, request: HttpRequest, response: HttpResponseBase, started_ns: int) -> "_Meter | None":
+        """None for what is not metered. Puts the rate limit headers on the answer."""
+        principal = getattr(request, "principal", None)
+        if principal is None:
+            _give_back(getattr(request, "charge", None))
+            return None
+        view = view_of(request)
+        if view is not None and not is_metered(view):
+            return None
+        meter = cls(request, principal, response.status_code, started_ns)
+        if meter.charge is not None:
+            clock = principal.rehearsal_now
+            now = clock.timestamp() if clock else started_ns / 1_000_000_000
+            for name, value in meter.charge.headers(now):
+                response.headers[name] = value
+        return meter
+
+    def settle(self) -> None:
+        """Give back what the answer did not use."""
+        if not self.is_counted:
+            _give_back(self.charge)
+
+    def write(self, response_bytes: int) -> None:
+        duration_us = (time.time_ns() - self.started_ns) // 1000
+        line = self._line(duration_us, response_bytes)
+        try:
+            spool.writer().append(line)
+        except OSError as error:
+            log.error("spool_refused", alarm=True, error=str(error))
+            shipping.write_now(line)
+
+    def follow(self, content: Iterator[bytes]) -> Iterator[bytes]:
+        sent = 0
+        try:
+            for part in content:
+                sent += len(part)
+                yield part
+        finally:
+            self.settle()
+            self.write(sent)
+
+    async def follow_async(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        sent = 0
+        try:
+            async for part in content:
+                sent += len(part)
+                yield part
+        finally:
+            # Nothing is awaited here: the task may be on its way to be cancelled.
+            self.write(sent)
+
+    def _line(self, duration_us: int, response_bytes: int) -> bytes:
+        request, principal, charge = self.request, self.principal, self.charge
+        clock = principal.rehearsal_now
+        started_us = int(clock.timestamp() * 1_000_000) if clock else self.started_ns // 1000
+        counted = spool.NOT_COUNTED
+        if self.is_counted and charge is not None:
+            counted = spool.COUNTED if charge.facts.seed else spool.COUNTED_IN_POSTGRES
+        match = request.resolver_match
+        fields = (
+            spool.VERSION,
+            uuid7().hex,
+            getattr(request, "request_id", ""),
+            principal.organization_id.hex,
+            principal.user_id.hex if principal.user_id else spool.NONE,
+            principal.api_key_id.hex if principal.api_key_id else spool.NONE,
+            charge.facts.period_id.hex if charge else spool.NONE,
+            (request.method or "")[:10],
+            match.route[:MAX_ENDPOINT] if match else "",
+            _printable(request.path_info)[:MAX_PATH],
+            str(self.status),
+            str(duration_us),
+            str(_request_bytes(request)),
+            str(response_bytes),
+            counted,
+            str(started_us),
+            (charge.facts.seed if charge else "") or spool.NONE,
+        )
+        return ("\t".join(fields) + "\n").encode(errors="replace")
+
+
+def _printable(path: str) -> str:
+    """Without tabs and line ends, which would tear the line, and without what PostgreSQL's text cannot hold."""
+    return path if path.isprintable() else "".join(each if each.isprintable() else "?" for each in path)
+
+
+def _request_bytes(request: HttpRequest) -> int:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    return int(length) if length.isdecimal() else 0
+
+
+def _give_back(charge: counters.Charge | None) -> None:
+    if charge is not None and charge.is_taken:
+        counters.refund(charge)

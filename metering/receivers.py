@@ -1,0 +1,20 @@
+"""What metering does when accounts tells a fact."""
+
+from typing import Any
+
+from django.db.models.signals import post_save
+
+from accounts.models import Organization
+from metering import counters
+
+
+def connect() -> None:
+    post_save.connect(_follow_clock, sender=Organization, dispatch_uid="metering.follow_clock")
+
+
+def _follow_clock(
+    *, instance: Organization, created: bool, update_fields: frozenset[str] | None, **_: Any
+) -> None:
+    """The clock of a rehearsal moved: the period may have ended."""
+    if not created and (update_fields is None or "rehearsal_now" in update_fields):
+        counters.refresh_on_commit(instance)

@@ -1,0 +1,62 @@
+from datetime import timedelta
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from metering import alerts, counters, partitions, periods, proofs, shipping
+from metering.rollups import HOUR, hour_of
+from superagent.foundation import tenancy
+
+PROVEN_HOURS = 72
+"""Older than the longest that a host may keep its spool to itself, younger than what is cheap to read."""
+
+
+@shared_task
+def ship_spool() -> int:
+    """Every 2 seconds: what this host's web processes answered, into PostgreSQL."""
+    return shipping.ship_all()
+
+
+@shared_task(queue="bulk")
+def aggregate_usage() -> int:
+    """Hourly: prove the sums of the last three days against requests and events, heal what differs."""
+    shipping.ship_all()
+    end = hour_of(timezone.now()) + HOUR
+    start = end - timedelta(hours=PROVEN_HOURS)
+    with tenancy.system("prove rollups"):
+        return proofs.prove_usage(start=start, end=end) + proofs.prove_requests(start=start, end=end)
+
+
+@shared_task(queue="bulk")
+def close_periods() -> int:
+    """Every minute: close and rate every period that has ended."""
+    shipping.ship_all()
+    with tenancy.system("close usage periods"):
+        return periods.close_due(now=timezone.now())
+
+
+@shared_task(queue="bulk")
+def warn_of_quotas() -> int:
+    """Daily: mail what has reached 80 or 100 percent."""
+    shipping.ship_all()
+    with tenancy.system("quota warnings"):
+        return alerts.raise_due(now=timezone.now())
+
+
+@shared_task
+def reconcile_counters() -> int:
+    """Every 5 minutes: what Redis counts against what PostgreSQL knows."""
+    shipping.ship_all()
+    with tenancy.system("reconcile request counters"):
+        return counters.settle()
+
+
+@shared_task(queue="bulk")
+def turn_partitions() -> int:
+    """Daily: the next months' partitions of requests, and away with those that are no longer kept."""
+    now = timezone.now()
+    with tenancy.system("partitions of requests"):
+        shipping.forget_checkpoints()
+        made = partitions.make_next(now=now)
+        return made + partitions.drop_old(now=now, kept_months=settings.REQUEST_RETENTION_MONTHS)

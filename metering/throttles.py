@@ -1,0 +1,36 @@
+"""The request quota and the rate limit, as DRF asks for them: after authentication and permission, so that what is
+refused there never takes a unit for good."""
+
+import time
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from accounts.principals import Principal
+from metering import counters
+from metering.metered import is_metered
+
+
+class RequestQuota(BaseThrottle):
+    """Takes a unit of the organization's request quota. Raises QuotaExceeded or RateLimited."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        principal = request.auth
+        if isinstance(principal, Principal) and is_metered(view):
+            take(request._request, principal)
+        return True
+
+
+def take(request: Any, principal: Principal) -> None:
+    """Charge `request` (Django's), unless authentication did; leaves the verdict as `request.charge`."""
+    charge = getattr(request, "charge", None)
+    if charge is None:
+        charge = request.charge = counters.charge(
+            organization_id=principal.organization_id,
+            caller=str(principal.api_key_id or principal.user_id),
+            organization=principal.make_organization,
+        )
+    if not charge.is_taken:
+        clock = principal.rehearsal_now
+        charge.check(clock.timestamp() if clock else time.time())
