@@ -102,6 +102,9 @@ if (dialog) {
       if (!rows.length) return;
       chosen = (chosen + (event.key === "ArrowDown" ? 1 : -1) + rows.length) % rows.length;
       mark();
+    } else if (event.key === "Escape") {
+      event.preventDefault(); // a search field would only clear itself
+      dialog.close();
     } else if (event.key === "Enter" && rows[chosen]) {
       event.preventDefault();
       location.assign(rows[chosen].dataset.href);

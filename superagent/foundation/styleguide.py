@@ -11,8 +11,9 @@ from django.utils import timezone
 from superagent.foundation import charts
 
 STATUSES = (
-    "active trial pending past_due paused suspended canceling canceled expired failed paid open refunded revoked".split()
-)
+    "active", "trial", "pending", "past_due", "paused", "suspended", "canceling", "canceled", "expired", "failed",
+    "paid", "open", "refunded", "revoked",
+)  # fmt: skip
 
 
 class SampleForm(forms.Form):
@@ -27,7 +28,11 @@ class SampleForm(forms.Form):
     note = forms.CharField(label="Note", widget=forms.Textarea, required=False)
     scopes = forms.MultipleChoiceField(
         label="Scopes",
-        choices=[("usage:write", "Report usage"), ("usage:read", "Read usage"), ("quotas:read", "Read quotas")],
+        choices=[
+            ("usage:write", "Report usage"),
+            ("usage:read", "Read usage"),
+            ("quotas:read", "Read quotas"),
+        ],
         widget=forms.CheckboxSelectMultiple,
         help_text="Give a key as little as it needs.",
     )
@@ -55,11 +60,29 @@ def context() -> dict[str, Any]:
         "rows": _rows(),
         "steps": [
             {"title": "Verify your e-mail", "text": "ada@example.com", "is_done": True},
-            {"title": "Create an API key", "text": "You need one to call the API.", "href": "#", "action": "Create key"},
-            {"title": "Send the first request", "text": "Copy the command and run it.", "href": "#", "action": "Show"},
+            {
+                "title": "Create an API key",
+                "text": "Every call needs one.",
+                "href": "#",
+                "action": "Create key",
+            },
+            {
+                "title": "Send the first request",
+                "text": "Copy the command and run it.",
+                "href": "#",
+                "action": "Show",
+            },
         ],
-        "facts": [("Plan", "Pro, monthly"), ("Renews", "Dec 20, 2026, 09:28 UTC"), ("Card", "Visa •••• 4242")],
-        "amounts": [("Pro, 1 month", "$29.00"), ("12,400 requests over the allowance", "$6.20"), ("Tax", "$0.00")],
+        "facts": [
+            ("Plan", "Pro, monthly"),
+            ("Renews", "Dec 20, 2026, 09:28 UTC"),
+            ("Card", "Visa •••• 4242"),
+        ],
+        "amounts": [
+            ("Pro, 1 month", "$29.00"),
+            ("12,400 requests over the allowance", "$6.20"),
+            ("Tax", "$0.00"),
+        ],
         "code": 'curl https://api.example.com/api/v1/usage/events \\\n  -H "Authorization: Bearer $KEY"',
     }
 
@@ -106,6 +129,8 @@ def _rows() -> list[SimpleNamespace]:
     names = ("Production", "Staging", "Laptop of Ada", "Old importer")
     states = ("active", "active", "unused", "revoked")
     return [
-        SimpleNamespace(name=name, masked=f"sa_test_{index}f3a…9c{index}d", status=state, calls=41_230 // (index + 1))
+        SimpleNamespace(
+            name=name, masked=f"sa_test_{index}f3a…9c{index}d", status=state, calls=41_230 // (index + 1)
+        )
         for index, (name, state) in enumerate(zip(names, states, strict=True))
     ]

@@ -51,9 +51,9 @@ def nav_link(
     request = context.get("request")
     path = request.path if request else ""
     if path == address:
-        current = format_html(' aria-current="page"')
+        current = SafeString(' aria-current="page"')
     elif not exact and address != "/" and path.startswith(address.rstrip("/") + "/"):
-        current = format_html(' aria-current="true"')
+        current = SafeString(' aria-current="true"')
     else:
         current = ""
     keys = format_html(' data-chord="{}"', chord) if chord else ""
@@ -78,7 +78,7 @@ def tab(
     """One of {% tabs %}; current when its address is this page's path, or when told."""
     request = context.get("request")
     here = request is not None and request.path == href.split("?")[0] if current is None else current
-    mark = format_html(' aria-current="page"') if here else ""
+    mark = SafeString(' aria-current="page"') if here else ""
     number = format_html(' <span class="count">{}</span>', count) if count is not None else ""
     return format_html('<li><a href="{}"{}>{}{}</a></li>', href, mark, label, number)
 
@@ -103,7 +103,7 @@ def sort_header(context: Context, label: str, key: str, num: bool = False, defau
     return format_html(
         '<th scope="col" aria-sort="{}"{}><a class="sort" href="{}">{}{}</a></th>',
         order,
-        format_html(' class="num"') if num else "",
+        SafeString(' class="num"') if num else "",
         changed_query(context, sort=following, cursor=None),
         label,
         arrow,

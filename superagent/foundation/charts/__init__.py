@@ -1,0 +1,24 @@
+"""Charts as SVG made on the server: pure functions over dataclasses, no styles, each with a table that says the same.
+
+Across, positions are per cent; down, they are pixels: a chart fills any width and its text keeps its size. Every
+chart starts at zero and has four grid lines. Colours come from the classes series-1 … series-6 and series-other.
+"""
+
+from superagent.foundation.charts.drawings import bars, lines, sparkline
+from superagent.foundation.charts.figures import Axes, Bucket, Drawing, Row, Series, Sparkline, Table
+from superagent.foundation.charts.scales import leading, nice_ticks
+
+__all__ = [
+    "Axes",
+    "Bucket",
+    "Drawing",
+    "Row",
+    "Series",
+    "Sparkline",
+    "Table",
+    "bars",
+    "leading",
+    "lines",
+    "nice_ticks",
+    "sparkline",
+]

@@ -1,0 +1,85 @@
+"""What a chart is made of: plain values in, a drawing out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.utils.safestring import SafeString
+
+from superagent.foundation.templatetags.formats import compact, quantity
+
+Number = int | Decimal
+Format = Callable[[Number], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One place on the axis. `label` is short (12 Sep), `title` says it in full for the tool tip and the table."""
+
+    label: str
+    title: str
+    href: str = ""
+    is_running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One value for each bucket; None where nothing is known (lines break there)."""
+
+    label: str
+    values: tuple[Number | None, ...]
+    is_rest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What bars and lines share. `axis_format` writes ticks, `exact_format` tool tips and the table."""
+
+    title: str
+    description: str
+    buckets: tuple[Bucket, ...]
+    unit: str = ""
+    bucket_heading: str = ""
+    height: int = 200
+    axis_format: Format = compact
+    exact_format: Format = quantity
+    is_whole: bool = True  # ticks are never parts of one
+
+
+@dataclass(frozen=True, slots=True)
+class LegendEntry:
+    label: str
+    css: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    label: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    headings: tuple[str, ...]
+    rows: tuple[Row, ...]
+    totals: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A chart for templates/components/chart.html."""
+
+    title: str
+    svg: SafeString
+    legend: tuple[LegendEntry, ...]
+    has_previous: bool
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Sparkline:
+    svg: SafeString
+
+
+def css_class(entry: Series, number: int) -> str:
+    return "series-other" if entry.is_rest else f"series-{number}"

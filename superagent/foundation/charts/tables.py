@@ -1,0 +1,48 @@
+"""What a chart says in words: the table beside it and the tool tips of its buckets."""
+
+from collections.abc import Sequence
+
+from django.utils.translation import gettext as _
+
+from superagent.foundation.charts.figures import Axes, Number, Row, Series, Table, css_class
+from superagent.foundation.charts.scales import total
+
+
+def table(axes: Axes, drawn: list[Series], previous: Sequence[Number | None]) -> Table:
+    has_total = len(drawn) > 1
+    unit = f" ({axes.unit})" if axes.unit else ""
+    headings = [axes.bucket_heading or _("Period"), *(entry.label + unit for entry in drawn)]
+    headings += ([_("Total")] if has_total else []) + ([_("Previous period")] if previous else [])
+    rows = []
+    for index, bucket in enumerate(axes.buckets):
+        values = [entry.values[index] for entry in drawn]
+        cells = [exact(axes, value) for value in values]
+        if has_total:
+            cells.append(exact(axes, total(values)))
+        if previous:
+            cells.append(exact(axes, previous[index] if index < len(previous) else None))
+        rows.append(Row(bucket.title, tuple(cells)))
+    sums = [total(entry.values) for entry in drawn]
+    sums_of_all = [*sums, *([total(sums)] if has_total else []), *([total(previous)] if previous else [])]
+    return Table(tuple(headings), tuple(rows), tuple(axes.exact_format(value) for value in sums_of_all))
+
+
+def tip_lines(
+    axes: Axes, drawn: list[Series], previous: Sequence[Number | None], index: int
+) -> list[tuple[str, str, str]]:
+    shown = []
+    for number, entry in enumerate(drawn, start=1):
+        value = entry.values[index]
+        if value or len(drawn) == 1:
+            shown.append((css_class(entry, number), entry.label, exact(axes, value)))
+    if len(shown) > 1:
+        shown.append(("", _("Total"), exact(axes, total(entry.values[index] for entry in drawn))))
+    if not shown:
+        shown.append(("", _("Total"), exact(axes, 0)))
+    if index < len(previous):
+        shown.append(("", _("Previous period"), exact(axes, previous[index])))
+    return shown
+
+
+def exact(axes: Axes, value: Number | None) -> str:
+    return "\N{EN DASH}" if value is None else axes.exact_format(value)
