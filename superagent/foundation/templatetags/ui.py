@@ -373,3 +373,9 @@ def _get(item: Any, name: str) -> Any:
 def message_tone(level: str) -> str:
     """The tone of an alert for a level of Django's messages."""
     return {"error": "danger", "warning": "warning", "success": "success"}.get(level, "info")
+
+
+@register.filter
+def chosen_name(slug: str) -> str:
+    """The slug of a pricing link as words: nextpanel-business is NextPanel Business."""
+    return slug.replace("-", " ").title().replace("Nextpanel", "NextPanel")
