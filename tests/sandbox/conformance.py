@@ -20,11 +20,16 @@ RESOURCES: dict[str, Any] = {
 
 
 class Names(dict[str, Any]):
-    """Bare names in annotations. An alias such as DisputeResource means the class without its ending."""
+    """Bare names in annotations. An alias such as DisputeResource means the class without its ending.
+
+    A class that the sandbox never emits becomes one without fields, so that emitting it would be found.
+    """
 
     def __missing__(self, name: str) -> Any:
         if name.endswith("Resource"):
             return self[name.removesuffix("Resource")]
+        if name[0].isupper():
+            return type(name, (StripeObject,), {})
         raise KeyError(name)
 
 
