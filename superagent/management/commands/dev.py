@@ -110,7 +110,7 @@ class Installation:
         fingerprint = self._fingerprint("migrations/*.py", "apps.py", "models.py", "models/*.py")
         if self._remembered("migrations") == fingerprint:
             return
-        say("migrating the database (about a minute and a half the first time, most of it the Stripe mirror)")
+        say("migrating the database (about half a minute the first time)")
         self._manage("migrate", marker="Applying ")
         self._remember("migrations", fingerprint)
 
