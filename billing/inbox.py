@@ -266,9 +266,9 @@ def _lease(lane: str, *, again: bool = False) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO billing_webhooklane AS lane (name, leased_until) VALUES (%s, now() + %s)
+            INSERT INTO billing_webhooklane AS lane (name, leased_until) VALUES (%s, clock_timestamp() + %s)
             ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until
-            WHERE %s OR lane.leased_until < now()
+            WHERE %s OR lane.leased_until < clock_timestamp()
             RETURNING 1
             """,
             [lane, LEASE, again],

@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 v1: list[URLPattern | URLResolver] = [
     path("", include("accounts.api_urls")),
     path("", include("metering.api_urls")),
+    path("", include("billing.api_urls")),
     path("", include("licensing.api_urls")),
 ]
 

@@ -36,5 +36,10 @@ class BillingAccount(OrganizationOwned):
         return self.stripe_customer_id or "no Stripe customer yet"
 
     @property
+    def credit(self) -> int:
+        """What is left of refunds and downgrades for the next invoices, in minor units."""
+        return max(0, -self.balance)
+
+    @property
     def has_card(self) -> bool:
         return bool(self.payment_method_id)

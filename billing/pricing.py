@@ -1,0 +1,91 @@
+"""Plans as a price table shows them."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.utils.translation import gettext as _
+
+from billing import plans
+from billing.models import Interval, Plan, PlanAllowance
+from superagent.foundation.money import decimal_places, major_units
+
+FEATURED = "pro"
+SCALES = (1, 1_000, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class AllowanceOffer:
+    """`overage_text` is like "then $0.50 per 1,000"; empty when nothing is billed beyond."""
+
+    meter_name: str
+    unit: str
+    included: int | None
+    hard: bool
+    overage_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOffer:
+    """`monthly` and `yearly` are minor units; None when it is not sold at that interval."""
+
+    slug: str
+    name: str
+    description: str
+    rank: int
+    trial_days: int
+    currency: str
+    monthly: int | None
+    yearly: int | None
+    allowances: tuple[AllowanceOffer, ...]
+    highlights: tuple[str, ...]
+    featured: bool
+
+    def amount(self, interval: str) -> int | None:
+        return self.yearly if interval == Interval.YEAR else self.monthly
+
+
+def plan_offers() -> list[PlanOffer]:
+    """The plans on sale, lowest rank first: three queries."""
+    return [_offer(plan) for plan in plans.public()]
+
+
+def _offer(plan: Plan) -> PlanOffer:
+    prices = {price.interval: price for price in plan.prices.all()}
+    monthly, yearly = prices.get(Interval.MONTH), prices.get(Interval.YEAR)
+    first = monthly or yearly
+    return PlanOffer(
+        slug=plan.slug,
+        name=plan.name,
+        description=plan.product.description,
+        rank=plan.rank,
+        trial_days=plan.trial_days,
+        currency=first.currency if first else "usd",
+        monthly=monthly.unit_amount if monthly else None,
+        yearly=yearly.unit_amount if yearly else None,
+        allowances=tuple(_allowance(row) for row in plan.allowances.all()),
+        highlights=tuple(plan.features),
+        featured=plan.slug == FEATURED,
+    )
+
+
+def _allowance(row: PlanAllowance) -> AllowanceOffer:
+    billed = row.included is not None and not row.is_hard and row.overage_rate
+    return AllowanceOffer(
+        meter_name=row.meter.name,
+        unit=row.meter.unit,
+        included=row.included,
+        hard=row.is_hard,
+        overage_text=overage_text(row.overage_rate, row.currency) if billed else "",
+    )
+
+
+def overage_text(rate: Decimal, currency: str) -> str:
+    """A rate by the smallest of 1, 1,000 and 1,000,000 units that makes it whole minor units."""
+    scale = next((scale for scale in SCALES if (rate * scale) % 1 == 0), SCALES[-1])
+    amount = major_units(rate * scale, currency)
+    if amount == amount.quantize(Decimal(1).scaleb(-decimal_places(currency))):
+        amount = amount.quantize(Decimal(1).scaleb(-decimal_places(currency)))
+    shown = f"${amount}" if currency == "usd" else f"{amount} {currency.upper()}"
+    if scale == 1:
+        return _("then %(amount)s each") % {"amount": shown}
+    return _("then %(amount)s per %(scale)s") % {"amount": shown, "scale": f"{scale:,}"}

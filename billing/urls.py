@@ -1,0 +1,22 @@
+from django.urls import path
+
+from billing.views import buying, plan, records
+from billing.webhooks import stripe_webhook
+
+urlpatterns = [
+    path("billing/", plan.billing, name="billing"),
+    path("billing/plans/", plan.choose, name="plans"),
+    path("billing/plans/<slug:plan>/", plan.Change.as_view(), name="plan-change"),
+    path("billing/cancel/", plan.Cancel.as_view(), name="plan-cancel"),
+    path("billing/resume/", plan.resume, name="plan-resume"),
+    path("billing/card/", plan.customer_portal, name="customer-portal"),
+    path("checkout/", buying.Checkout.as_view(), name="checkout"),
+    path("checkout/confirm/", buying.returned, name="checkout-return"),
+    path("checkout/confirm/status/", buying.status, name="checkout-status"),
+    path("checkout/canceled/", buying.canceled, name="checkout-canceled"),
+    path("invoices/", records.invoices, name="invoices"),
+    path("invoices/<uuid:invoice_id>/", records.invoice, name="invoice"),
+    path("orders/", records.orders, name="orders"),
+    path("orders/<uuid:order_id>/", records.order, name="order"),
+    path("stripe/webhook/<uuid:endpoint_id>/", stripe_webhook, name="stripe-webhook"),
+]

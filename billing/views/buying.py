@@ -1,0 +1,115 @@
+"""From a pricing link to Stripe's payment page and back."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.access import PortalRequest, PortalView, portal_view
+from accounts.roles import Scope
+from billing import checkout, plans
+from billing.forms import CheckoutForm
+from billing.views.plan import chosen_interval
+from superagent.foundation import clock
+from superagent.foundation.problems import Refusal
+
+
+class Checkout(PortalView):
+    """What is bought, for how much, then on to Stripe. A pricing link leads here: `?plan=pro&interval=month`."""
+
+    scope = Scope.BILLING_WRITE
+    verified = True
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        if elsewhere := self._elsewhere():
+            return redirect(elsewhere)
+        return self._page(CheckoutForm(initial={"promotion_code": request.GET.get("promotion_code", "")}))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        form = CheckoutForm(request.POST)
+        organization = self.request.organization
+        if form.is_valid():
+            try:
+                started = checkout.start_plan(
+                    organization=organization,
+                    user=self.request.user,
+                    plan=request.GET.get("plan", ""),
+                    interval=chosen_interval(request),
+                    promotion_code=form.cleaned_data["promotion_code"].strip(),
+                    now=clock.now(organization),
+                )
+            except checkout.AlreadySubscribed:
+                return redirect(self._elsewhere() or "billing")
+            except Refusal as refusal:
+                field = "promotion_code" if any(e.pointer == "/promotion_code" for e in refusal.errors) else None
+                form.add_error(field, refusal.errors[0].detail if refusal.errors else refusal.detail)
+            else:
+                return redirect(started.url)
+        return self._page(form)
+
+    def _elsewhere(self) -> str | None:
+        """Where a link leads that is not for a first paid plan."""
+        query = self.request.GET
+        interval = chosen_interval(self.request)
+        if product := query.get("product"):
+            try:
+                return f"{reverse('license-buy', args=[product])}?{urlencode({'interval': interval})}"
+            except NoReverseMatch:
+                return reverse("plans")
+        try:
+            price = plans.price_of(plans.named(query.get("plan", "")), interval)
+        except Refusal:
+            return reverse("plans")
+        if price.unit_amount == 0:
+            return reverse("billing")
+        if plans.subscription_of(self.request.organization) is not None:
+            return f"{reverse('plan-change', args=[query['plan']])}?{urlencode({'interval': interval})}"
+        return None
+
+    def _page(self, form: CheckoutForm) -> HttpResponse:
+        interval = chosen_interval(self.request)
+        try:
+            plan = plans.named(self.request.GET.get("plan", ""))
+            price = plans.price_of(plan, interval)
+        except Refusal:
+            return redirect("plans")
+        context = {
+            "plan": plan,
+            "price": price,
+            "interval": interval,
+            "form": form,
+            "allowances": plan.allowances.all(),
+        }
+        return render(self.request, "billing/checkout.html", context, status=400 if form.errors else 200)
+
+
+@never_cache
+@require_safe
+@portal_view(scope=Scope.BILLING_READ)
+def returned(request: PortalRequest) -> HttpResponse:
+    """Back from Stripe: "Confirming your payment…" until the webhook has made it so. Safe to leave."""
+    return render(request, "billing/confirm.html", _outcome(request))
+
+
+@never_cache
+@require_safe
+@portal_view(scope=Scope.BILLING_READ)
+def status(request: PortalRequest) -> HttpResponse:
+    """The part of that page that asks again every two seconds."""
+    return render(request, "billing/confirm_status.html", _outcome(request))
+
+
+@require_safe
+@portal_view(scope=Scope.BILLING_READ)
+def canceled(request: PortalRequest) -> HttpResponse:
+    return render(request, "billing/checkout_canceled.html")
+
+
+def _outcome(request: PortalRequest) -> dict[str, Any]:
+    session_id = request.GET.get("session_id", "")[:255]
+    session, is_done = checkout.outcome(organization=request.organization, session_id=session_id)
+    return {"session": session, "is_done": is_done, "session_id": session_id}

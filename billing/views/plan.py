@@ -1,0 +1,219 @@
+"""The plan: overview, chooser, change with its preview, cancel, resume, Stripe's portal for cards."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import PortalRequest, PortalView, portal_view
+from accounts.roles import Scope
+from billing import hosted_portal, overview, plans, pricing, subscriptions
+from billing.forms import CancelForm, ConfirmForm
+from billing.models import Interval, Invoice, Order, Subscription
+from metering import quotas
+from superagent.foundation import clock
+from superagent.foundation.problems import Refusal
+
+RECENT = 5
+
+
+def chosen_interval(request: HttpRequest) -> str:
+    """`?interval=`; what makes no sense is a month."""
+    return Interval.YEAR if request.GET.get("interval") == Interval.YEAR else Interval.MONTH
+
+
+@require_safe
+@portal_view(scope=Scope.BILLING_READ)
+def billing(request: PortalRequest) -> HttpResponse:
+    organization = request.organization
+    now = clock.now(organization)
+    licenses = Subscription.objects.visible_to(organization).filter(plan__isnull=True).live()
+    context = {
+        "page": overview.dashboard(organization, now),
+        "quotas": quotas.overview(organization, now).quotas,
+        "invoices": Invoice.objects.visible_to(organization)[:RECENT],
+        "orders": Order.objects.visible_to(organization).prefetch_related("items__product")[:RECENT],
+        "licenses": licenses.select_related("product", "price"),
+        "now": now,
+    }
+    return render(request, "billing/billing.html", context)
+
+
+@require_safe
+@portal_view(scope=Scope.BILLING_READ)
+def choose(request: PortalRequest) -> HttpResponse:
+    subscription = plans.subscription_of(request.organization)
+    current = plans.of(request.organization)
+    context = {
+        "offers": [_row(offer, current, subscription, chosen_interval(request)) for offer in pricing.plan_offers()],
+        "interval": chosen_interval(request),
+        "current": current,
+        "subscription": subscription,
+    }
+    return render(request, "billing/plans.html", context)
+
+
+def _row(
+    offer: pricing.PlanOffer, current: Any, subscription: Subscription | None, interval: str
+) -> dict[str, Any]:
+    """A plan with what its button does for this organization: buy, change, cancel or nothing."""
+    is_current_plan = current is not None and current.slug == offer.slug
+    is_current = is_current_plan and (subscription is None or subscription.interval == interval)
+    action = "change" if subscription is not None else "buy"
+    if is_current:
+        action = "current"
+    elif not offer.amount(interval):
+        action = "cancel" if subscription is not None else "current"
+    rank = current.rank if current is not None else 0
+    return {
+        "offer": offer,
+        "amount": offer.amount(interval),
+        "action": action,
+        "is_current": is_current,
+        "is_upgrade": offer.rank > rank,
+        "is_other_interval": is_current_plan and not is_current,
+    }
+
+
+class Change(PortalView):
+    """Due today beside the next renewal, every line, and a button that names the amount."""
+
+    scope = Scope.BILLING_WRITE
+    verified = True
+
+    def get(self, request: HttpRequest, plan: str) -> HttpResponse:
+        if plans.subscription_of(self.request.organization) is None:
+            return redirect(f"{reverse('checkout')}?plan={plan}&interval={chosen_interval(request)}")
+        return self._page(plan)
+
+    def post(self, request: HttpRequest, plan: str) -> HttpResponse:
+        form = ConfirmForm(request.POST)
+        if not form.is_valid():
+            messages.info(request, _("The preview was incomplete. Here is a new one."))
+            return self._page(plan)
+        organization = self.request.organization
+        try:
+            done = subscriptions.change(
+                organization=organization,
+                user=self.request.user,
+                plan=plan,
+                interval=chosen_interval(request),
+                previewed_at=form.cleaned_data["effective_at"],
+                max_amount_due=form.cleaned_data["amount_due"],
+                now=clock.now(organization),
+            )
+        except subscriptions.StalePreview:
+            messages.info(request, _("The amount has changed since you looked. Here is a new preview."))
+            return self._page(plan)
+        except Refusal as refusal:
+            return self._page(plan, problem=refusal)
+        messages.success(request, _("You are on %(plan)s now.") % {"plan": done.plan.name})
+        return redirect("billing")
+
+    def _page(self, plan: str, problem: Refusal | None = None) -> HttpResponse:
+        organization = self.request.organization
+        interval = chosen_interval(self.request)
+        shown = None
+        try:
+            shown = subscriptions.preview(
+                organization=organization, plan=plan, interval=interval, now=clock.now(organization)
+            )
+        except Refusal as refusal:
+            problem = problem or refusal
+        context = {
+            "preview": shown,
+            "problem": problem,
+            "subscription": plans.subscription_of(organization),
+            "interval": interval,
+            "slug": plan,
+            "effective_at": shown.effective_at.astimezone(UTC).isoformat() if shown else "",
+            "difference": _difference(plans.of(organization), shown),
+        }
+        return render(self.request, "billing/change.html", context, status=problem.status if problem else 200)
+
+
+def _difference(current: Any, shown: subscriptions.Preview | None) -> list[dict[str, Any]]:
+    """Each meter's allowance now and then."""
+    if current is None or shown is None:
+        return []
+    now = {row.meter_id: row for row in current.allowances.select_related("meter")}
+    then = {row.meter_id: row for row in shown.plan.allowances.select_related("meter")}
+    return [
+        {"meter": row.meter, "now": now.get(meter_id), "then": then.get(meter_id)}
+        for meter_id, row in (now | then).items()
+    ]
+
+
+class Cancel(PortalView):
+    """One page: the end date, what remains until then, an optional reason. Nothing stands in the way."""
+
+    scope = Scope.BILLING_WRITE
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        subscription = plans.subscription_of(self.request.organization)
+        if subscription is None or subscription.is_canceling:
+            return redirect("billing")
+        return self._page(subscription, CancelForm())
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        subscription = plans.subscription_of(self.request.organization)
+        if subscription is None:
+            return redirect("billing")
+        form = CancelForm(request.POST)
+        if form.is_valid():
+            try:
+                ending = subscriptions.cancel(
+                    subscription=subscription,
+                    reason=form.cleaned_data["reason"],
+                    now=clock.now(self.request.organization),
+                )
+            except Refusal as refusal:
+                form.add_error(None, refusal.detail)
+            else:
+                messages.success(request, _ends_sentence(ending.current_period_end))
+                return redirect("billing")
+        return self._page(subscription, form)
+
+    def _page(self, subscription: Subscription, form: CancelForm) -> HttpResponse:
+        context = {
+            "subscription": subscription,
+            "form": form,
+            "quotas": quotas.overview(self.request.organization, clock.now(self.request.organization)).quotas,
+            "free": plans.free(),
+        }
+        return render(self.request, "billing/cancel.html", context)
+
+
+def _ends_sentence(end: datetime) -> str:
+    return _("Your plan ends on %(date)s. Until then nothing changes.") % {"date": f"{end:%d %B %Y}"}
+
+
+@require_POST
+@portal_view(scope=Scope.BILLING_WRITE)
+def resume(request: PortalRequest) -> HttpResponse:
+    subscription = plans.subscription_of(request.organization)
+    if subscription is not None:
+        try:
+            subscriptions.resume(subscription=subscription, now=clock.now(request.organization))
+        except Refusal as refusal:
+            messages.error(request, refusal.detail)
+        else:
+            messages.success(request, _("Your plan goes on."))
+    return redirect("billing")
+
+
+@never_cache
+@require_POST
+@portal_view(scope=Scope.BILLING_WRITE)
+def customer_portal(request: PortalRequest) -> HttpResponse:
+    try:
+        return redirect(hosted_portal.open_for(request.organization))
+    except Refusal as refusal:
+        messages.error(request, refusal.detail)
+        return redirect("billing")
