@@ -12,6 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from superagent.sandbox import console, mail
 from superagent.sandbox.pages import checkout as checkout_pages
+from superagent.sandbox.pages import invoice as invoice_pages
+from superagent.sandbox.pages import portal as portal_pages
 from superagent.sandbox.pages import rendering
 from superagent.sandbox.settings import settings
 from superagent.sandbox.store import store
@@ -43,7 +45,10 @@ async def health(_request: Request) -> Response:
 
 _pages = Starlette(
     lifespan=lifespan,
-    routes=[Route("/health", health), *mail.routes, *console.routes, *rendering.routes, *checkout_pages.routes],
+    routes=[
+        Route("/health", health), *mail.routes, *console.routes, *rendering.routes, *invoice_pages.routes,
+        *checkout_pages.routes, *portal_pages.routes,
+    ],
 )
 
 

@@ -7,6 +7,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from superagent.sandbox import mail
+from superagent.sandbox.pages.forms import over
 from superagent.sandbox.pages.rendering import page
 from superagent.sandbox.settings import settings
 from superagent.sandbox.store import store
@@ -44,7 +45,7 @@ async def one_mail(request: Request) -> Response:
     """GET /_sandbox/mail/{id}"""
     item = store.find("_mail", request.path_params["mail"])
     if item is None:
-        return page("over.html", status=404, title="There is no such message.")
+        return over("There is no such message.", 404)
     return page("message.html", message=mail.bare(item), wire=item["wire"], frames=True)
 
 

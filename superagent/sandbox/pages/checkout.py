@@ -2,36 +2,30 @@
 
 from typing import Any
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from superagent.sandbox.pages.forms import SEE_OTHER, over, text
 from superagent.sandbox.pages.rendering import page
 from superagent.sandbox.store import store
 from superagent.sandbox.stripe import cards, checkout, checkout_payment
-
-SEE_OTHER = 303
 
 
 async def show(request: Request) -> Response:
     """GET /c/pay/{session}"""
     session = store.find(checkout.KIND, request.path_params["session"])
     if session is None:
-        return _gone("There is no such payment page.", 404)
+        return over("There is no such payment page.", 404)
     return _page(session)
-
-
-def _gone(title: str, status: int, detail: str = "", back: str | None = None) -> Response:
-    return page("checkout_over.html", status=status, title=title, detail=detail, back=back, leads_to=(back,))
 
 
 def _closed(session: dict[str, Any]) -> Response | None:
     if session["status"] == "complete":
-        return _gone("You have already paid.", 200, "Nothing is charged twice.",
+        return over("You have already paid.", 200, "Nothing is charged twice.",
                      checkout_payment.success_location(session))
     if session["status"] == "expired":
-        return _gone("This payment page has expired.", 410, "Go back to the shop and start again.",
+        return over("This payment page has expired.", 410, "Go back to the shop and start again.",
                      session["cancel_url"])
     return None
 
@@ -58,23 +52,18 @@ def _page(
     )
 
 
-def _text(form: FormData, name: str) -> str:
-    value = form.get(name)
-    return value.strip() if isinstance(value, str) else ""
-
-
 async def act(request: Request) -> Response:
     """POST /c/pay/{session}: apply or remove a code, or pay."""
     session = store.find(checkout.KIND, request.path_params["session"])
     if session is None:
-        return _gone("There is no such payment page.", 404)
+        return over("There is no such payment page.", 404)
     closed = _closed(session)
     if closed:
         return closed
     form = await request.form()
     names = ("email", "cardNumber", "cardExpiry", "cardCvc", "billingName", "promotionCode")
-    values = {name: _text(form, name) for name in names}
-    action = _text(form, "action") or "pay"
+    values = {name: text(form, name) for name in names}
+    action = text(form, "action") or "pay"
     if action == "apply_code" and session["allow_promotion_codes"]:
         problem = checkout_payment.apply_code(session["id"], values["promotionCode"])
         errors = {"promotionCode": problem} if problem else {}
@@ -123,7 +112,7 @@ async def ask(request: Request) -> Response:
     """GET /c/authenticate/{session}: the bank's page."""
     session = store.find(checkout.KIND, request.path_params["session"])
     if session is None or not session.get("_waiting"):
-        return _gone("There is nothing to confirm.", 404)
+        return over("There is nothing to confirm.", 404)
     closed = _closed(session)
     if closed:
         return closed
@@ -138,7 +127,7 @@ async def answer(request: Request) -> Response:
     """POST /c/authenticate/{session}: Complete or Fail."""
     session = store.find(checkout.KIND, request.path_params["session"])
     if session is None or not session.get("_waiting"):
-        return _gone("There is nothing to confirm.", 404)
+        return over("There is nothing to confirm.", 404)
     closed = _closed(session)
     if closed:
         return closed
@@ -147,7 +136,7 @@ async def answer(request: Request) -> Response:
     values = {"email": waiting["email"], "billingName": waiting["name"]}
     with store.transaction():
         store.edit(session["id"])["_waiting"] = None
-    if _text(form, "result") != "complete":
+    if text(form, "result") != "complete":
         message = "We are unable to authenticate your payment method. Choose another card and try again."
         return _page(checkout.get(session["id"]), values, {"card": message}, 402)
     card = cards.Card(waiting["number"], waiting["month"], waiting["year"], waiting["cvc"])

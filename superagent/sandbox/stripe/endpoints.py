@@ -9,6 +9,7 @@ from superagent.sandbox.stripe import (
     events,
     payment_methods,
     payments,
+    portal,
     preview,
     refunds,
     setup_intents,
@@ -21,6 +22,6 @@ from superagent.sandbox.stripe import (
 from superagent.sandbox.stripe import invoice_api  # isort: skip
 
 MODULES = (
-    account, catalog, checkout, customers, discounts, events, invoice_api, payment_methods, payments, preview, refunds,
-    setup_intents, subscription_api, test_clocks, webhook_endpoints,
+    account, catalog, checkout, customers, discounts, events, invoice_api, payment_methods, payments, portal, preview,
+    refunds, setup_intents, subscription_api, test_clocks, webhook_endpoints,
 )

@@ -70,7 +70,7 @@ def confirm(
             intent["status"] = "requires_action"
             intent["next_action"] = {
                 "type": "redirect_to_url",
-                "redirect_to_url": {"url": f"{settings.url}/c/authenticate/{intent_id}", "return_url": None},
+                "redirect_to_url": {"url": f"{settings.url}/c/authenticate/intent/{intent_id}", "return_url": None},
             }
             emit("payment_intent.requires_action", intent)
         return intent
