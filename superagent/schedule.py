@@ -20,6 +20,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 
 from superagent.foundation import tenancy
 
+SHORTEST_LIFE_SECONDS = 30  # a run waits this long for a busy worker
 MARK = "In code: "  # begins the description of the rows that come from here
 
 
@@ -169,10 +170,10 @@ def seed() -> tuple[int, int]:
 
 def _schedule_fields(when: Every | At) -> dict[str, object]:
     if isinstance(when, Every):
-        interval, _ = IntervalSchedule.objects.get_or_create(
-            every=int(when.interval.total_seconds()), period=IntervalSchedule.SECONDS
-        )
-        return {"interval": interval}
+        seconds = int(when.interval.total_seconds())
+        interval, _ = IntervalSchedule.objects.get_or_create(every=seconds, period=IntervalSchedule.SECONDS)
+        # Without a worker the queue must not grow for ever: a run that the next one replaces expires.
+        return {"interval": interval, "expire_seconds": max(seconds, SHORTEST_LIFE_SECONDS)}
     crontab, _ = CrontabSchedule.objects.get_or_create(
         minute=when.minute,
         hour=when.hour,

@@ -27,6 +27,7 @@ def test_entries_become_rows_once() -> None:
     assert schedule.seed() == (0, 0)
     sweep = PeriodicTask.objects.get(name="Test: sweep")
     assert (sweep.task, sweep.interval.every, sweep.interval.period) == ("tests.sweep", 15, "seconds")
+    assert sweep.expire_seconds == 30
     nightly = PeriodicTask.objects.get(name="Test: nightly")
     assert (nightly.crontab.hour, nightly.crontab.minute, str(nightly.crontab.timezone)) == ("3", "20", "UTC")
     assert nightly.queue == "bulk"
