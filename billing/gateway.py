@@ -106,14 +106,14 @@ def call(
     `key` is Stripe's idempotency key: give one to whatever changes something. Raises Unavailable, Rejected, Gone,
     Declined.
     """
-    return _translated(operation, _method(operation), *path, key=key, params=params).to_dict()
+    return _translated(operation, _method(operation), *path, key=key, params=params).to_dict(for_json=True)
 
 
 def listed(operation: str, *path: str, params: Json | None = None) -> Iterator[Json]:
     """Every object of a list, page by page."""
     page = _translated(operation, _method(operation), *path, key=None, params={"limit": 100, **(params or {})})
     while True:
-        yield from (item.to_dict() for item in page.data)
+        yield from (item.to_dict(for_json=True) for item in page.data)
         if not page.has_more or not page.data:
             return
         page = _translated(
@@ -173,11 +173,6 @@ def _note(operation: str, error: stripe.StripeError) -> None:
         http_status=error.http_status,
         stripe_request=error.request_id,
     )
-
-
-def plain(page: Any) -> Any:
-    """A list object or nested value of Stripe as plain JSON."""
-    return page.to_dict() if hasattr(page, "to_dict") else page
 
 
 def as_stripe_object(data: Json) -> Any:
