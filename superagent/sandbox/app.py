@@ -46,8 +46,13 @@ async def health(_request: Request) -> Response:
 _pages = Starlette(
     lifespan=lifespan,
     routes=[
-        Route("/health", health), *mail.routes, *console.routes, *rendering.routes, *invoice_pages.routes,
-        *checkout_pages.routes, *portal_pages.routes,
+        Route("/health", health),
+        *mail.routes,
+        *console.routes,
+        *rendering.routes,
+        *invoice_pages.routes,
+        *checkout_pages.routes,
+        *portal_pages.routes,
     ],
 )
 

@@ -25,8 +25,12 @@ async def index(_request: Request) -> Response:
         for kind in ("customer", "subscription", "invoice", "event", "_delivery", "_mail", "webhook_endpoint")
     }
     return page(
-        "index.html", counts=counts, url=settings.url, faults=faults.describe(),
-        endpoints=list(store.each("webhook_endpoint")), clocks=list(store.each("test_helpers.test_clock"))[::-1],
+        "index.html",
+        counts=counts,
+        url=settings.url,
+        faults=faults.describe(),
+        endpoints=list(store.each("webhook_endpoint")),
+        clocks=list(store.each("test_helpers.test_clock"))[::-1],
     )
 
 

@@ -15,8 +15,21 @@ from superagent.sandbox.store import store
 
 ADDRESS = re.compile(r"^[^@\s]+@[^@\s]+\.[^@\s]+$|^[^@\s]+@localhost$")
 FIELDS = {
-    "From", "To", "Cc", "Bcc", "Subject", "Tag", "HtmlBody", "TextBody", "ReplyTo", "Headers", "TrackOpens",
-    "TrackLinks", "Metadata", "Attachments", "MessageStream",
+    "From",
+    "To",
+    "Cc",
+    "Bcc",
+    "Subject",
+    "Tag",
+    "HtmlBody",
+    "TextBody",
+    "ReplyTo",
+    "Headers",
+    "TrackOpens",
+    "TrackLinks",
+    "Metadata",
+    "Attachments",
+    "MessageStream",
 }
 BATCH_LIMIT = 500
 
@@ -40,7 +53,7 @@ def _check(message: Any) -> dict[str, Any]:
         raise Rejected(402, "Invalid JSON: a message must be an object.")
     unknown = set(message) - FIELDS
     if unknown:
-        raise Rejected(402, f"Invalid JSON: unknown field {sorted(unknown)[0]!r}.")
+        raise Rejected(402, f"Invalid JSON: unknown field {min(unknown)!r}.")
     for name in ("From", "To"):
         given = getaddresses([message.get(name) or ""])
         if not given or not all(ADDRESS.match(address) for _, address in given):
@@ -53,16 +66,25 @@ def _check(message: Any) -> dict[str, Any]:
 def _keep(message: dict[str, Any]) -> dict[str, Any]:
     message_id, sent_at = str(uuid.uuid4()), datetime.now(UTC)
     with store.transaction():
-        store.add({
-            "id": f"mail_{message_id}", "object": "_mail", "sent_at": sent_at.isoformat(), "wire": message,
-            "recipients": [
-                address.lower()
-                for _, address in getaddresses([message.get(name) or "" for name in ("To", "Cc", "Bcc")])
-            ],
-        })
+        store.add(
+            {
+                "id": f"mail_{message_id}",
+                "object": "_mail",
+                "sent_at": sent_at.isoformat(),
+                "wire": message,
+                "recipients": [
+                    address.lower()
+                    for _, address in getaddresses([message.get(name) or "" for name in ("To", "Cc", "Bcc")])
+                ],
+            }
+        )
     submitted = sent_at.isoformat().replace("+00:00", "Z")
     return {
-        "To": message["To"], "SubmittedAt": submitted, "MessageID": message_id, "ErrorCode": 0, "Message": "OK",
+        "To": message["To"],
+        "SubmittedAt": submitted,
+        "MessageID": message_id,
+        "ErrorCode": 0,
+        "Message": "OK",
     }
 
 

@@ -12,9 +12,9 @@ from stripe import ListObject, StripeObject
 from stripe._object_classes import OBJECT_CLASSES
 from stripe._stripe_object import UntypedStripeObject
 
-
 RESOURCES: dict[str, Any] = {
-    kind: getattr(import_module(module), name) for kind, (module, name) in OBJECT_CLASSES.items()
+    kind: getattr(import_module(module), name)
+    for kind, (module, name) in OBJECT_CLASSES.items()
     if kind not in ("list", "search_result") and not kind.startswith("v2.")
 }
 
@@ -43,8 +43,10 @@ def hints(cls: Any) -> dict[str, Any]:
     scope = vars(sys.modules[cls.__module__])
     found = typing.get_type_hints(cls, localns=Names({**NAMES, **scope}))
     return {
-        name: hint for name, hint in found.items()
-        if typing.get_origin(hint) is not typing.ClassVar and not name.startswith("_")
+        name: hint
+        for name, hint in found.items()
+        if typing.get_origin(hint) is not typing.ClassVar
+        and not name.startswith("_")
         and name not in ("api_key", "stripe_account", "stripe_version", "last_response")
     }
 
@@ -53,7 +55,9 @@ def check(obj: dict[str, Any], path: str = "") -> list[str]:
     """Return what is wrong with an object that names its own kind."""
     kind = obj.get("object")
     if kind == "list":
-        return [problem for index, item in enumerate(obj["data"]) for problem in check(item, f"{path}[{index}]")]
+        return [
+            problem for index, item in enumerate(obj["data"]) for problem in check(item, f"{path}[{index}]")
+        ]
     if kind not in RESOURCES:
         return [f"{path}: no class for object={kind!r}"]
     return _check_class(obj, RESOURCES[kind], path or kind)
@@ -83,15 +87,23 @@ def _check(value: Any, hint: Any, path: str) -> list[str]:
     if origin is list:
         if not isinstance(value, list):
             return [f"{path}: {value!r} is not a list"]
-        return [problem for index, item in enumerate(value) for problem in _check(item, args[0], f"{path}[{index}]")]
+        return [
+            problem
+            for index, item in enumerate(value)
+            for problem in _check(item, args[0], f"{path}[{index}]")
+        ]
     if origin is ListObject:
         return _check_list(value, args[0], path)
     if origin is UntypedStripeObject:
         if not isinstance(value, dict):
             return [f"{path}: {value!r} is not an object"]
-        return [] if args[0] is Any else [
-            problem for key, item in value.items() for problem in _check(item, args[0], f"{path}.{key}")
-        ]
+        return (
+            []
+            if args[0] is Any
+            else [
+                problem for key, item in value.items() for problem in _check(item, args[0], f"{path}.{key}")
+            ]
+        )
     if isinstance(hint, type) and issubclass(hint, StripeObject):
         return _check_class(value, hint, path)
     return _check_scalar(value, hint, path)
@@ -101,7 +113,9 @@ def _check_list(value: Any, hint: Any, path: str) -> list[str]:
     if not isinstance(value, dict) or set(value) != {"object", "data", "has_more", "url"}:
         return [f"{path}: not a list object"]
     return [
-        problem for index, item in enumerate(value["data"]) for problem in _check(item, hint, f"{path}.data[{index}]")
+        problem
+        for index, item in enumerate(value["data"])
+        for problem in _check(item, hint, f"{path}.data[{index}]")
     ]
 
 

@@ -57,7 +57,9 @@ class Server:
         settings = {"SANDBOX_WEBHOOK_RETRY_SECONDS": "0.1", "SANDBOX_ENGINE_SECONDS": "0.1"} | self.env
         arguments = ["--port", str(self.port), "--data-dir", str(self.data_dir)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "superagent.sandbox", *arguments], cwd=ROOT, env={**os.environ, **settings},
+            [sys.executable, "-m", "superagent.sandbox", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **settings},
         )
         eventually(self.is_up, 30)
 
@@ -87,7 +89,9 @@ class CheckedClient(stripe.HTTPXClient):
 
 def client_for(server: Server, **options: Any) -> stripe.StripeClient:
     return stripe.StripeClient(
-        KEY, base_addresses={"api": server.url}, http_client=CheckedClient(timeout=10, allow_sync_methods=True),
+        KEY,
+        base_addresses={"api": server.url},
+        http_client=CheckedClient(timeout=10, allow_sync_methods=True),
         **options,
     )
 
@@ -129,7 +133,8 @@ class Receiver:
     def wait(self, event_type: str, **about: str) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
             return next(
-                (e for e in list(self.received) if e["type"] == event_type and _is_about(e, about)), None,
+                (e for e in list(self.received) if e["type"] == event_type and _is_about(e, about)),
+                None,
             )
 
         result: dict[str, Any] = eventually(found)
@@ -144,6 +149,7 @@ def _is_about(event: dict[str, Any], about: dict[str, str]) -> bool:
 @pytest.fixture
 def receiver(client: stripe.StripeClient) -> Iterator[Receiver]:
     """A webhook endpoint registered for all events."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -183,9 +189,12 @@ class Shop:
     def customer(self, number: str = "4242424242424242", **params: Any) -> stripe.Customer:
         """Return a customer with a default card."""
         customer = self.client.v1.customers.create({"email": "ada@example.com", "name": "Ada", **params})
-        method = self.client.v1.payment_methods.create({
-            "type": "card", "card": {"number": number, "exp_month": 12, "exp_year": 2040, "cvc": "123"},
-        })
+        method = self.client.v1.payment_methods.create(
+            {
+                "type": "card",
+                "card": {"number": number, "exp_month": 12, "exp_year": 2040, "cvc": "123"},
+            }
+        )
         self.client.v1.payment_methods.attach(method.id, {"customer": customer.id})
         return self.client.v1.customers.update(
             customer.id, {"invoice_settings": {"default_payment_method": method.id}}
@@ -217,5 +226,10 @@ def shop(client: stripe.StripeClient) -> Shop:
         return prices.create({"product": product.id, "currency": "usd", "unit_amount": amount, **recurring})
 
     return Shop(
-        client, price(2900, "month"), price(29000, "year"), price(29900, "month"), price(1000), product,
+        client,
+        price(2900, "month"),
+        price(29000, "year"),
+        price(29900, "month"),
+        price(1000),
+        product,
     )

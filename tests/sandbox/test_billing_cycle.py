@@ -16,12 +16,18 @@ def day(year: int, month: int, day_: int, hour: int = 10) -> int:
     return int(datetime(year, month, day_, hour, tzinfo=UTC).timestamp())
 
 
-def subscribed(shop: Shop, price: stripe.Price | None = None, **params: Any) -> tuple[Any, stripe.Subscription]:
+def subscribed(
+    shop: Shop, price: stripe.Price | None = None, **params: Any
+) -> tuple[Any, stripe.Subscription]:
     clock = shop.clock(START)
     customer = shop.customer(test_clock=clock.id)
-    subscription = shop.client.v1.subscriptions.create({
-        "customer": customer.id, "items": [{"price": (price or shop.monthly).id}], **params,
-    })
+    subscription = shop.client.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": (price or shop.monthly).id}],
+            **params,
+        }
+    )
     return clock, subscription
 
 
@@ -50,7 +56,11 @@ def test_three_months_by_stepping(shop: Shop, receiver: Receiver) -> None:
         receiver.wait("invoice.created", id=renewal.id)
         shop.advance(clock.id, end + 3602)
         renewal = shop.client.v1.invoices.retrieve(renewal.id)
-        assert (renewal.status, renewal.amount_paid, renewal.number[-4:]) == ("paid", 2900, f"{number + 2:04d}")
+        assert (renewal.status, renewal.amount_paid, renewal.number[-4:]) == (
+            "paid",
+            2900,
+            f"{number + 2:04d}",
+        )
     moved = [e for e in receiver.received if e["type"] == "customer.subscription.updated"]
     assert "items" in moved[-1]["data"]["previous_attributes"]
     receiver.wait("test_helpers.test_clock.ready")
@@ -64,8 +74,12 @@ def test_overage_lands_on_the_draft(shop: Shop) -> None:
     draft = invoices(shop, subscription)[-1]
     item = shop.client.v1.invoice_items.create(
         {
-            "customer": subscription.customer, "invoice": draft.id, "amount": 750, "currency": "usd",
-            "description": "API requests beyond 50,000", "period": {"start": START, "end": end},
+            "customer": subscription.customer,
+            "invoice": draft.id,
+            "amount": 750,
+            "currency": "usd",
+            "description": "API requests beyond 50,000",
+            "period": {"start": START, "end": end},
             "metadata": {"meter": "api_requests"},
         },
         options={"idempotency_key": f"overage:{subscription.id}"},
@@ -78,17 +92,27 @@ def test_overage_lands_on_the_draft(shop: Shop) -> None:
     assert line.parent.invoice_item_details.invoice_item == item.id
     assert line.metadata["meter"] == "api_requests"
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        shop.client.v1.invoice_items.create({
-            "customer": subscription.customer, "invoice": draft.id, "amount": 1, "currency": "usd",
-        })
+        shop.client.v1.invoice_items.create(
+            {
+                "customer": subscription.customer,
+                "invoice": draft.id,
+                "amount": 1,
+                "currency": "usd",
+            }
+        )
     assert refused.value.code == "invoice_not_editable"
 
 
 def test_pending_items_wait_for_the_renewal(shop: Shop) -> None:
     clock, subscription = subscribed(shop)
-    shop.client.v1.invoice_items.create({
-        "customer": subscription.customer, "subscription": subscription.id, "amount": 500, "currency": "usd",
-    })
+    shop.client.v1.invoice_items.create(
+        {
+            "customer": subscription.customer,
+            "subscription": subscription.id,
+            "amount": 500,
+            "currency": "usd",
+        }
+    )
     preview = shop.client.v1.invoices.create_preview({"subscription": subscription.id})
     shop.advance(clock.id, period(subscription)[1] + 3601 + 1)
     renewal = invoices(shop, subscription)[-1]
@@ -106,7 +130,9 @@ def test_an_unanswered_draft_waits_three_days(shop: Shop, receiver: Receiver) ->
     assert (renewal.status, renewal.automatically_finalizes_at) == ("draft", end + 72 * 3600)
     receiver.answer = 200
     receiver.wait("invoice.created", id=renewal.id)
-    eventually(lambda: shop.client.v1.invoices.retrieve(renewal.id).automatically_finalizes_at == end + 7200 + 3600)
+    eventually(
+        lambda: shop.client.v1.invoices.retrieve(renewal.id).automatically_finalizes_at == end + 7200 + 3600
+    )
     shop.advance(clock.id, end + 7200 + 3601)
     assert shop.client.v1.invoices.retrieve(renewal.id).status == "paid"
 
@@ -114,9 +140,12 @@ def test_an_unanswered_draft_waits_three_days(shop: Shop, receiver: Receiver) ->
 def test_dunning_ends_in_cancellation(shop: Shop, receiver: Receiver) -> None:
     clock = shop.clock(START)
     customer = shop.customer(test_clock=clock.id)
-    subscription = shop.client.v1.subscriptions.create({
-        "customer": customer.id, "items": [{"price": shop.monthly.id}],
-    })
+    subscription = shop.client.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": shop.monthly.id}],
+        }
+    )
     failing = shop.client.v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer.id})
     shop.client.v1.customers.update(customer.id, {"invoice_settings": {"default_payment_method": failing.id}})
     end = period(subscription)[1]
@@ -172,10 +201,14 @@ def test_trial_warns_then_charges(shop: Shop, receiver: Receiver) -> None:
 def test_trial_without_a_card_follows_its_setting(shop: Shop) -> None:
     clock = shop.clock(START)
     customer = shop.client.v1.customers.create({"test_clock": clock.id})
-    subscription = shop.client.v1.subscriptions.create({
-        "customer": customer.id, "items": [{"price": shop.monthly.id}], "trial_period_days": 7,
-        "trial_settings": {"end_behavior": {"missing_payment_method": "cancel"}},
-    })
+    subscription = shop.client.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": shop.monthly.id}],
+            "trial_period_days": 7,
+            "trial_settings": {"end_behavior": {"missing_payment_method": "cancel"}},
+        }
+    )
     shop.advance(clock.id, START + 8 * DAY)
     assert shop.client.v1.subscriptions.retrieve(subscription.id).status == "canceled"
 
@@ -202,14 +235,21 @@ def test_preview_of_an_upgrade_is_what_happens(shop: Shop, behavior: str) -> Non
     shop.advance(clock.id, START + 10 * DAY)
     change: dict[str, Any] = {
         "items": [{"id": subscription["items"].data[0].id, "price": shop.business.id}],
-        "proration_behavior": behavior, "proration_date": START + 10 * DAY,
+        "proration_behavior": behavior,
+        "proration_date": START + 10 * DAY,
     }
-    preview = shop.client.v1.invoices.create_preview({
-        "subscription": subscription.id, "subscription_details": change,
-    })
-    again = shop.client.v1.invoices.create_preview({
-        "subscription": subscription.id, "subscription_details": change,
-    })
+    preview = shop.client.v1.invoices.create_preview(
+        {
+            "subscription": subscription.id,
+            "subscription_details": change,
+        }
+    )
+    again = shop.client.v1.invoices.create_preview(
+        {
+            "subscription": subscription.id,
+            "subscription_details": change,
+        }
+    )
     assert preview.total == again.total
     assert shop.client.v1.subscriptions.retrieve(subscription.id)["items"].data[0].price.id == shop.monthly.id
     shop.client.v1.subscriptions.update(subscription.id, change)
@@ -232,9 +272,12 @@ def test_another_interval_begins_a_new_cycle(shop: Shop) -> None:
     clock, subscription = subscribed(shop)
     shop.advance(clock.id, START + 14 * DAY)
     change: dict[str, Any] = {"items": [{"id": subscription["items"].data[0].id, "price": shop.yearly.id}]}
-    preview = shop.client.v1.invoices.create_preview({
-        "subscription": subscription.id, "subscription_details": change,
-    })
+    preview = shop.client.v1.invoices.create_preview(
+        {
+            "subscription": subscription.id,
+            "subscription_details": change,
+        }
+    )
     changed = shop.client.v1.subscriptions.update(subscription.id, change)
     now = START + 14 * DAY
     assert period(changed) == (now, int(datetime.fromtimestamp(now, UTC).replace(year=2028).timestamp()))
@@ -247,10 +290,13 @@ def test_another_interval_begins_a_new_cycle(shop: Shop) -> None:
 def test_a_downgrade_leaves_credit(shop: Shop) -> None:
     clock, subscription = subscribed(shop, shop.business)
     shop.advance(clock.id, START + 14 * DAY)
-    shop.client.v1.subscriptions.update(subscription.id, {
-        "items": [{"id": subscription["items"].data[0].id, "price": shop.monthly.id}],
-        "proration_behavior": "always_invoice",
-    })
+    shop.client.v1.subscriptions.update(
+        subscription.id,
+        {
+            "items": [{"id": subscription["items"].data[0].id, "price": shop.monthly.id}],
+            "proration_behavior": "always_invoice",
+        },
+    )
     customer = shop.client.v1.customers.retrieve(str(subscription.customer))
     assert customer.balance == -(14950 - 1450)
     shop.advance(clock.id, period(subscription)[1] + 3602)
@@ -274,7 +320,9 @@ def test_a_first_payment_that_fails_leaves_it_incomplete(shop: Shop) -> None:
 
 
 def test_a_yearly_discount_for_three_months(shop: Shop) -> None:
-    coupon = shop.client.v1.coupons.create({"percent_off": 50, "duration": "repeating", "duration_in_months": 2})
+    coupon = shop.client.v1.coupons.create(
+        {"percent_off": 50, "duration": "repeating", "duration_in_months": 2}
+    )
     clock, subscription = subscribed(shop, discounts=[{"coupon": coupon.id}])
     shop.advance(clock.id, day(2027, 3, 1))
     shop.advance(clock.id, day(2027, 4, 1, 12))
@@ -283,9 +331,12 @@ def test_a_yearly_discount_for_three_months(shop: Shop) -> None:
 
 def test_an_existing_customer_is_put_on_a_clock(shop: Shop) -> None:
     customer = shop.customer()
-    subscription = shop.client.v1.subscriptions.create({
-        "customer": customer.id, "items": [{"price": shop.monthly.id}],
-    })
+    subscription = shop.client.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": shop.monthly.id}],
+        }
+    )
     clock = shop.clock(subscription.created + 60, customer=customer.id)
     assert shop.client.v1.customers.retrieve(customer.id).test_clock == clock.id
     assert subscription.id not in [s.id for s in shop.client.v1.subscriptions.list({"limit": 100}).data]
@@ -309,11 +360,20 @@ def test_payment_that_needs_authentication_off_session(shop: Shop) -> None:
     customer = shop.customer("4000002760003184")
     method = shop.client.v1.payment_methods.list({"customer": customer.id}).data[0]
     with pytest.raises(stripe.CardError) as refused:
-        shop.client.v1.payment_intents.create({
-            "amount": 900, "currency": "usd", "customer": customer.id, "payment_method": method.id,
-            "off_session": True, "confirm": True,
-        })
+        shop.client.v1.payment_intents.create(
+            {
+                "amount": 900,
+                "currency": "usd",
+                "customer": customer.id,
+                "payment_method": method.id,
+                "off_session": True,
+                "confirm": True,
+            }
+        )
     assert refused.value.code == "authentication_required"
     intent = refused.value.error.payment_intent
     assert intent.status == "requires_payment_method"
-    assert shop.client.v1.payment_intents.retrieve(intent.id).last_payment_error.code == "authentication_required"
+    assert (
+        shop.client.v1.payment_intents.retrieve(intent.id).last_payment_error.code
+        == "authentication_required"
+    )

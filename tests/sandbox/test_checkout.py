@@ -9,19 +9,24 @@ import stripe
 from tests.sandbox.conftest import Receiver, Shop
 
 CARD = {
-    "cardNumber": "4242 4242 4242 4242", "cardExpiry": "12 / 34", "cardCvc": "123", "billingName": "Ada Lovelace",
+    "cardNumber": "4242 4242 4242 4242",
+    "cardExpiry": "12 / 34",
+    "cardCvc": "123",
+    "billingName": "Ada Lovelace",
     "email": "ada@example.com",
 }
 
 
 def session_for(shop: Shop, **params: Any) -> stripe.checkout.Session:
-    return shop.client.v1.checkout.sessions.create({
-        "mode": "subscription",
-        "line_items": [{"price": shop.monthly.id, "quantity": 1}],
-        "success_url": "http://shop.test/done?session={CHECKOUT_SESSION_ID}",
-        "cancel_url": "http://shop.test/back",
-        **params,
-    })
+    return shop.client.v1.checkout.sessions.create(
+        {
+            "mode": "subscription",
+            "line_items": [{"price": shop.monthly.id, "quantity": 1}],
+            "success_url": "http://shop.test/done?session={CHECKOUT_SESSION_ID}",
+            "cancel_url": "http://shop.test/back",
+            **params,
+        }
+    )
 
 
 def pay(browser: httpx.Client, session: stripe.checkout.Session, **changes: str) -> httpx.Response:
@@ -31,7 +36,10 @@ def pay(browser: httpx.Client, session: stripe.checkout.Session, **changes: str)
 def test_paying_makes_the_subscription_active(shop: Shop, browser: httpx.Client, receiver: Receiver) -> None:
     customer = shop.client.v1.customers.create({"email": "ada@example.com"})
     session = session_for(
-        shop, customer=customer.id, client_reference_id="org-1", subscription_data={"metadata": {"plan": "pro"}},
+        shop,
+        customer=customer.id,
+        client_reference_id="org-1",
+        subscription_data={"metadata": {"plan": "pro"}},
     )
     page = browser.get(str(session.url))
     assert page.status_code == 200
@@ -53,22 +61,35 @@ def test_paying_makes_the_subscription_active(shop: Shop, browser: httpx.Client,
     assert subscription.metadata["plan"] == "pro"
     invoice = subscription.latest_invoice
     assert isinstance(invoice, stripe.Invoice)
-    assert (invoice.status, invoice.amount_paid, invoice.billing_reason) == ("paid", 2900, "subscription_create")
+    assert (invoice.status, invoice.amount_paid, invoice.billing_reason) == (
+        "paid",
+        2900,
+        "subscription_create",
+    )
     assert invoice.payments and invoice.payments.data[0].status == "paid"
     receiver.wait("checkout.session.completed", id=session.id)
     types = receiver.types()
     for name in (
-        "payment_method.attached", "customer.subscription.created", "invoice.created", "invoice.finalized",
-        "payment_intent.succeeded", "charge.succeeded", "invoice.paid", "invoice.payment_succeeded",
+        "payment_method.attached",
+        "customer.subscription.created",
+        "invoice.created",
+        "invoice.finalized",
+        "payment_intent.succeeded",
+        "charge.succeeded",
+        "invoice.paid",
+        "invoice.payment_succeeded",
         "customer.subscription.updated",
     ):
         assert name in types
 
 
-@pytest.mark.parametrize(("number", "message"), [
-    ("4000000000000002", "Your card was declined."),
-    ("4000000000009995", "Your card has insufficient funds."),
-])
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        ("4000000000000002", "Your card was declined."),
+        ("4000000000009995", "Your card has insufficient funds."),
+    ],
+)
 def test_a_declined_card_is_told_and_another_one_may_pay(
     shop: Shop, browser: httpx.Client, number: str, message: str
 ) -> None:
@@ -83,12 +104,20 @@ def test_a_declined_card_is_told_and_another_one_may_pay(
 
 def test_wrong_fields_are_named(shop: Shop, browser: httpx.Client) -> None:
     answer = pay(
-        browser, session_for(shop), cardNumber="4242424242424241", cardExpiry="01/20", cardCvc="1", billingName="",
+        browser,
+        session_for(shop),
+        cardNumber="4242424242424241",
+        cardExpiry="01/20",
+        cardCvc="1",
+        billingName="",
         email="nobody",
     )
     assert answer.status_code == 422
     for message in (
-        "Your card number is invalid.", "in the past", "3-digit security code", "name on your card",
+        "Your card number is invalid.",
+        "in the past",
+        "3-digit security code",
+        "name on your card",
         "Enter your e-mail address",
     ):
         assert message in answer.text
@@ -110,21 +139,32 @@ def test_authentication_can_be_completed_or_failed(shop: Shop, browser: httpx.Cl
 def test_one_time_payment_with_a_saved_card_and_receipt(shop: Shop, browser: httpx.Client) -> None:
     customer = shop.client.v1.customers.create({"email": "ada@example.com"})
     session = session_for(
-        shop, mode="payment", customer=customer.id, line_items=[{"price": shop.once.id, "quantity": 3}],
+        shop,
+        mode="payment",
+        customer=customer.id,
+        line_items=[{"price": shop.once.id, "quantity": 3}],
         payment_intent_data={"metadata": {"order": "7"}, "setup_future_usage": "off_session"},
         invoice_creation={"enabled": True},
     )
     assert pay(browser, session).status_code == 303
-    paid = shop.client.v1.checkout.sessions.retrieve(session.id, {"expand": ["payment_intent.latest_charge", "invoice"]})
+    paid = shop.client.v1.checkout.sessions.retrieve(
+        session.id, {"expand": ["payment_intent.latest_charge", "invoice"]}
+    )
     assert isinstance(paid.payment_intent, stripe.PaymentIntent)
     assert (paid.payment_intent.status, paid.payment_intent.amount) == ("succeeded", 3000)
     assert paid.payment_intent.metadata["order"] == "7"
     assert isinstance(paid.invoice, stripe.Invoice) and paid.invoice.status == "paid"
     saved = shop.client.v1.payment_methods.list({"customer": customer.id}).data[0]
-    again = shop.client.v1.payment_intents.create({
-        "amount": 500, "currency": "usd", "customer": customer.id, "payment_method": saved.id, "off_session": True,
-        "confirm": True,
-    })
+    again = shop.client.v1.payment_intents.create(
+        {
+            "amount": 500,
+            "currency": "usd",
+            "customer": customer.id,
+            "payment_method": saved.id,
+            "off_session": True,
+            "confirm": True,
+        }
+    )
     assert again.status == "succeeded"
 
 
@@ -137,7 +177,9 @@ def test_promotion_codes_lower_the_first_invoice(shop: Shop, browser: httpx.Clie
     right = browser.post(str(session.url), data={"action": "apply_code", "promotionCode": code.code.lower()})
     assert "$21.75" in right.text
     pay(browser, session)
-    paid = shop.client.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice.discounts", "subscription"]})
+    paid = shop.client.v1.checkout.sessions.retrieve(
+        session.id, {"expand": ["invoice.discounts", "subscription"]}
+    )
     assert isinstance(paid.invoice, stripe.Invoice)
     assert (paid.invoice.subtotal, paid.invoice.total, paid.amount_total) == (2900, 2175, 2175)
 
@@ -154,9 +196,14 @@ def test_trial_charges_nothing_today(shop: Shop, browser: httpx.Client) -> None:
 
 def test_setup_mode_saves_a_card(shop: Shop, browser: httpx.Client) -> None:
     customer = shop.client.v1.customers.create({"email": "ada@example.com"})
-    session = shop.client.v1.checkout.sessions.create({
-        "mode": "setup", "currency": "usd", "customer": customer.id, "success_url": "http://shop.test/done",
-    })
+    session = shop.client.v1.checkout.sessions.create(
+        {
+            "mode": "setup",
+            "currency": "usd",
+            "customer": customer.id,
+            "success_url": "http://shop.test/done",
+        }
+    )
     assert pay(browser, session).status_code == 303
     assert len(shop.client.v1.payment_methods.list({"customer": customer.id}).data) == 1
 

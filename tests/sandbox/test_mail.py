@@ -11,15 +11,22 @@ TOKEN = {"X-Postmark-Server-Token": "sandbox"}
 
 def message(**changes: Any) -> dict[str, Any]:
     return {
-        "From": "SuperAgent <hello@example.com>", "To": "Ada <ada@example.com>", "Subject": "Welcome",
-        "TextBody": "Hello", "HtmlBody": "<p>Hello</p><script>bad()</script>", "MessageStream": "outbound", **changes,
+        "From": "SuperAgent <hello@example.com>",
+        "To": "Ada <ada@example.com>",
+        "Subject": "Welcome",
+        "TextBody": "Hello",
+        "HtmlBody": "<p>Hello</p><script>bad()</script>",
+        "MessageStream": "outbound",
+        **changes,
     }
 
 
 def test_mail_is_kept_and_shown(browser: httpx.Client) -> None:
     to = f"{uuid.uuid4()}@Example.com"
     for number in range(2):
-        sent = browser.post("/postmark/email", json=message(To=f"Ada <{to}>", Subject=f"No {number}"), headers=TOKEN)
+        sent = browser.post(
+            "/postmark/email", json=message(To=f"Ada <{to}>", Subject=f"No {number}"), headers=TOKEN
+        )
         assert (sent.status_code, sent.json()["ErrorCode"], sent.json()["Message"]) == (200, 0, "OK")
         assert set(sent.json()) == {"To", "SubmittedAt", "MessageID", "ErrorCode", "Message"}
     found = browser.get("/_sandbox/mail.json", params={"to": to.lower()}).json()
@@ -33,9 +40,14 @@ def test_mail_is_kept_and_shown(browser: httpx.Client) -> None:
     assert "sandbox" in body.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize(("changes", "code"), [
-    ({"To": "nobody"}, 300), ({"TextBody": "", "HtmlBody": ""}, 300), ({"Sujet": "x"}, 402),
-])
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"To": "nobody"}, 300),
+        ({"TextBody": "", "HtmlBody": ""}, 300),
+        ({"Sujet": "x"}, 402),
+    ],
+)
 def test_bad_mail_is_refused(browser: httpx.Client, changes: dict[str, str], code: int) -> None:
     answer = browser.post("/postmark/email", json=message(**changes), headers=TOKEN)
     assert (answer.status_code, answer.json()["ErrorCode"]) == (422, code)
@@ -54,7 +66,12 @@ def test_a_batch_answers_each_message(browser: httpx.Client) -> None:
 def test_the_index_links_to_everything(browser: httpx.Client) -> None:
     page = browser.get("/_sandbox/")
     assert page.status_code == 200
-    for path in ("/_sandbox/mail", "/_sandbox/mail.json", "/_sandbox/stripe/deliveries.json", "/_sandbox/stripe/faults"):
+    for path in (
+        "/_sandbox/mail",
+        "/_sandbox/mail.json",
+        "/_sandbox/stripe/deliveries.json",
+        "/_sandbox/stripe/faults",
+    ):
         assert f'href="{path}"' in page.text
         assert browser.get(path).status_code == 200
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]

@@ -12,15 +12,22 @@ CARD = {"cardNumber": "5555555555554444", "cardExpiry": "12/34", "cardCvc": "123
 @pytest.fixture
 def subscription(shop: Shop) -> stripe.Subscription:
     customer = shop.customer()
-    return shop.client.v1.subscriptions.create({
-        "customer": customer.id, "items": [{"price": shop.monthly.id}], "expand": ["latest_invoice"],
-    })
+    return shop.client.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": shop.monthly.id}],
+            "expand": ["latest_invoice"],
+        }
+    )
 
 
 def portal_of(shop: Shop, subscription: stripe.Subscription) -> str:
-    return shop.client.v1.billing_portal.sessions.create({
-        "customer": str(subscription.customer), "return_url": "http://shop.test/billing",
-    }).url
+    return shop.client.v1.billing_portal.sessions.create(
+        {
+            "customer": str(subscription.customer),
+            "return_url": "http://shop.test/billing",
+        }
+    ).url
 
 
 def test_cancel_and_resume_in_the_portal(
@@ -69,18 +76,25 @@ def test_another_customers_subscription_cannot_be_touched(
 def test_configurations_switch_features_off(
     shop: Shop, subscription: stripe.Subscription, browser: httpx.Client
 ) -> None:
-    configuration = shop.client.v1.billing_portal.configurations.create({
-        "features": {"invoice_history": {"enabled": True}},
-    })
-    url = shop.client.v1.billing_portal.sessions.create({
-        "customer": str(subscription.customer), "configuration": configuration.id,
-    }).url
+    configuration = shop.client.v1.billing_portal.configurations.create(
+        {
+            "features": {"invoice_history": {"enabled": True}},
+        }
+    )
+    url = shop.client.v1.billing_portal.sessions.create(
+        {
+            "customer": str(subscription.customer),
+            "configuration": configuration.id,
+        }
+    ).url
     assert "Cancel subscription" not in browser.get(url).text
     assert browser.post(url, data={"subscription": subscription.id, "action": "cancel"}).status_code == 403
     assert shop.client.v1.billing_portal.configurations.list().data
 
 
-def test_invoice_page_pdf_and_receipt(shop: Shop, subscription: stripe.Subscription, browser: httpx.Client) -> None:
+def test_invoice_page_pdf_and_receipt(
+    shop: Shop, subscription: stripe.Subscription, browser: httpx.Client
+) -> None:
     invoice = subscription.latest_invoice
     assert isinstance(invoice, stripe.Invoice) and invoice.hosted_invoice_url and invoice.invoice_pdf
     page = browser.get(invoice.hosted_invoice_url)
@@ -97,9 +111,14 @@ def test_invoice_page_pdf_and_receipt(shop: Shop, subscription: stripe.Subscript
 def test_an_open_invoice_is_paid_on_its_page(shop: Shop, browser: httpx.Client) -> None:
     customer = shop.client.v1.customers.create({"email": "ada@example.com"})
     invoice = shop.client.v1.invoices.create({"customer": customer.id})
-    shop.client.v1.invoice_items.create({
-        "customer": customer.id, "invoice": invoice.id, "amount": 1200, "currency": "usd",
-    })
+    shop.client.v1.invoice_items.create(
+        {
+            "customer": customer.id,
+            "invoice": invoice.id,
+            "amount": 1200,
+            "currency": "usd",
+        }
+    )
     url = str(shop.client.v1.invoices.finalize_invoice(invoice.id).hosted_invoice_url)
     declined = browser.post(url, data={**CARD, "cardNumber": "4000000000009995"})
     assert declined.status_code == 402 and "insufficient funds" in declined.text

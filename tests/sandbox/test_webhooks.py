@@ -35,7 +35,9 @@ def test_deliveries_are_signed(client: stripe.StripeClient, receiver: Receiver) 
 
 
 def test_the_secret_is_shown_once(client: stripe.StripeClient) -> None:
-    made = client.v1.webhook_endpoints.create({"url": "http://127.0.0.1:9/x", "enabled_events": ["invoice.paid"]})
+    made = client.v1.webhook_endpoints.create(
+        {"url": "http://127.0.0.1:9/x", "enabled_events": ["invoice.paid"]}
+    )
     assert made.secret and made.secret.startswith("whsec_")
     again = client.v1.webhook_endpoints.retrieve(made.id)
     assert "secret" not in again
@@ -74,15 +76,20 @@ def test_duplicates_on_demand(client: stripe.StripeClient, receiver: Receiver, s
     faults(server, duplicate=2)
     customer = client.v1.customers.create({"email": "thrice@example.com"})
     eventually(lambda: receiver.types(id=customer.id).count("customer.created") == 3)
-    assert len({event["id"] for event in receiver.received if event["data"]["object"]["id"] == customer.id}) == 1
+    assert (
+        len({event["id"] for event in receiver.received if event["data"]["object"]["id"] == customer.id}) == 1
+    )
 
 
 def test_paused_then_shuffled(shop: Shop, receiver: Receiver, server: Server) -> None:
     faults(server, pause=True)
     customer = shop.customer()
-    subscription = shop.client.v1.subscriptions.create({
-        "customer": customer.id, "items": [{"price": shop.monthly.id}],
-    })
+    subscription = shop.client.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": shop.monthly.id}],
+        }
+    )
     time.sleep(0.2)
     assert not receiver.types(customer=customer.id)
     faults(server, pause=False, shuffle=True)
@@ -103,9 +110,13 @@ def test_only_wanted_events_are_sent(client: stripe.StripeClient, receiver: Rece
 
 def test_events_are_listed_by_type_and_time(client: stripe.StripeClient) -> None:
     customer = client.v1.customers.create({"email": "listed@example.com"})
-    found = client.v1.events.list({
-        "types": ["customer.created"], "created": {"gte": int(time.time()) - 60}, "limit": 5,
-    }).data
+    found = client.v1.events.list(
+        {
+            "types": ["customer.created"],
+            "created": {"gte": int(time.time()) - 60},
+            "limit": 5,
+        }
+    ).data
     assert customer.id in [event.data.object["id"] for event in found]
     assert not client.v1.events.list({"type": "customer.created", "created": {"lt": 1_000}}).data
 
@@ -124,7 +135,10 @@ def test_nothing_is_lost_by_a_kill(tmp_path: Path) -> None:
     server.process.wait()
     server.start()
     try:
-        assert client.v1.customers.create({"test_clock": clock.id}, options={"idempotency_key": "k"}).id == customer.id
+        assert (
+            client.v1.customers.create({"test_clock": clock.id}, options={"idempotency_key": "k"}).id
+            == customer.id
+        )
         after = eventually(lambda: _ready(client.v1.test_helpers.test_clocks.retrieve(clock.id)))
         assert after.frozen_time == 1_800_086_400
         log = httpx.get(server.url + "/_sandbox/stripe/deliveries.json").json()

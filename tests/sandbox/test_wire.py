@@ -27,7 +27,9 @@ def test_health_needs_no_key(server: Server) -> None:
     assert httpx.get(server.url + "/health").status_code == 200
 
 
-@pytest.mark.parametrize("header", ["", "Bearer nonsense", "Bearer sk_live_abcdefghijklmnopqrstuvwx", "Basic !!"])
+@pytest.mark.parametrize(
+    "header", ["", "Bearer nonsense", "Bearer sk_live_abcdefghijklmnopqrstuvwx", "Basic !!"]
+)
 def test_a_bad_key_is_refused(server: Server, header: str) -> None:
     answer = httpx.get(server.url + "/v1/account", headers={"Authorization": header})
     assert answer.status_code == 401
@@ -39,14 +41,19 @@ def test_basic_authentication(server: Server) -> None:
     assert httpx.get(server.url + "/v1/account", auth=(KEY, "")).status_code == 200
 
 
-@pytest.mark.parametrize(("body", "code", "param"), [
-    ({"emial": "a@example.com"}, "parameter_unknown", "emial"),
-    ({"address[streeet]": "x"}, "parameter_unknown", "address[streeet]"),
-    ({"balance": "many"}, "parameter_invalid_integer", "balance"),
-    ({"test_clock": "clock_none"}, "resource_missing", "test_clock"),
-    ({"tax_exempt": "maybe"}, None, "tax_exempt"),
-])
-def test_wrong_parameters_are_named(server: Server, body: dict[str, str], code: str | None, param: str) -> None:
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        ({"emial": "a@example.com"}, "parameter_unknown", "emial"),
+        ({"address[streeet]": "x"}, "parameter_unknown", "address[streeet]"),
+        ({"balance": "many"}, "parameter_invalid_integer", "balance"),
+        ({"test_clock": "clock_none"}, "resource_missing", "test_clock"),
+        ({"tax_exempt": "maybe"}, None, "tax_exempt"),
+    ],
+)
+def test_wrong_parameters_are_named(
+    server: Server, body: dict[str, str], code: str | None, param: str
+) -> None:
     answer = call(server, "POST", "/v1/customers", data=body)
     error = answer.json()["error"]
     assert (answer.status_code, error.get("code"), error["param"]) == (400, code, param)
@@ -62,9 +69,16 @@ def test_missing_parameter_object_and_address(server: Server) -> None:
 
 
 def test_a_feature_that_is_not_built_says_so(server: Server, shop: Shop) -> None:
-    answer = call(server, "POST", "/v1/subscriptions", data={
-        "customer": "cus_x", "items[0][price]": shop.monthly.id, "application_fee_percent": "1",
-    })
+    answer = call(
+        server,
+        "POST",
+        "/v1/subscriptions",
+        data={
+            "customer": "cus_x",
+            "items[0][price]": shop.monthly.id,
+            "application_fee_percent": "1",
+        },
+    )
     assert answer.json()["error"]["code"] == "sandbox_unsupported"
 
 
@@ -86,10 +100,17 @@ def test_a_declined_charge_is_replayed_too(shop: Shop) -> None:
     options: Any = {"idempotency_key": str(uuid.uuid4())}
     for _ in range(2):
         with pytest.raises(stripe.CardError):
-            shop.client.v1.payment_intents.create({
-                "amount": 900, "currency": "usd", "customer": customer.id, "payment_method": method.id,
-                "confirm": True, "off_session": True,
-            }, options=options)
+            shop.client.v1.payment_intents.create(
+                {
+                    "amount": 900,
+                    "currency": "usd",
+                    "customer": customer.id,
+                    "payment_method": method.id,
+                    "confirm": True,
+                    "off_session": True,
+                },
+                options=options,
+            )
     assert len(shop.client.v1.payment_intents.list({"customer": customer.id}).data) == 1
 
 
@@ -115,12 +136,17 @@ def test_metadata_merges_and_empties(client: stripe.StripeClient) -> None:
 def test_expand_goes_deep_and_refuses_nonsense(shop: Shop) -> None:
     customer = shop.customer()
     shop.client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": shop.monthly.id}]})
-    found = shop.client.v1.subscriptions.list({
-        "customer": customer.id, "expand": ["data.latest_invoice.payments", "data.customer"],
-    }).data[0]
+    found = shop.client.v1.subscriptions.list(
+        {
+            "customer": customer.id,
+            "expand": ["data.latest_invoice.payments", "data.customer"],
+        }
+    ).data[0]
     assert isinstance(found.latest_invoice, stripe.Invoice) and isinstance(found.customer, stripe.Customer)
     assert found.latest_invoice.payments and found.latest_invoice.payments.data[0].status == "paid"
-    whole = shop.client.v1.customers.retrieve(customer.id, {"expand": ["subscriptions", "sources", "tax_ids"]})
+    whole = shop.client.v1.customers.retrieve(
+        customer.id, {"expand": ["subscriptions", "sources", "tax_ids"]}
+    )
     assert whole.subscriptions and len(whole.subscriptions.data) == 1
     with pytest.raises(stripe.InvalidRequestError):
         shop.client.v1.customers.retrieve(customer.id, {"expand": ["nonsense"]})
@@ -141,31 +167,49 @@ def test_prices_are_found_by_lookup_key(shop: Shop) -> None:
 
 
 def test_sub_cent_prices_round_once(shop: Shop) -> None:
-    price = shop.client.v1.prices.create({
-        "product": shop.product.id, "currency": "usd", "unit_amount_decimal": "0.05",  # type: ignore[typeddict-item]
-    })
+    price = shop.client.v1.prices.create(
+        {
+            "product": shop.product.id,
+            "currency": "usd",
+            "unit_amount_decimal": "0.05",  # type: ignore[typeddict-item]
+        }
+    )
     assert (price.unit_amount, str(price.unit_amount_decimal)) == (None, "0.05")
     customer = shop.customer()
-    item = shop.client.v1.invoice_items.create({
-        "customer": customer.id, "pricing": {"price": price.id}, "quantity": 1_230,
-    })
+    item = shop.client.v1.invoice_items.create(
+        {
+            "customer": customer.id,
+            "pricing": {"price": price.id},
+            "quantity": 1_230,
+        }
+    )
     assert item.amount == 62
 
 
 def test_an_inactive_price_is_not_sold(shop: Shop) -> None:
     shop.client.v1.prices.update(shop.once.id, {"active": False})
     with pytest.raises(stripe.InvalidRequestError):
-        shop.client.v1.checkout.sessions.create({
-            "mode": "payment", "line_items": [{"price": shop.once.id, "quantity": 1}], "success_url": "http://x.test",
-        })
+        shop.client.v1.checkout.sessions.create(
+            {
+                "mode": "payment",
+                "line_items": [{"price": shop.once.id, "quantity": 1}],
+                "success_url": "http://x.test",
+            }
+        )
 
 
 def test_refunds_in_parts(shop: Shop) -> None:
     customer = shop.customer()
     method = shop.client.v1.payment_methods.list({"customer": customer.id}).data[0]
-    intent = shop.client.v1.payment_intents.create({
-        "amount": 1000, "currency": "usd", "customer": customer.id, "payment_method": method.id, "confirm": True,
-    })
+    intent = shop.client.v1.payment_intents.create(
+        {
+            "amount": 1000,
+            "currency": "usd",
+            "customer": customer.id,
+            "payment_method": method.id,
+            "confirm": True,
+        }
+    )
     refund = shop.client.v1.refunds.create({"payment_intent": intent.id, "amount": 400})
     assert (refund.status, refund.amount) == ("succeeded", 400)
     shop.client.v1.refunds.create({"charge": str(intent.latest_charge)})
@@ -181,9 +225,14 @@ def test_refunds_in_parts(shop: Shop) -> None:
 def test_manual_invoices(shop: Shop) -> None:
     customer = shop.customer()
     invoice = shop.client.v1.invoices.create({"customer": customer.id, "description": "Last period"})
-    shop.client.v1.invoice_items.create({
-        "customer": customer.id, "invoice": invoice.id, "amount": 1200, "currency": "usd",
-    })
+    shop.client.v1.invoice_items.create(
+        {
+            "customer": customer.id,
+            "invoice": invoice.id,
+            "amount": 1200,
+            "currency": "usd",
+        }
+    )
     final = shop.client.v1.invoices.finalize_invoice(invoice.id)
     assert (final.status, final.amount_due) == ("open", 1200)
     assert shop.client.v1.invoices.pay(invoice.id).status == "paid"
@@ -192,9 +241,14 @@ def test_manual_invoices(shop: Shop) -> None:
     empty = shop.client.v1.invoices.create({"customer": customer.id})
     shop.client.v1.invoices.delete(empty.id)
     other = shop.client.v1.invoices.create({"customer": customer.id})
-    shop.client.v1.invoice_items.create({
-        "customer": customer.id, "invoice": other.id, "amount": 700, "currency": "usd",
-    })
+    shop.client.v1.invoice_items.create(
+        {
+            "customer": customer.id,
+            "invoice": other.id,
+            "amount": 700,
+            "currency": "usd",
+        }
+    )
     shop.client.v1.invoices.finalize_invoice(other.id)
     assert shop.client.v1.invoices.void_invoice(other.id).status == "void"
 
@@ -203,9 +257,14 @@ def test_many_lines_are_paged(shop: Shop) -> None:
     customer = shop.customer()
     invoice = shop.client.v1.invoices.create({"customer": customer.id})
     for number in range(12):
-        shop.client.v1.invoice_items.create({
-            "customer": customer.id, "invoice": invoice.id, "amount": 100 + number, "currency": "usd",
-        })
+        shop.client.v1.invoice_items.create(
+            {
+                "customer": customer.id,
+                "invoice": invoice.id,
+                "amount": 100 + number,
+                "currency": "usd",
+            }
+        )
     shown = shop.client.v1.invoices.retrieve(invoice.id)
     assert (len(shown.lines.data), shown.lines.has_more, shown.total) == (10, True, 1266)
     assert len(list(shop.client.v1.invoices.line_items.list(invoice.id).auto_paging_iter())) == 12
@@ -214,9 +273,13 @@ def test_many_lines_are_paged(shop: Shop) -> None:
 def test_customers_credit_pays(shop: Shop) -> None:
     customer = shop.customer()
     shop.client.v1.customers.balance_transactions.create(customer.id, {"amount": -2000, "currency": "usd"})
-    subscription = shop.client.v1.subscriptions.create({
-        "customer": customer.id, "items": [{"price": shop.monthly.id}], "expand": ["latest_invoice"],
-    })
+    subscription = shop.client.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": shop.monthly.id}],
+            "expand": ["latest_invoice"],
+        }
+    )
     invoice = subscription.latest_invoice
     assert isinstance(invoice, stripe.Invoice)
     assert (invoice.total, invoice.amount_due, invoice.amount_paid) == (2900, 900, 900)
@@ -225,9 +288,13 @@ def test_customers_credit_pays(shop: Shop) -> None:
 
 def test_items_of_a_subscription(shop: Shop) -> None:
     customer = shop.customer()
-    subscription = shop.client.v1.subscriptions.create({
-        "customer": customer.id, "items": [{"price": shop.monthly.id, "quantity": 2}], "metadata": {"plan": "pro"},
-    })
+    subscription = shop.client.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": shop.monthly.id, "quantity": 2}],
+            "metadata": {"plan": "pro"},
+        }
+    )
     item = shop.client.v1.subscription_items.list({"subscription": subscription.id}).data[0]
     assert item.quantity == 2
     assert shop.client.v1.subscription_items.update(item.id, {"quantity": 5}).quantity == 5
@@ -255,9 +322,14 @@ def test_time_out_after_the_work_was_done(server: Server) -> None:
     assert [c.id for c in client.v1.customers.list({"email": email}).data] == [again.id]
 
 
-@pytest.mark.parametrize(("kind", "error"), [
-    ("error_500", stripe.APIError), ("rate_limited", stripe.RateLimitError), ("refuse", stripe.APIConnectionError),
-])
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("error_500", stripe.APIError),
+        ("rate_limited", stripe.RateLimitError),
+        ("refuse", stripe.APIConnectionError),
+    ],
+)
 def test_other_faults_happen_as_often_as_asked(server: Server, kind: str, error: type[Exception]) -> None:
     email = f"{uuid.uuid4()}@example.com"
     client = client_for(server)
@@ -284,7 +356,9 @@ def test_one_key_from_many_threads_makes_one_customer(server: Server) -> None:
     email = f"{uuid.uuid4()}@example.com"
     client = client_for(server)
     threads = [
-        threading.Thread(target=lambda: client.v1.customers.create({"email": email}, options={"idempotency_key": email}))
+        threading.Thread(
+            target=lambda: client.v1.customers.create({"email": email}, options={"idempotency_key": email})
+        )
         for _ in range(8)
     ]
     for thread in threads:

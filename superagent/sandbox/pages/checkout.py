@@ -22,16 +22,26 @@ async def show(request: Request) -> Response:
 
 def _closed(session: dict[str, Any]) -> Response | None:
     if session["status"] == "complete":
-        return over("You have already paid.", 200, "Nothing is charged twice.",
-                     checkout_payment.success_location(session))
+        return over(
+            "You have already paid.",
+            200,
+            "Nothing is charged twice.",
+            checkout_payment.success_location(session),
+        )
     if session["status"] == "expired":
-        return over("This payment page has expired.", 410, "Go back to the shop and start again.",
-                     session["cancel_url"])
+        return over(
+            "This payment page has expired.",
+            410,
+            "Go back to the shop and start again.",
+            session["cancel_url"],
+        )
     return None
 
 
 def _page(
-    session: dict[str, Any], values: dict[str, str] | None = None, errors: dict[str, str] | None = None,
+    session: dict[str, Any],
+    values: dict[str, str] | None = None,
+    errors: dict[str, str] | None = None,
     status: int = 200,
 ) -> Response:
     closed = _closed(session)
@@ -39,13 +49,23 @@ def _page(
         return closed
     recurring = [line for line in session["_line_items"] if line["price"]["type"] == "recurring"]
     data = session["_data"]
-    later = sum(line["price"]["unit_amount"] * line["quantity"] for line in recurring if line["price"]["unit_amount"])
+    later = sum(
+        line["price"]["unit_amount"] * line["quantity"] for line in recurring if line["price"]["unit_amount"]
+    )
     email = session["customer_email"] or ((store.get(session["customer"]) or {}).get("email"))
     code = next((item for item in session["discounts"] if item["promotion_code"]), None)
     return page(
-        "checkout.html", status=status, session=session, lines=session["_line_items"], values=values or {},
-        errors=errors or {}, email=email, recurring=recurring[0]["price"]["recurring"] if recurring else None,
-        trial_days=data.get("trial_period_days"), later=later, needs_card=checkout_payment.needs_card(session),
+        "checkout.html",
+        status=status,
+        session=session,
+        lines=session["_line_items"],
+        values=values or {},
+        errors=errors or {},
+        email=email,
+        recurring=recurring[0]["price"]["recurring"] if recurring else None,
+        trial_days=data.get("trial_period_days"),
+        later=later,
+        needs_card=checkout_payment.needs_card(session),
         coupons=[checkout.coupon_of(item) for item in session["discounts"]],
         code=store.get(code["promotion_code"]) if code else None,
         leads_to=(session["success_url"], session["cancel_url"]),
@@ -89,8 +109,12 @@ def _pay(session: dict[str, Any], values: dict[str, str]) -> Response:
         with store.transaction():
             # The card waits here while the bank asks; it is a test card.
             store.edit(session["id"])["_waiting"] = {
-                "number": card.number, "month": card.exp_month, "year": card.exp_year, "cvc": card.cvc,
-                "email": email, "name": values["billingName"],
+                "number": card.number,
+                "month": card.exp_month,
+                "year": card.exp_year,
+                "cvc": card.cvc,
+                "email": email,
+                "name": values["billingName"],
             }
         return RedirectResponse(f"/c/authenticate/{session['id']}", SEE_OTHER)
     if outcome.location:
@@ -117,8 +141,11 @@ async def ask(request: Request) -> Response:
     if closed:
         return closed
     return page(
-        "authenticate.html", action=f"/c/authenticate/{session['id']}", amount=session["amount_total"],
-        currency=session["currency"], last4=session["_waiting"]["number"][-4:],
+        "authenticate.html",
+        action=f"/c/authenticate/{session['id']}",
+        amount=session["amount_total"],
+        currency=session["currency"],
+        last4=session["_waiting"]["number"][-4:],
         leads_to=(session["success_url"], session["cancel_url"]),
     )
 

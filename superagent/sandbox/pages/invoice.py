@@ -26,13 +26,20 @@ async def show(request: Request) -> Response:
 
 
 def _page(
-    invoice: dict[str, Any], values: dict[str, str] | None = None, errors: dict[str, str] | None = None,
+    invoice: dict[str, Any],
+    values: dict[str, str] | None = None,
+    errors: dict[str, str] | None = None,
     status: int = 200,
 ) -> Response:
     intent = store.get(invoice.get("_intent")) or {}
     return page(
-        "invoice.html", status=status, invoice=invoice, lines=invoice["lines"]["data"], values=values or {},
-        errors=errors or {}, needs_bank=intent.get("status") == "requires_action",
+        "invoice.html",
+        status=status,
+        invoice=invoice,
+        lines=invoice["lines"]["data"],
+        values=values or {},
+        errors=errors or {},
+        needs_bank=intent.get("status") == "requires_action",
     )
 
 
@@ -98,8 +105,12 @@ async def ask(request: Request) -> Response:
         return over("There is nothing to confirm.", 404)
     method = payment_methods.get(intent["payment_method"])
     return page(
-        "authenticate.html", action=request.url.path, amount=intent["amount"], currency=intent["currency"],
-        last4=method["card"]["last4"], leads_to=(_return_url(intent),),
+        "authenticate.html",
+        action=request.url.path,
+        amount=intent["amount"],
+        currency=intent["currency"],
+        last4=method["card"]["last4"],
+        leads_to=(_return_url(intent),),
     )
 
 

@@ -26,11 +26,16 @@ def of_invoice(invoice: dict[str, Any]) -> bytes:
     """Return the invoice as a PDF file."""
     currency = invoice["currency"]
     rows = [
-        ((line["description"] or "")[:70], lines.money(line["amount"], currency)) for line in invoice["lines"]["data"]
+        ((line["description"] or "")[:70], lines.money(line["amount"], currency))
+        for line in invoice["lines"]["data"]
     ]
     sums = [("Subtotal", invoice["subtotal"])]
     sums += [("Discount", -item["amount"]) for item in invoice["total_discount_amounts"]]
-    sums += [("Total", invoice["total"]), ("Amount due", invoice["amount_due"]), ("Paid", invoice["amount_paid"])]
+    sums += [
+        ("Total", invoice["total"]),
+        ("Amount due", invoice["amount_due"]),
+        ("Paid", invoice["amount_paid"]),
+    ]
     rows += [(name, lines.money(amount, currency)) for name, amount in sums]
     return _document(_pages(invoice, rows))
 

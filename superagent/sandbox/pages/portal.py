@@ -15,7 +15,7 @@ from superagent.sandbox.stripe import (
     payment_methods,
     portal,
     setup_intents,
-    subscription_api,
+    subscription_changes,
     subscriptions,
 )
 from superagent.sandbox.stripe.errors import StripeError
@@ -23,8 +23,11 @@ from superagent.sandbox.stripe.events import updating
 
 INVOICES_SHOWN = 24
 FEEDBACK = {
-    "too_expensive": "It's too expensive", "missing_features": "Some features are missing",
-    "switched_service": "I found an alternative", "unused": "I no longer need it", "other": "Other reason",
+    "too_expensive": "It's too expensive",
+    "missing_features": "Some features are missing",
+    "switched_service": "I found an alternative",
+    "unused": "I no longer need it",
+    "other": "Other reason",
 }
 
 
@@ -33,7 +36,9 @@ def _session(request: Request) -> tuple[dict[str, Any] | None, Response | None]:
     if session is None:
         return None, over("There is no such page.", 404)
     if not portal.is_open(session):
-        return None, over("This link has expired.", 410, "Open billing in the portal again.", session["return_url"])
+        return None, over(
+            "This link has expired.", 410, "Open billing in the portal again.", session["return_url"]
+        )
     return session, None
 
 
@@ -46,22 +51,39 @@ async def show(request: Request) -> Response:
 
 
 def _page(
-    session: dict[str, Any], *, values: dict[str, str] | None = None, errors: dict[str, str] | None = None,
-    status: int = 200, done: str = "",
+    session: dict[str, Any],
+    *,
+    values: dict[str, str] | None = None,
+    errors: dict[str, str] | None = None,
+    status: int = 200,
+    done: str = "",
 ) -> Response:
     customer = store.get(session["customer"]) or {}
     held = [item for item in store.each("subscription") if item["customer"] == customer["id"]]
     default = customer["invoice_settings"]["default_payment_method"]
-    owned = next((item["default_payment_method"] for item in reversed(held) if item["ended_at"] is None), None)
+    owned = next(
+        (item["default_payment_method"] for item in reversed(held) if item["ended_at"] is None), None
+    )
     invoices = [
-        item for item in store.each("invoice") if item["customer"] == customer["id"] and item["status"] != "draft"
+        item
+        for item in store.each("invoice")
+        if item["customer"] == customer["id"] and item["status"] != "draft"
     ]
     return page(
-        "portal.html", status=status, session=session, customer=customer, done=done,
+        "portal.html",
+        status=status,
+        session=session,
+        customer=customer,
+        done=done,
         subscriptions=[_shown(item) for item in held if item["ended_at"] is None][::-1],
-        card=store.get(owned or default), invoices=invoices[::-1][:INVOICES_SHOWN],
-        features=portal.configuration(session["configuration"])["features"], values=values or {}, errors=errors or {},
-        feedback=FEEDBACK, flow=session["flow"], leads_to=(session["return_url"], _after(session)),
+        card=store.get(owned or default),
+        invoices=invoices[::-1][:INVOICES_SHOWN],
+        features=portal.configuration(session["configuration"])["features"],
+        values=values or {},
+        errors=errors or {},
+        feedback=FEEDBACK,
+        flow=session["flow"],
+        leads_to=(session["return_url"], _after(session)),
     )
 
 
@@ -74,7 +96,9 @@ def _shown(item: dict[str, Any]) -> dict[str, Any]:
 def _after(session: dict[str, Any]) -> str | None:
     flow = session["flow"] or {}
     after = flow.get("after_completion") or {}
-    return after["redirect"]["return_url"] if after.get("type") == "redirect" and after.get("redirect") else None
+    return (
+        after["redirect"]["return_url"] if after.get("type") == "redirect" and after.get("redirect") else None
+    )
 
 
 def _back(session: dict[str, Any], done: str) -> Response:
@@ -89,7 +113,9 @@ async def act(request: Request) -> Response:
         return problem or over("There is no such page.", 404)
     form = await request.form()
     values = {name: value for name, value in form.items() if isinstance(value, str)}
-    act_on = {"cancel": _cancel, "resume": _resume, "card": _change_card, "pay": _pay}.get(text(form, "action"))
+    act_on = {"cancel": _cancel, "resume": _resume, "card": _change_card, "pay": _pay}.get(
+        text(form, "action")
+    )
     if act_on is None:
         return _page(session, errors={"page": "That is not possible here."}, status=422)
     try:
@@ -113,17 +139,19 @@ def _cancel(session: dict[str, Any], values: dict[str, str]) -> Response:
     feedback = values.get("feedback") if values.get("feedback") in FEEDBACK else None
     with store.transaction():
         if feature["mode"] == "immediately":
-            subscriptions.end(subscription_id, reason="cancellation_requested", details={"feedback": feedback})
+            subscriptions.end(
+                subscription_id, reason="cancellation_requested", details={"feedback": feedback}
+            )
         else:
             details = {"cancellation_details": {"feedback": feedback}} if feedback else {}
-            subscription_api.change(subscription_id, {"cancel_at_period_end": True, **details})
+            subscription_changes.change(subscription_id, {"cancel_at_period_end": True, **details})
     return _back(session, "canceled")
 
 
 def _resume(session: dict[str, Any], values: dict[str, str]) -> Response:
     subscription_id = _own(session, values.get("subscription", ""))
     with store.transaction():
-        subscription_api.change(subscription_id, {"cancel_at_period_end": False})
+        subscription_changes.change(subscription_id, {"cancel_at_period_end": False})
     return _back(session, "resumed")
 
 
@@ -140,13 +168,19 @@ def _change_card(session: dict[str, Any], values: dict[str, str]) -> Response:
         return _page(session, values={"billingName": name}, errors=errors, status=422)
     customer_id = session["customer"]
     with store.transaction():
-        method = payment_methods.new(card, {"name": name, "email": (store.get(customer_id) or {}).get("email")})
+        method = payment_methods.new(
+            card, {"name": name, "email": (store.get(customer_id) or {}).get("email")}
+        )
         intent = setup_intents.new(customer_id=customer_id)
         setup_intents.succeed(intent["id"], method)
         with updating(customer_id, "customer.updated") as customer:
             customer["invoice_settings"]["default_payment_method"] = method["id"]
         for item in list(store.each("subscription")):
-            if item["customer"] == customer_id and item["ended_at"] is None and item["default_payment_method"]:
+            if (
+                item["customer"] == customer_id
+                and item["ended_at"] is None
+                and item["default_payment_method"]
+            ):
                 with updating(item["id"], "customer.subscription.updated") as changed:
                     changed["default_payment_method"] = method["id"]
     return _back(session, "card")

@@ -24,7 +24,10 @@ POLICY = (
 FRAMING = "; frame-src 'self'"
 
 _environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+    loader=jinja2.FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
 
@@ -48,8 +51,14 @@ _environment.filters.update(money=lines.money, date=_moment, instant=_instant, i
 _environment.globals.update(version=VERSION)
 
 
-def page(template: str, *, status: int = 200, leads_to: tuple[str | None, ...] = (), frames: bool = False,
-         **context: Any) -> Response:
+def page(
+    template: str,
+    *,
+    status: int = 200,
+    leads_to: tuple[str | None, ...] = (),
+    frames: bool = False,
+    **context: Any,
+) -> Response:
     """Render a page. `leads_to` names addresses elsewhere to which its forms may redirect."""
     targets = "".join(f" {origin}" for origin in sorted({_origin(target) for target in leads_to if target}))
     headers = {

@@ -140,10 +140,17 @@ def _run(request: Request, text: str, request_id: str, key: str | None) -> Answe
     except StripeError as error:
         answer = Answer(error.status, error.body(request_id))
     if key:
-        store.add({
-            "id": f"idempotency:{key}", "object": "_idempotency", "mark": mark, "at": moment.real(),
-            "status": answer.status, "body": answer.body, "request_id": request_id,
-        })
+        store.add(
+            {
+                "id": f"idempotency:{key}",
+                "object": "_idempotency",
+                "mark": mark,
+                "at": moment.real(),
+                "status": answer.status,
+                "body": answer.body,
+                "request_id": request_id,
+            }
+        )
     return answer
 
 

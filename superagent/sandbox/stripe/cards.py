@@ -65,7 +65,8 @@ DECLINES = {
     "expired_card": ("expired_card", "Your card has expired."),
     "incorrect_cvc": ("incorrect_cvc", "Your card's security code is incorrect."),
     "processing_error": (
-        "processing_error", "An error occurred while processing your card. Try again in a little bit."
+        "processing_error",
+        "An error occurred while processing your card. Try again in a little bit.",
     ),
     "authentication_required": (
         "authentication_required",

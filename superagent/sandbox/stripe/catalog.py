@@ -23,8 +23,17 @@ from superagent.sandbox.stripe.paging import apply, apply_metadata, matches, mat
 from superagent.sandbox.stripe.render import included
 from superagent.sandbox.stripe.routes import Call, Page, route
 
-PRODUCT_PLAIN = ("description", "images", "marketing_features", "package_dimensions", "shippable",
-                 "statement_descriptor", "tax_code", "unit_label", "url")
+PRODUCT_PLAIN = (
+    "description",
+    "images",
+    "marketing_features",
+    "package_dimensions",
+    "shippable",
+    "statement_descriptor",
+    "tax_code",
+    "unit_label",
+    "url",
+)
 
 
 def product(product_id: str | None, *, param: str = "product", status: int = 400) -> dict[str, Any]:
@@ -55,7 +64,9 @@ def usable_price(price_id: str, *, param: str) -> dict[str, Any]:
 def inline_price(data: dict[str, Any], *, param: str) -> dict[str, Any]:
     """Create the price that `price_data` describes, with its product if that is inline too."""
     if "product_data" in data:
-        owner = new_product(name=data["product_data"]["name"], metadata=data["product_data"].get("metadata") or {})
+        owner = new_product(
+            name=data["product_data"]["name"], metadata=data["product_data"].get("metadata") or {}
+        )
         owner_id = owner["id"]
     elif "product" in data:
         owner_id = product(data["product"], param=f"{param}[product]")["id"]
@@ -75,11 +86,19 @@ def plan(source: dict[str, Any]) -> dict[str, Any]:
     recurring = source["recurring"]
     return shapes.build(
         "plan",
-        id=source["id"], active=source["active"], amount=source["unit_amount"],
-        amount_decimal=source["unit_amount_decimal"], billing_scheme=source["billing_scheme"],
-        created=source["created"], currency=source["currency"], interval=recurring["interval"],
-        interval_count=recurring["interval_count"], metadata=source["metadata"], nickname=source["nickname"],
-        product=source["product"], usage_type=recurring["usage_type"],
+        id=source["id"],
+        active=source["active"],
+        amount=source["unit_amount"],
+        amount_decimal=source["unit_amount_decimal"],
+        billing_scheme=source["billing_scheme"],
+        created=source["created"],
+        currency=source["currency"],
+        interval=recurring["interval"],
+        interval_count=recurring["interval_count"],
+        metadata=source["metadata"],
+        nickname=source["nickname"],
+        product=source["product"],
+        usage_type=recurring["usage_type"],
     )
 
 
@@ -89,10 +108,23 @@ def plan(source: dict[str, Any]) -> dict[str, Any]:
 def new_product(**values: Any) -> dict[str, Any]:
     """Add a product and emit `product.created`."""
     now = moment.real()
-    made = store.add(shapes.build("product", **({
-        "id": ids.new("prod"), "active": True, "created": now, "images": [], "marketing_features": [],
-        "type": "service", "updated": now,
-    } | values)))
+    made = store.add(
+        shapes.build(
+            "product",
+            **(
+                {
+                    "id": ids.new("prod"),
+                    "active": True,
+                    "created": now,
+                    "images": [],
+                    "marketing_features": [],
+                    "type": "service",
+                    "updated": now,
+                }
+                | values
+            ),
+        )
+    )
     emit("product.created", made)
     return made
 
@@ -102,7 +134,9 @@ def create_product(call: Call) -> dict[str, Any]:
     params = call.params
     if store.get(params.get("id")):
         raise invalid("Product already exists.", param="id", code="resource_already_exists")
-    values = {name: params[name] for name in (*PRODUCT_PLAIN, "id", "active", "name", "type") if name in params}
+    values = {
+        name: params[name] for name in (*PRODUCT_PLAIN, "id", "active", "name", "type") if name in params
+    }
     made = new_product(**values, metadata=params.get("metadata") or {})
     if "default_price_data" in params:
         first = new_price(product=made["id"], **_terms(params["default_price_data"]))
@@ -114,8 +148,10 @@ def create_product(call: Call) -> dict[str, Any]:
 def list_products(call: Call) -> Page:
     wanted = call.params.get("ids")
     found = [
-        item for item in store.each("product")
-        if (not wanted or item["id"] in wanted) and matches(item, call.params, "active", "shippable", "url")
+        item
+        for item in store.each("product")
+        if (not wanted or item["id"] in wanted)
+        and matches(item, call.params, "active", "shippable", "url")
         and matches_created(item, call.params)
     ]
     return Page(found, "/v1/products")
@@ -161,10 +197,21 @@ def delete_product(call: Call, product_id: str) -> dict[str, Any]:
 
 def new_price(**values: Any) -> dict[str, Any]:
     """Add a price and emit `price.created`."""
-    made = store.add(shapes.build("price", **({
-        "id": ids.new("price"), "active": True, "billing_scheme": "per_unit", "created": moment.real(),
-        "tax_behavior": "unspecified",
-    } | values)))
+    made = store.add(
+        shapes.build(
+            "price",
+            **(
+                {
+                    "id": ids.new("price"),
+                    "active": True,
+                    "billing_scheme": "per_unit",
+                    "created": moment.real(),
+                    "tax_behavior": "unspecified",
+                }
+                | values
+            ),
+        )
+    )
     emit("price.created", made)
     return made
 
@@ -174,7 +221,9 @@ def _terms(params: dict[str, Any]) -> dict[str, Any]:
     refuse(params, "custom_unit_amount", "tiers", "tiers_mode", "transform_quantity", "currency_options")
     whole, exact = params.get("unit_amount"), params.get("unit_amount_decimal")
     if (whole is None) == (exact is None):
-        raise invalid("You must provide exactly one of `unit_amount` or `unit_amount_decimal`.", param="unit_amount")
+        raise invalid(
+            "You must provide exactly one of `unit_amount` or `unit_amount_decimal`.", param="unit_amount"
+        )
     if whole is not None and whole < 0:
         raise invalid("Invalid non-negative integer", param="unit_amount", code="parameter_invalid_integer")
     if exact is not None and exact == int(exact):
@@ -221,15 +270,23 @@ def create_price(call: Call) -> dict[str, Any]:
     terms = _terms(params)
     if "product_data" in params:
         data = params["product_data"]
-        values = {name: data[name] for name in ("id", "active", "statement_descriptor", "unit_label") if name in data}
+        values = {
+            name: data[name]
+            for name in ("id", "active", "statement_descriptor", "unit_label")
+            if name in data
+        }
         owner = new_product(name=data["name"], metadata=data.get("metadata") or {}, **values)
     else:
         if "product" not in params:
             raise invalid("Missing required param: product.", param="product", code="parameter_missing")
         owner = product(params["product"])
     return new_price(
-        product=owner["id"], active=params.get("active", True), nickname=params.get("nickname") or None,
-        lookup_key=_claim_lookup_key(params), metadata=params.get("metadata") or {}, **terms,
+        product=owner["id"],
+        active=params.get("active", True),
+        nickname=params.get("nickname") or None,
+        lookup_key=_claim_lookup_key(params),
+        metadata=params.get("metadata") or {},
+        **terms,
     )
 
 
@@ -238,7 +295,8 @@ def list_prices(call: Call) -> Page:
     params = call.params
     keys, recurring = params.get("lookup_keys"), params.get("recurring", {})
     found = [
-        item for item in store.each("price")
+        item
+        for item in store.each("price")
         if (not keys or item["lookup_key"] in keys)
         and matches(item, params, "active", "currency", "product", "type")
         and (not recurring or (item["recurring"] and matches(item["recurring"], recurring, *recurring)))
@@ -267,7 +325,11 @@ def update_price(call: Call, price_id: str) -> dict[str, Any]:
 
 @included("price", "currency_options")
 def _currency_options(source: dict[str, Any]) -> dict[str, Any]:
-    return {source["currency"]: {
-        "custom_unit_amount": None, "tax_behavior": source["tax_behavior"],
-        "unit_amount": source["unit_amount"], "unit_amount_decimal": source["unit_amount_decimal"],
-    }}
+    return {
+        source["currency"]: {
+            "custom_unit_amount": None,
+            "tax_behavior": source["tax_behavior"],
+            "unit_amount": source["unit_amount"],
+            "unit_amount_decimal": source["unit_amount_decimal"],
+        }
+    }

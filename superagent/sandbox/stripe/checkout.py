@@ -14,18 +14,36 @@ from stripe.params.checkout import (
 from superagent.sandbox.settings import settings
 from superagent.sandbox.store import store
 from superagent.sandbox.stripe import catalog, customers, discounts, ids, moment, shapes
+from superagent.sandbox.stripe.drafts import no_tax
 from superagent.sandbox.stripe.errors import invalid, missing, refuse
 from superagent.sandbox.stripe.events import emit
-from superagent.sandbox.stripe.invoicing import no_tax
 from superagent.sandbox.stripe.paging import apply_metadata, matches, matches_created
 from superagent.sandbox.stripe.render import included, plain
 from superagent.sandbox.stripe.routes import Call, Page, route
 
 KIND = "checkout.session"
-NOT_BUILT = ("custom_fields", "optional_items", "shipping_options", "currency_conversion", "payment_method_data",
-             "managed_payments", "after_expiration")
+NOT_BUILT = (
+    "custom_fields",
+    "optional_items",
+    "shipping_options",
+    "currency_conversion",
+    "payment_method_data",
+    "managed_payments",
+    "after_expiration",
+)
 PAYMENT_DATA_NOT_BUILT = ("application_fee_amount", "transfer_data", "on_behalf_of")
 HOURS_OPEN = 24
+PLAIN = (
+    "allow_promotion_codes",
+    "billing_address_collection",
+    "cancel_url",
+    "client_reference_id",
+    "customer_email",
+    "locale",
+    "metadata",
+    "submit_type",
+    "success_url",
+)
 
 
 def get(session_id: str) -> dict[str, Any]:
@@ -47,14 +65,26 @@ def _line(item: dict[str, Any], index: int) -> dict[str, Any]:
         raise invalid("You must pass `price` or `price_data`.", param=f"{place}[price]")
     quantity = item.get("quantity")
     if quantity is None:
-        raise invalid(f"Missing required param: {place}[quantity].", param=f"{place}[quantity]",
-                      code="parameter_missing")
+        raise invalid(
+            f"Missing required param: {place}[quantity].",
+            param=f"{place}[quantity]",
+            code="parameter_missing",
+        )
     amount = catalog.amount(price, quantity)
     return shapes.build(
         "item",
-        id=ids.new("li"), amount_discount=0, amount_subtotal=amount, amount_tax=0, amount_total=amount,
-        currency=price["currency"], description=catalog.product(price["product"])["name"], discounts=[], price=price,
-        quantity=quantity, taxes=[], metadata=item.get("metadata") or {},
+        id=ids.new("li"),
+        amount_discount=0,
+        amount_subtotal=amount,
+        amount_tax=0,
+        amount_total=amount,
+        currency=price["currency"],
+        description=catalog.product(price["product"])["name"],
+        discounts=[],
+        price=price,
+        quantity=quantity,
+        taxes=[],
+        metadata=item.get("metadata") or {},
     )
 
 
@@ -68,7 +98,9 @@ def _check_mode(params: dict[str, Any], lines: list[dict[str, Any]]) -> str:
         )
         raise invalid(message, param="line_items")
     if mode == "subscription" and not recurring:
-        raise invalid("You must provide at least one recurring price in `subscription` mode.", param="line_items")
+        raise invalid(
+            "You must provide at least one recurring price in `subscription` mode.", param="line_items"
+        )
     if mode != "setup" and not lines:
         raise invalid("Missing required param: line_items.", param="line_items", code="parameter_missing")
     if mode != "subscription" and "subscription_data" in params:
@@ -85,8 +117,14 @@ def _check(params: dict[str, Any]) -> None:
     refuse(params.get("payment_intent_data", {}), *PAYMENT_DATA_NOT_BUILT)
     if params.get("payment_intent_data", {}).get("capture_method") == "manual":
         raise invalid("The sandbox captures automatically only.", param="payment_intent_data[capture_method]")
-    refuse(params.get("subscription_data", {}), "application_fee_percent", "default_tax_rates", "on_behalf_of",
-           "pending_invoice_item_interval", "transfer_data")
+    refuse(
+        params.get("subscription_data", {}),
+        "application_fee_percent",
+        "default_tax_rates",
+        "on_behalf_of",
+        "pending_invoice_item_interval",
+        "transfer_data",
+    )
     if params.get("ui_mode", "hosted_page") != "hosted_page":
         raise invalid("The sandbox supports `ui_mode=hosted_page` only.", param="ui_mode")
     if "success_url" not in params:
@@ -98,7 +136,9 @@ def _check(params: dict[str, Any]) -> None:
         message = "You may only specify one of these parameters: allow_promotion_codes, discounts."
         raise invalid(message, param="discounts")
     if "customer" in params and "customer_email" in params:
-        raise invalid("You may only specify one of these parameters: customer, customer_email.", param="customer")
+        raise invalid(
+            "You may only specify one of these parameters: customer, customer_email.", param="customer"
+        )
     if "customer_update" in params and "customer" not in params:
         raise invalid("`customer_update` can only be used with `customer`.", param="customer_update")
 
@@ -112,41 +152,59 @@ def create(call: Call) -> dict[str, Any]:
     customer = customers.get(params["customer"]) if "customer" in params else None
     now = moment.real()
     expires_at = params.get("expires_at", now + HOURS_OPEN * moment.HOUR)
-    if not now + 30 * 60 - 60 <= expires_at <= now + HOURS_OPEN * moment.HOUR + 60:
+    if not now + 29 * 60 <= expires_at <= now + HOURS_OPEN * moment.HOUR + 60:
         message = "The `expires_at` timestamp must be between 30 minutes and 24 hours from now."
         raise invalid(message, param="expires_at")
     session_id = ids.new("cs_test")
-    creation = None
-    if mode == "payment" and customer is None:
-        creation = params.get("customer_creation", "if_required")
-    session = store.add(shapes.build(
-        KIND,
-        id=session_id, adaptive_pricing={"enabled": False},
-        allow_promotion_codes=params.get("allow_promotion_codes"), automatic_tax=no_tax_of_session(),
-        billing_address_collection=params.get("billing_address_collection"), cancel_url=params.get("cancel_url"),
-        client_reference_id=params.get("client_reference_id"), created=now,
-        currency=lines[0]["currency"] if lines else params.get("currency"), custom_fields=[],
-        custom_text={"after_submit": None, "shipping_address": None, "submit": None,
-                     "terms_of_service_acceptance": None},
-        customer=customer["id"] if customer else None, customer_creation=creation,
-        customer_email=params.get("customer_email"), expires_at=expires_at,
-        customer_details=details(customer or {}, params.get("customer_email")),
-        discounts=_discounts(params.get("discounts"), customer), invoice_creation=_invoice_creation(params, mode),
-        locale=params.get("locale"), metadata=params.get("metadata") or {}, mode=mode,
-        payment_method_collection=params.get("payment_method_collection", "always") if mode != "payment" else
-        "if_required",
-        payment_method_options={"card": {"request_three_d_secure": "automatic"}}, payment_method_types=["card"],
-        payment_status="no_payment_required" if mode == "setup" else "unpaid",
-        phone_number_collection={"enabled": False}, shipping_options=[], status="open",
-        submit_type=params.get("submit_type"), success_url=params["success_url"],
-        total_details={"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0}, ui_mode="hosted_page",
-        url=f"{settings.url}/c/pay/{session_id}", _line_items=lines,
-        _data=params.get("subscription_data") or params.get("payment_intent_data") or params.get("setup_intent_data")
-        or {},
-        _customer_update=params.get("customer_update", {}),
-    ))
+    collection = "if_required" if mode == "payment" else params.get("payment_method_collection", "always")
+    creation = (
+        params.get("customer_creation", "if_required") if mode == "payment" and customer is None else None
+    )
+    given = {
+        "id": session_id,
+        "created": now,
+        "currency": lines[0]["currency"] if lines else params.get("currency"),
+        "customer": customer["id"] if customer else None,
+        "customer_creation": creation,
+        "customer_details": details(customer or {}, params.get("customer_email")),
+        "discounts": _discounts(params.get("discounts"), customer),
+        "expires_at": expires_at,
+        "invoice_creation": _invoice_creation(params, mode),
+        "mode": mode,
+        "payment_method_collection": collection,
+        "payment_status": "no_payment_required" if mode == "setup" else "unpaid",
+        "url": f"{settings.url}/c/pay/{session_id}",
+        "_line_items": lines,
+        "_data": _data_of(params),
+        "_customer_update": params.get("customer_update", {}),
+    }
+    same = {name: params[name] for name in PLAIN if name in params}
+    session = store.add(shapes.build(KIND, **(_blank() | same | given)))
     total(session)
     return session
+
+
+def _data_of(params: dict[str, Any]) -> dict[str, Any]:
+    names = ("subscription_data", "payment_intent_data", "setup_intent_data")
+    return next((params[name] for name in names if params.get(name)), {})
+
+
+def _blank() -> dict[str, Any]:
+    """Return what every new session has."""
+    texts = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
+    return {
+        "adaptive_pricing": {"enabled": False},
+        "automatic_tax": no_tax_of_session(),
+        "custom_fields": [],
+        "custom_text": dict.fromkeys(texts),
+        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_types": ["card"],
+        "phone_number_collection": {"enabled": False},
+        "shipping_options": [],
+        "status": "open",
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
+        "ui_mode": "hosted_page",
+    }
 
 
 def no_tax_of_session() -> dict[str, Any]:
@@ -161,9 +219,14 @@ def details(customer: dict[str, Any], email: str | None) -> dict[str, Any] | Non
     if not customer and not email:
         return None
     return {
-        "address": None, "business_name": None, "email": email or customer.get("email"), "individual_name": None,
-        "name": customer.get("name"), "phone": customer.get("phone"),
-        "tax_exempt": customer.get("tax_exempt", "none"), "tax_ids": [],
+        "address": None,
+        "business_name": None,
+        "email": email or customer.get("email"),
+        "individual_name": None,
+        "name": customer.get("name"),
+        "phone": customer.get("phone"),
+        "tax_exempt": customer.get("tax_exempt", "none"),
+        "tax_ids": [],
     }
 
 
@@ -187,8 +250,12 @@ def _invoice_creation(params: dict[str, Any], mode: str) -> dict[str, Any] | Non
     return {
         "enabled": given.get("enabled", False),
         "invoice_data": {
-            "account_tax_ids": None, "custom_fields": None, "description": data.get("description"),
-            "footer": data.get("footer"), "issuer": None, "metadata": data.get("metadata") or {},
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": data.get("description"),
+            "footer": data.get("footer"),
+            "issuer": None,
+            "metadata": data.get("metadata") or {},
             "rendering_options": None,
         },
     }
@@ -209,7 +276,9 @@ def total(session: dict[str, Any]) -> None:
         rest = off = discounts.coupon_off(source, sum(line["amount_subtotal"] for line in lines))
         base = sum(line["amount_subtotal"] for line in lines)
         for index, line in enumerate(lines):
-            share = rest if index == len(lines) - 1 else (off * line["amount_subtotal"] // base if base else 0)
+            share = (
+                rest if index == len(lines) - 1 else (off * line["amount_subtotal"] // base if base else 0)
+            )
             line["amount_discount"] += share
             rest -= share
     for line in lines:
@@ -230,7 +299,8 @@ def coupon_of(item: dict[str, Any]) -> dict[str, Any]:
 def list_sessions(call: Call) -> Page:
     params = call.params
     found = [
-        item for item in store.each(KIND)
+        item
+        for item in store.each(KIND)
         if matches(item, params, "customer", "payment_intent", "subscription", "status")
         and matches_created(item, params)
     ]
@@ -256,7 +326,7 @@ def expire_session(call: Call, session_id: str) -> dict[str, Any]:
     session = get(session_id)
     if session["status"] != "open":
         message = (
-            f"Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a status "
+            f'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout Session has a status '
             f"of `{session['status']}`."
         )
         raise invalid(message)

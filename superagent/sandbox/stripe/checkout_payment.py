@@ -9,6 +9,7 @@ from superagent.sandbox.stripe import (
     checkout,
     customers,
     discounts,
+    drafts,
     invoicing,
     lines,
     moment,
@@ -129,9 +130,13 @@ def _pay(session: dict[str, Any], method: dict[str, Any] | None, authenticated: 
     assert method is not None
     data = session["_data"]
     intent = payments.new(
-        amount=session["amount_total"], currency=session["currency"], customer_id=session["customer"],
-        description=data.get("description"), metadata=data.get("metadata") or {},
-        receipt_email=data.get("receipt_email"), setup_future_usage=data.get("setup_future_usage"),
+        amount=session["amount_total"],
+        currency=session["currency"],
+        customer_id=session["customer"],
+        description=data.get("description"),
+        metadata=data.get("metadata") or {},
+        receipt_email=data.get("receipt_email"),
+        setup_future_usage=data.get("setup_future_usage"),
     )
     session["payment_intent"] = intent["id"]
     intent = payments.confirm(
@@ -156,12 +161,22 @@ def _receipt(session: dict[str, Any], intent: dict[str, Any]) -> None:
     data = session["invoice_creation"]["invoice_data"]
     redeemed = discounts.redeem(
         [{name: value for name, value in item.items() if value} for item in session["discounts"]],
-        customer_id=customer_id, checkout_session=session["id"],
+        customer_id=customer_id,
+        checkout_session=session["id"],
     )
-    invoice = invoicing.draft(
-        customer_id=customer_id, reason="manual", currency=session["currency"], auto_advance=False,
-        data=[lines.of_order_item({**line, "_period": {"start": now, "end": now}}) for line in session["_line_items"]],
-        discounts=redeemed, description=data["description"], footer=data["footer"], metadata=data["metadata"],
+    invoice = drafts.draft(
+        customer_id=customer_id,
+        reason="manual",
+        currency=session["currency"],
+        auto_advance=False,
+        data=[
+            lines.of_order_item({**line, "_period": {"start": now, "end": now}})
+            for line in session["_line_items"]
+        ],
+        discounts=redeemed,
+        description=data["description"],
+        footer=data["footer"],
+        metadata=data["metadata"],
         amount_due=session["amount_total"],
     )
     invoicing.finalize_paid(invoice["id"], intent)
@@ -175,16 +190,21 @@ def _subscribe(session: dict[str, Any], method: dict[str, Any] | None, authentic
     days = data.get("trial_period_days")
     prices = [
         (line["price"], line["quantity"], {"metadata": dict(line["metadata"])})
-        for line in session["_line_items"] if line["price"]["type"] == "recurring"
+        for line in session["_line_items"]
+        if line["price"]["type"] == "recurring"
     ]
     if method and authenticated:
         store.edit(method["id"])["_set_up"] = True
     given = [{name: value for name, value in item.items() if value} for item in session["discounts"]]
     subscription = subscriptions.new(
-        customer_id=customer_id, prices=prices, discount_params=given,
+        customer_id=customer_id,
+        prices=prices,
+        discount_params=given,
         trial_end=now + days * moment.DAY if days else data.get("trial_end"),
-        anchor=data.get("billing_cycle_anchor"), metadata=data.get("metadata") or {},
-        description=data.get("description"), default_payment_method=method["id"] if method else None,
+        anchor=data.get("billing_cycle_anchor"),
+        metadata=data.get("metadata") or {},
+        description=data.get("description"),
+        default_payment_method=method["id"] if method else None,
         **({"trial_settings": data["trial_settings"]} if "trial_settings" in data else {}),
     )
     for line in session["_line_items"]:
@@ -198,21 +218,31 @@ def _subscribe(session: dict[str, Any], method: dict[str, Any] | None, authentic
         problem = intent.get("last_payment_error") or {}
         raise Refused(problem.get("message") or cards.GENERIC)
     session["subscription"], session["invoice"] = subscription["id"], invoice["id"]
-    session["payment_status"] = "paid" if invoice["amount_paid"] or session["amount_total"] else "no_payment_required"
+    session["payment_status"] = (
+        "paid" if invoice["amount_paid"] or session["amount_total"] else "no_payment_required"
+    )
 
 
 def _add_once(line: dict[str, Any], subscription: dict[str, Any]) -> None:
     proration.invoice_item(
-        customer_id=subscription["customer"], amount=line["amount_subtotal"], currency=line["currency"],
-        quantity=line["quantity"], description=line["description"], pricing=lines.pricing(line["price"]),
-        parent={"subscription_details": {"subscription": subscription["id"], "subscription_item": None},
-                "type": "subscription_details"},
+        customer_id=subscription["customer"],
+        amount=line["amount_subtotal"],
+        currency=line["currency"],
+        quantity=line["quantity"],
+        description=line["description"],
+        pricing=lines.pricing(line["price"]),
+        parent={
+            "subscription_details": {"subscription": subscription["id"], "subscription_item": None},
+            "type": "subscription_details",
+        },
     )
 
 
 def _set_up(session: dict[str, Any], method: dict[str, Any] | None, authenticated: bool) -> None:
     assert method is not None
-    intent = setup_intents.new(customer_id=session["customer"], metadata=session["_data"].get("metadata") or {})
+    intent = setup_intents.new(
+        customer_id=session["customer"], metadata=session["_data"].get("metadata") or {}
+    )
     setup_intents.succeed(intent["id"], method)
     session["setup_intent"] = intent["id"]
 
@@ -223,8 +253,11 @@ def _complete(session_id: str, email: str, name: str) -> None:
     customer = store.get(session["customer"]) or {}
     shown = checkout.details(customer, email)
     assert shown is not None
-    session["customer_details"] = shown | {"name": name or shown["name"], "address": {
-        **payment_methods.NO_ADDRESS, "country": "US",
-    }}
+    session["customer_details"] = shown | {
+        "name": name or shown["name"],
+        "address": {
+            **payment_methods.NO_ADDRESS,
+            "country": "US",
+        },
+    }
     emit("checkout.session.completed", session)
-

@@ -20,7 +20,16 @@ from superagent.sandbox.stripe.paging import apply, apply_metadata, matches, mat
 from superagent.sandbox.stripe.render import included, plain
 from superagent.sandbox.stripe.routes import Call, Page, route
 
-PLAIN = ("address", "description", "email", "name", "phone", "preferred_locales", "shipping", "invoice_prefix")
+PLAIN = (
+    "address",
+    "description",
+    "email",
+    "name",
+    "phone",
+    "preferred_locales",
+    "shipping",
+    "invoice_prefix",
+)
 NOT_BUILT = ("source", "cash_balance", "tax_id_data")
 
 
@@ -35,17 +44,25 @@ def get(customer_id: str | None, *, param: str = "customer", status: int = 400) 
 def new(**values: Any) -> dict[str, Any]:
     """Add a customer and emit `customer.created`."""
     test_clock = values.get("test_clock")
-    customer = store.add(shapes.build("customer", **({
-        "id": ids.new("cus"),
-        "balance": 0,
-        "created": moment.of_clock(test_clock),
-        "delinquent": False,
-        "invoice_prefix": ids.invoice_prefix(),
-        "invoice_settings": invoice_settings({}),
-        "next_invoice_sequence": 1,
-        "preferred_locales": [],
-        "tax_exempt": "none",
-    } | values)))
+    customer = store.add(
+        shapes.build(
+            "customer",
+            **(
+                {
+                    "id": ids.new("cus"),
+                    "balance": 0,
+                    "created": moment.of_clock(test_clock),
+                    "delinquent": False,
+                    "invoice_prefix": ids.invoice_prefix(),
+                    "invoice_settings": invoice_settings({}),
+                    "next_invoice_sequence": 1,
+                    "preferred_locales": [],
+                    "tax_exempt": "none",
+                }
+                | values
+            ),
+        )
+    )
     emit("customer.created", customer)
     return customer
 
@@ -61,13 +78,21 @@ def change_balance(customer_id: str, amount: int, **details: Any) -> None:
     with updating(customer_id, "customer.updated") as customer:
         customer["balance"] += amount
         customer["currency"] = customer["currency"] or details["currency"]
-    store.add(shapes.build(
-        "customer_balance_transaction",
-        **({
-            "id": ids.new("cbtxn"), "amount": amount, "created": moment.now(customer_id), "customer": customer_id,
-            "ending_balance": store.edit(customer_id)["balance"],
-        } | details),
-    ))
+    store.add(
+        shapes.build(
+            "customer_balance_transaction",
+            **(
+                {
+                    "id": ids.new("cbtxn"),
+                    "amount": amount,
+                    "created": moment.now(customer_id),
+                    "customer": customer_id,
+                    "ending_balance": store.edit(customer_id)["balance"],
+                }
+                | details
+            ),
+        )
+    )
 
 
 @route("POST", "/v1/customers", CustomerCreateParams)
@@ -78,7 +103,11 @@ def create(call: Call) -> dict[str, Any]:
         raise missing("test clock", params["test_clock"], param="test_clock", status=400)
     customer = new(
         **{name: params[name] or None for name in PLAIN if name in params},
-        **{name: params[name] for name in ("balance", "test_clock", "next_invoice_sequence") if name in params},
+        **{
+            name: params[name]
+            for name in ("balance", "test_clock", "next_invoice_sequence")
+            if name in params
+        },
         metadata=params.get("metadata") or {},
         invoice_settings=invoice_settings(params.get("invoice_settings", {})),
         tax_exempt=params.get("tax_exempt") or "none",
@@ -96,9 +125,12 @@ def create(call: Call) -> dict[str, Any]:
 def list_customers(call: Call) -> Page:
     clock = call.params.get("test_clock")
     found = [
-        customer for customer in store.each("customer")
-        if not customer.get("deleted") and customer["test_clock"] == clock
-        and matches(customer, call.params, "email") and matches_created(customer, call.params)
+        customer
+        for customer in store.each("customer")
+        if not customer.get("deleted")
+        and customer["test_clock"] == clock
+        and matches(customer, call.params, "email")
+        and matches_created(customer, call.params)
     ]
     return Page(found, "/v1/customers")
 
@@ -160,8 +192,12 @@ def create_balance_transaction(call: Call, customer_id: str) -> dict[str, Any]:
     get(customer_id, param="id", status=404)
     params = call.params
     change_balance(
-        customer_id, params["amount"], currency=params["currency"], type="adjustment",
-        description=params.get("description") or None, metadata=params.get("metadata") or {},
+        customer_id,
+        params["amount"],
+        currency=params["currency"],
+        type="adjustment",
+        description=params.get("description") or None,
+        metadata=params.get("metadata") or {},
     )
     return list(store.each("customer_balance_transaction"))[-1]
 
@@ -176,7 +212,8 @@ def list_balance_transactions(call: Call, customer_id: str) -> Page:
 @included("customer", "subscriptions")
 def _subscriptions(customer: dict[str, Any]) -> dict[str, Any]:
     found = [
-        plain(item) for item in store.each("subscription")
+        plain(item)
+        for item in store.each("subscription")
         if item["customer"] == customer["id"] and item["ended_at"] is None
     ]
     return shapes.listing(found[::-1], f"/v1/customers/{customer['id']}/subscriptions")

@@ -174,9 +174,11 @@ def redeliver(event_id: str) -> int:
 def log(endpoint: str | None, event: str | None, limit: int) -> list[dict[str, Any]]:
     """Return the latest deliveries, newest first, each with its attempts."""
     fitting = [
-        delivery for delivery in store.each("_delivery")
+        delivery
+        for delivery in store.each("_delivery")
         if endpoint in (None, delivery["endpoint"]) and event in (None, delivery["event"], delivery["type"])
     ]
     return [
-        {key: value for key, value in delivery.items() if key != "object"} for delivery in fitting[: -limit - 1 : -1]
+        {key: value for key, value in delivery.items() if key != "object"}
+        for delivery in fitting[: -limit - 1 : -1]
     ]

@@ -31,7 +31,9 @@ def coupon(coupon_id: str | None, *, param: str = "coupon", status: int = 400) -
     return found
 
 
-def promotion(promotion_id: str | None, *, param: str = "promotion_code", status: int = 400) -> dict[str, Any]:
+def promotion(
+    promotion_id: str | None, *, param: str = "promotion_code", status: int = 400
+) -> dict[str, Any]:
     """Return a promotion code that exists."""
     found = store.find("promotion_code", promotion_id)
     if found is None:
@@ -102,10 +104,18 @@ def _discount(
         used["valid"] = False
     if code_id:
         store.edit(code_id)["times_redeemed"] += 1
-    discount = store.add(shapes.build(
-        "discount", id=ids.new("di"), customer=customer_id, end=end, promotion_code=code_id,
-        source={"coupon": source["id"], "type": "coupon"}, start=start, **owner,
-    ))
+    discount = store.add(
+        shapes.build(
+            "discount",
+            id=ids.new("di"),
+            customer=customer_id,
+            end=end,
+            promotion_code=code_id,
+            source={"coupon": source["id"], "type": "coupon"},
+            start=start,
+            **owner,
+        )
+    )
     if customer_id:
         emit("customer.discount.created", discount)
     return discount
@@ -162,14 +172,28 @@ def create_coupon(call: Call) -> dict[str, Any]:
         raise invalid("`duration_in_months` goes with `duration=repeating`.", param="duration_in_months")
     if store.get(params.get("id")):
         raise invalid("Coupon already exists.", param="id", code="resource_already_exists")
-    names = ("amount_off", "currency", "duration_in_months", "max_redemptions", "name", "percent_off", "redeem_by")
-    made = store.add(shapes.build(
-        "coupon",
-        id=params.get("id") or ids.promotion_code(), created=moment.real(), duration=duration, times_redeemed=0,
-        valid=True, metadata=params.get("metadata") or {},
-        _products=params.get("applies_to", {}).get("products", []),
-        **{name: params[name] for name in names if name in params},
-    ))
+    names = (
+        "amount_off",
+        "currency",
+        "duration_in_months",
+        "max_redemptions",
+        "name",
+        "percent_off",
+        "redeem_by",
+    )
+    made = store.add(
+        shapes.build(
+            "coupon",
+            id=params.get("id") or ids.promotion_code(),
+            created=moment.real(),
+            duration=duration,
+            times_redeemed=0,
+            valid=True,
+            metadata=params.get("metadata") or {},
+            _products=params.get("applies_to", {}).get("products", []),
+            **{name: params[name] for name in names if name in params},
+        )
+    )
     emit("coupon.created", made)
     return made
 
@@ -221,17 +245,24 @@ def create_promotion_code(call: Call) -> dict[str, Any]:
         customers.get(params["customer"])
     limits = params.get("restrictions", {})
     names = ("customer", "expires_at", "max_redemptions")
-    made = store.add(shapes.build(
-        "promotion_code",
-        id=ids.new("promo"), active=params.get("active", True), code=code, created=moment.real(), times_redeemed=0,
-        promotion={"coupon": source["id"], "type": "coupon"}, metadata=params.get("metadata") or {},
-        restrictions={
-            "first_time_transaction": limits.get("first_time_transaction", False),
-            "minimum_amount": limits.get("minimum_amount"),
-            "minimum_amount_currency": limits.get("minimum_amount_currency"),
-        },
-        **{name: params[name] for name in names if name in params},
-    ))
+    made = store.add(
+        shapes.build(
+            "promotion_code",
+            id=ids.new("promo"),
+            active=params.get("active", True),
+            code=code,
+            created=moment.real(),
+            times_redeemed=0,
+            promotion={"coupon": source["id"], "type": "coupon"},
+            metadata=params.get("metadata") or {},
+            restrictions={
+                "first_time_transaction": limits.get("first_time_transaction", False),
+                "minimum_amount": limits.get("minimum_amount"),
+                "minimum_amount_currency": limits.get("minimum_amount_currency"),
+            },
+            **{name: params[name] for name in names if name in params},
+        )
+    )
     emit("promotion_code.created", made)
     return made
 
@@ -240,8 +271,10 @@ def create_promotion_code(call: Call) -> dict[str, Any]:
 def list_promotion_codes(call: Call) -> Page:
     params = call.params
     found = [
-        item for item in store.each("promotion_code")
-        if matches(item, params, "active", "code", "customer") and matches_created(item, params)
+        item
+        for item in store.each("promotion_code")
+        if matches(item, params, "active", "code", "customer")
+        and matches_created(item, params)
         and params.get("coupon") in (None, item["promotion"]["coupon"])
     ]
     return Page(found, "/v1/promotion_codes")

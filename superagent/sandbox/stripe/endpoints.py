@@ -7,8 +7,8 @@ from superagent.sandbox.stripe import (
     customers,
     discounts,
     events,
+    payment_api,
     payment_methods,
-    payments,
     portal,
     preview,
     refunds,
@@ -22,6 +22,20 @@ from superagent.sandbox.stripe import (
 from superagent.sandbox.stripe import invoice_api  # isort: skip
 
 MODULES = (
-    account, catalog, checkout, customers, discounts, events, invoice_api, payment_methods, payments, portal, preview,
-    refunds, setup_intents, subscription_api, test_clocks, webhook_endpoints,
+    account,
+    catalog,
+    checkout,
+    customers,
+    discounts,
+    events,
+    invoice_api,
+    payment_methods,
+    payment_api,
+    portal,
+    preview,
+    refunds,
+    setup_intents,
+    subscription_api,
+    test_clocks,
+    webhook_endpoints,
 )

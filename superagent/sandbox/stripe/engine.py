@@ -7,11 +7,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from superagent.sandbox.settings import settings
 from superagent.sandbox.store import store
-from superagent.sandbox.stripe import api, checkout, deliveries, invoicing, moment, preview, subscriptions
+from superagent.sandbox.stripe import (
+    api,
+    checkout,
+    deliveries,
+    drafts,
+    invoicing,
+    moment,
+    preview,
+    subscriptions,
+)
 from superagent.sandbox.stripe.events import updating
 
 logger = logging.getLogger(__name__)
@@ -71,9 +80,15 @@ def _invoice_steps(clock_id: str | None) -> Iterator[Step]:
         if item["test_clock"] != clock_id or item["status"] not in ("draft", "open"):
             continue
         name = item["id"]
-        if item["status"] == "draft" and item["auto_advance"] and item["automatically_finalizes_at"] is not None:
+        if (
+            item["status"] == "draft"
+            and item["auto_advance"]
+            and item["automatically_finalizes_at"] is not None
+        ):
             yield Step(
-                item["automatically_finalizes_at"], name, lambda name=name: _advance_draft(name),
+                item["automatically_finalizes_at"],
+                name,
+                lambda name=name: _advance_draft(name),
                 None if item["webhooks_delivered_at"] else name,
             )
         elif item["status"] == "open" and item["next_payment_attempt"] is not None:
@@ -84,7 +99,7 @@ def _advance_draft(invoice_id: str) -> None:
     """Finalize a draft an hour after `invoice.created` was answered, or after three days without an answer."""
     invoice = store.get(invoice_id)
     assert invoice is not None
-    last = invoice["created"] + invoicing.UNANSWERED_HOURS * moment.HOUR
+    last = invoice["created"] + drafts.UNANSWERED_HOURS * moment.HOUR
     if invoice["webhooks_delivered_at"] is None and moment.now(invoice["customer"]) < last:
         with updating(invoice_id, "invoice.updated") as changed:
             changed["automatically_finalizes_at"] = last
@@ -159,5 +174,3 @@ def _forget_old_deliveries() -> None:
     with store.transaction():
         for name in settled[:-KEPT_DELIVERIES]:
             store.remove(name)
-
-

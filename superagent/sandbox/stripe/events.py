@@ -28,32 +28,36 @@ def emit(event_type: str, obj: dict[str, Any], before: dict[str, Any] | None = N
             return None
         data["previous_attributes"] = previous
     call = current_call.get()
-    event = store.add(shapes.build(
-        "event",
-        id=ids.new("evt"),
-        api_version=API_VERSION,
-        created=_created(obj),
-        data=data,
-        pending_webhooks=0,
-        request={
-            "id": call.request_id if call else None,
-            "idempotency_key": call.idempotency_key if call else None,
-        },
-        type=event_type,
-    ))
+    event = store.add(
+        shapes.build(
+            "event",
+            id=ids.new("evt"),
+            api_version=API_VERSION,
+            created=_created(obj),
+            data=data,
+            pending_webhooks=0,
+            request={
+                "id": call.request_id if call else None,
+                "idempotency_key": call.idempotency_key if call else None,
+            },
+            type=event_type,
+        )
+    )
     wanting = [endpoint for endpoint in store.each("webhook_endpoint") if _wants(endpoint, event_type)]
     event["_deliveries"] = [ids.new("dlv") for _ in wanting]
     for endpoint, delivery_id in zip(wanting, event["_deliveries"], strict=True):
-        store.add({
-            "id": delivery_id,
-            "object": "_delivery",
-            "event": event["id"],
-            "type": event_type,
-            "endpoint": endpoint["id"],
-            "state": "pending",
-            "due_at": 0.0,
-            "attempts": [],
-        })
+        store.add(
+            {
+                "id": delivery_id,
+                "object": "_delivery",
+                "event": event["id"],
+                "type": event_type,
+                "endpoint": endpoint["id"],
+                "state": "pending",
+                "due_at": 0.0,
+                "attempts": [],
+            }
+        )
     event["pending_webhooks"] = len(wanting)
     return event
 

@@ -52,13 +52,15 @@ class Faults:
             if body["kind"] not in KINDS:
                 raise BadFault(f"kind must be one of {', '.join(KINDS)}")
             match = body.get("match") or {}
-            self.requests.append(RequestFault(
-                kind=body["kind"],
-                method=str(match.get("method") or "").upper(),
-                path=str(match.get("path") or "/v1/"),
-                times=int(body.get("times", 1)),
-                seconds=float(body.get("seconds", 30)),
-            ))
+            self.requests.append(
+                RequestFault(
+                    kind=body["kind"],
+                    method=str(match.get("method") or "").upper(),
+                    path=str(match.get("path") or "/v1/"),
+                    times=int(body.get("times", 1)),
+                    seconds=float(body.get("seconds", 30)),
+                )
+            )
         if "kind" not in body and "webhooks" not in body:
             raise BadFault("give `kind` with `match`, or `webhooks`")
 

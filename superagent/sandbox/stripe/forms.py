@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -44,7 +44,7 @@ def decode(text: str) -> dict[str, Any]:
     return tree
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fields(params_type: Any) -> tuple[dict[str, Any], frozenset[str]]:
     # The inherited request options name what their own module does not hand on.
     hints = get_type_hints(params_type, localns={"StripeContext": str, "Mapping": Mapping})
@@ -105,7 +105,10 @@ def _coerce_one(value: Any, hint: Any, path: str) -> Any:
         if not isinstance(value, dict):
             raise StripeError("Invalid object", param=path)
         inner = typing.get_args(hint)[-1] if typing.get_args(hint) else str
-        return {key: item if inner is str else _coerce(item, inner, f"{path}[{key}]") for key, item in value.items()}
+        return {
+            key: item if inner is str else _coerce(item, inner, f"{path}[{key}]")
+            for key, item in value.items()
+        }
     if is_typeddict(hint):
         if not isinstance(value, dict):
             raise StripeError("Invalid object", param=path)

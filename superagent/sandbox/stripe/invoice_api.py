@@ -27,6 +27,7 @@ from superagent.sandbox.stripe import (
     catalog,
     customers,
     discounts,
+    drafts,
     invoicing,
     lines,
     payment_methods,
@@ -40,10 +41,29 @@ from superagent.sandbox.stripe.paging import apply, apply_metadata, matches, mat
 from superagent.sandbox.stripe.render import included, plain
 from superagent.sandbox.stripe.routes import Call, Page, route
 
-NOT_BUILT = ("application_fee_amount", "default_source", "default_tax_rates", "from_invoice", "on_behalf_of",
-             "shipping_cost", "transfer_data", "account_tax_ids")
-PLAIN = ("custom_fields", "description", "due_date", "effective_at", "footer", "number", "statement_descriptor",
-         "collection_method", "auto_advance", "automatically_finalizes_at", "default_payment_method")
+NOT_BUILT = (
+    "application_fee_amount",
+    "default_source",
+    "default_tax_rates",
+    "from_invoice",
+    "on_behalf_of",
+    "shipping_cost",
+    "transfer_data",
+    "account_tax_ids",
+)
+PLAIN = (
+    "custom_fields",
+    "description",
+    "due_date",
+    "effective_at",
+    "footer",
+    "number",
+    "statement_descriptor",
+    "collection_method",
+    "auto_advance",
+    "automatically_finalizes_at",
+    "default_payment_method",
+)
 
 
 @route("POST", "/v1/invoices", InvoiceCreateParams)
@@ -59,11 +79,16 @@ def create(call: Call) -> dict[str, Any]:
         waiting = subscriptions.pending_items(customer["id"], params.get("subscription"), currency)
     values = {name: params[name] or None for name in PLAIN if name in params}
     values["auto_advance"] = params.get("auto_advance", False)
-    invoice = invoicing.draft(
-        customer_id=customer["id"], reason="manual", currency=currency,
-        data=[lines.of_invoice_item(item) for item in waiting], subscription=subscription,
+    invoice = drafts.draft(
+        customer_id=customer["id"],
+        reason="manual",
+        currency=currency,
+        data=[lines.of_invoice_item(item) for item in waiting],
+        subscription=subscription,
         discounts=discounts.redeem(params.get("discounts"), customer_id=customer["id"]),
-        metadata=params.get("metadata") or {}, _days_until_due=params.get("days_until_due"), **values,
+        metadata=params.get("metadata") or {},
+        _days_until_due=params.get("days_until_due"),
+        **values,
     )
     subscriptions.take_items(waiting, invoice)
     return invoice
@@ -73,10 +98,12 @@ def create(call: Call) -> dict[str, Any]:
 def list_invoices(call: Call) -> Page:
     params = call.params
     found = [
-        item for item in store.each("invoice")
+        item
+        for item in store.each("invoice")
         if matches(item, params, "customer", "status", "collection_method")
         and params.get("subscription") in (None, invoicing.subscription_of(item))
-        and matches_created(item, params) and matches_created(item, params, "due_date")
+        and matches_created(item, params)
+        and matches_created(item, params, "due_date")
     ]
     return Page(found, "/v1/invoices")
 
@@ -90,7 +117,11 @@ def retrieve(call: Call, invoice_id: str) -> dict[str, Any]:
 def update(call: Call, invoice_id: str) -> dict[str, Any]:
     params = call.params
     refuse(params, *NOT_BUILT)
-    if invoicing.get(invoice_id)["status"] != "draft" and set(params) - {"metadata", "expand", "auto_advance"}:
+    if invoicing.get(invoice_id)["status"] != "draft" and set(params) - {
+        "metadata",
+        "expand",
+        "auto_advance",
+    }:
         raise invalid("Finalized invoices can't be updated in this way", code="invoice_not_editable")
     with updating(invoice_id, "invoice.updated") as invoice:
         apply(invoice, params, *PLAIN)
@@ -177,8 +208,10 @@ def list_payments(call: Call) -> Page:
     params = call.params
     wanted = params.get("payment", {}).get("payment_intent")
     found = [
-        item for item in _payments(params.get("invoice"))
-        if matches(item, params, "status") and matches_created(item, params)
+        item
+        for item in _payments(params.get("invoice"))
+        if matches(item, params, "status")
+        and matches_created(item, params)
         and wanted in (None, item["payment"].get("payment_intent"))
     ]
     return Page(found, "/v1/invoice_payments")
@@ -214,13 +247,17 @@ def _amounts(params: dict[str, Any]) -> dict[str, Any]:
     price_id = params.get("pricing", {}).get("price")
     if price_id or "price_data" in params:
         price = (
-            catalog.usable_price(price_id, param="pricing[price]") if price_id
+            catalog.usable_price(price_id, param="pricing[price]")
+            if price_id
             else catalog.inline_price(params["price_data"], param="price_data")
         )
         name = catalog.product(price["product"])["name"]
         return {
-            "amount": catalog.amount(price, quantity), "currency": price["currency"], "quantity": quantity,
-            "pricing": lines.pricing(price), "description": name,
+            "amount": catalog.amount(price, quantity),
+            "currency": price["currency"],
+            "quantity": quantity,
+            "pricing": lines.pricing(price),
+            "description": name,
         }
     if "unit_amount_decimal" in params:
         unit = params["unit_amount_decimal"]
@@ -232,7 +269,9 @@ def _amounts(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_quantity() -> dict[str, Any]:
-    raise invalid("`quantity` goes with `pricing` or `unit_amount_decimal`, not with `amount`.", param="quantity")
+    raise invalid(
+        "`quantity` goes with `pricing` or `unit_amount_decimal`, not with `amount`.", param="quantity"
+    )
 
 
 @route("POST", "/v1/invoiceitems", InvoiceItemCreateParams)
@@ -247,7 +286,9 @@ def create_item(call: Call) -> dict[str, Any]:
     if subscription_id:
         subscriptions.get(subscription_id, param="subscription", status=400)
     values: dict[str, Any] = {
-        name: params[name] for name in ("description", "period", "discountable") if params.get(name) not in (None, "")
+        name: params[name]
+        for name in ("description", "period", "discountable")
+        if params.get(name) not in (None, "")
     }
     if amounts["amount"] < 0:
         values.setdefault("discountable", False)
@@ -264,8 +305,11 @@ def create_item(call: Call) -> dict[str, Any]:
             "type": "subscription_details",
         }
     item = proration.invoice_item(
-        customer_id=customer["id"], currency=currency.lower(), invoice=params.get("invoice"),
-        metadata=params.get("metadata") or {}, **(amounts | values),
+        customer_id=customer["id"],
+        currency=currency.lower(),
+        invoice=params.get("invoice"),
+        metadata=params.get("metadata") or {},
+        **(amounts | values),
     )
     if item["invoice"]:
         with updating(item["invoice"], "invoice.updated") as changed:
@@ -285,8 +329,10 @@ def _item(item_id: str) -> dict[str, Any]:
 def list_items(call: Call) -> Page:
     params = call.params
     found = [
-        item for item in store.each("invoiceitem")
-        if matches(item, params, "customer", "invoice") and matches_created(item, params | {}, "date")
+        item
+        for item in store.each("invoiceitem")
+        if matches(item, params, "customer", "invoice")
+        and matches_created(item, params | {}, "date")
         and ("pending" not in params or (item["invoice"] is None) == params["pending"])
     ]
     return Page(found, "/v1/invoiceitems")

@@ -8,8 +8,6 @@ from superagent.sandbox.store import clone, store
 from superagent.sandbox.stripe import (
     ACCOUNT_ID,
     customers,
-    deliveries,
-    discounts,
     ids,
     lines,
     moment,
@@ -20,8 +18,6 @@ from superagent.sandbox.stripe import (
 from superagent.sandbox.stripe.errors import StripeError, invalid, missing
 from superagent.sandbox.stripe.events import emit, updating
 
-DRAFT_HOURS = 1
-UNANSWERED_HOURS = 72
 # Days from one failed payment to the next attempt.
 RETRY_DAYS = (3, 5, 7)
 
@@ -36,65 +32,6 @@ def get(invoice_id: str | None, *, param: str = "invoice", status: int = 404) ->
     if invoice is None:
         raise missing("invoice", str(invoice_id), param=param, status=status)
     return invoice
-
-
-def draft(
-    *,
-    customer_id: str,
-    reason: str,
-    currency: str,
-    data: list[dict[str, Any]],
-    subscription: dict[str, Any] | None = None,
-    period: tuple[int, int] | None = None,
-    **values: Any,
-) -> dict[str, Any]:
-    """Add a draft invoice with these lines and emit `invoice.created`."""
-    customer = customers.get(customer_id)
-    now = moment.now(customer_id)
-    start, end = period or (now, now)
-    invoice_id = ids.new("in")
-    parent = None
-    if subscription:
-        parent = {
-            "quote_details": None, "type": "subscription_details",
-            "subscription_details": {"metadata": dict(subscription["metadata"]), "subscription": subscription["id"]},
-        }
-        values = {
-            "collection_method": subscription["collection_method"],
-            "default_payment_method": subscription["default_payment_method"],
-        } | values
-    automatic = values.get("auto_advance", True)
-    invoice = store.add(shapes.build("invoice", **({
-        "id": invoice_id, "account_country": "US", "account_name": "SuperAgent sandbox", "amount_due": 0,
-        "amount_overpaid": 0, "amount_paid": 0, "amount_remaining": 0, "amount_shipping": 0, "attempt_count": 0,
-        "attempted": False, "auto_advance": automatic, "automatic_tax": no_tax(),
-        "automatically_finalizes_at": now + DRAFT_HOURS * moment.HOUR if automatic else None,
-        "billing_reason": reason, "collection_method": "charge_automatically", "created": now, "currency": currency,
-        "customer": customer_id, "customer_address": customer["address"], "customer_email": customer["email"],
-        "customer_name": customer["name"], "customer_phone": customer["phone"],
-        "customer_shipping": customer["shipping"], "customer_tax_exempt": customer["tax_exempt"],
-        "customer_tax_ids": [], "default_tax_rates": [], "discounts": [], "issuer": {"type": "self"},
-        "lines": shapes.listing(data, f"/v1/invoices/{invoice_id}/lines"), "parent": parent,
-        "payment_settings": {
-            "default_mandate": None, "payment_method_options": None, "payment_method_types": None,
-        },
-        "period_start": start, "period_end": end, "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0, "starting_balance": customer["balance"], "status": "draft",
-        "status_transitions": {
-            "finalized_at": None, "marked_uncollectible_at": None, "paid_at": None, "voided_at": None,
-        },
-        "subtotal": 0, "test_clock": customer["test_clock"], "total": 0, "total_taxes": [],
-    } | values)))
-    lines.total(invoice)
-    event = emit("invoice.created", invoice)
-    if event and event["pending_webhooks"] == 0:
-        invoice["webhooks_delivered_at"] = now
-    return invoice
-
-
-def no_tax() -> dict[str, Any]:
-    """Return the automatic tax of an object without it."""
-    return {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None}
 
 
 def subscription_of(invoice: dict[str, Any]) -> str | None:
@@ -147,9 +84,14 @@ def finalize_paid(invoice_id: str, intent: dict[str, Any]) -> None:
     customer = store.edit(invoice["customer"])
     now = moment.now(invoice["customer"])
     invoice.update(
-        number=f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}", status="open",
-        amount_due=intent["amount"], amount_remaining=intent["amount"], effective_at=now,
-        starting_balance=customer["balance"], ending_balance=customer["balance"], _intent=intent["id"],
+        number=f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
+        status="open",
+        amount_due=intent["amount"],
+        amount_remaining=intent["amount"],
+        effective_at=now,
+        starting_balance=customer["balance"],
+        ending_balance=customer["balance"],
+        _intent=intent["id"],
         hosted_invoice_url=f"{settings.url}/i/{ACCOUNT_ID}/{invoice_id}",
         invoice_pdf=f"{settings.url}/i/{ACCOUNT_ID}/{invoice_id}/pdf",
     )
@@ -175,16 +117,24 @@ def _settle_balance(invoice: dict[str, Any]) -> None:
     invoice["ending_balance"] = ending
     if ending != balance:
         customers.change_balance(
-            customer["id"], ending - balance, currency=invoice["currency"], invoice=invoice["id"],
+            customer["id"],
+            ending - balance,
+            currency=invoice["currency"],
+            invoice=invoice["id"],
             type="applied_to_invoice",
         )
 
 
 def _prepare_payment(invoice: dict[str, Any]) -> None:
     intent = payments.new(
-        amount=invoice["amount_due"], currency=invoice["currency"], customer_id=invoice["customer"],
-        description="Subscription update" if subscription_of(invoice) else f"Payment for Invoice {invoice['number']}",
-        receipt_email=invoice["customer_email"], setup_future_usage=invoice.get("_setup_future_usage"),
+        amount=invoice["amount_due"],
+        currency=invoice["currency"],
+        customer_id=invoice["customer"],
+        description="Subscription update"
+        if subscription_of(invoice)
+        else f"Payment for Invoice {invoice['number']}",
+        receipt_email=invoice["customer_email"],
+        setup_future_usage=invoice.get("_setup_future_usage"),
     )
     _expect(invoice, intent)
     invoice["_intent"] = intent["id"]
@@ -193,13 +143,20 @@ def _prepare_payment(invoice: dict[str, Any]) -> None:
 def _expect(invoice: dict[str, Any], intent: dict[str, Any]) -> None:
     """Tie a payment intent to the invoice that it pays."""
     store.edit(intent["id"])["_invoice"] = invoice["id"]
-    store.add(shapes.build(
-        "invoice_payment",
-        id=ids.new("inpay"), amount_requested=invoice["amount_due"], created=intent["created"],
-        currency=invoice["currency"], invoice=invoice["id"], is_default=True, status="open",
-        payment={"payment_intent": intent["id"], "type": "payment_intent"},
-        status_transitions={"canceled_at": None, "paid_at": None},
-    ))
+    store.add(
+        shapes.build(
+            "invoice_payment",
+            id=ids.new("inpay"),
+            amount_requested=invoice["amount_due"],
+            created=intent["created"],
+            currency=invoice["currency"],
+            invoice=invoice["id"],
+            is_default=True,
+            status="open",
+            payment={"payment_intent": intent["id"], "type": "payment_intent"},
+            status_transitions={"canceled_at": None, "paid_at": None},
+        )
+    )
 
 
 def pay(
@@ -221,7 +178,11 @@ def pay(
         _fail(invoice_id)
         return store.edit(invoice_id)
     intent = payments.confirm(
-        invoice["_intent"], method, off_session=off_session, authenticated=authenticated, at_checkout=at_checkout
+        invoice["_intent"],
+        method,
+        off_session=off_session,
+        authenticated=authenticated,
+        at_checkout=at_checkout,
     )
     if intent["status"] == "succeeded":
         mark_paid(invoice_id)
@@ -248,8 +209,13 @@ def mark_paid(invoice_id: str, *, out_of_band: bool = False) -> None:
     now = moment.now(invoice["customer"])
     attempted = invoice["amount_due"] > 0 and not out_of_band
     invoice.update(
-        status="paid", attempted=True, next_payment_attempt=None, amount_paid=invoice["amount_due"],
-        amount_remaining=0, auto_advance=False, attempt_count=invoice["attempt_count"] + (1 if attempted else 0),
+        status="paid",
+        attempted=True,
+        next_payment_attempt=None,
+        amount_paid=invoice["amount_due"],
+        amount_remaining=0,
+        auto_advance=False,
+        attempt_count=invoice["attempt_count"] + (1 if attempted else 0),
     )
     if out_of_band:
         invoice["amount_paid_off_stripe"] = invoice["amount_due"]
@@ -345,31 +311,12 @@ def payment_error(invoice: dict[str, Any]) -> StripeError:
     if intent["status"] == "requires_action":
         message = "This payment requires additional user action before it can be completed successfully."
         return StripeError(
-            message, status=402, kind="card_error", code="invoice_payment_intent_requires_action", keeps_changes=True
+            message,
+            status=402,
+            kind="card_error",
+            code="invoice_payment_intent_requires_action",
+            keeps_changes=True,
         )
     error = payments.error_of(intent)
     assert isinstance(error, StripeError)
     return error
-
-
-def next_discounts(discount_ids: list[str], now: int) -> list[str]:
-    """Return the discounts that remain after an invoice has used them."""
-    return [name for name in discounts.still_valid(discount_ids, now) if not discounts.is_once(name)]
-
-
-def answered(event: dict[str, Any]) -> None:
-    """Set the hour after which a draft is finalized, once `invoice.created` was answered by every endpoint."""
-    if event["type"] != "invoice.created":
-        return
-    invoice = store.find("invoice", event["data"]["object"]["id"])
-    if invoice is None or invoice["webhooks_delivered_at"] is not None:
-        return
-    now = moment.now(invoice["customer"])
-    changed = store.edit(invoice["id"])
-    changed["webhooks_delivered_at"] = now
-    due = changed["automatically_finalizes_at"]
-    if due is not None:
-        changed["automatically_finalizes_at"] = min(due, max(now, changed["created"]) + DRAFT_HOURS * moment.HOUR)
-
-
-deliveries.delivered_hooks.append(answered)

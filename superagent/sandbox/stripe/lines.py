@@ -12,7 +12,7 @@ UNITS = {"usd": ("$", 2), "eur": ("€", 2), "gbp": ("£", 2), "jpy": ("¥", 0)}
 def money(amount: int | Decimal | str, currency: str) -> str:
     """Return an amount as people read it, such as `$29.00`."""
     sign, places = UNITS.get(currency, (currency.upper() + " ", 2))
-    value = Decimal(amount) / (10 ** places)
+    value = Decimal(amount) / (10**places)
     exact = f"{abs(value):,.{places}f}"
     if Decimal(exact.replace(",", "")) != abs(value):
         exact = f"{abs(value).normalize():,f}"
@@ -52,8 +52,11 @@ def of_subscription_item(
         parent={
             "invoice_item_details": None,
             "subscription_item_details": {
-                "invoice_item": None, "proration": False, "proration_details": {"credited_items": None},
-                "subscription": subscription["id"], "subscription_item": item["id"],
+                "invoice_item": None,
+                "proration": False,
+                "proration_details": {"credited_items": None},
+                "subscription": subscription["id"],
+                "subscription_item": item["id"],
             },
             "type": "subscription_item_details",
         },
@@ -68,21 +71,35 @@ def of_invoice_item(item: dict[str, Any]) -> dict[str, Any]:
     """Return the line that an invoice item becomes."""
     details = (item["parent"] or {}).get("subscription_details") or {}
     subscription, subscription_item = details.get("subscription"), details.get("subscription_item")
-    shared = {"invoice_item": item["id"], "proration": item["proration"],
-              "proration_details": {"credited_items": None}, "subscription": subscription}
+    shared = {
+        "invoice_item": item["id"],
+        "proration": item["proration"],
+        "proration_details": {"credited_items": None},
+        "subscription": subscription,
+    }
     if subscription_item:
         parent = {
-            "invoice_item_details": None, "type": "subscription_item_details",
+            "invoice_item_details": None,
+            "type": "subscription_item_details",
             "subscription_item_details": shared | {"subscription_item": subscription_item},
         }
     else:
         parent = {
-            "invoice_item_details": shared, "subscription_item_details": None, "type": "invoice_item_details",
+            "invoice_item_details": shared,
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
         }
     return _line(
-        amount=item["amount"], currency=item["currency"], description=item["description"],
-        discountable=item["discountable"], metadata=dict(item["metadata"]), parent=parent,
-        period=dict(item["period"]), pricing=item["pricing"], quantity=item["quantity"], subscription=subscription,
+        amount=item["amount"],
+        currency=item["currency"],
+        description=item["description"],
+        discountable=item["discountable"],
+        metadata=dict(item["metadata"]),
+        parent=parent,
+        period=dict(item["period"]),
+        pricing=item["pricing"],
+        quantity=item["quantity"],
+        subscription=subscription,
         _item=item["id"],
     )
 
@@ -90,16 +107,29 @@ def of_invoice_item(item: dict[str, Any]) -> dict[str, Any]:
 def of_order_item(line: dict[str, Any]) -> dict[str, Any]:
     """Return the line of a paid one-time Checkout order."""
     return _line(
-        amount=line["amount_subtotal"], currency=line["currency"], description=line["description"],
-        discountable=True, metadata={}, parent=None, period=line["_period"], pricing=pricing(line["price"]),
-        quantity=line["quantity"], subscription=None,
+        amount=line["amount_subtotal"],
+        currency=line["currency"],
+        description=line["description"],
+        discountable=True,
+        metadata={},
+        parent=None,
+        period=line["_period"],
+        pricing=pricing(line["price"]),
+        quantity=line["quantity"],
+        subscription=None,
     )
 
 
 def _line(**values: Any) -> dict[str, Any]:
     return shapes.build(
-        "line_item", id=ids.new("il"), discount_amounts=[], discounts=[], subtotal=values["amount"], taxes=[],
-        quantity_decimal=str(values["quantity"]), **values,
+        "line_item",
+        id=ids.new("il"),
+        discount_amounts=[],
+        discounts=[],
+        subtotal=values["amount"],
+        taxes=[],
+        quantity_decimal=str(values["quantity"]),
+        **values,
     )
 
 
@@ -126,7 +156,11 @@ def _spread(data: list[dict[str, Any]], discount_id: str) -> int:
     fitting = []
     for line in data:
         details = (line["pricing"] or {}).get("price_details") or {}
-        if line["discountable"] and line["amount"] > 0 and discounts.applies_to(discount_id, details.get("product")):
+        if (
+            line["discountable"]
+            and line["amount"] > 0
+            and discounts.applies_to(discount_id, details.get("product"))
+        ):
             left = line["amount"] - sum(item["amount"] for item in line["discount_amounts"])
             fitting.append((line, left))
     base = sum(left for _, left in fitting)

@@ -20,7 +20,7 @@ from superagent.sandbox.stripe.events import emit, updating
 from superagent.sandbox.stripe.paging import apply_metadata
 from superagent.sandbox.stripe.routes import Call, Page, route
 
-NO_ADDRESS = {name: None for name in ("city", "country", "line1", "line2", "postal_code", "state")}
+NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 
 
 def get(method_id: str | None, *, param: str = "payment_method", status: int = 400) -> dict[str, Any]:
@@ -36,18 +36,20 @@ def get(method_id: str | None, *, param: str = "payment_method", status: int = 4
 def new(card: cards.Card, billing: dict[str, Any] | None = None, **values: Any) -> dict[str, Any]:
     """Add a payment method of a card."""
     network = cards.brand(card.number)
-    return store.add(shapes.build(
-        "payment_method",
-        id=ids.new("pm"),
-        allow_redisplay=values.pop("allow_redisplay", "unspecified"),
-        billing_details=_billing(billing or {}),
-        card=_card(card, network),
-        created=moment.real(),
-        type="card",
-        _number=card.number,
-        _set_up=False,
-        **values,
-    ))
+    return store.add(
+        shapes.build(
+            "payment_method",
+            id=ids.new("pm"),
+            allow_redisplay=values.pop("allow_redisplay", "unspecified"),
+            billing_details=_billing(billing or {}),
+            card=_card(card, network),
+            created=moment.real(),
+            type="card",
+            _number=card.number,
+            _set_up=False,
+            **values,
+        )
+    )
 
 
 def _billing(billing: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +62,8 @@ def _card(card: cards.Card, network: str) -> dict[str, Any]:
     return {
         "brand": network,
         "checks": {
-            "address_line1_check": None, "address_postal_code_check": None,
+            "address_line1_check": None,
+            "address_postal_code_check": None,
             "cvc_check": "pass" if card.cvc else None,
         },
         "country": "US",
@@ -82,7 +85,13 @@ def declined(reason: str, **details: Any) -> StripeError:
     """Return the error of a card that was declined."""
     code, message = cards.DECLINES[reason]
     return StripeError(
-        message, status=402, kind="card_error", code=code, decline_code=reason, keeps_changes=True, **details,
+        message,
+        status=402,
+        kind="card_error",
+        code=code,
+        decline_code=reason,
+        keeps_changes=True,
+        **details,
     )
 
 
@@ -127,7 +136,9 @@ def create(call: Call) -> dict[str, Any]:
     else:
         card = _typed(data)
     return new(
-        card, params.get("billing_details"), metadata=params.get("metadata") or {},
+        card,
+        params.get("billing_details"),
+        metadata=params.get("metadata") or {},
         allow_redisplay=params.get("allow_redisplay", "unspecified"),
     )
 
@@ -138,7 +149,9 @@ def _typed(data: dict[str, Any]) -> cards.Card:
         cards.check_expiry(data.get("exp_month", 0), data.get("exp_year", 0))
     except cards.InvalidCard as error:
         param = {"cardNumber": "number", "cardExpiry": "exp_month"}[error.field]
-        raise StripeError(error.message, status=402, kind="card_error", code=error.code, param=param) from error
+        raise StripeError(
+            error.message, status=402, kind="card_error", code=error.code, param=param
+        ) from error
     return cards.Card(number, data["exp_month"], data["exp_year"], data.get("cvc", ""))
 
 
@@ -156,7 +169,8 @@ def list_of_customer(call: Call, customer_id: str) -> Page:
 def _saved(call: Call, customer_id: str | None) -> list[dict[str, Any]]:
     kind = call.params.get("type", "card")
     return [
-        method for method in store.each("payment_method")
+        method
+        for method in store.each("payment_method")
         if customer_id and method["customer"] == customer_id and method["type"] == kind
     ]
 
@@ -190,7 +204,9 @@ def attach_to(call: Call, method_id: str) -> dict[str, Any]:
 def detach(call: Call, method_id: str) -> dict[str, Any]:
     method = get(method_id, status=404)
     if not method["customer"]:
-        raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.")
+        raise invalid(
+            "The payment method you provided is not attached to a customer so detachment is impossible."
+        )
     owner = customers.get(method["customer"])
     if owner["invoice_settings"]["default_payment_method"] == method["id"]:
         with updating(owner["id"], "customer.updated") as customer:

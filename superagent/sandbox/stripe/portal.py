@@ -31,12 +31,17 @@ def features(given: dict[str, Any], old: dict[str, Any] | None = None) -> dict[s
         "invoice_history": {"enabled": False},
         "payment_method_update": {"enabled": False, "payment_method_configuration": None},
         "subscription_cancel": {
-            "cancellation_reason": {"enabled": False, "options": list(REASONS)}, "enabled": False,
-            "mode": "at_period_end", "proration_behavior": "none",
+            "cancellation_reason": {"enabled": False, "options": list(REASONS)},
+            "enabled": False,
+            "mode": "at_period_end",
+            "proration_behavior": "none",
         },
         "subscription_update": {
-            "billing_cycle_anchor": None, "default_allowed_updates": [], "enabled": False,
-            "proration_behavior": "none", "schedule_at_period_end": {"conditions": []},
+            "billing_cycle_anchor": None,
+            "default_allowed_updates": [],
+            "enabled": False,
+            "proration_behavior": "none",
+            "schedule_at_period_end": {"conditions": []},
             "trial_update_behavior": "end_trial",
         },
     }
@@ -51,8 +56,11 @@ def features(given: dict[str, Any], old: dict[str, Any] | None = None) -> dict[s
 def create_configuration(call: Call) -> dict[str, Any]:
     params = call.params
     return _configuration(
-        features(params["features"]), params.get("business_profile") or {}, is_default=False,
-        default_return_url=params.get("default_return_url") or None, metadata=params.get("metadata") or {},
+        features(params["features"]),
+        params.get("business_profile") or {},
+        is_default=False,
+        default_return_url=params.get("default_return_url") or None,
+        metadata=params.get("metadata") or {},
         name=params.get("name") or None,
     )
 
@@ -60,11 +68,19 @@ def create_configuration(call: Call) -> dict[str, Any]:
 def _configuration(offered: dict[str, Any], profile: dict[str, Any], **values: Any) -> dict[str, Any]:
     now = moment.real()
     names = ("headline", "privacy_policy_url", "terms_of_service_url")
-    made = store.add(shapes.build(
-        KIND,
-        id=ids.new("bpc"), active=True, business_profile={name: profile.get(name) or None for name in names},
-        created=now, features=offered, login_page={"enabled": False, "url": None}, updated=now, **values,
-    ))
+    made = store.add(
+        shapes.build(
+            KIND,
+            id=ids.new("bpc"),
+            active=True,
+            business_profile={name: profile.get(name) or None for name in names},
+            created=now,
+            features=offered,
+            login_page={"enabled": False, "url": None},
+            updated=now,
+            **values,
+        )
+    )
     emit("billing_portal.configuration.created", made)
     return made
 
@@ -75,10 +91,14 @@ def default_configuration() -> dict[str, Any]:
         if found["is_default"]:
             return found
     on = {"enabled": True}
-    offered = features({
-        "invoice_history": on, "payment_method_update": on, "subscription_cancel": on,
-        "customer_update": {"enabled": True, "allowed_updates": ["email", "name"]},
-    })
+    offered = features(
+        {
+            "invoice_history": on,
+            "payment_method_update": on,
+            "subscription_cancel": on,
+            "customer_update": {"enabled": True, "allowed_updates": ["email", "name"]},
+        }
+    )
     return _configuration(offered, {}, is_default=True)
 
 
@@ -122,16 +142,24 @@ def create_session(call: Call) -> dict[str, Any]:
     refuse(params, "on_behalf_of")
     customer = customers.get(params.get("customer"))
     chosen = (
-        configuration(params["configuration"], status=400) if "configuration" in params else default_configuration()
+        configuration(params["configuration"], status=400)
+        if "configuration" in params
+        else default_configuration()
     )
     session_id = ids.new("bps")
-    return store.add(shapes.build(
-        SESSION,
-        id=session_id, configuration=chosen["id"], created=moment.real(), customer=customer["id"],
-        flow=_flow(params.get("flow_data"), customer["id"]), locale=params.get("locale"),
-        return_url=params.get("return_url") or chosen["default_return_url"],
-        url=f"{settings.url}/p/session/{session_id}",
-    ))
+    return store.add(
+        shapes.build(
+            SESSION,
+            id=session_id,
+            configuration=chosen["id"],
+            created=moment.real(),
+            customer=customer["id"],
+            flow=_flow(params.get("flow_data"), customer["id"]),
+            locale=params.get("locale"),
+            return_url=params.get("return_url") or chosen["default_return_url"],
+            url=f"{settings.url}/p/session/{session_id}",
+        )
+    )
 
 
 def _flow(given: dict[str, Any] | None, customer_id: str) -> dict[str, Any] | None:
@@ -145,15 +173,22 @@ def _flow(given: dict[str, Any] | None, customer_id: str) -> dict[str, Any] | No
         wanted = given.get("subscription_cancel", {}).get("subscription")
         found = subscriptions.get(wanted, param="flow_data[subscription_cancel][subscription]", status=400)
         if found["customer"] != customer_id:
-            raise missing("subscription", str(wanted), param="flow_data[subscription_cancel][subscription]", status=400)
+            raise missing(
+                "subscription", str(wanted), param="flow_data[subscription_cancel][subscription]", status=400
+            )
         target = {"retention": None, "subscription": wanted}
     after = given.get("after_completion", {})
     redirect = after.get("redirect")
     return {
         "after_completion": {
-            "hosted_confirmation": None, "redirect": redirect, "type": after.get("type", "portal_homepage"),
+            "hosted_confirmation": None,
+            "redirect": redirect,
+            "type": after.get("type", "portal_homepage"),
         },
-        "subscription_cancel": target, "subscription_update": None, "subscription_update_confirm": None, "type": kind,
+        "subscription_cancel": target,
+        "subscription_update": None,
+        "subscription_update_confirm": None,
+        "type": kind,
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from stripe.params import InvoiceCreatePreviewParams
 
 from superagent.sandbox.store import clone, store
-from superagent.sandbox.stripe import customers, ids, moment, subscription_api, subscriptions
+from superagent.sandbox.stripe import customers, ids, moment, subscription_changes, subscriptions
 from superagent.sandbox.stripe.errors import invalid, refuse
 from superagent.sandbox.stripe.events import emit
 from superagent.sandbox.stripe.routes import Call, route
@@ -32,8 +32,13 @@ def as_preview(invoice: dict[str, Any]) -> dict[str, Any]:
     """Return a preview: a draft without an id of its own that nothing will finalize."""
     shown = clone(invoice)
     shown.update(
-        id=ids.new("upcoming_in"), automatically_finalizes_at=None, number=None, status="draft",
-        hosted_invoice_url=None, invoice_pdf=None, webhooks_delivered_at=None,
+        id=ids.new("upcoming_in"),
+        automatically_finalizes_at=None,
+        number=None,
+        status="draft",
+        hosted_invoice_url=None,
+        invoice_pdf=None,
+        webhooks_delivered_at=None,
     )
     for line in shown["lines"]["data"]:
         line["id"] = ids.new("il_tmp")
@@ -48,11 +53,20 @@ def _changed(subscription_id: str, details: dict[str, Any], params: dict[str, An
     latest = subscription["latest_invoice"]
     if "discounts" in params:
         details["discounts"] = params["discounts"]
-    names = ("items", "proration_behavior", "proration_date", "trial_end", "billing_cycle_anchor", "cancel_at",
-             "cancel_at_period_end", "discounts", "add_invoice_items")
+    names = (
+        "items",
+        "proration_behavior",
+        "proration_date",
+        "trial_end",
+        "billing_cycle_anchor",
+        "cancel_at",
+        "cancel_at_period_end",
+        "discounts",
+        "add_invoice_items",
+    )
     change = {name: details[name] for name in names if name in details}
     if change:
-        subscription_api.change(subscription_id, change, settle_payment=False)
+        subscription_changes.change(subscription_id, change, settle_payment=False)
     fresh = subscriptions.get(subscription_id)
     if fresh["latest_invoice"] != latest:
         invoice = dict(store.get(fresh["latest_invoice"]) or {})
@@ -68,13 +82,17 @@ def _renewed(subscription_id: str) -> dict[str, Any]:
     subscription = store.edit(subscription_id)
     start, end = subscriptions.period(subscription)
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= end:
-        waiting = subscriptions.pending_items(subscription["customer"], subscription_id, subscription["currency"])
+        waiting = subscriptions.pending_items(
+            subscription["customer"], subscription_id, subscription["currency"]
+        )
         if not waiting:
             raise invalid(
                 f"No upcoming invoices for customer: {subscription['customer']}", code="invoice_upcoming_none"
             )
         return subscriptions.bill(subscription_id, "subscription_cycle", only_extra=True, period=(start, end))
-    following = moment.following(subscription["billing_cycle_anchor"], subscriptions.recurring(subscription), end)
+    following = moment.following(
+        subscription["billing_cycle_anchor"], subscriptions.recurring(subscription), end
+    )
     subscriptions.set_period(subscription, end, following)
     invoice = subscriptions.bill(subscription_id, "subscription_cycle", period=(start, end), created=end)
     invoice["next_payment_attempt"] = end + moment.HOUR
@@ -86,18 +104,29 @@ def _started(params: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
     customer_id = params.get("customer") or customers.new(name="Preview")["id"]
     customers.get(customer_id)
     items = details["items"]
-    prices = [(subscription_api.item_price(item, f"subscription_details[items][{index}]"), item.get("quantity"), {})
-              for index, item in enumerate(items)]
-    trial_end = subscription_api.trial_end_of(details, [], moment.now(customer_id))
+    prices = [
+        (
+            subscription_changes.item_price(item, f"subscription_details[items][{index}]"),
+            item.get("quantity"),
+            {},
+        )
+        for index, item in enumerate(items)
+    ]
+    trial_end = subscription_changes.trial_end_of(details, [], moment.now(customer_id))
     subscription = subscriptions.new(
-        customer_id=customer_id, prices=prices, trial_end=trial_end, discount_params=params.get("discounts"),
+        customer_id=customer_id,
+        prices=prices,
+        trial_end=trial_end,
+        discount_params=params.get("discounts"),
     )
     return subscriptions.bill(subscription["id"], "subscription_create", free=trial_end is not None)
 
 
 def _next_of(customer_id: str) -> dict[str, Any]:
     found = [
-        item for item in store.each("subscription") if item["customer"] == customer_id and item["ended_at"] is None
+        item
+        for item in store.each("subscription")
+        if item["customer"] == customer_id and item["ended_at"] is None
     ]
     if not found:
         raise invalid(f"No upcoming invoices for customer: {customer_id}", code="invoice_upcoming_none")
@@ -118,4 +147,3 @@ def estimate(subscription_id: str) -> dict[str, Any]:
     """Return the preview of the next renewal, for the portal page."""
     with store.scratch():
         return as_preview(_renewed(subscription_id))
-

@@ -13,16 +13,35 @@ def invoice_item(
     """Add an invoice item that waits for the customer's next invoice; emit `invoiceitem.created`."""
     now = moment.now(customer_id)
     unit = values.pop("unit_amount_decimal", None)
-    item = store.add(shapes.build("invoiceitem", **({
-        "id": ids.new("ii"), "amount": amount, "currency": currency, "customer": customer_id, "date": now,
-        "discountable": True, "discounts": [], "net_amount": amount, "period": {"start": now, "end": now},
-        "pricing": {
-            "price_details": None, "type": "price_details",
-            "unit_amount_decimal": unit if unit is not None else _unit(amount, quantity),
-        },
-        "proration": False, "quantity": quantity, "quantity_decimal": str(quantity), "tax_rates": [],
-        "test_clock": moment.clock_of(customer_id),
-    } | values)))
+    item = store.add(
+        shapes.build(
+            "invoiceitem",
+            **(
+                {
+                    "id": ids.new("ii"),
+                    "amount": amount,
+                    "currency": currency,
+                    "customer": customer_id,
+                    "date": now,
+                    "discountable": True,
+                    "discounts": [],
+                    "net_amount": amount,
+                    "period": {"start": now, "end": now},
+                    "pricing": {
+                        "price_details": None,
+                        "type": "price_details",
+                        "unit_amount_decimal": unit if unit is not None else _unit(amount, quantity),
+                    },
+                    "proration": False,
+                    "quantity": quantity,
+                    "quantity_decimal": str(quantity),
+                    "tax_rates": [],
+                    "test_clock": moment.clock_of(customer_id),
+                }
+                | values
+            ),
+        )
+    )
     emit("invoiceitem.created", item)
     return item
 
@@ -38,14 +57,20 @@ def _part(
     name = catalog.product(price["product"])["name"]
     count = f"{item['quantity']} × " if item["quantity"] != 1 else ""
     return invoice_item(
-        customer_id=subscription["customer"], amount=amount, currency=price["currency"],
-        description=f"{text} {count}{name} after {moment.date(span[0])}", discountable=False,
+        customer_id=subscription["customer"],
+        amount=amount,
+        currency=price["currency"],
+        description=f"{text} {count}{name} after {moment.date(span[0])}",
+        discountable=False,
         parent={
             "subscription_details": {"subscription": subscription["id"], "subscription_item": item["id"]},
             "type": "subscription_details",
         },
-        period={"start": span[0], "end": span[1]}, pricing=lines.pricing(price), proration=True,
-        quantity=item["quantity"], proration_details={"credited_items": None, "discount_amounts": []},
+        period={"start": span[0], "end": span[1]},
+        pricing=lines.pricing(price),
+        proration=True,
+        quantity=item["quantity"],
+        proration_details={"credited_items": None, "discount_amounts": []},
     )
 
 
@@ -80,9 +105,12 @@ def paid_amount(subscription: dict[str, Any], item: dict[str, Any]) -> int:
         for line in invoice["lines"]["data"]:
             details = (line["parent"] or {}).get("subscription_item_details") or {}
             same = details.get("subscription_item") == item["id"] and not details.get("proration")
-            if same and line["period"]["start"] == item["current_period_start"] and (
-                (line["pricing"] or {}).get("price_details") or {}
-            ).get("price") == item["price"]["id"] and line["quantity"] == item["quantity"]:
+            if (
+                same
+                and line["period"]["start"] == item["current_period_start"]
+                and ((line["pricing"] or {}).get("price_details") or {}).get("price") == item["price"]["id"]
+                and line["quantity"] == item["quantity"]
+            ):
                 return line["amount"] - sum(part["amount"] for part in line["discount_amounts"])
     return catalog.amount(item["price"], item["quantity"])
 
@@ -102,6 +130,7 @@ def changed_items(
     before: list[dict[str, Any]], after: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the old and the new form of the items whose price or quantity changed."""
+
     def terms(item: dict[str, Any]) -> tuple[str, str, int]:
         return item["id"], item["price"]["id"], item["quantity"]
 

@@ -24,7 +24,9 @@ def _charge(params: dict[str, Any]) -> dict[str, Any]:
     charge = store.find("charge", params.get("charge"))
     if charge is None:
         if "charge" not in params:
-            raise invalid("One of the following params should be provided for this request: payment_intent or charge.")
+            raise invalid(
+                "One of the following params should be provided for this request: payment_intent or charge."
+            )
         raise missing("charge", params["charge"], param="charge", status=400)
     if not charge["paid"]:
         raise invalid(f"Charge {charge['id']} did not succeed, so it cannot be refunded.", param="charge")
@@ -42,21 +44,35 @@ def create(call: Call) -> dict[str, Any]:
     amount = params.get("amount", rest)
     if not 0 < amount <= rest:
         message = (
-            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({rest})" if amount > 0
+            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({rest})"
+            if amount > 0
             else "Invalid positive integer"
         )
         raise invalid(message, param="amount")
     refund_id = ids.new("re")
-    refund = store.add(shapes.build(
-        "refund",
-        id=refund_id, amount=amount, charge=charge["id"], created=moment.now(charge["customer"]),
-        balance_transaction=payments.transaction(refund_id, -amount, charge["currency"], "refund"),
-        currency=charge["currency"], metadata=params.get("metadata") or {},
-        destination_details={"card": {
-            "reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund",
-        }, "type": "card"},
-        payment_intent=charge["payment_intent"], reason=params.get("reason"), status="succeeded",
-    ))
+    refund = store.add(
+        shapes.build(
+            "refund",
+            id=refund_id,
+            amount=amount,
+            charge=charge["id"],
+            created=moment.now(charge["customer"]),
+            balance_transaction=payments.transaction(refund_id, -amount, charge["currency"], "refund"),
+            currency=charge["currency"],
+            metadata=params.get("metadata") or {},
+            destination_details={
+                "card": {
+                    "reference_status": "pending",
+                    "reference_type": "acquirer_reference_number",
+                    "type": "refund",
+                },
+                "type": "card",
+            },
+            payment_intent=charge["payment_intent"],
+            reason=params.get("reason"),
+            status="succeeded",
+        )
+    )
     with updating(charge["id"], "charge.refunded") as changed:
         changed["amount_refunded"] += amount
         changed["refunded"] = changed["amount_refunded"] == changed["amount_captured"]
@@ -76,7 +92,8 @@ def get(refund_id: str) -> dict[str, Any]:
 @route("GET", "/v1/refunds", RefundListParams)
 def list_refunds(call: Call) -> Page:
     found = [
-        refund for refund in store.each("refund")
+        refund
+        for refund in store.each("refund")
         if matches(refund, call.params, "charge", "payment_intent") and matches_created(refund, call.params)
     ]
     return Page(found, "/v1/refunds")

@@ -28,14 +28,30 @@ def get(intent_id: str) -> dict[str, Any]:
 def new(*, customer_id: str | None, **values: Any) -> dict[str, Any]:
     """Add a setup intent and emit `setup_intent.created`."""
     intent_id = ids.new("seti")
-    intent = store.add(shapes.build("setup_intent", **({
-        "id": intent_id, "client_secret": ids.client_secret(intent_id), "created": moment.now(customer_id),
-        "customer": customer_id, "payment_method_types": ["card"], "status": "requires_payment_method",
-        "payment_method_options": {"card": {
-            "mandate_options": None, "network": None, "request_three_d_secure": "automatic",
-        }},
-        "usage": "off_session",
-    } | values)))
+    intent = store.add(
+        shapes.build(
+            "setup_intent",
+            **(
+                {
+                    "id": intent_id,
+                    "client_secret": ids.client_secret(intent_id),
+                    "created": moment.now(customer_id),
+                    "customer": customer_id,
+                    "payment_method_types": ["card"],
+                    "status": "requires_payment_method",
+                    "payment_method_options": {
+                        "card": {
+                            "mandate_options": None,
+                            "network": None,
+                            "request_three_d_secure": "automatic",
+                        }
+                    },
+                    "usage": "off_session",
+                }
+                | values
+            ),
+        )
+    )
     emit("setup_intent.created", intent)
     return intent
 
@@ -56,8 +72,10 @@ def create(call: Call) -> dict[str, Any]:
     params = call.params
     customer_id = customers.get(params["customer"])["id"] if "customer" in params else None
     intent = new(
-        customer_id=customer_id, description=params.get("description") or None,
-        metadata=params.get("metadata") or {}, usage=params.get("usage", "off_session"),
+        customer_id=customer_id,
+        description=params.get("description") or None,
+        metadata=params.get("metadata") or {},
+        usage=params.get("usage", "off_session"),
     )
     if "payment_method" in params:
         intent["payment_method"] = payment_methods.get(params["payment_method"])["id"]
@@ -75,7 +93,8 @@ def _confirm(intent: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
 @route("GET", "/v1/setup_intents", SetupIntentListParams)
 def list_intents(call: Call) -> Page:
     found = [
-        item for item in store.each("setup_intent")
+        item
+        for item in store.each("setup_intent")
         if matches(item, call.params, "customer", "payment_method") and matches_created(item, call.params)
     ]
     return Page(found, "/v1/setup_intents")

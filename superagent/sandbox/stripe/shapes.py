@@ -5,7 +5,7 @@ so an emitted object cannot drift from the library.
 """
 
 import typing
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import stripe
@@ -16,12 +16,27 @@ LEFT_OUT = {
     "charge": {"level3", "refunds", "transfer", "presentment_details", "authorization_code"},
     "checkout.session": {"line_items", "managed_payments", "presentment_details", "optional_items"},
     "coupon": {"applies_to", "currency_options", "deleted"},
-    "customer": {"sources", "subscriptions", "tax", "tax_ids", "cash_balance", "invoice_credit_balance", "deleted",
-                 "business_name", "individual_name"},
+    "customer": {
+        "sources",
+        "subscriptions",
+        "tax",
+        "tax_ids",
+        "cash_balance",
+        "invoice_credit_balance",
+        "deleted",
+        "business_name",
+        "individual_name",
+    },
     "discount": {"deleted"},
     "event": {"account", "context"},
-    "invoice": {"confirmation_secret", "payments", "threshold_reason", "amount_paid_off_stripe", "deleted",
-                "total_pretax_credit_amounts"},
+    "invoice": {
+        "confirmation_secret",
+        "payments",
+        "threshold_reason",
+        "amount_paid_off_stripe",
+        "deleted",
+        "total_pretax_credit_amounts",
+    },
     "invoiceitem": {"deleted"},
     "line_item": {"pretax_credit_amounts"},
     "payment_intent": {"hooks", "managed_payments", "payment_details", "presentment_details"},
@@ -38,23 +53,59 @@ LEFT_OUT = {
 CLASSES: dict[str, Any] = {
     cls.OBJECT_NAME: cls
     for cls in (
-        stripe.Account, stripe.BalanceTransaction, stripe.Charge, stripe.Coupon, stripe.Customer,
-        stripe.CustomerBalanceTransaction, stripe.Discount, stripe.Event, stripe.Invoice, stripe.InvoiceItem,
-        stripe.InvoiceLineItem, stripe.InvoicePayment, stripe.LineItem, stripe.PaymentIntent, stripe.PaymentMethod,
-        stripe.Plan, stripe.Price, stripe.Product, stripe.PromotionCode, stripe.Refund, stripe.SetupIntent,
-        stripe.Subscription, stripe.SubscriptionItem, stripe.WebhookEndpoint, stripe.checkout.Session,
-        stripe.billing_portal.Configuration, stripe.billing_portal.Session, stripe.test_helpers.TestClock,
+        stripe.Account,
+        stripe.BalanceTransaction,
+        stripe.Charge,
+        stripe.Coupon,
+        stripe.Customer,
+        stripe.CustomerBalanceTransaction,
+        stripe.Discount,
+        stripe.Event,
+        stripe.Invoice,
+        stripe.InvoiceItem,
+        stripe.InvoiceLineItem,
+        stripe.InvoicePayment,
+        stripe.LineItem,
+        stripe.PaymentIntent,
+        stripe.PaymentMethod,
+        stripe.Plan,
+        stripe.Price,
+        stripe.Product,
+        stripe.PromotionCode,
+        stripe.Refund,
+        stripe.SetupIntent,
+        stripe.Subscription,
+        stripe.SubscriptionItem,
+        stripe.WebhookEndpoint,
+        stripe.checkout.Session,
+        stripe.billing_portal.Configuration,
+        stripe.billing_portal.Session,
+        stripe.test_helpers.TestClock,
     )
 }
 # The payment method's other types are absent, not null.
 LEFT_OUT["payment_method"] = {
-    name for name in stripe.PaymentMethod.__annotations__
-    if name not in {"id", "object", "allow_redisplay", "billing_details", "card", "created", "customer",
-                    "customer_account", "livemode", "metadata", "radar_options", "type"}
+    name
+    for name in stripe.PaymentMethod.__annotations__
+    if name
+    not in {
+        "id",
+        "object",
+        "allow_redisplay",
+        "billing_details",
+        "card",
+        "created",
+        "customer",
+        "customer_account",
+        "livemode",
+        "metadata",
+        "radar_options",
+        "type",
+    }
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def fields(kind: str) -> dict[str, bool]:
     """Return the names of a kind's fields; True marks those that may be null."""
     annotations = CLASSES[kind].__annotations__

@@ -8,6 +8,7 @@ from superagent.sandbox.stripe import (
     catalog,
     customers,
     discounts,
+    drafts,
     ids,
     invoicing,
     lines,
@@ -34,11 +35,24 @@ def new_item(
     subscription_id: str, price: dict[str, Any], quantity: int | None, period: tuple[int, int], **values: Any
 ) -> dict[str, Any]:
     """Return an item of a subscription, which carries the period."""
-    return shapes.build("subscription_item", **({
-        "id": ids.new("si"), "created": period[0], "current_period_start": period[0], "current_period_end": period[1],
-        "discounts": [], "plan": catalog.plan(price), "price": clone(price), "subscription": subscription_id,
-        "quantity": 1 if quantity is None else quantity, "tax_rates": [],
-    } | values))
+    return shapes.build(
+        "subscription_item",
+        **(
+            {
+                "id": ids.new("si"),
+                "created": period[0],
+                "current_period_start": period[0],
+                "current_period_end": period[1],
+                "discounts": [],
+                "plan": catalog.plan(price),
+                "price": clone(price),
+                "subscription": subscription_id,
+                "quantity": 1 if quantity is None else quantity,
+                "tax_rates": [],
+            }
+            | values
+        ),
+    )
 
 
 def items(subscription: dict[str, Any]) -> list[dict[str, Any]]:
@@ -78,32 +92,48 @@ def new(
     subscription_id = ids.new("sub")
     end = trial_end or anchor or moment.following(now, prices[0][0]["recurring"], now)
     data = [new_item(subscription_id, price, count, (now, end), **extra) for price, count, extra in prices]
-    subscription = store.add(shapes.build("subscription", **({
-        "id": subscription_id, "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+    given = {
+        "id": subscription_id,
         "billing_cycle_anchor": trial_end or anchor or now,
-        "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
-        "billing_schedules": [], "cancel_at_period_end": False,
-        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
-        "collection_method": "charge_automatically", "created": now, "currency": prices[0][0]["currency"],
-        "customer": customer_id, "default_tax_rates": [],
+        "created": now,
+        "currency": prices[0][0]["currency"],
+        "customer": customer_id,
         "discounts": discounts.redeem(discount_params, customer_id=customer_id, subscription=subscription_id),
-        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
         "items": shapes.listing(data, f"/v1/subscription_items?subscription={subscription_id}"),
-        "payment_settings": payment_settings({}), "start_date": now,
-        "status": "trialing" if trial_end else "incomplete", "test_clock": moment.clock_of(customer_id),
-        "trial_end": trial_end, "trial_start": now if trial_end else None,
-        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
-    } | values)))
+        "start_date": now,
+        "status": "trialing" if trial_end else "incomplete",
+        "test_clock": moment.clock_of(customer_id),
+        "trial_end": trial_end,
+        "trial_start": now if trial_end else None,
+    }
+    subscription = store.add(shapes.build("subscription", **(_blank() | given | values)))
     customer = store.edit(customer_id)
     customer["currency"] = customer["currency"] or subscription["currency"]
     emit("customer.subscription.created", subscription)
     return subscription
 
 
+def _blank() -> dict[str, Any]:
+    """Return what every new subscription has."""
+    return {
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
+        "billing_schedules": [],
+        "cancel_at_period_end": False,
+        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+        "collection_method": "charge_automatically",
+        "default_tax_rates": [],
+        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "payment_settings": payment_settings({}),
+        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
+    }
+
+
 def payment_settings(given: dict[str, Any]) -> dict[str, Any]:
     """Return complete payment settings."""
     return {
-        "payment_method_options": None, "payment_method_types": given.get("payment_method_types") or None,
+        "payment_method_options": None,
+        "payment_method_types": given.get("payment_method_types") or None,
         "save_default_payment_method": given.get("save_default_payment_method") or "off",
     }
 
@@ -112,7 +142,9 @@ def check_prices(prices: list[dict[str, Any]]) -> None:
     """Refuse prices that cannot share one subscription."""
     for price in prices:
         if price["type"] != "recurring":
-            message = "The price specified is set to `type=one_time` but this field only accepts `type=recurring`."
+            message = (
+                "The price specified is set to `type=one_time` but this field only accepts `type=recurring`."
+            )
             raise invalid(message, param="items[0][price]")
     if len({price["currency"] for price in prices}) > 1:
         raise invalid("All prices on a subscription must have the same currency.", param="items")
@@ -138,26 +170,40 @@ def take_items(found: list[dict[str, Any]], invoice: dict[str, Any]) -> None:
 
 
 def bill(
-    subscription_id: str, reason: str, *, free: bool = False, extra: list[dict[str, Any]] | None = None,
-    only_extra: bool = False, **values: Any
+    subscription_id: str,
+    reason: str,
+    *,
+    free: bool = False,
+    extra: list[dict[str, Any]] | None = None,
+    only_extra: bool = False,
+    **values: Any,
 ) -> dict[str, Any]:
     """Draft the invoice of the current period, with waiting items and `extra` lines; it becomes the latest one."""
     subscription = store.edit(subscription_id)
     start, end = period(subscription)
-    own = [] if only_extra else [
-        lines.of_subscription_item(item, subscription, start, end, free=free) for item in items(subscription)
-    ]
+    own = (
+        []
+        if only_extra
+        else [
+            lines.of_subscription_item(item, subscription, start, end, free=free)
+            for item in items(subscription)
+        ]
+    )
     waiting = pending_items(subscription["customer"], subscription_id, subscription["currency"])
     now = moment.now(subscription["customer"])
     applied = discounts.still_valid(subscription["discounts"], now)
-    invoice = invoicing.draft(
-        customer_id=subscription["customer"], reason=reason, currency=subscription["currency"],
-        data=[lines.of_invoice_item(item) for item in waiting] + own + (extra or []), subscription=subscription,
-        discounts=applied, **values,
+    invoice = drafts.draft(
+        customer_id=subscription["customer"],
+        reason=reason,
+        currency=subscription["currency"],
+        data=[lines.of_invoice_item(item) for item in waiting] + own + (extra or []),
+        subscription=subscription,
+        discounts=applied,
+        **values,
     )
     take_items(waiting, invoice)
     if not free:
-        subscription["discounts"] = invoicing.next_discounts(subscription["discounts"], now)
+        subscription["discounts"] = drafts.next_discounts(subscription["discounts"], now)
     subscription["latest_invoice"] = invoice["id"]
     if subscription["collection_method"] == "send_invoice":
         invoice["_days_until_due"] = subscription["days_until_due"]
@@ -187,7 +233,9 @@ def renew(subscription_id: str) -> None:
         subscription["status"] = "active"
     unpaid, paused = subscription["status"] == "unpaid", subscription["pause_collection"]
     bill(
-        subscription_id, "subscription_cycle", period=(former_start, boundary),
+        subscription_id,
+        "subscription_cycle",
+        period=(former_start, boundary),
         **({"auto_advance": False} if unpaid or paused else {}),
     )
     emit("customer.subscription.updated", subscription, before)
@@ -198,7 +246,10 @@ def end(subscription_id: str, *, reason: str | None, details: dict[str, Any] | N
     subscription = store.edit(subscription_id)
     now = moment.now(subscription["customer"])
     subscription.update(
-        status="canceled", ended_at=now, canceled_at=subscription["canceled_at"] or now, cancel_at_period_end=False,
+        status="canceled",
+        ended_at=now,
+        canceled_at=subscription["canceled_at"] or now,
+        cancel_at_period_end=False,
     )
     if subscription["cancellation_details"]["reason"] is None:
         subscription["cancellation_details"]["reason"] = reason
@@ -244,7 +295,10 @@ def on_failed(invoice: dict[str, Any]) -> None:
     subscription = store.get(invoicing.subscription_of(invoice))
     if subscription is None or subscription["status"] not in ("active", "past_due"):
         return
-    waits = invoice["next_payment_attempt"] is not None or store.get(invoice["_intent"])["status"] == "requires_action"
+    waits = (
+        invoice["next_payment_attempt"] is not None
+        or store.get(invoice["_intent"])["status"] == "requires_action"
+    )
     if not waits and settings.dunning_outcome == "cancel":
         end(subscription["id"], reason="payment_failed")
         return

@@ -39,11 +39,19 @@ def get(clock_id: str) -> dict[str, Any]:
 def create(call: Call) -> dict[str, Any]:
     params = call.params
     now = moment.real()
-    clock = store.add(shapes.build(
-        KIND,
-        id=ids.new("clock"), created=now, deletes_after=now + KEPT_DAYS * moment.DAY, name=params.get("name"),
-        frozen_time=params["frozen_time"], status="ready", status_details={}, _now=params["frozen_time"],
-    ))
+    clock = store.add(
+        shapes.build(
+            KIND,
+            id=ids.new("clock"),
+            created=now,
+            deletes_after=now + KEPT_DAYS * moment.DAY,
+            name=params.get("name"),
+            frozen_time=params["frozen_time"],
+            status="ready",
+            status_details={},
+            _now=params["frozen_time"],
+        )
+    )
     if "customer" in params:
         _attach(params["customer"], clock)
     emit("test_helpers.test_clock.created", clock)
@@ -79,7 +87,9 @@ def advance(call: Call, clock_id: str) -> dict[str, Any]:
     target = call.params["frozen_time"]
     clock = get(clock_id)
     if clock["status"] != "ready":
-        raise invalid("Test clock advancement underway - cannot perform modifications.", code="test_clock_advancing")
+        raise invalid(
+            "Test clock advancement underway - cannot perform modifications.", code="test_clock_advancing"
+        )
     if target <= clock["frozen_time"]:
         raise invalid("frozen_time must be after the test clock's current frozen time.", param="frozen_time")
     limit = _limit(clock)
@@ -104,10 +114,16 @@ def _limit(clock: dict[str, Any]) -> int:
             cycle = subscriptions.recurring(item)
             end = moment.add(clock["frozen_time"], cycle["interval"], 2 * cycle["interval_count"])
             # The rest of a short month must not make two whole periods too far.
-            ends.append(max(end, moment.following(
-                item["billing_cycle_anchor"], cycle,
-                moment.following(item["billing_cycle_anchor"], cycle, clock["frozen_time"]),
-            )))
+            ends.append(
+                max(
+                    end,
+                    moment.following(
+                        item["billing_cycle_anchor"],
+                        cycle,
+                        moment.following(item["billing_cycle_anchor"], cycle, clock["frozen_time"]),
+                    ),
+                )
+            )
     return min(ends)
 
 
@@ -156,4 +172,3 @@ def delete(call: Call, clock_id: str) -> dict[str, Any]:
     emit("test_helpers.test_clock.deleted", clock)
     store.remove(clock_id)
     return {"id": clock_id, "object": KIND, "deleted": True}
-

@@ -27,8 +27,11 @@ def get(endpoint_id: str) -> dict[str, Any]:
 
 def _check_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise invalid("Invalid URL: An explicit scheme (such as https) must be provided.", param="url",
-                      code="url_invalid")
+        raise invalid(
+            "Invalid URL: An explicit scheme (such as https) must be provided.",
+            param="url",
+            code="url_invalid",
+        )
     return url
 
 
@@ -41,12 +44,20 @@ def create(call: Call) -> dict[str, Any]:
     if params.get("api_version", API_VERSION) != API_VERSION:
         raise invalid(f"The sandbox speaks {API_VERSION} only.", param="api_version")
     secret = ids.new("whsec")
-    endpoint = store.add(shapes.build(
-        "webhook_endpoint",
-        id=ids.new("we"), api_version=params.get("api_version"), created=moment.real(),
-        description=params.get("description") or None, enabled_events=list(params["enabled_events"]),
-        metadata=params.get("metadata") or {}, status="enabled", url=_check_url(params["url"]), _secret=secret,
-    ))
+    endpoint = store.add(
+        shapes.build(
+            "webhook_endpoint",
+            id=ids.new("we"),
+            api_version=params.get("api_version"),
+            created=moment.real(),
+            description=params.get("description") or None,
+            enabled_events=list(params["enabled_events"]),
+            metadata=params.get("metadata") or {},
+            status="enabled",
+            url=_check_url(params["url"]),
+            _secret=secret,
+        )
+    )
     return {**endpoint, "secret": secret}
 
 
