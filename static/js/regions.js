@@ -23,8 +23,18 @@ function problemOf(xhr) {
   }
 }
 
+// Only reading is repeated by itself; what changes something starts again from a fresh page.
+function again({ requestConfig, pathInfo, target }) {
+  if (requestConfig?.verb !== "get") {
+    location.reload();
+    return;
+  }
+  const swap = target.getAttribute("hx-swap") || "innerHTML";
+  window.htmx.ajax("GET", pathInfo?.finalRequestPath || requestConfig.path, { target, swap });
+}
+
 function fail(event, text) {
-  const { target, elt, xhr } = event.detail;
+  const { target, xhr } = event.detail;
   if (!target) return;
   const card = document.createElement("div");
   card.className = "region-error";
@@ -38,11 +48,7 @@ function fail(event, text) {
   retry.type = "button";
   retry.className = "button button-secondary button-sm";
   retry.textContent = words.retry;
-  retry.addEventListener("click", () => {
-    if (document.contains(elt) && elt !== card) window.htmx.trigger(elt, "retry") || elt.click();
-    else location.reload();
-  });
-  if (elt === target || target.contains(elt)) retry.addEventListener("click", () => location.reload());
+  retry.addEventListener("click", () => again(event.detail));
   card.append(title, detail);
   const id = xhr?.getResponseHeader?.("X-Request-Id");
   if (id) {
