@@ -4,7 +4,7 @@ from metering.api import events, quotas, stream, usage
 
 urlpatterns = [
     path("usage/events", events.Events.as_view(), name="api-usage-events"),
-    path("usage/events/<str:event_id>/void", events.VoidEvent.as_view(), name="api-usage-event-void"),
+    path("usage/events/<path:event_id>/void", events.VoidEvent.as_view(), name="api-usage-event-void"),
     path("usage/stats", usage.Statistics.as_view(), name="api-usage-stats"),
     path("usage/series", usage.Series.as_view(), name="api-usage-series"),
     path("usage/requests", usage.Requests.as_view(), name="api-usage-requests"),

@@ -24,7 +24,7 @@ class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
         credential = authentication.bearer(request)
         if credential is None or not credential.startswith(authentication.KEY_PREFIX):
             return None
-        if not is_metered(request.parser_context["view"]) or counters.is_lost():
+        if not is_metered(request.parser_context["view"]):
             return super().authenticate(request)
         key_hash = api_keys.digest(credential)
         known = _known.get(key_hash)
@@ -32,6 +32,8 @@ class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
             answer = super().authenticate(request)
             _remember(key_hash, answer)
             return answer
+        if not counters.is_trusted(known[0]):
+            return super().authenticate(request)
         return self._authenticate_at_once(request, *known)
 
     def _authenticate_at_once(

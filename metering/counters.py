@@ -175,6 +175,11 @@ def is_lost() -> bool:
     return time.monotonic() < _lost_until
 
 
+def is_trusted(organization_id: UUID) -> bool:
+    """False while Redis is lost, and until the counter was made anew after that."""
+    return not is_lost() and organization_id not in _untrusted
+
+
 def note_loss(error: Exception) -> None:
     """Leave Redis alone for two seconds; said aloud each time, because rates are not limited meanwhile."""
     global _lost_until

@@ -167,7 +167,7 @@ def _buckets(organization: Organization, start: datetime, end: datetime) -> list
                 WHERE r.organization_id = %(organization)s AND r.hour >= %(inner_start)s AND r.hour < %(inner_end)s
                   AND h.count > 0
                 UNION ALL
-                SELECT q.endpoint, q.method, q.status < %(failure)s, 
+                SELECT q.endpoint, q.method, q.status < %(failure)s,
                        width_bucket(q.duration_us - 1, %(bounds)s::bigint[]), 1
                 FROM {request} q
                 WHERE q.organization_id = %(organization)s

@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts.models import Organization
+from metering import ingest, proofs, rollups, voids
+from metering.events import EventIn
+from metering.models import Quota, UsageEvent, UsageRollup
+from superagent.foundation import tenancy
+from tests.metering.conftest import Api, give, new_key, quota_of, terms
+
+TOKENS = "ai_tokens"
+
+
+def event(event_id: str, quantity: int = 1, meter: str = TOKENS, **more: Any) -> dict[str, Any]:
+    return {"event_id": event_id, "meter": meter, "quantity": quantity, **more}
+
+
+def in_threads(functions: list[Callable[[], Any]]) -> list[Any]:
+    """Run at the same moment; answers results and exceptions."""
+    barrier, results = threading.Barrier(len(functions)), []
+
+    def run(function: Callable[[], Any]) -> None:
+        barrier.wait()
+        try:
+            results.append(function())
+        except Exception as error:
+            results.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=[function]) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_event(organization: Organization, api: Api) -> None:
+    give(organization, terms(TOKENS, 1000, rate="1"))
+    answer = api.post("usage/events", event("e1", 40, properties={"model": "a"}))
+    assert answer.status_code == 200, answer.content
+    assert answer.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
+    assert quota_of(organization, TOKENS).used == 40
+    with tenancy.system("test"):
+        row = UsageEvent.objects.get()
+        assert (row.source, row.event_id, row.quantity, row.properties) == ("api", "e1", 40, {"model": "a"})
+        assert row.api_key_id is not None
+        assert UsageRollup.objects.get(meter__slug=TOKENS).quantity == 40
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_again_is_a_duplicate_and_another_body_a_conflict(organization: Organization, api: Api) -> None:
+    give(organization, terms(TOKENS, 1000, rate="1"))
+    api.post("usage/events", event("e1", 40))
+    assert api.post("usage/events", event("e1", 40)).json() == {"accepted": 0, "duplicates": 1, "rejected": []}
+    conflict = api.post("usage/events", event("e1", 41)).json()
+    assert [(each["index"], each["code"]) for each in conflict["rejected"]] == [(0, "conflict")]
+    assert api.post("usage/events", event("e1", 41, source="other")).json()["accepted"] == 1
+    assert quota_of(organization, TOKENS).used == 81
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_tells_of_each_rejected_event(organization: Organization, api: Api) -> None:
+    give(organization, terms(TOKENS, 1000, rate="1"))
+    now = timezone.now()
+    answer = api.post(
+        "usage/events",
+        [
+            event("a", 1),
+            event("b", 1, meter="nothing"),
+            event("c", -1),
+            event("d", 1.5),
+            event("e", 1, occurred_at=(now - timedelta(days=36)).isoformat()),
+            event("f", 1, occurred_at=(now + timedelta(minutes=6)).isoformat()),
+            event("g", 1, occurred_at="yesterday"),
+            {"meter": TOKENS},
+            event("a", 1),
+            event("a", 2),
+            event("h", 1, occurred_at=(now - timedelta(days=34)).isoformat()),
+            "text",
+        ],
+    ).json()
+    assert (answer["accepted"], answer["duplicates"]) == (2, 1)
+    assert [(each["index"], each["code"]) for each in answer["rejected"]] == [
+        (1, "unknown_meter"),
+        (2, "invalid_quantity"),
+        (3, "invalid_quantity"),
+        (4, "too_old"),
+        (5, "too_new"),
+        (6, "invalid_occurred_at"),
+        (7, "required"),
+        (9, "conflict"),
+        (11, "invalid_event"),
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_malformed_single_event_is_400_with_its_field(organization: Organization, api: Api) -> None:
+    answer = api.post("usage/events", {"meter": TOKENS, "quantity": 1})
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [
+        {"pointer": "/event_id", "code": "required", "detail": "event_id is missing."}
+    ]
+    assert api.post("usage/events", []).status_code == 400
+    assert api.post("usage/events", [event(str(n)) for n in range(1001)]).status_code == 400
+    assert api.post("usage/events", b"{").status_code == 400
+    assert api.post("usage/events", event("nul\0")).status_code == 400
+    assert api.post("usage/events", event("x", properties={"a": "\0"})).status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cloud_events(organization: Organization, api: Api) -> None:
+    give(organization, terms(TOKENS, 1000, rate="1"))
+    one = {"specversion": "1.0", "id": "1", "source": "/gateway", "type": "ai.tokens", "data": {"tokens": 7}}
+    answer = api.post("usage/events", one, content_type="application/cloudevents+json")
+    assert answer.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
+    batch = [one, one | {"id": "2", "type": "unknown"}, one | {"id": "3", "data": {}}, one | {"id": "4"}]
+    answer = api.post("usage/events", batch, content_type="application/cloudevents-batch+json").json()
+    assert (answer["accepted"], answer["duplicates"]) == (1, 1)
+    assert [(each["index"], each["code"]) for each in answer["rejected"]] == [
+        (1, "unknown_meter"),
+        (2, "invalid_quantity"),
+    ]
+    assert quota_of(organization, TOKENS).used == 14
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hard_quota_takes_what_fits(organization: Organization, api: Api) -> None:
+    give(organization, terms(TOKENS, 10, hard=True))
+    answer = api.post("usage/events", [event("a", 6), event("b", 5), event("c", 4), event("d", 1)]).json()
+    assert answer["accepted"] == 2
+    assert [(each["index"], each["code"]) for each in answer["rejected"]] == [
+        (1, "quota_exceeded"),
+        (3, "quota_exceeded"),
+    ]
+    refused = api.post("usage/events", event("e", 1))
+    assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+    assert refused.json()["resets_at"].endswith("Z")
+    assert quota_of(organization, TOKENS).used == 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reported_requests_and_own_requests_share_one_quota(organization: Organization, api: Api) -> None:
+    from metering import shipping
+
+    give(organization, terms("api_requests", 10, hard=True))
+    assert api.get("quotas").status_code == 200  # 1
+    answer = api.post("usage/events", [event("a", 7, "api_requests"), event("b", 2, "api_requests")]).json()  # 2
+    assert (answer["accepted"], len(answer["rejected"])) == (1, 1)
+    assert api.get("quotas").status_code == 200  # 10
+    assert api.get("quotas").status_code == 429
+    shipping.ship_all()
+    assert quota_of(organization, "api_requests").used == 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_takes_the_same_number_of_queries_whatever_its_size(
+    organization: Organization, api: Api, django_assert_num_queries: Any
+) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    give(organization, terms(TOKENS, 10**9, rate="1"))
+    api.post("usage/events", event("first"))
+    counts = []
+    for size in (1, 10, 1000):
+        with CaptureQueriesContext(connection) as queries:
+            assert api.post("usage/events", [event(f"{size}-{n}") for n in range(size)]).json()["accepted"] == size
+        counts.append(len(queries))
+    assert len(set(counts)) == 1, counts
+    assert counts[0] <= 12
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_is_taken_back_once(organization: Organization, api: Api) -> None:
+    give(organization, terms(TOKENS, 100, hard=True))
+    api.post("usage/events", event("a/b", 60, source="s"))
+    path = "usage/events/e1/void"
+    api.post("usage/events", event("e1", 30))
+    first, second = api.post(path), api.post(path)
+    assert first.status_code == second.status_code == 200
+    assert first.json() == second.json()
+    assert (first.json()["quantity"], first.json()["source"]) == (30, "api")
+    assert quota_of(organization, TOKENS).used == 60
+    assert api.post("usage/events/e1/void?source=s").status_code == 404
+    assert api.post("usage/events", event("e1", 30)).json()["duplicates"] == 1
+    with tenancy.system("test"):
+        assert UsageRollup.objects.get(meter__slug=TOKENS).quantity == 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_organization_s_events_are_not_reached(
+    organization: Organization, other_organization: Organization, api: Api
+) -> None:
+    api.post("usage/events", event("e1", 30))
+    stranger = new_key(other_organization)
+    assert stranger.post("usage/events/e1/void").status_code == 404
+    assert stranger.post("usage/events", event("e1", 31)).json()["accepted"] == 1
+    assert stranger.get("usage/stats").json()["meters"] == [{"meter": TOKENS, "quantity": 31}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_event_from_many_threads_counts_once(organization: Organization) -> None:
+    give(organization, terms(TOKENS, 1000, rate="1"))
+
+    def send() -> ingest.Outcome:
+        with tenancy.tenant(organization):
+            return ingest.record(
+                organization=organization,
+                events=[EventIn("same", TOKENS, 5), EventIn("other", "storage_mb_hours", 1)],
+                principal=None,
+                now=timezone.now(),
+            )
+
+    outcomes = in_threads([send] * 8)
+    assert sum(outcome.accepted for outcome in outcomes) == 2
+    assert sum(outcome.duplicates for outcome in outcomes) == 14
+    assert quota_of(organization, TOKENS).used == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_last_units_are_given_exactly_once(organization: Organization) -> None:
+    give(organization, terms(TOKENS, 5, hard=True))
+
+    def send(name: int) -> Callable[[], ingest.Outcome]:
+        def run() -> ingest.Outcome:
+            with tenancy.tenant(organization):
+                return ingest.record(
+                    organization=organization,
+                    events=[EventIn(f"e{name}", TOKENS, 1)],
+                    principal=None,
+                    now=timezone.now(),
+                )
+
+        return run
+
+    outcomes = in_threads([send(name) for name in range(10)])
+    assert sum(outcome.accepted for outcome in outcomes) == 5
+    assert quota_of(organization, TOKENS).used == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_batches_in_all_orders_never_deadlock(organization: Organization) -> None:
+    give(organization, terms(TOKENS, 10**9, rate="1"))
+    meters = [TOKENS, "storage_mb_hours", "api_requests"]
+    hours = [timezone.now() - timedelta(hours=n) for n in range(6)]
+
+    def send(number: int) -> Callable[[], ingest.Outcome]:
+        batch = [
+            EventIn(f"{n}", meters[(n + number) % 3], 1, occurred_at=hours[(n * number) % 6])
+            for n in range(60)
+        ] + [EventIn(f"{number}-{n}", meters[n % 3], 1, occurred_at=hours[n % 6]) for n in range(60)]
+        batch = batch[::-1] if number % 2 else batch
+
+        def run() -> ingest.Outcome:
+            with tenancy.tenant(organization):
+                return ingest.record(
+                    organization=organization, events=batch, principal=None, now=timezone.now()
+                )
+
+        return run
+
+    outcomes = in_threads([send(number) for number in range(8)])
+    assert [each for each in outcomes if isinstance(each, Exception)] == []
+    assert sum(each.accepted for each in outcomes) == 60 + 8 * 60
+    with tenancy.system("test"):
+        assert UsageEvent.objects.count() == 540
+        assert sum(Quota.objects.values_list("used", flat=True)) == 540
+        start = rollups.hour_of(hours[-1])
+        assert proofs.prove_usage(start=start, end=start + timedelta(hours=10)) == 0
+
+
+quantities = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 40)), max_size=25)
+
+
+@pytest.mark.django_db
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(quantities, min_size=1, max_size=4), limit=st.integers(0, 100))
+def test_whatever_is_sent_quota_and_events_agree(
+    batches: list[list[tuple[int, int]]], limit: int, db: None
+) -> None:
+    """Each id counts at most once, the sum never exceeds the limit, and a repeated batch changes nothing."""
+    with tenancy.system("test"):
+        organization = Organization.objects.create(name="Any", email="a@example.com")
+    give(organization, terms(TOKENS, limit, hard=True))
+    with tenancy.tenant(organization):
+        for batch in [*batches, *batches]:
+            events = [EventIn(str(name), TOKENS, quantity) for name, quantity in batch]
+            outcome = ingest.record(
+                organization=organization, events=events, principal=None, now=timezone.now()
+            )
+            assert outcome.accepted + outcome.duplicates + len(outcome.rejected) == len(events)
+        stored = dict(UsageEvent.objects.visible_to(organization).values_list("event_id", "quantity"))
+        quota = Quota.objects.visible_to(organization).get(meter__slug=TOKENS)
+        assert quota.used == sum(stored.values()) <= limit
+        for event_id in stored:
+            voids.void(
+                organization=organization, source="api", event_id=event_id, principal=None, now=timezone.now()
+            )
+        quota.refresh_from_db()
+        assert quota.used == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_use_of_a_closed_period_is_late(organization: Organization, api: Api) -> None:
+    from metering import periods, rating
+
+    start = timezone.now() - timedelta(days=20)
+    with tenancy.system("test"):
+        organization.created_at = start
+        organization.save()
+        give_at = start + timedelta(minutes=1)
+        give(organization, terms(TOKENS, 10, rate="2"), now=give_at)
+        middle = start + timedelta(days=10)
+        periods.correct(
+            organization=organization, start=middle, end=middle + timedelta(days=30), now=middle
+        )
+    answer = api.post("usage/events", event("late", 12, occurred_at=(start + timedelta(days=1)).isoformat()))
+    assert answer.json()["accepted"] == 1
+    with tenancy.system("test"):
+        first = Quota.objects.get(period__closed_at__isnull=False, meter__slug=TOKENS)
+        assert (first.used, first.late_quantity) == (0, 12)
+        assert UsageEvent.objects.get().is_late
+        second = periods.current(organization=organization, now=timezone.now())
+        assert second is not None
+        assert periods.close(period=second, now=second.end)
+        [line] = rating.rate(second)
+    assert (line.quantity, line.amount) == (2, 4)
