@@ -12,11 +12,12 @@ from django.views.decorators.cache import never_cache
 
 from accounts.access import PortalView
 from accounts.roles import Scope
-from billing import checkout, customers, orders, plans
+from billing import checkout, customers, orders
 from billing.models import Interval, Order, Price, Product
 from licensing import licenses, overview, policies
 from licensing.forms import BuyForm
 from licensing.models import License
+from licensing.offers import license_offers
 from superagent.foundation import clock
 from superagent.foundation.problems import Refusal
 
@@ -29,7 +30,7 @@ class Licenses(PortalView):
     def get(self, request: HttpRequest) -> HttpResponse:
         now = clock.now(self.request.organization)
         rows = overview.rows(organization=self.request.organization, now=now)
-        context = {"rows": rows, "now": now, "offers": _offers()}
+        context = {"rows": rows, "now": now, "offers": license_offers()}
         return render(request, "licensing/licenses.html", context)
 
 
@@ -162,16 +163,6 @@ class Buy(PortalView):
             "form": form,
         }
         return render(self.request, "licensing/buy.html", context, status=422 if form.errors else 200)
-
-
-def _offers() -> list[dict[str, Any]]:
-    """The license products on sale, with what their policies include."""
-    by_slug = policies.by_product()
-    return [
-        {"product": product, "prices": list(product.prices.all()), "policy": by_slug[product.slug]}
-        for product in plans.of_kind(Product.Kind.LICENSE)
-        if product.slug in by_slug
-    ]
 
 
 def _price(product: str, interval: str) -> Price:

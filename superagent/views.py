@@ -13,8 +13,10 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.access import PortalRequest, portal_view
+from billing import pricing
+from licensing.offers import license_offers
 from superagent import dashboard as composition
-from superagent import health, metrics, price_table, problem_codes
+from superagent import health, metrics, problem_codes
 from superagent.foundation import clock, problems, styleguide
 from superagent.foundation.middleware import is_api
 from superagent.foundation.problems import NotFound, Refusal
@@ -27,8 +29,8 @@ INTERVALS = ("month", "year")
 def landing(request: HttpRequest) -> HttpResponse:
     interval = request.GET.get("interval", "month")
     context = {
-        "plans": price_table.api_plans(),
-        "license_products": price_table.licenses(),
+        "plans": pricing.plan_offers(),
+        "license_products": license_offers(),
         "interval": interval if interval in INTERVALS else "month",
     }
     return render(request, "landing.html", context)

@@ -1,0 +1,43 @@
+"""License products as price tables show them."""
+
+from dataclasses import dataclass
+
+from billing import plans
+from billing.models import Interval, Product
+from licensing import policies
+
+
+@dataclass(frozen=True, slots=True)
+class LicenseOffer:
+    """`monthly` and `yearly` are minor units, None where it is not sold; a limit of None is unlimited."""
+
+    slug: str
+    name: str
+    currency: str
+    monthly: int | None
+    yearly: int | None
+    features: tuple[tuple[str, int | None], ...]
+
+
+def license_offers() -> list[LicenseOffer]:
+    """The license products on sale that have a policy, in the catalog's order: four queries."""
+    by_slug = policies.by_product()
+    return [
+        _offer(product, by_slug[product.slug])
+        for product in plans.of_kind(Product.Kind.LICENSE)
+        if product.slug in by_slug
+    ]
+
+
+def _offer(product: Product, policy: policies.Policy) -> LicenseOffer:
+    prices = {price.interval: price for price in product.prices.all()}
+    monthly, yearly = prices.get(Interval.MONTH), prices.get(Interval.YEAR)
+    first = monthly or yearly
+    return LicenseOffer(
+        slug=product.slug,
+        name=product.name,
+        currency=first.currency if first else "usd",
+        monthly=monthly.unit_amount if monthly else None,
+        yearly=yearly.unit_amount if yearly else None,
+        features=tuple((feature.name, feature.limit) for feature in policy.features.all()),
+    )

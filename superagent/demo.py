@@ -1,0 +1,260 @@
+"""A demo organization that is clearly one: a customer on Pro, three weeks of use, a license; and a staff user.
+
+Everything goes the way of real use: sign-up, the request spool, usage events, the hosted payment page, orders. Each
+step looks first whether it was done, so that all of it may be repeated.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import httpx
+from django.conf import settings
+
+from accounts import api_keys, organizations, registration
+from accounts.models import ApiKey, Organization, User
+from accounts.roles import Scope
+from billing import checkout, gateway, orders, plans
+from billing.models import BillingAccount, Interval, Order, Price
+from billing.projection import customers as customer_projection
+from billing.projection import subscriptions as subscription_projection
+from licensing import usage, vault
+from licensing.models import License
+from metering import ingest, periods, shipping, spool
+from metering.events import EventIn
+from metering.models import RequestRecord, UsagePeriod
+from superagent.foundation import outbox, tenancy
+
+ORGANIZATION = "Northwind Hosting (demo)"
+STAFF_ORGANIZATION = "SuperAgent staff (demo)"
+PLAN, LICENSE_PRODUCT = "pro", "nextpanel-professional"
+DAYS = 22
+SEED = 20_261_120  # the demo looks the same every time
+CARD = {
+    "cardNumber": "4242 4242 4242 4242",
+    "cardExpiry": "12 / 34",
+    "cardCvc": "123",
+    "billingName": "Ada Nordahl",
+}
+# endpoint, method, share of the calls, typical duration in ms
+ENDPOINTS = (
+    ("api/v1/usage/events", "POST", 58, 9),
+    ("api/v1/quotas", "GET", 22, 4),
+    ("api/v1/usage/stats", "GET", 12, 21),
+    ("api/v1/billing/subscription", "GET", 8, 6),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    email: str
+    password: str
+    full_name: str
+
+
+CUSTOMER = Person("demo@superagent.example", "Lantern-Harbor-29", "Ada Nordahl")
+STAFF = Person("staff@superagent.example", "Beacon-Orchard-47", "Sam Ostrander")
+
+
+class NotADemoInstallation(Exception):
+    """Known passwords and invented use have no place where the world can reach them or money is real."""
+
+
+def seed(*, now: datetime) -> Iterator[str]:
+    """Make what is missing, telling each step; `now` is real time. Calls the sandbox, if it runs.
+
+    Raises NotADemoInstallation.
+    """
+    if settings.STRIPE_LIVE_MODE or settings.IS_SECURE:
+        raise NotADemoInstallation(
+            "Demo data is for development: PUBLIC_URL is https, or Stripe is in live mode."
+        )
+    start = (now - timedelta(days=DAYS)).replace(minute=0, second=0, microsecond=0)
+    _staff(now)
+    customer = _person(CUSTOMER, ORGANIZATION, start)
+    organization = customer.default_organization
+    assert organization is not None
+    with tenancy.tenant(organization):
+        key = _api_key(organization, customer, start)
+        is_fresh = not RequestRecord.objects.visible_to(organization).exists()
+    if is_fresh:
+        yield "three weeks of use on the free plan"
+        _use(organization, key, start=start, end=now, calls_a_day=40, tokens_a_day=400)
+    if settings.STRIPE_USES_SANDBOX:
+        if _subscribe(organization, customer, now):
+            yield "Pro, paid with a test card on the payment page"
+        if is_fresh:
+            yield "the first use on Pro"
+            _use(organization, key, start=now, end=now, calls_a_day=640, tokens_a_day=184_000)
+        if _license(organization, customer, now):
+            yield "a NextPanel license"
+    outbox.sweep()
+
+
+def _person(person: Person, organization_name: str, now: datetime) -> User:
+    with tenancy.system("was the demo made before?"):
+        found = User.objects.filter(email=person.email).select_related("default_organization").first()
+    if found is not None:
+        return found
+
+    def found_organization(user: User) -> None:
+        organizations.create(name=organization_name, owner=user, now=now)
+
+    return registration.create_person(
+        email=person.email,
+        password=person.password,
+        full_name=person.full_name,
+        now=now,
+        and_then=found_organization,
+        has_proven_email=True,
+    )
+
+
+def _staff(now: datetime) -> None:
+    user = _person(STAFF, STAFF_ORGANIZATION, now)
+    if not user.is_staff:
+        user.is_staff = user.is_superuser = True
+        user.save(update_fields=["is_staff", "is_superuser"])
+
+
+def _api_key(organization: Organization, customer: User, now: datetime) -> ApiKey:
+    found = ApiKey.objects.visible_to(organization).order_by("id").first()
+    if found is not None:
+        return found
+    scopes = [Scope.USAGE_WRITE, Scope.USAGE_READ, Scope.QUOTAS_READ, Scope.BILLING_READ, Scope.LICENSES_READ]
+    key, _ = api_keys.create(
+        organization=organization,
+        name="Production",
+        scopes=scopes,
+        created_by=customer,
+        expires_at=None,
+        now=now,
+    )
+    return key
+
+
+# --- Use --------------------------------------------------------------------------------------------------------------
+
+
+def _use(
+    organization: Organization,
+    key: ApiKey,
+    *,
+    start: datetime,
+    end: datetime,
+    calls_a_day: int,
+    tokens_a_day: int,
+) -> None:
+    """Calls and tokens from `start` to `end`, more on weekdays; all of one day when they are the same."""
+    dice = random.Random(SEED)  # noqa: S311 - sample data
+    with tenancy.system("demo use"):
+        period = periods.ensure(organization=organization, now=start)
+        lines: list[str] = []
+        events: list[EventIn] = []
+        day = start
+        while day <= end:
+            share = 1.0 if start == end else dice.uniform(0.6, 1.2) * (0.5 if day.weekday() >= 5 else 1)
+            for _ in range(int(calls_a_day * share)):
+                at = min(day + timedelta(seconds=dice.uniform(0, 36_000)), end)
+                lines.append(_call(organization, key, period, at, dice))
+            events.append(
+                EventIn(
+                    event_id=f"demo-{day:%Y%m%d}-{'pro' if start == end else 'free'}",
+                    meter="ai_tokens",
+                    quantity=int(tokens_a_day * min(share, 1.0)),
+                    occurred_at=min(day, end),
+                    source="demo",
+                )
+            )
+            day += timedelta(days=1)
+        _ship(lines)
+        ingest.record(organization=organization, events=events, principal=None, now=end)
+
+
+def _call(
+    organization: Organization, key: ApiKey, period: UsagePeriod, at: datetime, dice: random.Random
+) -> str:
+    """A line of the spool (metering.spool.Line), as the middleware would have written it."""
+    endpoint, method, _, typical_ms = dice.choices(ENDPOINTS, weights=[entry[2] for entry in ENDPOINTS])[0]
+    status = dice.choices((200, 400, 404, 500), weights=(966, 18, 12, 4))[0]
+    duration_us = int(typical_ms * 1000 * dice.lognormvariate(0, 0.5))
+    row = UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62 | dice.getrandbits(62))
+    return "\t".join(
+        (
+            spool.VERSION, row.hex, f"demo-{row.hex}", organization.pk.hex, spool.NONE, key.pk.hex, period.pk.hex,
+            method, endpoint, f"/{endpoint}", str(status), str(duration_us), str(dice.randint(0, 900)),
+            str(dice.randint(120, 2600)), spool.NOT_COUNTED if status >= 500 else spool.COUNTED,
+            str(int(at.timestamp() * 1_000_000)), spool.NONE,
+        )
+    )  # fmt: skip
+
+
+def _ship(lines: list[str]) -> None:
+    """By the ordinary way: a segment in the spool, then the shipper."""
+    writer = spool.Writer(spool.directory())
+    for line in lines:
+        writer.append(f"{line}\n".encode())
+    writer.close()
+    shipping.ship_all()
+
+
+# --- Purchases --------------------------------------------------------------------------------------------------------
+
+
+def _subscribe(organization: Organization, customer: User, now: datetime) -> bool:
+    """Pay for Pro on the sandbox's payment page as a customer does. False if it is paid already or nobody answers."""
+    with tenancy.tenant(organization):
+        if plans.subscription_of(organization) is not None:
+            return False
+    try:
+        started = checkout.start_plan(
+            organization=organization, user=customer, plan=PLAN, interval=Interval.MONTH, now=now
+        )
+        httpx.post(started.url, data=CARD | {"action": "pay"}, timeout=10)
+        visit = gateway.call("checkout.sessions.retrieve", started.session_id)
+    except (gateway.Unavailable, httpx.TransportError):
+        return False
+    if not visit["subscription"]:
+        return False
+    with tenancy.system("what webhooks do, a little later"):
+        subscription_projection.refresh(visit["subscription"])
+        outbox.sweep()  # the card of the checkout becomes the customer's
+        customer_projection.refresh(visit["customer"])
+    return True
+
+
+def _license(organization: Organization, customer: User, now: datetime) -> bool:
+    """Order a license with the saved card, and report some use of it."""
+    with tenancy.tenant(organization):
+        account = BillingAccount.objects.filter(organization=organization).first()
+        has_card = account is not None and account.has_card
+        if not has_card or License.objects.visible_to(organization).exists():
+            return False
+        price = Price.objects.get(product__slug=LICENSE_PRODUCT, interval=Interval.MONTH, is_active=True)
+        order = orders.place(
+            organization=organization,
+            user=customer,
+            items=[orders.Wanted(LICENSE_PRODUCT, {"interval": price.interval})],
+            max_total=price.unit_amount,
+            currency=price.currency,
+            payment=Order.Payment.SAVED_CARD,
+            now=now,
+        )
+        item = order.items.get()
+    orders.buy_item(str(item.pk))
+    with tenancy.tenant(organization):
+        license_ = License.objects.visible_to(organization).filter(order_item=item).first()
+    if license_ is None:
+        return False
+    key = vault.decrypt(license_.key_encrypted)
+    for feature, count in (("databases", 12), ("domains", 4), ("emails", 83)):
+        usage.report(
+            usage.Report(
+                license_key=key, feature=feature, delta=None, used=count, idempotency_key=f"demo-{feature}"
+            )
+        )
+    return True

@@ -1,0 +1,25 @@
+from datetime import UTC, datetime
+
+from django.core.management.base import BaseCommand, CommandError
+
+from superagent import demo
+from superagent.celery import app as celery
+from superagent.foundation import tenancy
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes a demo customer on Pro with use and a license, and a staff user, and prints how to log in. Safe to "
+        "repeat; refused in production."
+    )
+
+    def handle(self, *args, **options):
+        celery.loader.import_default_modules()  # the outbox's handlers are in every app's tasks
+        try:
+            with tenancy.isolated():
+                for step in demo.seed(now=datetime.now(UTC)):
+                    self.stdout.write(f"demo: {step}")
+        except demo.NotADemoInstallation as refusal:
+            raise CommandError(str(refusal)) from refusal
+        self.stdout.write(f"customer: {demo.CUSTOMER.email} {demo.CUSTOMER.password}")
+        self.stdout.write(f"staff: {demo.STAFF.email} {demo.STAFF.password}")
