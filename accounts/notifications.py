@@ -95,5 +95,6 @@ def _translated(error: AnymailAPIError) -> Exception:
     is_refusal = (
         status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in RETRYABLE_STATUSES
     )
-    text = f"{type(error).__name__}: HTTP {status}: {str(error)[:500]}"
+    # Not str(error): it describes the mail, whose link is a secret.
+    text = f"{type(error).__name__}: HTTP {status}: {error.args[0] if error.args else ''}"
     return outbox.Permanent(text) if is_refusal else outbox.Retryable(text)

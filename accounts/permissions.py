@@ -6,7 +6,7 @@ from rest_framework.request import Request
 
 from accounts.memberships import NoOrganization
 from accounts.principals import Principal
-from accounts.roles import Role, Scope, roles_with
+from accounts.roles import Scope, roles_with
 from superagent.foundation.problems import Forbidden
 
 
@@ -52,7 +52,7 @@ def _missing(principal: Principal, scope: str) -> MissingScope:
     if principal.is_api_key:
         detail = f"The API key lacks the scope {scope} ({label}). Create a key that has it."
     else:
-        names = ", ".join(Role(role).label for role in roles_with(scope))
+        names = ", ".join(str(role.label) for role in roles_with(scope))
         detail = f"Your role lacks {scope} ({label}). These roles have it: {names}."
     return MissingScope(
         detail,

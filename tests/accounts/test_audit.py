@@ -1,0 +1,97 @@
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.test import RequestFactory
+
+from accounts import audit
+from accounts.models import AuditEntry
+from superagent.foundation import tenancy
+from tests.accounts.conftest import api_of, key_of
+from tests.fixtures import database
+
+
+def entry(organization, **fields) -> AuditEntry:
+    return audit.record(action="thing.done", organization=organization, **fields)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE accounts_auditentry SET action = 'x'",
+        "DELETE FROM accounts_auditentry",
+        "TRUNCATE accounts_auditentry CASCADE",
+    ],
+)
+def test_the_database_refuses_changes_by_web_and_system(acme, statement):
+    entry(acme)
+    for scope in (tenancy.tenant(acme), tenancy.system("test")):
+        with scope, pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement)
+    with tenancy.tenant(acme):
+        assert AuditEntry.objects.filter(action="thing.done").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("statement", ["UPDATE {} SET action = 'x'", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+def test_the_database_refuses_changes_by_the_owner(acme, statement):
+    import psycopg
+
+    entry(acme)
+    with (
+        psycopg.connect(database.url("owner")) as owner,
+        pytest.raises(psycopg.DatabaseError, match="append-only"),
+    ):
+        owner.execute(statement.format("accounts_auditentry"))
+
+
+def test_the_orm_cannot_change_an_entry(acme):
+    made = entry(acme)
+    with tenancy.system("test"), pytest.raises(DatabaseError), transaction.atomic():
+        made.delete()
+
+
+def test_an_entry_knows_actor_request_and_target(acme, owner):
+    request = RequestFactory().get("/", REMOTE_ADDR="192.0.2.7")
+    request.request_id, request.user = "abcdef1234", owner
+    made = entry(acme, target=acme, request=request, detail={"a": 1})
+    assert (made.actor, made.actor_label, made.ip_address, made.request_id) == (
+        owner,
+        owner.email,
+        "192.0.2.7",
+        "abcdef1234",
+    )
+    assert (made.target_type, made.target_id, made.target_label) == ("organization", str(acme.pk), "Acme")
+
+
+def test_without_a_request_the_system_did_it(acme):
+    assert entry(acme).actor_label == "System"
+
+
+def test_entries_are_walled(acme, globex):
+    entry(acme)
+    with tenancy.tenant(globex):
+        assert not AuditEntry.objects.filter(action="thing.done").exists()
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_change_by_the_api_names_key_or_member_and_address(acme, owner):
+    for caller, label in ((api_of(owner), owner.email), (key_of(acme), "test (sa_test_")):
+        answer = caller(
+            "PATCH",
+            f"organizations/{acme.pk}",
+            {"name": f"Acme {label[:4]}"},
+            **{"X-Request-Id": "request-7"},
+        )
+        assert answer.status_code == 200
+        with tenancy.tenant(acme):
+            made = AuditEntry.objects.filter(action="organization.updated").first()
+        assert made.actor_label.startswith(label)
+        assert (made.ip_address, made.request_id) == ("127.0.0.1", "request-7")
+
+
+def test_the_address_behind_trusted_proxies(rf, settings):
+    request = rf.get("/", REMOTE_ADDR="10.0.0.1", headers={"X-Forwarded-For": "203.0.113.9, 192.0.2.1"})
+    assert audit.client_address(request) == "10.0.0.1"
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    assert audit.client_address(request) == "192.0.2.1"
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 3
+    assert audit.client_address(request) == "10.0.0.1"
