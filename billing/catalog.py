@@ -13,6 +13,7 @@ from metering.models import Meter
 from superagent.foundation import clock, tenancy
 
 MARK = {"made_by": "superagent"}
+PUSH = "billing.push_catalog"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ def seed() -> int:
 def _seed_plan(row: Product, product: seed_catalog.SeedProduct) -> Plan | None:
     if product.kind != Product.Kind.API_PLAN:
         return None
-    plan = Plan.objects.create(product=row, rank=product.rank, features=list(product.features), is_published=True)
+    plan = Plan.objects.create(
+        product=row, rank=product.rank, features=list(product.features), is_published=True
+    )
     for allowance in product.allowances:
         PlanAllowance.objects.create(
             plan=plan,
@@ -88,7 +91,9 @@ def push() -> Synced:
     products = list(Product.objects.order_by("kind", "position"))
     for product in products:
         _push_product(product)
-    paid = list(Price.objects.filter(unit_amount__gt=0).select_related("product", "plan").order_by("is_active", "id"))
+    paid = list(
+        Price.objects.filter(unit_amount__gt=0).select_related("product", "plan").order_by("is_active", "id")
+    )
     known = _known_prices([price.lookup_key for price in paid])
     for price in paid:
         _push_price(price, known.get(price.lookup_key))
@@ -109,7 +114,9 @@ def _push_product(product: Product) -> None:
     except gateway.Gone:
         gateway.call("products.create", key=f"product:{product.pk}", params=wanted | {"id": stripe_id})
     else:
-        if any(found.get(name) != wanted[name] for name in ("name", "active", "description") if name in wanted):
+        if any(
+            found.get(name) != wanted[name] for name in ("name", "active", "description") if name in wanted
+        ):
             gateway.call("products.update", stripe_id, params=wanted)
     if product.stripe_id != stripe_id:
         Product.objects.filter(pk=product.pk).update(stripe_id=stripe_id)
@@ -148,7 +155,9 @@ def _push_price(price: Price, found: dict[str, Any] | None) -> None:
 def publish(plan: Plan) -> None:
     """Put a version of a plan on sale in place of the one before; who has that one keeps it."""
     Product.objects.select_for_update().get(pk=plan.product_id)
-    Plan.objects.filter(product=plan.product_id, is_published=True).exclude(pk=plan.pk).update(is_published=False)
+    Plan.objects.filter(product=plan.product_id, is_published=True).exclude(pk=plan.pk).update(
+        is_published=False
+    )
     Price.objects.filter(product=plan.product_id, is_active=True).exclude(plan=plan).update(is_active=False)
     Plan.objects.filter(pk=plan.pk).update(is_published=True)
     Price.objects.filter(plan=plan).update(is_active=True)

@@ -35,7 +35,13 @@ class CheckoutStarted:
 
 
 def start_plan(
-    *, organization: Organization, user: User | None, plan: str, interval: str, promotion_code: str = "", now: datetime
+    *,
+    organization: Organization,
+    user: User | None,
+    plan: str,
+    interval: str,
+    promotion_code: str = "",
+    now: datetime,
 ) -> CheckoutStarted:
     """Open the payment page for a first paid plan. Asked again for the same, it answers the page that is open.
 
@@ -94,7 +100,9 @@ def start_order(*, order: Order, now: datetime) -> CheckoutStarted:
 def expire(session: CheckoutSession) -> None:
     """Close a payment page that must not be paid any more."""
     try:
-        answer = gateway.call("checkout.sessions.expire", session.stripe_id, key=f"expire:{session.stripe_id}")
+        answer = gateway.call(
+            "checkout.sessions.expire", session.stripe_id, key=f"expire:{session.stripe_id}"
+        )
         status = answer["status"]
     except gateway.Rejected:  # it is paid, expired or gone: its webhook says which
         return
@@ -113,18 +121,23 @@ def outcome(*, organization: Organization, session_id: str) -> tuple[CheckoutSes
         return None, False
     if session.order is not None:
         return session, session.order.status == Order.Status.PAID
-    paid = Subscription.objects.visible_to(organization).live().filter(stripe_id=session.stripe_subscription_id)
+    paid = (
+        Subscription.objects.visible_to(organization).live().filter(stripe_id=session.stripe_subscription_id)
+    )
     return session, bool(session.stripe_subscription_id) and paid.exists()
 
 
 def _promotion(code: str) -> str | None:
     if not code:
         return None
-    found = next(gateway.listed("promotion_codes.list", params={"code": code, "active": True, "limit": 1}), None)
+    found = next(
+        gateway.listed("promotion_codes.list", params={"code": code, "active": True, "limit": 1}), None
+    )
     if found is None:
         detail = "This code is not known or no longer valid. Remove it, or check its spelling."
         raise Invalid(
-            f"promotion_code: {detail}", errors=[FieldError("/promotion_code", "unknown_promotion_code", detail)]
+            f"promotion_code: {detail}",
+            errors=[FieldError("/promotion_code", "unknown_promotion_code", detail)],
         )
     return str(found["id"])
 

@@ -42,7 +42,9 @@ def stripe_id(organization: Organization) -> str | None:
 def account_of(organization: Organization) -> BillingAccount:
     """The billing account, opened now if the organization came into being without one."""
     with tenancy.system("billing account"):
-        account = BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
+        account = (
+            BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
+        )
     return account or open_account(organization=organization, now=organization.created_at)
 
 
@@ -56,7 +58,9 @@ def ensure(organization: Organization) -> str:
         return known
     with tenancy.system("create the customer now"):
         message = (
-            OutboxMessage.objects.filter(topic=CREATE, organization_id=organization.pk).order_by("-id").first()
+            OutboxMessage.objects.filter(topic=CREATE, organization_id=organization.pk)
+            .order_by("-id")
+            .first()
         )
         return create(message.payload if message else _creation(organization))
 

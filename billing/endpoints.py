@@ -55,7 +55,9 @@ def _is_alive(endpoint: WebhookEndpoint) -> bool:
     wanted = sorted(inbox.HANDLERS)
     if sorted(found["enabled_events"]) != wanted or found["status"] != "enabled":
         gateway.call(
-            "webhook_endpoints.update", endpoint.stripe_id, params={"enabled_events": wanted, "disabled": False}
+            "webhook_endpoints.update",
+            endpoint.stripe_id,
+            params={"enabled_events": wanted, "disabled": False},
         )
     return True
 

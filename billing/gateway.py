@@ -98,9 +98,7 @@ def _client() -> stripe.StripeClient:
     )
 
 
-def call(
-    operation: str, *path: str, key: str | None = None, params: Json | None = None
-) -> Json:
+def call(operation: str, *path: str, key: str | None = None, params: Json | None = None) -> Json:
     """`call("invoices.finalize_invoice", "in_1", key=…, params=…)`: one call of the client's v1 services.
 
     `key` is Stripe's idempotency key: give one to whatever changes something. Raises Unavailable, Rejected, Gone,
@@ -111,7 +109,9 @@ def call(
 
 def listed(operation: str, *path: str, params: Json | None = None) -> Iterator[Json]:
     """Every object of a list, page by page."""
-    page = _translated(operation, _method(operation), *path, key=None, params={"limit": 100, **(params or {})})
+    page = _translated(
+        operation, _method(operation), *path, key=None, params={"limit": 100, **(params or {})}
+    )
     while True:
         yield from (item.to_dict(for_json=True) for item in page.data)
         if not page.has_more or not page.data:
@@ -132,13 +132,17 @@ def _method(operation: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # the client's services are generated
 
 
-def _translated(operation: str, method: Callable[..., Any], *path: str, key: str | None, params: Json | None) -> Any:
+def _translated(
+    operation: str, method: Callable[..., Any], *path: str, key: str | None, params: Json | None
+) -> Any:
     options: Json = {"idempotency_key": key} if key else {}
     try:
         return method(*path, params=params or {}, options=options)
     except stripe.CardError as error:
         _note(operation, error)
-        raise Declined(error.user_message or "Use another card.", decline_code=_decline_code(error)) from error
+        raise Declined(
+            error.user_message or "Use another card.", decline_code=_decline_code(error)
+        ) from error
     except stripe.InvalidRequestError as error:
         _note(operation, error)
         kind = Gone if error.code == "resource_missing" and error.param in _ID_PARAMS else Rejected
@@ -184,7 +188,9 @@ def verify_signature(*, payload: str, header: str, secrets: Sequence[str]) -> No
     """Raises BadSignature unless one of `secrets` signed `payload` within five minutes of now, on either side."""
     for secret in secrets:
         try:
-            stripe.WebhookSignature.verify_header(payload, header, secret, tolerance=WEBHOOK_TOLERANCE_SECONDS)
+            stripe.WebhookSignature.verify_header(
+                payload, header, secret, tolerance=WEBHOOK_TOLERANCE_SECONDS
+            )
         except stripe.SignatureVerificationError:
             continue
         break
@@ -199,4 +205,6 @@ def dashboard_url(stripe_id: str) -> str:
     """Where staff find an object in Stripe's dashboard (or in the sandbox's)."""
     if settings.STRIPE_USES_SANDBOX:
         return ""
-    return f"https://dashboard.stripe.com/{'' if settings.STRIPE_LIVE_MODE else 'test/'}search?query={stripe_id}"
+    return (
+        f"https://dashboard.stripe.com/{'' if settings.STRIPE_LIVE_MODE else 'test/'}search?query={stripe_id}"
+    )

@@ -67,7 +67,9 @@ def on_invoice_created(event: WebhookEvent) -> None:
     if invoice is None or invoice.subscription is None:
         return
     subscriptions.refresh(invoice.subscription.stripe_id)
-    overage.place(organization=invoice.organization, now=max(clock.now(invoice.organization), invoice.created_at))
+    overage.place(
+        organization=invoice.organization, now=max(clock.now(invoice.organization), invoice.created_at)
+    )
 
 
 @handles("invoice.paid", "invoice.payment_succeeded")
@@ -141,8 +143,8 @@ def _refresh_invoice(invoice_id: str) -> Invoice | None:
     if invoice is not None and invoice.subscription is None:
         missing = invoices.subscription_named_by(invoice)
         if missing and subscriptions.refresh(missing) is not None:
-            Invoice.objects.filter(pk=invoice.pk).update(subscription=Subscription.objects.get(stripe_id=missing))
+            Invoice.objects.filter(pk=invoice.pk).update(
+                subscription=Subscription.objects.get(stripe_id=missing)
+            )
             invoice.refresh_from_db()
     return invoice
-
-

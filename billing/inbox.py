@@ -30,6 +30,7 @@ MAX_ATTEMPTS = 12
 LONGEST_BACKOFF_SECONDS = 3600
 BREAKER_SECONDS = 30
 LANE_OF_CATALOG = "catalog"
+RECENT_EVENTS = 40
 
 Handler = Callable[[WebhookEvent], None]
 Json = dict[str, Any]
@@ -81,7 +82,9 @@ def _secrets(endpoint: WebhookEndpoint) -> list[str]:
 def store(events: Sequence[Json]) -> int:
     """Write events that are not known yet; answers how many. Types that nobody handles are kept as ignored."""
     known = set(
-        WebhookEvent.objects.filter(stripe_id__in=[event["id"] for event in events]).values_list("stripe_id", flat=True)
+        WebhookEvent.objects.filter(stripe_id__in=[event["id"] for event in events]).values_list(
+            "stripe_id", flat=True
+        )
     )
     rows = [_row(event) for event in events if event["id"] not in known]
     WebhookEvent.objects.bulk_create(rows, ignore_conflicts=True)
@@ -115,7 +118,9 @@ def lane_of(subject: Json) -> str:
     if customer:
         return str(customer)
     if kind in ("refund", "charge", "invoice_payment"):
-        return str(subject.get("payment_intent") or subject.get("charge") or subject.get("invoice") or subject["id"])
+        return str(
+            subject.get("payment_intent") or subject.get("charge") or subject.get("invoice") or subject["id"]
+        )
     return LANE_OF_CATALOG
 
 
@@ -179,23 +184,29 @@ def pending(lanes: Sequence[str]) -> bool:
     return WebhookEvent.objects.filter(state=WebhookEvent.State.PENDING, lane__in=lanes).exists()
 
 
-def replay(event: WebhookEvent) -> None:
-    """Staff: try a dead (or done) event again. Its effects have keys, so that nothing happens twice."""
-    WebhookEvent.objects.filter(pk=event.pk).exclude(state=WebhookEvent.State.IGNORED).update(
+def replay(event: WebhookEvent) -> bool:
+    """Staff: try an event again, dead or done. Its effects have keys, so that nothing happens twice.
+
+    False for a type that nobody handles.
+    """
+    if event.type not in HANDLERS:
+        return False
+    WebhookEvent.objects.filter(pk=event.pk).update(
         state=WebhookEvent.State.PENDING, attempts=0, due_at=timezone.now(), last_error=""
     )
     transaction.on_commit(lambda: nudge(event.lane))
+    return True
 
 
 def fetch_missing(*, since: datetime | None = None, lanes: Sequence[str] = ()) -> int:
     """Ask Stripe which events there were and store those that never arrived (Stripe keeps 30 days); answers how many.
 
-    Without `since` it goes back until a hundred events in a row are known. `lanes` limits what is stored.
+    Without `since` it goes back until a page of events is known already. `lanes` limits what is stored.
     """
-    params = {"created": {"gte": int(since.timestamp())}} if since else {}
+    params = {"created": {"gte": int(since.timestamp())}} if since else {"limit": RECENT_EVENTS}
     stored = 0
     with tenancy.system("reconcile Stripe's events"):
-        for page in _in_pages(gateway.listed("events.list", params=params)):
+        for page in _in_pages(gateway.listed("events.list", params=params), RECENT_EVENTS):
             wanted = [
                 event
                 for event in page
@@ -208,8 +219,8 @@ def fetch_missing(*, since: datetime | None = None, lanes: Sequence[str] = ()) -
     return stored
 
 
-def _in_pages(events: Iterator[Json]) -> Iterator[list[Json]]:
-    while page := list(islice(events, 100)):
+def _in_pages(events: Iterator[Json], size: int) -> Iterator[list[Json]]:
+    while page := list(islice(events, size)):
         yield page
 
 

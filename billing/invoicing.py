@@ -64,5 +64,3 @@ def _open(charge: OverageCharge, *, key: str) -> str:
         },
     )
     return str(invoice["id"])
-
-

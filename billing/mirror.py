@@ -99,7 +99,9 @@ def _bring_parents(model: type[models.Model], fetched: Json, depth: int) -> None
         elif not apps.get_model("djstripe", parent).objects.filter(id=value).exists():
             number = fence.draw()
             keep(
-                gateway.call(f"{SERVICES[parent]}.retrieve", value, params=_expansion(parent)), number, depth=depth + 1
+                gateway.call(f"{SERVICES[parent]}.retrieve", value, params=_expansion(parent)),
+                number,
+                depth=depth + 1,
             )
 
 

@@ -70,7 +70,12 @@ def place(
         raise PaymentMethodMissing("Pay by checkout once; the card is then saved for the next orders.")
     with transaction.atomic():
         order = Order.objects.create(
-            organization=organization, payment=payment, total=total, currency=currency, placed_by=user, created_at=now
+            organization=organization,
+            payment=payment,
+            total=total,
+            currency=currency,
+            placed_by=user,
+            created_at=now,
         )
         for wanted, price in zip(items, prices, strict=True):
             item = OrderItem.objects.create(
@@ -96,7 +101,9 @@ def place(
 def _price_of(wanted: Wanted, currency: str, index: int) -> Price:
     product = Product.objects.filter(slug=wanted.product, is_active=True, kind=Product.Kind.LICENSE).first()
     if product is None:
-        known = ", ".join(Product.objects.filter(is_active=True, kind=Product.Kind.LICENSE).values_list("slug", flat=True))
+        known = ", ".join(
+            Product.objects.filter(is_active=True, kind=Product.Kind.LICENSE).values_list("slug", flat=True)
+        )
         raise _invalid(
             f"/items/{index}/product",
             "unknown_product",
@@ -106,9 +113,15 @@ def _price_of(wanted: Wanted, currency: str, index: int) -> Price:
     interval = wanted.options.get("interval", Interval.MONTH)
     if surplus := sorted(set(wanted.options) - {"interval"}):
         raise _invalid(
-            f"/items/{index}/options", "unknown_option", f"Remove {', '.join(surplus)}: only interval is known."
+            f"/items/{index}/options",
+            "unknown_option",
+            f"Remove {', '.join(surplus)}: only interval is known.",
         )
-    price = product.prices.filter(interval=interval, is_active=True).first() if isinstance(interval, str) else None
+    price = (
+        product.prices.filter(interval=interval, is_active=True).first()
+        if isinstance(interval, str)
+        else None
+    )
     if price is None:
         offered = ", ".join(product.prices.filter(is_active=True).values_list("interval", flat=True))
         raise _invalid(f"/items/{index}/options/interval", "not_for_sale", f"Choose from: {offered}.")
@@ -197,7 +210,9 @@ def fail(*, item: OrderItem, reason: str) -> None:
     """The item could not be paid: the order has failed, and says why."""
     with transaction.atomic():
         Order.objects.select_for_update().get(pk=item.order_id)
-        OrderItem.objects.filter(pk=item.pk, status=OrderItem.Status.PENDING).update(status=OrderItem.Status.FAILED)
+        OrderItem.objects.filter(pk=item.pk, status=OrderItem.Status.PENDING).update(
+            status=OrderItem.Status.FAILED
+        )
         Order.objects.filter(pk=item.order_id, status=Order.Status.PENDING).update(
             status=Order.Status.FAILED, failure=reason[:300]
         )

@@ -163,12 +163,16 @@ def put_on_invoice(charge_id: str) -> None:
     """
     gateway.require_charging()
     with tenancy.system("put overage on an invoice"):
-        pending = OverageCharge.objects.select_related("subscription", "period", "organization").get(pk=charge_id)
+        pending = OverageCharge.objects.select_related("subscription", "period", "organization").get(
+            pk=charge_id
+        )
         if pending.status != OverageCharge.Status.PENDING:
             return
         if pending.target_invoice_id and not pending.is_carried_over:
             try:
-                item = invoicing.add_item(pending, invoice_id=pending.target_invoice_id, key=item_key(pending))
+                item = invoicing.add_item(
+                    pending, invoice_id=pending.target_invoice_id, key=item_key(pending)
+                )
             except gateway.Rejected as refusal:
                 log.warning("overage_missed_its_invoice", charge=charge_id, error=refusal.detail)
                 OverageCharge.objects.filter(pk=charge_id).update(is_carried_over=True)
@@ -197,12 +201,19 @@ def waive(*, charge: OverageCharge, reason: str) -> bool:
     """Staff: do not invoice a pending charge. False if it is on its way or invoiced already."""
     with transaction.atomic():
         locked = OverageCharge.objects.select_for_update().get(pk=charge.pk)
-        is_sent = OutboxMessage.objects.filter(dedupe_key=item_key(locked), state=OutboxMessage.State.PENDING).exists()
+        is_sent = OutboxMessage.objects.filter(
+            dedupe_key=item_key(locked), state=OutboxMessage.State.PENDING
+        ).exists()
         if locked.status != OverageCharge.Status.PENDING or is_sent:
             return False
         locked.status, locked.reason = OverageCharge.Status.WAIVED, reason[:300]
         locked.save(update_fields=["status", "reason"])
         return True
+
+
+def place_now(charge: OverageCharge) -> bool:
+    """Staff: find an invoice for the organization's pending charges; False if there is none to be placed."""
+    return place(organization=charge.organization, now=clock.now(charge.organization)) > 0
 
 
 def collect(*, now: datetime) -> int:
@@ -234,7 +245,9 @@ def _uncharged() -> list[UsagePeriod]:
         .values_list("period_id", "meter_id", "currency")
     )
     charged = set(OverageCharge.objects.values_list("period_id", "meter_id", "currency"))
-    missing = {period_id for period_id, meter_id, currency in rated if (period_id, meter_id, currency) not in charged}
+    missing = {
+        period_id for period_id, meter_id, currency in rated if (period_id, meter_id, currency) not in charged
+    }
     return list(UsagePeriod.objects.filter(pk__in=missing).select_related("organization"))
 
 
@@ -254,7 +267,9 @@ def differences() -> list[Difference]:
         rated = _sums(RatedLine.objects.all())
         charged = _sums(OverageCharge.objects.all())
     found = [
-        Difference(period_id, currency, rated.get((period_id, currency), 0), charged.get((period_id, currency), 0))
+        Difference(
+            period_id, currency, rated.get((period_id, currency), 0), charged.get((period_id, currency), 0)
+        )
         for period_id, currency in sorted(rated.keys() | charged.keys())
     ]
     return [each for each in found if each.rated != each.charged]
@@ -263,5 +278,3 @@ def differences() -> list[Difference]:
 def _sums(rows) -> dict[tuple[UUID, str], int]:  # type: ignore[no-untyped-def]  # querysets of two models
     sums = rows.order_by().values_list("period_id", "currency").annotate(total=Sum("amount"))
     return {(period_id, currency): total for period_id, currency, total in sums}
-
-

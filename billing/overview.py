@@ -100,7 +100,10 @@ def plan_facts(*, organization: Organization, now: datetime) -> dict[str, Any]:
 
 
 def _next_invoice(
-    organization: Organization, subscription: Subscription | None, account: BillingAccount | None, now: datetime
+    organization: Organization,
+    subscription: Subscription | None,
+    account: BillingAccount | None,
+    now: datetime,
 ) -> NextInvoice | None:
     """The renewal with what was used, or sooner the month of a yearly plan; None if nothing will be billed."""
     if subscription is None:
@@ -119,7 +122,10 @@ def _next_invoice(
     if not lines:
         return None
     return NextInvoice(
-        at=at, lines=tuple(lines), total=sum(line.amount for line in lines), currency=subscription.price.currency
+        at=at,
+        lines=tuple(lines),
+        total=sum(line.amount for line in lines),
+        currency=subscription.price.currency,
     )
 
 
@@ -129,7 +135,11 @@ def _overage_lines(organization: Organization, used: quotas.Overview) -> list[Li
     lines = [Line(charge.description, charge.amount) for charge in waiting.order_by("id")]
     for quota in used.quotas:
         if quota.overage_amount:
-            lines.append(Line(f"{quota.meter.name}: {quota.overage_quantity:,} {quota.meter.unit}", quota.overage_amount))
+            lines.append(
+                Line(
+                    f"{quota.meter.name}: {quota.overage_quantity:,} {quota.meter.unit}", quota.overage_amount
+                )
+            )
     return lines
 
 

@@ -30,7 +30,9 @@ def public() -> QuerySet[Plan]:
         .select_related("product")
         .prefetch_related(
             Prefetch("prices", queryset=Price.objects.filter(is_active=True).order_by("unit_amount")),
-            Prefetch("allowances", queryset=PlanAllowance.objects.select_related("meter").order_by("meter__slug")),
+            Prefetch(
+                "allowances", queryset=PlanAllowance.objects.select_related("meter").order_by("meter__slug")
+            ),
         )
         .order_by("rank")
     )
@@ -63,9 +65,7 @@ def price_of(plan: Plan, interval: str) -> Price:
 
 def of(organization: Organization) -> Plan | None:
     """The plan in force: the paid one, else free (None only before the catalog is seeded)."""
-    account = (
-        BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
-    )
+    account = BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
     return account.plan if account is not None and account.plan is not None else free()
 
 
@@ -128,6 +128,8 @@ def of_kind(kind: str) -> QuerySet[Product]:
     """Products on sale of a kind, with their prices on sale: two queries."""
     return (
         Product.objects.filter(kind=kind, is_active=True)
-        .prefetch_related(Prefetch("prices", queryset=Price.objects.filter(is_active=True).order_by("unit_amount")))
+        .prefetch_related(
+            Prefetch("prices", queryset=Price.objects.filter(is_active=True).order_by("unit_amount"))
+        )
         .order_by("position", "slug")
     )

@@ -82,7 +82,9 @@ def advance(*, organization: Organization, to: datetime) -> None:
     with tenancy.system("rehearsal"), transaction.atomic():
         account = _account(organization)
         if to <= clock.now(account.organization):
-            raise TimeRunsForward(f"It is {clock.now(account.organization):%Y-%m-%d %H:%M} UTC there already.")
+            raise TimeRunsForward(
+                f"It is {clock.now(account.organization):%Y-%m-%d %H:%M} UTC there already."
+            )
         BillingAccount.objects.filter(pk=account.pk).update(rehearsal_target=to)
         audit.record(
             action="organization.rehearsal_advanced",
@@ -97,7 +99,9 @@ def advance(*, organization: Organization, to: datetime) -> None:
         )
 
 
-def run(*, organization: Organization, to: datetime, seconds: float = math.inf, tell: Tell | None = None) -> bool:
+def run(
+    *, organization: Organization, to: datetime, seconds: float = math.inf, tell: Tell | None = None
+) -> bool:
     """Step until `to`, for at most `seconds` of real time; False if there is more to do. `tell` hears each step."""
     deadline = time.monotonic() + seconds
     with tenancy.system("rehearsal"):
@@ -173,7 +177,9 @@ def settle(account: BillingAccount) -> None:
 
 def _messages(account: BillingAccount):  # type: ignore[no-untyped-def]  # the queryset's type is made by the plugin
     return OutboxMessage.objects.filter(
-        organization_id=account.organization_id, state=OutboxMessage.State.PENDING, topic__startswith="billing."
+        organization_id=account.organization_id,
+        state=OutboxMessage.State.PENDING,
+        topic__startswith="billing.",
     ).exclude(topic=ADVANCE)
 
 
@@ -197,10 +203,14 @@ def _next_moment(account: BillingAccount, here: datetime, to: datetime) -> datet
     running = Subscription.objects.filter(organization=organization, ended_at__isnull=True)
     for subscription in running:
         moments += [subscription.current_period_end, subscription.trial_end, subscription.cancel_at]
-    unsettled = Invoice.objects.filter(organization=organization, status__in=[Invoice.Status.DRAFT, Invoice.Status.OPEN])
+    unsettled = Invoice.objects.filter(
+        organization=organization, status__in=[Invoice.Status.DRAFT, Invoice.Status.OPEN]
+    )
     for invoice in unsettled:
         moments += [invoice.automatically_finalizes_at, invoice.next_payment_attempt]
-    moments += UsagePeriod.objects.filter(organization=organization, closed_at__isnull=True).values_list("end", flat=True)
+    moments += UsagePeriod.objects.filter(organization=organization, closed_at__isnull=True).values_list(
+        "end", flat=True
+    )
     ahead = [moment + MOMENT for moment in moments if moment is not None and moment + MOMENT > here]
     return min([*ahead, here + LONGEST_STEP, to.replace(microsecond=0)])
 

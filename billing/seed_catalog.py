@@ -63,7 +63,11 @@ PRODUCTS = (
         monthly=0,
         yearly=0,
         rank=0,
-        features=("1,000 API requests a month", "10,000 AI tokens a month", "Stops at the limit, never costs anything"),
+        features=(
+            "1,000 API requests a month",
+            "10,000 AI tokens a month",
+            "Stops at the limit, never costs anything",
+        ),
         allowances=(
             SeedAllowance("api_requests", 1_000, is_hard=True),
             SeedAllowance("ai_tokens", 10_000, is_hard=True),

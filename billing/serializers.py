@@ -275,7 +275,9 @@ class OrderItemAnswer(serializers.ModelSerializer):
 
 class OrderAnswer(PartialAnswer, serializers.ModelSerializer):
     items = OrderItemAnswer(many=True)
-    checkout_url = serializers.SerializerMethodField(help_text="Where to pay, while it is pending by checkout.")
+    checkout_url = serializers.SerializerMethodField(
+        help_text="Where to pay, while it is pending by checkout."
+    )
 
     class Meta:
         model = Order

@@ -100,7 +100,9 @@ def change(
     shown = previewed or _preview(subscription, target, price, at)
     if max_amount_due is not None and shown.amount_due > max_amount_due:
         raise StalePreview(
-            "Look at the new preview, then confirm its amount.", amount_due=shown.amount_due, currency=shown.currency
+            "Look at the new preview, then confirm its amount.",
+            amount_due=shown.amount_due,
+            currency=shown.currency,
         )
     number = fence.draw()
     answer = gateway.call(
@@ -145,7 +147,9 @@ def resume(*, subscription: Subscription, now: datetime) -> Subscription:
     if subscription.has_ended:
         raise Ended("It cannot be resumed: buy it again.")
     number = fence.draw()
-    answer = gateway.call("subscriptions.update", subscription.stripe_id, params={"cancel_at_period_end": False})
+    answer = gateway.call(
+        "subscriptions.update", subscription.stripe_id, params={"cancel_at_period_end": False}
+    )
     return _applied("subscription.resumed", subscription, answer, number, {})
 
 
@@ -163,7 +167,9 @@ def _change(organization: Organization, plan: str, interval: str) -> tuple[Subsc
     if price.pk == subscription.price_id:
         raise plans.AlreadyOnPlan("Choose another plan or interval.")
     if price.unit_amount == 0:
-        raise plans.AlreadyOnPlan("To go back to the free plan, cancel the paid one: it stays until its period ends.")
+        raise plans.AlreadyOnPlan(
+            "To go back to the free plan, cancel the paid one: it stays until its period ends."
+        )
     return subscription, target, price
 
 
@@ -185,7 +191,8 @@ def _preview(subscription: Subscription, target: Plan, price: Price, at: datetim
     assert subscription.plan is not None  # _change saw to it
     parameters = _parameters(subscription, target, price, at)
     invoice = gateway.call(
-        "invoices.create_preview", params={"subscription": subscription.stripe_id, "subscription_details": parameters}
+        "invoices.create_preview",
+        params={"subscription": subscription.stripe_id, "subscription_details": parameters},
     )
     keeps_period = "billing_cycle_anchor" not in parameters
     lines = tuple(_line(line) for line in invoice["lines"]["data"])
@@ -221,7 +228,9 @@ def _applied(
     with tenancy.system("apply a change of a subscription"):
         _record(action, subscription, detail)
         subscriptions.apply(answer, number)
-        return Subscription.objects.select_related("plan__product", "product", "price").get(pk=subscription.pk)
+        return Subscription.objects.select_related("plan__product", "product", "price").get(
+            pk=subscription.pk
+        )
 
 
 def _record(action: str, subscription: Subscription, detail: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from billing import customers, gateway, handlers, inbox, orders, overage, rehearsals
+from billing import catalog, customers, gateway, handlers, inbox, orders, overage, rehearsals
 from billing.projection import customers as customer_projection
 from billing.projection import subscriptions as subscription_projection
 from superagent.foundation import outbox, tenancy
@@ -49,7 +49,12 @@ def check_overage() -> int:
     """Daily: for each period, rated = invoiced + adjusted + waived; what differs is an alarm."""
     found = overage.differences()
     for difference in found:
-        log.error("overage_differs", period=str(difference.period_id), rated=difference.rated, charged=difference.charged)
+        log.error(
+            "overage_differs",
+            period=str(difference.period_id),
+            rated=difference.rated,
+            charged=difference.charged,
+        )
     return len(found)
 
 
@@ -62,13 +67,21 @@ def expire_orders() -> int:
 def _refuse_old(message: OutboxMessage) -> None:
     """After 23 hours Stripe may have forgotten the key, and a repetition could happen twice."""
     if message.first_sent_at is not None and timezone.now() - message.first_sent_at > KEYS_LIVE:
-        raise outbox.Permanent("a person must look at Stripe first: the idempotency key may be forgotten there")
+        raise outbox.Permanent(
+            "a person must look at Stripe first: the idempotency key may be forgotten there"
+        )
 
 
 @outbox.handler(customers.CREATE)
 def create_customer(message: OutboxMessage) -> None:
     _refuse_old(message)
     customers.create(message.payload)
+
+
+@outbox.handler(catalog.PUSH)
+def push_catalog(message: OutboxMessage) -> None:
+    """Staff changed the catalog: bring Stripe in step."""
+    catalog.push()
 
 
 @outbox.handler(orders.BUY_ITEM)

@@ -14,11 +14,11 @@ from billing.models import Product
 class Plans(APIView):
     required_scope = None
 
-    @extend_schema(operation_id="billing_plans", summary="API plans on sale", responses=serializers.PlansAnswer)
+    @extend_schema(
+        operation_id="billing_plans", summary="API plans on sale", responses=serializers.PlansAnswer
+    )
     def get(self, request: Request) -> Response:
-        return Response(
-            {"data": serializers.PlanAnswer(plans.public(), many=True).data, "packs": []}
-        )
+        return Response({"data": serializers.PlanAnswer(plans.public(), many=True).data, "packs": []})
 
 
 @extend_schema(tags=["billing"])
@@ -26,8 +26,12 @@ class Products(APIView):
     required_scope = Scope.BILLING_READ
 
     @extend_schema(
-        operation_id="billing_products", summary="Licenses and other products on sale", responses=serializers.ProductsAnswer
+        operation_id="billing_products",
+        summary="Licenses and other products on sale",
+        responses=serializers.ProductsAnswer,
     )
     def get(self, request: Request) -> Response:
         rows = plans.of_kind(Product.Kind.LICENSE)
-        return Response({"data": serializers.ProductAnswer(rows, many=True, context={"request": request}).data})
+        return Response(
+            {"data": serializers.ProductAnswer(rows, many=True, context={"request": request}).data}
+        )

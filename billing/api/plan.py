@@ -41,7 +41,10 @@ class Preview(APIView):
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.PlanChoice)
         shown = subscriptions.preview(
-            organization=organization_of(request), plan=body["plan"], interval=body["interval"], now=now_of(request)
+            organization=organization_of(request),
+            plan=body["plan"],
+            interval=body["interval"],
+            now=now_of(request),
         )
         return Response(serializers.PreviewAnswer(shown).data)
 

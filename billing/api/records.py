@@ -33,7 +33,9 @@ class InvoiceDetail(RetrieveAPIView):
         return Invoice.objects.visible_to(organization_of(self.request)).prefetch_related("lines")
 
 
-@extend_schema(tags=["billing"], operation_id="billing_payments", summary="Payments and what of them was refunded")
+@extend_schema(
+    tags=["billing"], operation_id="billing_payments", summary="Payments and what of them was refunded"
+)
 class Payments(ListAPIView):
     required_scope = Scope.BILLING_READ
     serializer_class = serializers.PaymentAnswer

@@ -65,7 +65,9 @@ class SubscriptionDetail(APIView):
     required_scope = READ_WRITE
 
     @extend_schema(
-        operation_id="subscriptions_detail", summary="One subscription", responses=serializers.SubscriptionAnswer
+        operation_id="subscriptions_detail",
+        summary="One subscription",
+        responses=serializers.SubscriptionAnswer,
     )
     def get(self, request: Request, subscription_id: UUID) -> Response:
         return _answer(request, _one(request, subscription_id))

@@ -2,475 +2,1165 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import superagent.foundation.identifiers
 from django.conf import settings
 from django.db import migrations, models
 
+import superagent.foundation.identifiers
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0006_token_families'),
-        ('metering', '0001_meters_periods_and_facts'),
+        ("accounts", "0006_token_families"),
+        ("metering", "0001_meters_periods_and_facts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ObjectFence',
+            name="ObjectFence",
             fields=[
-                ('object_id', models.CharField(max_length=255, primary_key=True, serialize=False)),
-                ('number', models.BigIntegerField()),
+                ("object_id", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("number", models.BigIntegerField()),
             ],
         ),
         migrations.CreateModel(
-            name='Plan',
+            name="Plan",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('version', models.PositiveIntegerField(default=1, verbose_name='version')),
-                ('rank', models.PositiveSmallIntegerField(help_text='A change to a higher rank is an upgrade.', verbose_name='rank')),
-                ('features', models.JSONField(default=list, help_text='Sentences for the price table.', verbose_name='features')),
-                ('trial_days', models.PositiveSmallIntegerField(default=0, verbose_name='trial days')),
-                ('is_published', models.BooleanField(default=False, help_text='The version that is on sale.', verbose_name='published')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(default=1, verbose_name="version")),
+                (
+                    "rank",
+                    models.PositiveSmallIntegerField(
+                        help_text="A change to a higher rank is an upgrade.", verbose_name="rank"
+                    ),
+                ),
+                (
+                    "features",
+                    models.JSONField(
+                        default=list, help_text="Sentences for the price table.", verbose_name="features"
+                    ),
+                ),
+                ("trial_days", models.PositiveSmallIntegerField(default=0, verbose_name="trial days")),
+                (
+                    "is_published",
+                    models.BooleanField(
+                        default=False, help_text="The version that is on sale.", verbose_name="published"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['rank', '-version'],
-                'abstract': False,
+                "ordering": ["rank", "-version"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Product',
+            name="Product",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('slug', models.SlugField(help_text='Never changes: the API names it.', max_length=60, unique=True, verbose_name='slug')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('kind', models.CharField(choices=[('api_plan', 'API plan'), ('license', 'License')], max_length=20, verbose_name='kind')),
-                ('description', models.CharField(blank=True, max_length=300, verbose_name='description')),
-                ('position', models.PositiveSmallIntegerField(default=0, help_text='Order in lists, lowest first.', verbose_name='position')),
-                ('is_active', models.BooleanField(default=True, verbose_name='on sale')),
-                ('stripe_id', models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name='Stripe product')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "slug",
+                    models.SlugField(
+                        help_text="Never changes: the API names it.",
+                        max_length=60,
+                        unique=True,
+                        verbose_name="slug",
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("api_plan", "API plan"), ("license", "License")],
+                        max_length=20,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("description", models.CharField(blank=True, max_length=300, verbose_name="description")),
+                (
+                    "position",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Order in lists, lowest first.", verbose_name="position"
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="on sale")),
+                (
+                    "stripe_id",
+                    models.CharField(
+                        blank=True, max_length=255, null=True, unique=True, verbose_name="Stripe product"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['kind', 'position', 'slug'],
-                'abstract': False,
+                "ordering": ["kind", "position", "slug"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='WebhookEndpoint',
+            name="WebhookEndpoint",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('stripe_id', models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name='Stripe endpoint')),
-                ('url', models.URLField(max_length=500, unique=True)),
-                ('secret', models.CharField(editable=False, max_length=255)),
-                ('api_version', models.CharField(max_length=50, verbose_name='API version')),
-                ('livemode', models.BooleanField(default=False, verbose_name='live mode')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "stripe_id",
+                    models.CharField(
+                        blank=True, max_length=255, null=True, unique=True, verbose_name="Stripe endpoint"
+                    ),
+                ),
+                ("url", models.URLField(max_length=500, unique=True)),
+                ("secret", models.CharField(editable=False, max_length=255)),
+                ("api_version", models.CharField(max_length=50, verbose_name="API version")),
+                ("livemode", models.BooleanField(default=False, verbose_name="live mode")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['-id'],
-                'abstract': False,
+                "ordering": ["-id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='WebhookLane',
+            name="WebhookLane",
             fields=[
-                ('name', models.CharField(max_length=255, primary_key=True, serialize=False)),
-                ('leased_until', models.DateTimeField()),
+                ("name", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("leased_until", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='Invoice',
+            name="Invoice",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('stripe_id', models.CharField(max_length=255, unique=True, verbose_name='Stripe invoice')),
-                ('number', models.CharField(blank=True, max_length=100, verbose_name='number')),
-                ('status', models.CharField(choices=[('draft', 'Draft'), ('open', 'Open'), ('paid', 'Paid'), ('uncollectible', 'Uncollectible'), ('void', 'Void')], max_length=15, verbose_name='status')),
-                ('billing_reason', models.CharField(blank=True, max_length=40, verbose_name='reason')),
-                ('stripe_subscription_id', models.CharField(blank=True, max_length=255)),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('subtotal', models.BigIntegerField(verbose_name='subtotal')),
-                ('discount', models.BigIntegerField(default=0, verbose_name='discount')),
-                ('tax', models.BigIntegerField(default=0, verbose_name='tax')),
-                ('total', models.BigIntegerField(verbose_name='total')),
-                ('amount_due', models.BigIntegerField(verbose_name='due')),
-                ('amount_paid', models.BigIntegerField(verbose_name='paid')),
-                ('amount_remaining', models.BigIntegerField(verbose_name='remaining')),
-                ('period_start', models.DateTimeField(verbose_name='period starts')),
-                ('period_end', models.DateTimeField(verbose_name='period ends')),
-                ('attempt_count', models.PositiveIntegerField(default=0, verbose_name='attempts')),
-                ('next_payment_attempt', models.DateTimeField(blank=True, null=True, verbose_name='next attempt')),
-                ('automatically_finalizes_at', models.DateTimeField(blank=True, null=True)),
-                ('hosted_url', models.URLField(blank=True, max_length=2000)),
-                ('pdf_url', models.URLField(blank=True, max_length=2000)),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('finalized_at', models.DateTimeField(blank=True, null=True)),
-                ('paid_at', models.DateTimeField(blank=True, null=True, verbose_name='paid at')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("stripe_id", models.CharField(max_length=255, unique=True, verbose_name="Stripe invoice")),
+                ("number", models.CharField(blank=True, max_length=100, verbose_name="number")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("open", "Open"),
+                            ("paid", "Paid"),
+                            ("uncollectible", "Uncollectible"),
+                            ("void", "Void"),
+                        ],
+                        max_length=15,
+                        verbose_name="status",
+                    ),
+                ),
+                ("billing_reason", models.CharField(blank=True, max_length=40, verbose_name="reason")),
+                ("stripe_subscription_id", models.CharField(blank=True, max_length=255)),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("subtotal", models.BigIntegerField(verbose_name="subtotal")),
+                ("discount", models.BigIntegerField(default=0, verbose_name="discount")),
+                ("tax", models.BigIntegerField(default=0, verbose_name="tax")),
+                ("total", models.BigIntegerField(verbose_name="total")),
+                ("amount_due", models.BigIntegerField(verbose_name="due")),
+                ("amount_paid", models.BigIntegerField(verbose_name="paid")),
+                ("amount_remaining", models.BigIntegerField(verbose_name="remaining")),
+                ("period_start", models.DateTimeField(verbose_name="period starts")),
+                ("period_end", models.DateTimeField(verbose_name="period ends")),
+                ("attempt_count", models.PositiveIntegerField(default=0, verbose_name="attempts")),
+                (
+                    "next_payment_attempt",
+                    models.DateTimeField(blank=True, null=True, verbose_name="next attempt"),
+                ),
+                ("automatically_finalizes_at", models.DateTimeField(blank=True, null=True)),
+                ("hosted_url", models.URLField(blank=True, max_length=2000)),
+                ("pdf_url", models.URLField(blank=True, max_length=2000)),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                ("finalized_at", models.DateTimeField(blank=True, null=True)),
+                ("paid_at", models.DateTimeField(blank=True, null=True, verbose_name="paid at")),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
-                'abstract': False,
+                "ordering": ["-created_at", "-id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('paid', 'Paid'), ('failed', 'Failed'), ('expired', 'Expired')], default='pending', max_length=10, verbose_name='status')),
-                ('payment', models.CharField(choices=[('checkout', 'Checkout'), ('saved_card', 'Saved card')], max_length=10, verbose_name='payment')),
-                ('total', models.PositiveIntegerField(help_text='In minor units.', verbose_name='total')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('failure', models.CharField(blank=True, max_length=300, verbose_name='reason of failure')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('paid_at', models.DateTimeField(blank=True, null=True)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('placed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("paid", "Paid"),
+                            ("failed", "Failed"),
+                            ("expired", "Expired"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "payment",
+                    models.CharField(
+                        choices=[("checkout", "Checkout"), ("saved_card", "Saved card")],
+                        max_length=10,
+                        verbose_name="payment",
+                    ),
+                ),
+                ("total", models.PositiveIntegerField(help_text="In minor units.", verbose_name="total")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("failure", models.CharField(blank=True, max_length=300, verbose_name="reason of failure")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("paid_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "placed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'abstract': False,
+                "ordering": ["-id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Payment',
+            name="Payment",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('stripe_id', models.CharField(max_length=255, unique=True, verbose_name='Stripe payment intent')),
-                ('charge_id', models.CharField(blank=True, max_length=255, verbose_name='Stripe charge')),
-                ('status', models.CharField(choices=[('processing', 'Processing'), ('requires_action', 'Waits for the customer'), ('failed', 'Failed'), ('succeeded', 'Succeeded'), ('canceled', 'Canceled')], max_length=20, verbose_name='status')),
-                ('amount', models.BigIntegerField(verbose_name='amount')),
-                ('amount_refunded', models.BigIntegerField(default=0, verbose_name='refunded')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('description', models.CharField(blank=True, max_length=500, verbose_name='description')),
-                ('failure_code', models.CharField(blank=True, max_length=100)),
-                ('failure_message', models.CharField(blank=True, max_length=500, verbose_name='reason of failure')),
-                ('card_brand', models.CharField(blank=True, max_length=30)),
-                ('card_last_four', models.CharField(blank=True, max_length=4)),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('invoice', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='payments', to='billing.invoice')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "stripe_id",
+                    models.CharField(max_length=255, unique=True, verbose_name="Stripe payment intent"),
+                ),
+                ("charge_id", models.CharField(blank=True, max_length=255, verbose_name="Stripe charge")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("processing", "Processing"),
+                            ("requires_action", "Waits for the customer"),
+                            ("failed", "Failed"),
+                            ("succeeded", "Succeeded"),
+                            ("canceled", "Canceled"),
+                        ],
+                        max_length=20,
+                        verbose_name="status",
+                    ),
+                ),
+                ("amount", models.BigIntegerField(verbose_name="amount")),
+                ("amount_refunded", models.BigIntegerField(default=0, verbose_name="refunded")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("description", models.CharField(blank=True, max_length=500, verbose_name="description")),
+                ("failure_code", models.CharField(blank=True, max_length=100)),
+                (
+                    "failure_message",
+                    models.CharField(blank=True, max_length=500, verbose_name="reason of failure"),
+                ),
+                ("card_brand", models.CharField(blank=True, max_length=30)),
+                ("card_last_four", models.CharField(blank=True, max_length=4)),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                (
+                    "invoice",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="payments",
+                        to="billing.invoice",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
-                'abstract': False,
+                "ordering": ["-created_at", "-id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='BillingAccount',
+            name="BillingAccount",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('stripe_customer_id', models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name='Stripe customer')),
-                ('payment_method_id', models.CharField(blank=True, max_length=255)),
-                ('card_brand', models.CharField(blank=True, max_length=30, verbose_name='card')),
-                ('card_last_four', models.CharField(blank=True, max_length=4, verbose_name='card ends with')),
-                ('card_expires', models.CharField(blank=True, help_text='YYYY-MM', max_length=7, verbose_name='card expires')),
-                ('balance', models.IntegerField(default=0, help_text='In minor units; what is negative is credit for the next invoice.', verbose_name='balance')),
-                ('is_delinquent', models.BooleanField(default=False, verbose_name='delinquent')),
-                ('had_trial', models.BooleanField(default=False, verbose_name='had a trial')),
-                ('test_clock_id', models.CharField(blank=True, max_length=255, verbose_name='test clock')),
-                ('rehearsal_target', models.DateTimeField(blank=True, help_text='Where the test clock is being advanced to.', null=True, verbose_name='rehearsal target')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('organization', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='billing_account', to='accounts.organization')),
-                ('plan', models.ForeignKey(help_text='The plan in force.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.plan')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "stripe_customer_id",
+                    models.CharField(
+                        blank=True, max_length=255, null=True, unique=True, verbose_name="Stripe customer"
+                    ),
+                ),
+                ("payment_method_id", models.CharField(blank=True, max_length=255)),
+                ("card_brand", models.CharField(blank=True, max_length=30, verbose_name="card")),
+                ("card_last_four", models.CharField(blank=True, max_length=4, verbose_name="card ends with")),
+                (
+                    "card_expires",
+                    models.CharField(
+                        blank=True, help_text="YYYY-MM", max_length=7, verbose_name="card expires"
+                    ),
+                ),
+                (
+                    "balance",
+                    models.IntegerField(
+                        default=0,
+                        help_text="In minor units; what is negative is credit for the next invoice.",
+                        verbose_name="balance",
+                    ),
+                ),
+                ("is_delinquent", models.BooleanField(default=False, verbose_name="delinquent")),
+                ("had_trial", models.BooleanField(default=False, verbose_name="had a trial")),
+                ("test_clock_id", models.CharField(blank=True, max_length=255, verbose_name="test clock")),
+                (
+                    "rehearsal_target",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Where the test clock is being advanced to.",
+                        null=True,
+                        verbose_name="rehearsal target",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="billing_account",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        help_text="The plan in force.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.plan",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'abstract': False,
+                "ordering": ["-id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='PlanAllowance',
+            name="PlanAllowance",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('included', models.BigIntegerField(blank=True, help_text='Empty is unlimited.', null=True, verbose_name='included')),
-                ('is_hard', models.BooleanField(default=True, help_text='Refuse beyond it, instead of billing more.', verbose_name='hard')),
-                ('overage_rate', models.DecimalField(decimal_places=12, default=0, help_text='Minor units for each unit beyond what is included.', max_digits=20, verbose_name='overage rate')),
-                ('currency', models.CharField(default='usd', max_length=3, verbose_name='currency')),
-                ('meter', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.meter')),
-                ('plan', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='allowances', to='billing.plan')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "included",
+                    models.BigIntegerField(
+                        blank=True, help_text="Empty is unlimited.", null=True, verbose_name="included"
+                    ),
+                ),
+                (
+                    "is_hard",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Refuse beyond it, instead of billing more.",
+                        verbose_name="hard",
+                    ),
+                ),
+                (
+                    "overage_rate",
+                    models.DecimalField(
+                        decimal_places=12,
+                        default=0,
+                        help_text="Minor units for each unit beyond what is included.",
+                        max_digits=20,
+                        verbose_name="overage rate",
+                    ),
+                ),
+                ("currency", models.CharField(default="usd", max_length=3, verbose_name="currency")),
+                (
+                    "meter",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="metering.meter"
+                    ),
+                ),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="allowances",
+                        to="billing.plan",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['meter__slug'],
-                'abstract': False,
+                "ordering": ["meter__slug"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('interval', models.CharField(choices=[('month', 'Monthly'), ('year', 'Yearly'), ('once', 'Once')], max_length=10, verbose_name='interval')),
-                ('currency', models.CharField(default='usd', max_length=3, verbose_name='currency')),
-                ('unit_amount', models.PositiveIntegerField(help_text='In minor units: 2900 is $29.00.', verbose_name='amount')),
-                ('is_active', models.BooleanField(default=True, verbose_name='on sale')),
-                ('stripe_id', models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name='Stripe price')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('plan', models.ForeignKey(blank=True, help_text='For API plans.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='billing.plan')),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='billing.product')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "interval",
+                    models.CharField(
+                        choices=[("month", "Monthly"), ("year", "Yearly"), ("once", "Once")],
+                        max_length=10,
+                        verbose_name="interval",
+                    ),
+                ),
+                ("currency", models.CharField(default="usd", max_length=3, verbose_name="currency")),
+                (
+                    "unit_amount",
+                    models.PositiveIntegerField(
+                        help_text="In minor units: 2900 is $29.00.", verbose_name="amount"
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True, verbose_name="on sale")),
+                (
+                    "stripe_id",
+                    models.CharField(
+                        blank=True, max_length=255, null=True, unique=True, verbose_name="Stripe price"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="For API plans.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="prices",
+                        to="billing.plan",
+                    ),
+                ),
+                (
+                    "product",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="prices",
+                        to="billing.product",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['product', 'interval', 'unit_amount'],
-                'abstract': False,
+                "ordering": ["product", "interval", "unit_amount"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='CheckoutSession',
+            name="CheckoutSession",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('stripe_id', models.CharField(max_length=255, unique=True, verbose_name='Stripe session')),
-                ('status', models.CharField(choices=[('open', 'Open'), ('complete', 'Complete'), ('expired', 'Expired')], default='open', max_length=10, verbose_name='status')),
-                ('url', models.URLField(blank=True, max_length=2000)),
-                ('stripe_subscription_id', models.CharField(blank=True, max_length=255)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('order', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='checkout_sessions', to='billing.order')),
-                ('plan', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.plan')),
-                ('price', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("stripe_id", models.CharField(max_length=255, unique=True, verbose_name="Stripe session")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("open", "Open"), ("complete", "Complete"), ("expired", "Expired")],
+                        default="open",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                ("url", models.URLField(blank=True, max_length=2000)),
+                ("stripe_subscription_id", models.CharField(blank=True, max_length=255)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="checkout_sessions",
+                        to="billing.order",
+                    ),
+                ),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.plan",
+                    ),
+                ),
+                (
+                    "price",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.price",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'abstract': False,
+                "ordering": ["-id"],
+                "abstract": False,
             },
         ),
         migrations.AddField(
-            model_name='plan',
-            name='product',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='plans', to='billing.product'),
+            model_name="plan",
+            name="product",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="plans", to="billing.product"
+            ),
         ),
         migrations.CreateModel(
-            name='OrderItem',
+            name="OrderItem",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('unit_amount', models.PositiveIntegerField(verbose_name='amount')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('options', models.JSONField(default=dict, verbose_name='options')),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('paid', 'Paid'), ('failed', 'Failed')], default='pending', max_length=10, verbose_name='status')),
-                ('paid_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('order', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='billing.order')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('price', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.price')),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.product')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("unit_amount", models.PositiveIntegerField(verbose_name="amount")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("options", models.JSONField(default=dict, verbose_name="options")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("pending", "Pending"), ("paid", "Paid"), ("failed", "Failed")],
+                        default="pending",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                ("paid_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "order",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="billing.order"
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "price",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.price"
+                    ),
+                ),
+                (
+                    "product",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.product"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
-                'abstract': False,
+                "ordering": ["id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Refund',
+            name="Refund",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('stripe_id', models.CharField(max_length=255, unique=True, verbose_name='Stripe refund')),
-                ('status', models.CharField(max_length=20, verbose_name='status')),
-                ('amount', models.BigIntegerField(verbose_name='amount')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('reason', models.CharField(blank=True, max_length=60, verbose_name='reason')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('payment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refunds', to='billing.payment')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("stripe_id", models.CharField(max_length=255, unique=True, verbose_name="Stripe refund")),
+                ("status", models.CharField(max_length=20, verbose_name="status")),
+                ("amount", models.BigIntegerField(verbose_name="amount")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("reason", models.CharField(blank=True, max_length=60, verbose_name="reason")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="refunds",
+                        to="billing.payment",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'abstract': False,
+                "ordering": ["-id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('stripe_id', models.CharField(max_length=255, unique=True, verbose_name='Stripe subscription')),
-                ('stripe_item_id', models.CharField(max_length=255)),
-                ('status', models.CharField(choices=[('incomplete', 'Incomplete'), ('incomplete_expired', 'Expired'), ('trialing', 'Trial'), ('active', 'Active'), ('past_due', 'Past due'), ('unpaid', 'Suspended'), ('paused', 'Paused'), ('canceled', 'Canceled')], max_length=20, verbose_name='status')),
-                ('interval', models.CharField(choices=[('month', 'Monthly'), ('year', 'Yearly'), ('once', 'Once')], max_length=10, verbose_name='interval')),
-                ('current_period_start', models.DateTimeField(verbose_name='period starts')),
-                ('current_period_end', models.DateTimeField(verbose_name='period ends')),
-                ('cancel_at_period_end', models.BooleanField(default=False, verbose_name='ends with the period')),
-                ('cancel_at', models.DateTimeField(blank=True, null=True)),
-                ('cancellation_reason', models.CharField(blank=True, max_length=300)),
-                ('canceled_at', models.DateTimeField(blank=True, null=True)),
-                ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
-                ('trial_end', models.DateTimeField(blank=True, null=True, verbose_name='trial ends')),
-                ('past_due_since', models.DateTimeField(blank=True, null=True)),
-                ('started_at', models.DateTimeField(verbose_name='started')),
-                ('synced_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('order_item', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='subscription', to='billing.orderitem')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('plan', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='billing.plan')),
-                ('price', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='billing.price')),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.product')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "stripe_id",
+                    models.CharField(max_length=255, unique=True, verbose_name="Stripe subscription"),
+                ),
+                ("stripe_item_id", models.CharField(max_length=255)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("incomplete", "Incomplete"),
+                            ("incomplete_expired", "Expired"),
+                            ("trialing", "Trial"),
+                            ("active", "Active"),
+                            ("past_due", "Past due"),
+                            ("unpaid", "Suspended"),
+                            ("paused", "Paused"),
+                            ("canceled", "Canceled"),
+                        ],
+                        max_length=20,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "interval",
+                    models.CharField(
+                        choices=[("month", "Monthly"), ("year", "Yearly"), ("once", "Once")],
+                        max_length=10,
+                        verbose_name="interval",
+                    ),
+                ),
+                ("current_period_start", models.DateTimeField(verbose_name="period starts")),
+                ("current_period_end", models.DateTimeField(verbose_name="period ends")),
+                (
+                    "cancel_at_period_end",
+                    models.BooleanField(default=False, verbose_name="ends with the period"),
+                ),
+                ("cancel_at", models.DateTimeField(blank=True, null=True)),
+                ("cancellation_reason", models.CharField(blank=True, max_length=300)),
+                ("canceled_at", models.DateTimeField(blank=True, null=True)),
+                ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
+                ("trial_end", models.DateTimeField(blank=True, null=True, verbose_name="trial ends")),
+                ("past_due_since", models.DateTimeField(blank=True, null=True)),
+                ("started_at", models.DateTimeField(verbose_name="started")),
+                ("synced_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "order_item",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="subscription",
+                        to="billing.orderitem",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "plan",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="subscriptions",
+                        to="billing.plan",
+                    ),
+                ),
+                (
+                    "price",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="subscriptions",
+                        to="billing.price",
+                    ),
+                ),
+                (
+                    "product",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="billing.product"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'abstract': False,
+                "ordering": ["-id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='OverageCharge',
+            name="OverageCharge",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('invoiced', 'Invoiced'), ('adjusted', 'Adjusted'), ('waived', 'Waived')], default='pending', max_length=10, verbose_name='status')),
-                ('quantity', models.BigIntegerField(verbose_name='quantity')),
-                ('amount', models.BigIntegerField(help_text='In minor units.', verbose_name='amount')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('description', models.CharField(max_length=500, verbose_name='description')),
-                ('target_invoice_id', models.CharField(blank=True, help_text="Stripe's invoice that it is being put on.", max_length=255, verbose_name='target invoice')),
-                ('is_carried_over', models.BooleanField(default=False, help_text='The target was final already; it goes onto the next invoice.')),
-                ('invoice_item_id', models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name='Stripe invoice item')),
-                ('reason', models.CharField(blank=True, help_text='Why it was waived or adjusted.', max_length=300, verbose_name='reason')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('invoiced_at', models.DateTimeField(blank=True, null=True)),
-                ('meter', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.meter')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
-                ('period', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.usageperiod')),
-                ('subscription', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='overage_charges', to='billing.subscription')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("invoiced", "Invoiced"),
+                            ("adjusted", "Adjusted"),
+                            ("waived", "Waived"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                ("quantity", models.BigIntegerField(verbose_name="quantity")),
+                ("amount", models.BigIntegerField(help_text="In minor units.", verbose_name="amount")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("description", models.CharField(max_length=500, verbose_name="description")),
+                (
+                    "target_invoice_id",
+                    models.CharField(
+                        blank=True,
+                        help_text="Stripe's invoice that it is being put on.",
+                        max_length=255,
+                        verbose_name="target invoice",
+                    ),
+                ),
+                (
+                    "is_carried_over",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The target was final already; it goes onto the next invoice.",
+                    ),
+                ),
+                (
+                    "invoice_item_id",
+                    models.CharField(
+                        blank=True, max_length=255, null=True, unique=True, verbose_name="Stripe invoice item"
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        blank=True,
+                        help_text="Why it was waived or adjusted.",
+                        max_length=300,
+                        verbose_name="reason",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("invoiced_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "meter",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="metering.meter"
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="metering.usageperiod",
+                    ),
+                ),
+                (
+                    "subscription",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="overage_charges",
+                        to="billing.subscription",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'abstract': False,
+                "ordering": ["-id"],
+                "abstract": False,
             },
         ),
         migrations.AddField(
-            model_name='invoice',
-            name='subscription',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='invoices', to='billing.subscription'),
+            model_name="invoice",
+            name="subscription",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="invoices",
+                to="billing.subscription",
+            ),
         ),
         migrations.CreateModel(
-            name='WebhookEvent',
+            name="WebhookEvent",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('stripe_id', models.CharField(max_length=255, unique=True, verbose_name='Stripe event')),
-                ('type', models.CharField(max_length=100, verbose_name='type')),
-                ('lane', models.CharField(help_text='The customer; events of one lane are handled one after the other.', max_length=255, verbose_name='lane')),
-                ('object_id', models.CharField(blank=True, max_length=255, verbose_name='object')),
-                ('livemode', models.BooleanField(verbose_name='live mode')),
-                ('api_version', models.CharField(max_length=50, verbose_name='API version')),
-                ('payload', models.JSONField(verbose_name='payload')),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('done', 'Done'), ('ignored', 'Ignored'), ('dead', 'Dead')], default='pending', max_length=10, verbose_name='state')),
-                ('attempts', models.PositiveIntegerField(default=0, verbose_name='attempts')),
-                ('due_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='due')),
-                ('last_error', models.TextField(blank=True, verbose_name='last error')),
-                ('created_at', models.DateTimeField(verbose_name='created at Stripe')),
-                ('received_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='received')),
-                ('handled_at', models.DateTimeField(blank=True, null=True, verbose_name='handled')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("stripe_id", models.CharField(max_length=255, unique=True, verbose_name="Stripe event")),
+                ("type", models.CharField(max_length=100, verbose_name="type")),
+                (
+                    "lane",
+                    models.CharField(
+                        help_text="The customer; events of one lane are handled one after the other.",
+                        max_length=255,
+                        verbose_name="lane",
+                    ),
+                ),
+                ("object_id", models.CharField(blank=True, max_length=255, verbose_name="object")),
+                ("livemode", models.BooleanField(verbose_name="live mode")),
+                ("api_version", models.CharField(max_length=50, verbose_name="API version")),
+                ("payload", models.JSONField(verbose_name="payload")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("done", "Done"),
+                            ("ignored", "Ignored"),
+                            ("dead", "Dead"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),
+                ("due_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="due")),
+                ("last_error", models.TextField(blank=True, verbose_name="last error")),
+                ("created_at", models.DateTimeField(verbose_name="created at Stripe")),
+                (
+                    "received_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="received"),
+                ),
+                ("handled_at", models.DateTimeField(blank=True, null=True, verbose_name="handled")),
             ],
             options={
-                'ordering': ['-id'],
-                'abstract': False,
-                'indexes': [models.Index(condition=models.Q(('state', 'pending')), fields=['lane', 'created_at'], name='webhook_lane'), models.Index(condition=models.Q(('state', 'pending')), fields=['due_at'], name='webhook_due'), models.Index(fields=['state', '-id'], name='webhook_state')],
+                "ordering": ["-id"],
+                "abstract": False,
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "pending")),
+                        fields=["lane", "created_at"],
+                        name="webhook_lane",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state", "pending")), fields=["due_at"], name="webhook_due"
+                    ),
+                    models.Index(fields=["state", "-id"], name="webhook_state"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='InvoiceLine',
+            name="InvoiceLine",
             fields=[
-                ('id', models.UUIDField(default=superagent.foundation.identifiers.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('stripe_id', models.CharField(max_length=255)),
-                ('position', models.PositiveIntegerField()),
-                ('description', models.CharField(blank=True, max_length=500, verbose_name='description')),
-                ('quantity', models.BigIntegerField(null=True, verbose_name='quantity')),
-                ('amount', models.BigIntegerField(verbose_name='amount')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('period_start', models.DateTimeField()),
-                ('period_end', models.DateTimeField()),
-                ('is_proration', models.BooleanField(default=False)),
-                ('invoice_item_id', models.CharField(blank=True, help_text="Stripe's invoice item, if it is one.", max_length=255)),
-                ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='billing.invoice')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=superagent.foundation.identifiers.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("stripe_id", models.CharField(max_length=255)),
+                ("position", models.PositiveIntegerField()),
+                ("description", models.CharField(blank=True, max_length=500, verbose_name="description")),
+                ("quantity", models.BigIntegerField(null=True, verbose_name="quantity")),
+                ("amount", models.BigIntegerField(verbose_name="amount")),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                ("period_start", models.DateTimeField()),
+                ("period_end", models.DateTimeField()),
+                ("is_proration", models.BooleanField(default=False)),
+                (
+                    "invoice_item_id",
+                    models.CharField(
+                        blank=True, help_text="Stripe's invoice item, if it is one.", max_length=255
+                    ),
+                ),
+                (
+                    "invoice",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="lines",
+                        to="billing.invoice",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position'],
-                'abstract': False,
-                'indexes': [models.Index(fields=['organization', '-id'], name='invoice_line_organization')],
-                'constraints': [models.UniqueConstraint(fields=('invoice', 'stripe_id'), name='invoice_line_once')],
+                "ordering": ["position"],
+                "abstract": False,
+                "indexes": [models.Index(fields=["organization", "-id"], name="invoice_line_organization")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("invoice", "stripe_id"), name="invoice_line_once")
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['organization', '-id'], name='order_organization'),
+            model_name="order",
+            index=models.Index(fields=["organization", "-id"], name="order_organization"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['organization', '-created_at'], name='payment_organization'),
+            model_name="payment",
+            index=models.Index(fields=["organization", "-created_at"], name="payment_organization"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['organization', '-id'], name='payment_organization_id'),
+            model_name="payment",
+            index=models.Index(fields=["organization", "-id"], name="payment_organization_id"),
         ),
         migrations.AddConstraint(
-            model_name='planallowance',
-            constraint=models.UniqueConstraint(fields=('plan', 'meter'), name='plan_allowance_once'),
+            model_name="planallowance",
+            constraint=models.UniqueConstraint(fields=("plan", "meter"), name="plan_allowance_once"),
         ),
         migrations.AddConstraint(
-            model_name='planallowance',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('included__isnull', True), ('included__gte', 0), _connector='OR'), ('overage_rate__gte', 0)), name='plan_allowance_not_negative'),
+            model_name="planallowance",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("included__isnull", True), ("included__gte", 0), _connector="OR"),
+                    ("overage_rate__gte", 0),
+                ),
+                name="plan_allowance_not_negative",
+            ),
         ),
         migrations.AddIndex(
-            model_name='checkoutsession',
-            index=models.Index(fields=['organization', '-id'], name='checkout_organization'),
+            model_name="checkoutsession",
+            index=models.Index(fields=["organization", "-id"], name="checkout_organization"),
         ),
         migrations.AddConstraint(
-            model_name='checkoutsession',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('order__isnull', True), ('plan__isnull', False)), models.Q(('order__isnull', False), ('plan__isnull', True)), _connector='OR'), name='checkout_is_for_a_plan_or_an_order'),
+            model_name="checkoutsession",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("order__isnull", True), ("plan__isnull", False)),
+                    models.Q(("order__isnull", False), ("plan__isnull", True)),
+                    _connector="OR",
+                ),
+                name="checkout_is_for_a_plan_or_an_order",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_active', True)), fields=('product', 'interval', 'currency'), name='price_on_sale_once'),
+            model_name="price",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_active", True)),
+                fields=("product", "interval", "currency"),
+                name="price_on_sale_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='plan',
-            constraint=models.UniqueConstraint(fields=('product', 'version'), name='plan_version_once'),
+            model_name="plan",
+            constraint=models.UniqueConstraint(fields=("product", "version"), name="plan_version_once"),
         ),
         migrations.AddConstraint(
-            model_name='plan',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_published', True)), fields=('product',), name='plan_published_once'),
+            model_name="plan",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_published", True)), fields=("product",), name="plan_published_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='orderitem',
-            index=models.Index(fields=['organization', '-id'], name='order_item_organization'),
+            model_name="orderitem",
+            index=models.Index(fields=["organization", "-id"], name="order_item_organization"),
         ),
         migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(fields=['organization', '-id'], name='refund_organization'),
+            model_name="refund",
+            index=models.Index(fields=["organization", "-id"], name="refund_organization"),
         ),
         migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(fields=['organization', '-id'], name='subscription_organization'),
+            model_name="subscription",
+            index=models.Index(fields=["organization", "-id"], name="subscription_organization"),
         ),
         migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(fields=['status', 'current_period_end'], name='subscription_period'),
+            model_name="subscription",
+            index=models.Index(fields=["status", "current_period_end"], name="subscription_period"),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.CheckConstraint(condition=models.Q(('current_period_start__lt', models.F('current_period_end'))), name='subscription_period_is_ordered'),
+            model_name="subscription",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("current_period_start__lt", models.F("current_period_end"))),
+                name="subscription_period_is_ordered",
+            ),
         ),
         migrations.AddIndex(
-            model_name='overagecharge',
-            index=models.Index(fields=['organization', '-id'], name='overage_organization'),
+            model_name="overagecharge",
+            index=models.Index(fields=["organization", "-id"], name="overage_organization"),
         ),
         migrations.AddIndex(
-            model_name='overagecharge',
-            index=models.Index(condition=models.Q(('status', 'pending')), fields=['created_at'], name='overage_pending'),
+            model_name="overagecharge",
+            index=models.Index(
+                condition=models.Q(("status", "pending")), fields=["created_at"], name="overage_pending"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='overagecharge',
-            constraint=models.UniqueConstraint(fields=('period', 'meter', 'currency'), name='overage_charge_once'),
+            model_name="overagecharge",
+            constraint=models.UniqueConstraint(
+                fields=("period", "meter", "currency"), name="overage_charge_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='overagecharge',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'invoiced'), _negated=True), ('invoice_item_id__isnull', False), _connector='OR'), name='overage_invoiced_has_an_item'),
+            model_name="overagecharge",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "invoiced"), _negated=True),
+                    ("invoice_item_id__isnull", False),
+                    _connector="OR",
+                ),
+                name="overage_invoiced_has_an_item",
+            ),
         ),
         migrations.AddIndex(
-            model_name='invoice',
-            index=models.Index(fields=['organization', '-created_at'], name='invoice_organization'),
+            model_name="invoice",
+            index=models.Index(fields=["organization", "-created_at"], name="invoice_organization"),
         ),
         migrations.AddIndex(
-            model_name='invoice',
-            index=models.Index(fields=['organization', '-id'], name='invoice_organization_id'),
+            model_name="invoice",
+            index=models.Index(fields=["organization", "-id"], name="invoice_organization_id"),
         ),
     ]

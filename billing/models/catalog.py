@@ -24,11 +24,15 @@ class Product(Record):
         API_PLAN = "api_plan", _("API plan")
         LICENSE = "license", _("License")
 
-    slug = models.SlugField(_("slug"), max_length=60, unique=True, help_text=_("Never changes: the API names it."))
+    slug = models.SlugField(
+        _("slug"), max_length=60, unique=True, help_text=_("Never changes: the API names it.")
+    )
     name = models.CharField(_("name"), max_length=100)
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
     description = models.CharField(_("description"), max_length=300, blank=True)
-    position = models.PositiveSmallIntegerField(_("position"), default=0, help_text=_("Order in lists, lowest first."))
+    position = models.PositiveSmallIntegerField(
+        _("position"), default=0, help_text=_("Order in lists, lowest first.")
+    )
     is_active = models.BooleanField(_("on sale"), default=True)
     stripe_id = models.CharField(_("Stripe product"), max_length=255, unique=True, null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -47,10 +51,14 @@ class Plan(Record):
 
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="plans")
     version = models.PositiveIntegerField(_("version"), default=1)
-    rank = models.PositiveSmallIntegerField(_("rank"), help_text=_("A change to a higher rank is an upgrade."))
+    rank = models.PositiveSmallIntegerField(
+        _("rank"), help_text=_("A change to a higher rank is an upgrade.")
+    )
     features = models.JSONField(_("features"), default=list, help_text=_("Sentences for the price table."))
     trial_days = models.PositiveSmallIntegerField(_("trial days"), default=0)
-    is_published = models.BooleanField(_("published"), default=False, help_text=_("The version that is on sale."))
+    is_published = models.BooleanField(
+        _("published"), default=False, help_text=_("The version that is on sale.")
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta(Record.Meta):
@@ -81,8 +89,12 @@ class PlanAllowance(Record):
 
     plan = models.ForeignKey(Plan, on_delete=models.CASCADE, related_name="allowances")
     meter = models.ForeignKey("metering.Meter", on_delete=models.PROTECT, related_name="+")
-    included = models.BigIntegerField(_("included"), null=True, blank=True, help_text=_("Empty is unlimited."))
-    is_hard = models.BooleanField(_("hard"), default=True, help_text=_("Refuse beyond it, instead of billing more."))
+    included = models.BigIntegerField(
+        _("included"), null=True, blank=True, help_text=_("Empty is unlimited.")
+    )
+    is_hard = models.BooleanField(
+        _("hard"), default=True, help_text=_("Refuse beyond it, instead of billing more.")
+    )
     overage_rate = models.DecimalField(
         _("overage rate"),
         max_digits=20,
@@ -113,7 +125,12 @@ class Price(Record):
 
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="prices")
     plan = models.ForeignKey(
-        Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="prices", help_text=_("For API plans.")
+        Plan,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="prices",
+        help_text=_("For API plans."),
     )
     interval = models.CharField(_("interval"), max_length=10, choices=Interval.choices)
     currency = models.CharField(_("currency"), max_length=3, default="usd")

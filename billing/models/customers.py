@@ -9,8 +9,12 @@ from billing.models.catalog import Plan
 class BillingAccount(OrganizationOwned):
     """What an organization is at Stripe, and the plan it has now."""
 
-    organization = models.OneToOneField(Organization, on_delete=models.PROTECT, related_name="billing_account")
-    stripe_customer_id = models.CharField(_("Stripe customer"), max_length=255, unique=True, null=True, blank=True)
+    organization = models.OneToOneField(
+        Organization, on_delete=models.PROTECT, related_name="billing_account"
+    )
+    stripe_customer_id = models.CharField(
+        _("Stripe customer"), max_length=255, unique=True, null=True, blank=True
+    )
     plan = models.ForeignKey(
         Plan, null=True, on_delete=models.PROTECT, related_name="+", help_text=_("The plan in force.")
     )
@@ -19,13 +23,18 @@ class BillingAccount(OrganizationOwned):
     card_last_four = models.CharField(_("card ends with"), max_length=4, blank=True)
     card_expires = models.CharField(_("card expires"), max_length=7, blank=True, help_text=_("YYYY-MM"))
     balance = models.IntegerField(
-        _("balance"), default=0, help_text=_("In minor units; what is negative is credit for the next invoice.")
+        _("balance"),
+        default=0,
+        help_text=_("In minor units; what is negative is credit for the next invoice."),
     )
     is_delinquent = models.BooleanField(_("delinquent"), default=False)
     had_trial = models.BooleanField(_("had a trial"), default=False)
     test_clock_id = models.CharField(_("test clock"), max_length=255, blank=True)
     rehearsal_target = models.DateTimeField(
-        _("rehearsal target"), null=True, blank=True, help_text=_("Where the test clock is being advanced to.")
+        _("rehearsal target"),
+        null=True,
+        blank=True,
+        help_text=_("Where the test clock is being advanced to."),
     )
     created_at = models.DateTimeField(default=timezone.now)
 

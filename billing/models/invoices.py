@@ -68,7 +68,9 @@ class InvoiceLine(OrganizationOwned):
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     is_proration = models.BooleanField(default=False)
-    invoice_item_id = models.CharField(max_length=255, blank=True, help_text=_("Stripe's invoice item, if it is one."))
+    invoice_item_id = models.CharField(
+        max_length=255, blank=True, help_text=_("Stripe's invoice item, if it is one.")
+    )
 
     class Meta(OrganizationOwned.Meta):
         ordering = ["position"]
@@ -91,7 +93,9 @@ class Payment(OrganizationOwned):
 
     stripe_id = models.CharField(_("Stripe payment intent"), max_length=255, unique=True)
     charge_id = models.CharField(_("Stripe charge"), max_length=255, blank=True)
-    invoice = models.ForeignKey(Invoice, null=True, blank=True, on_delete=models.SET_NULL, related_name="payments")
+    invoice = models.ForeignKey(
+        Invoice, null=True, blank=True, on_delete=models.SET_NULL, related_name="payments"
+    )
     status = models.CharField(_("status"), max_length=20, choices=Status.choices)
     amount = models.BigIntegerField(_("amount"))
     amount_refunded = models.BigIntegerField(_("refunded"), default=0)
@@ -152,13 +156,20 @@ class OverageCharge(OrganizationOwned):
     currency = models.CharField(_("currency"), max_length=3)
     description = models.CharField(_("description"), max_length=500)
     target_invoice_id = models.CharField(
-        _("target invoice"), max_length=255, blank=True, help_text=_("Stripe's invoice that it is being put on.")
+        _("target invoice"),
+        max_length=255,
+        blank=True,
+        help_text=_("Stripe's invoice that it is being put on."),
     )
     is_carried_over = models.BooleanField(
         default=False, help_text=_("The target was final already; it goes onto the next invoice.")
     )
-    invoice_item_id = models.CharField(_("Stripe invoice item"), max_length=255, unique=True, null=True, blank=True)
-    reason = models.CharField(_("reason"), max_length=300, blank=True, help_text=_("Why it was waived or adjusted."))
+    invoice_item_id = models.CharField(
+        _("Stripe invoice item"), max_length=255, unique=True, null=True, blank=True
+    )
+    reason = models.CharField(
+        _("reason"), max_length=300, blank=True, help_text=_("Why it was waived or adjusted.")
+    )
     created_at = models.DateTimeField(default=timezone.now)
     invoiced_at = models.DateTimeField(null=True, blank=True)
 

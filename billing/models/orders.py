@@ -90,7 +90,8 @@ class CheckoutSession(OrganizationOwned):
         constraints = [
             models.CheckConstraint(
                 name="checkout_is_for_a_plan_or_an_order",
-                condition=Q(plan__isnull=False, order__isnull=True) | Q(plan__isnull=True, order__isnull=False),
+                condition=Q(plan__isnull=False, order__isnull=True)
+                | Q(plan__isnull=True, order__isnull=False),
             )
         ]
 

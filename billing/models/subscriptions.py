@@ -37,7 +37,9 @@ class Subscription(OrganizationOwned):
     stripe_id = models.CharField(_("Stripe subscription"), max_length=255, unique=True)
     stripe_item_id = models.CharField(max_length=255)
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
-    plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="subscriptions")
+    plan = models.ForeignKey(
+        Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="subscriptions"
+    )
     price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="subscriptions")
     order_item = models.OneToOneField(
         OrderItem, null=True, blank=True, on_delete=models.PROTECT, related_name="subscription"

@@ -40,7 +40,9 @@ class WebhookEvent(Record):
     stripe_id = models.CharField(_("Stripe event"), max_length=255, unique=True)
     type = models.CharField(_("type"), max_length=100)
     lane = models.CharField(
-        _("lane"), max_length=255, help_text=_("The customer; events of one lane are handled one after the other.")
+        _("lane"),
+        max_length=255,
+        help_text=_("The customer; events of one lane are handled one after the other."),
     )
     object_id = models.CharField(_("object"), max_length=255, blank=True)
     livemode = models.BooleanField(_("live mode"))

@@ -21,7 +21,9 @@ def refresh(invoice_id: str) -> Invoice | None:
         return _forget_draft(invoice_id, number)
     lines = fetched["lines"]["data"]
     if fetched["lines"].get("has_more"):
-        lines = list(gateway.listed("invoices.line_items.list", invoice_id, params={"expand": ["data.discounts"]}))
+        lines = list(
+            gateway.listed("invoices.line_items.list", invoice_id, params={"expand": ["data.discounts"]})
+        )
     invoice = apply(fetched, lines, number)
     if invoice is not None:
         for entry in (fetched.get("payments") or {}).get("data", []):
@@ -58,7 +60,9 @@ def _write(organization: Organization, fetched: Json) -> Invoice:
             "status": fetched["status"],
             "billing_reason": fetched.get("billing_reason") or "",
             "stripe_subscription_id": subscription_id,
-            "subscription": Subscription.objects.filter(stripe_id=subscription_id).first() if subscription_id else None,
+            "subscription": Subscription.objects.filter(stripe_id=subscription_id).first()
+            if subscription_id
+            else None,
             "currency": fetched["currency"],
             "subtotal": fetched["subtotal"],
             "discount": sum(entry["amount"] for entry in discounts),

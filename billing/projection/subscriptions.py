@@ -32,7 +32,9 @@ def refresh(subscription_id: str) -> Subscription | None:
     number = fence.draw()
     try:
         fetched = gateway.call(
-            "subscriptions.retrieve", subscription_id, params={"expand": ["default_payment_method", "discounts"]}
+            "subscriptions.retrieve",
+            subscription_id,
+            params={"expand": ["default_payment_method", "discounts"]},
         )
     except gateway.Gone:
         return None
@@ -60,7 +62,9 @@ def apply(fetched: Json, number: int) -> Subscription | None:
         ):
             orders.mark_paid(item=subscription.order_item, now=now)
         if subscription.plan is not None:
-            turning.follow(subscription=subscription, previous_status=before.status if before else None, now=now)
+            turning.follow(
+                subscription=subscription, previous_status=before.status if before else None, now=now
+            )
         if before is None or before.watched != _watched(subscription):
             subscription_changed.send(
                 sender=Subscription,
@@ -86,7 +90,9 @@ def _write(
     organization: Organization, subscription: Subscription | None, fetched: Json, now: datetime
 ) -> Subscription:
     item = fetched["items"]["data"][0]
-    price = Price.objects.filter(stripe_id=identifier(item["price"])).select_related("product", "plan").first()
+    price = (
+        Price.objects.filter(stripe_id=identifier(item["price"])).select_related("product", "plan").first()
+    )
     if price is None:
         raise UnknownPrice(f"{fetched['id']} is for {identifier(item['price'])}, which is not in the catalog")
     subscription = subscription or Subscription(organization=organization, stripe_id=fetched["id"])

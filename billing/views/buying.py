@@ -45,7 +45,9 @@ class Checkout(PortalView):
             except checkout.AlreadySubscribed:
                 return redirect(self._elsewhere() or "billing")
             except Refusal as refusal:
-                field = "promotion_code" if any(e.pointer == "/promotion_code" for e in refusal.errors) else None
+                field = (
+                    "promotion_code" if any(e.pointer == "/promotion_code" for e in refusal.errors) else None
+                )
                 form.add_error(field, refusal.errors[0].detail if refusal.errors else refusal.detail)
             else:
                 return redirect(started.url)

@@ -51,7 +51,9 @@ def choose(request: PortalRequest) -> HttpResponse:
     subscription = plans.subscription_of(request.organization)
     current = plans.of(request.organization)
     context = {
-        "offers": [_row(offer, current, subscription, chosen_interval(request)) for offer in pricing.plan_offers()],
+        "offers": [
+            _row(offer, current, subscription, chosen_interval(request)) for offer in pricing.plan_offers()
+        ],
         "interval": chosen_interval(request),
         "current": current,
         "subscription": subscription,

@@ -52,7 +52,11 @@ def orders(request: PortalRequest) -> HttpResponse:
 @portal_view(scope=Scope.BILLING_READ)
 def order(request: PortalRequest, order_id: UUID) -> HttpResponse:
     rows = Order.objects.visible_to(request.organization).select_related("placed_by")
-    found = rows.prefetch_related("items__product", "items__subscription", "checkout_sessions").filter(pk=order_id).first()
+    found = (
+        rows.prefetch_related("items__product", "items__subscription", "checkout_sessions")
+        .filter(pk=order_id)
+        .first()
+    )
     if found is None:
         raise Http404
     open_sessions = [session for session in found.checkout_sessions.all() if session.status == "open"]

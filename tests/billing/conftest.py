@@ -50,7 +50,9 @@ class Sandbox:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def fault(self, kind: str, *, path: str = "/v1/", method: str = "", times: int = 1, seconds: float = 30) -> None:
+    def fault(
+        self, kind: str, *, path: str = "/v1/", method: str = "", times: int = 1, seconds: float = 30
+    ) -> None:
         body = {"kind": kind, "match": {"path": path, "method": method}, "times": times, "seconds": seconds}
         httpx.post(f"{self.url}/_sandbox/stripe/faults", json=body).raise_for_status()
 
@@ -62,7 +64,15 @@ class Sandbox:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     running = Sandbox(free_port(), tmp_path_factory.mktemp("sandbox"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "superagent.sandbox", "--port", str(running.port), "--data-dir", str(running.data_dir)],
+        [
+            sys.executable,
+            "-m",
+            "superagent.sandbox",
+            "--port",
+            str(running.port),
+            "--data-dir",
+            str(running.data_dir),
+        ],
         cwd=ROOT,
         env={**os.environ, "SANDBOX_WEBHOOK_RETRY_SECONDS": "0.1", "SANDBOX_ENGINE_SECONDS": "0.1"},
     )
@@ -174,7 +184,10 @@ def settle(organization: Organization) -> None:
 def deliver_all(organization: Organization) -> None:
     for _ in range(20):
         due = OutboxMessage.objects.filter(
-            organization_id=organization.pk, state="pending", topic__startswith="billing.", due_at__lte=timezone.now()
+            organization_id=organization.pk,
+            state="pending",
+            topic__startswith="billing.",
+            due_at__lte=timezone.now(),
         )
         if not due.exists():
             return

@@ -65,12 +65,19 @@ def test_an_upgrade_costs_what_its_preview_said(customer: Customer) -> None:
     )
     assert shown.is_upgrade and 0 < shown.amount_due < 29_900
     done = subscriptions.change(
-        organization=customer.organization, user=customer.user, plan="enterprise", interval="month",
-        previewed_at=shown.effective_at, max_amount_due=shown.amount_due, now=customer.now,
+        organization=customer.organization,
+        user=customer.user,
+        plan="enterprise",
+        interval="month",
+        previewed_at=shown.effective_at,
+        max_amount_due=shown.amount_due,
+        now=customer.now,
     )
     customer.settle()
     assert customer.account.plan.slug == "enterprise"
-    paid = Invoice.objects.filter(organization=customer.organization, billing_reason="subscription_update").get()
+    paid = Invoice.objects.filter(
+        organization=customer.organization, billing_reason="subscription_update"
+    ).get()
     assert (paid.total, paid.status) == (shown.amount_due, "paid")
     assert done.amount_due == shown.amount_due
 
@@ -80,11 +87,17 @@ def test_a_downgrade_starts_a_new_period_and_credits_the_rest(customer: Customer
     customer.rehearse()
     customer.advance(customer.now + timedelta(days=10))
     use(customer, "api_requests", 60_000)  # within enterprise's, beyond pro's
-    shown = subscriptions.preview(organization=customer.organization, plan="pro", interval="month", now=customer.now)
+    shown = subscriptions.preview(
+        organization=customer.organization, plan="pro", interval="month", now=customer.now
+    )
     assert (shown.is_upgrade, shown.amount_due) == (False, 0)
     subscriptions.change(
-        organization=customer.organization, user=customer.user, plan="pro", interval="month",
-        previewed_at=shown.effective_at, now=customer.now,
+        organization=customer.organization,
+        user=customer.user,
+        plan="pro",
+        interval="month",
+        previewed_at=shown.effective_at,
+        now=customer.now,
     )
     customer.settle()
     assert customer.account.plan.slug == "pro"

@@ -15,13 +15,21 @@ assert handlers and tasks  # what works off events and messages
 
 
 class Command(BaseCommand):
-    help = "Puts an organization on one of Stripe's test clocks and advances it, step by step. Test mode only."
+    help = (
+        "Puts an organization on one of Stripe's test clocks and advances it, step by step. Test mode only."
+    )
 
     def add_arguments(self, parser):
-        parser.add_argument("--organization", required=True, help="Its id, or the e-mail address that it is billed at.")
-        parser.add_argument("--advance", help="How far: 6h, 3d, 2w, 1m (months), 1y. Starts the rehearsal if needed.")
+        parser.add_argument(
+            "--organization", required=True, help="Its id, or the e-mail address that it is billed at."
+        )
+        parser.add_argument(
+            "--advance", help="How far: 6h, 3d, 2w, 1m (months), 1y. Starts the rehearsal if needed."
+        )
         parser.add_argument("--to", help="Or until when: 2027-01-31T12:00:00Z.")
-        parser.add_argument("--stop", action="store_true", help="End it: real time, a new customer, the free plan.")
+        parser.add_argument(
+            "--stop", action="store_true", help="End it: real time, a new customer, the free plan."
+        )
 
     def handle(self, *args, **options):
         organization = _organization(options["organization"])

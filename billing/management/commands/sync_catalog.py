@@ -29,4 +29,6 @@ class Command(BaseCommand):
                 hosted_portal.configure()
             except (gateway.Unavailable, gateway.Rejected) as error:
                 raise CommandError(f"Stripe: {error}. The database is in order; run this again.") from error
-        self.stdout.write(f"stripe: {synced.products} products and {synced.prices} prices in step, events to {endpoint.url}")
+        self.stdout.write(
+            f"stripe: {synced.products} products and {synced.prices} prices in step, events to {endpoint.url}"
+        )

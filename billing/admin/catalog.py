@@ -1,0 +1,140 @@
+"""Products, plans and prices. What was sold does not change: staff make a new version and publish it."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts import audit
+from billing import catalog
+from billing.models import OrderItem, Plan, PlanAllowance, Price, Product
+from superagent.foundation import outbox
+
+
+class _CatalogAdmin(admin.ModelAdmin):
+    """Saving writes rows and has Stripe brought in step by the outbox."""
+
+    show_full_result_count = False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            audit.record(
+                action=f"{obj._meta.model_name}.{'updated' if change else 'created'}",
+                target=obj,
+                detail={"fields": form.changed_data},
+            )
+            outbox.enqueue(topic=catalog.PUSH, payload={})
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Product)
+class ProductAdmin(_CatalogAdmin):
+    list_display = ["name", "slug", "kind", "is_active", "position", "stripe_id"]
+    list_filter = ["kind", "is_active"]
+    search_fields = ["name", "slug", "=stripe_id"]
+    fields = ["slug", "name", "kind", "description", "position", "is_active", "stripe_id", "created_at"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        fixed = ["stripe_id", "created_at"]
+        return [*fixed, "slug", "kind"] if obj else fixed
+
+
+class PlanAllowanceInline(admin.TabularInline):
+    model = PlanAllowance
+    extra = 0
+    fields = ["meter", "included", "is_hard", "overage_rate", "currency"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        return (obj is None or not _is_fixed(obj)) and super().has_change_permission(request, obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        return (obj is None or not _is_fixed(obj)) and super().has_add_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        return (obj is None or not _is_fixed(obj)) and super().has_delete_permission(request, obj)
+
+
+def _is_fixed(plan: Plan) -> bool:
+    """On sale, or bought by somebody: what it includes must stay what was promised."""
+    return plan.is_published or plan.subscriptions.exists()
+
+
+@admin.register(Plan)
+class PlanAdmin(_CatalogAdmin):
+    """To change a plan: select it, "Make a new version", edit that one, publish it. Who has the old one keeps it."""
+
+    list_display = ["product", "version", "rank", "trial_days", "is_published"]
+    list_filter = ["is_published", "product"]
+    list_select_related = ["product"]
+    fields = ["product", "version", "rank", "trial_days", "features", "is_published", "created_at"]
+    inlines = [PlanAllowanceInline]
+    actions = ["make_version", "publish"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # versions are made from versions
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> list[str]:
+        fixed = ["product", "version", "is_published", "created_at"]
+        return [*fixed, "rank", "trial_days", "features"] if obj is not None and _is_fixed(obj) else fixed
+
+    @admin.action(description=_("Make a new version"), permissions=["change"])
+    def make_version(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
+        for plan in queryset:
+            copy = catalog.new_version(plan)
+            audit.record(action="plan.version_made", target=copy)
+            self.message_user(request, _("%s was made: edit it, then publish it.") % copy, messages.SUCCESS)
+
+    @admin.action(
+        description=_("Publish: put on sale in place of the present version"), permissions=["change"]
+    )
+    def publish(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
+        if queryset.count() != 1:
+            self.message_user(request, _("Publish one version at a time."), messages.ERROR)
+            return
+        plan = queryset.get()
+        with transaction.atomic():
+            catalog.publish(plan)
+            audit.record(action="plan.published", target=plan)
+            outbox.enqueue(topic=catalog.PUSH, payload={})
+        self.message_user(request, _("%s is on sale now.") % plan, messages.SUCCESS)
+
+
+@admin.register(Price)
+class PriceAdmin(_CatalogAdmin):
+    """A price that was sold or is known to Stripe only goes on and off sale. For a new amount add a new price."""
+
+    list_display = ["product", "plan", "interval", "unit_amount", "currency", "is_active", "stripe_id"]
+    list_filter = ["is_active", "interval", "product"]
+    list_select_related = ["product", "plan__product"]
+    search_fields = ["product__name", "=stripe_id"]
+    fields = [
+        "product",
+        "plan",
+        "interval",
+        "currency",
+        "unit_amount",
+        "is_active",
+        "stripe_id",
+        "created_at",
+    ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> list[str]:
+        fixed = ["stripe_id", "created_at"]
+        if obj is None or not _is_sold(obj):
+            return fixed
+        return [*fixed, "product", "plan", "interval", "currency", "unit_amount"]
+
+
+def _is_sold(price: Price) -> bool:
+    return (
+        price.stripe_id is not None
+        or price.subscriptions.exists()
+        or OrderItem.objects.filter(price=price).exists()
+    )

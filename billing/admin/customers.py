@@ -1,0 +1,169 @@
+"""Billing accounts, subscriptions and orders."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from billing import rehearsals, subscriptions
+from billing.admin.plumbing import FactsAdmin, FactsInline
+from billing.models import BillingAccount, CheckoutSession, Order, OrderItem, Subscription
+from billing.projection import customers as customer_projection
+from billing.projection import subscriptions as subscription_projection
+from metering import months
+from superagent.foundation import clock
+
+CHANGE_ACCOUNT = "billing.change_billingaccount"
+CHANGE_SUBSCRIPTION = "billing.change_subscription"
+
+
+@admin.register(BillingAccount)
+class BillingAccountAdmin(FactsAdmin):
+    """What an organization is at Stripe. Its time can be rehearsed, in test mode."""
+
+    list_display = ["organization", "stripe_customer_id", "plan", "card", "is_delinquent", "rehearsal_now"]
+    list_filter = ["is_delinquent", "plan__product", ("rehearsal_target", admin.EmptyFieldListFilter)]
+    list_select_related = ["organization", "plan__product"]
+    search_fields = ["organization__name", "organization__email", "=stripe_customer_id", "=organization__id"]
+    actions = ["refresh", "start_rehearsal", "advance_a_day", "advance_a_month", "stop_rehearsal"]
+
+    @admin.display(description=_("card"))
+    def card(self, account: BillingAccount) -> str:
+        return f"{account.card_brand} •••• {account.card_last_four}" if account.has_card else "–"
+
+    @admin.display(description=_("rehearses at"))
+    def rehearsal_now(self, account: BillingAccount) -> Any:
+        return account.organization.rehearsal_now
+
+    @admin.action(description=_("Fetch from Stripe again"), permissions=["view"])
+    def refresh(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
+        def call(account: BillingAccount, reason: str) -> bool:
+            if account.stripe_customer_id:
+                customer_projection.refresh(account.stripe_customer_id)
+            return bool(account.stripe_customer_id)
+
+        self.act(request, queryset, permission=CHANGE_ACCOUNT, action="billing_account.refreshed", call=call)
+
+    @admin.action(description=_("Rehearsal: put on a test clock (for good)"), permissions=["view"])
+    def start_rehearsal(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
+        def call(account: BillingAccount, reason: str) -> bool:
+            return bool(rehearsals.start(account.organization).test_clock_id)
+
+        self._rehearse(request, queryset, "organization.rehearsal_started", call)
+
+    @admin.action(description=_("Rehearsal: advance a day"), permissions=["view"])
+    def advance_a_day(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
+        def call(account: BillingAccount, reason: str) -> bool:
+            now = clock.now(account.organization)
+            rehearsals.advance(organization=account.organization, to=now + timedelta(days=1))
+            return True
+
+        self._rehearse(request, queryset, "organization.rehearsal_advanced_by_staff", call)
+
+    @admin.action(description=_("Rehearsal: advance a month"), permissions=["view"])
+    def advance_a_month(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
+        def call(account: BillingAccount, reason: str) -> bool:
+            now = clock.now(account.organization)
+            rehearsals.advance(organization=account.organization, to=months.add(now, 1))
+            return True
+
+        self._rehearse(request, queryset, "organization.rehearsal_advanced_by_staff", call)
+
+    @admin.action(
+        description=_("Rehearsal: end it (its customer is deleted at Stripe)"), permissions=["view"]
+    )
+    def stop_rehearsal(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
+        def call(account: BillingAccount, reason: str) -> bool:
+            rehearsals.stop(account.organization)
+            return True
+
+        self._rehearse(request, queryset, "organization.rehearsal_stopped", call)
+
+    def _rehearse(
+        self, request: HttpRequest, queryset: QuerySet[BillingAccount], action: str, call: Any
+    ) -> None:
+        rows = queryset.select_related("organization")
+        self.act(request, rows, permission=CHANGE_ACCOUNT, action=action, call=call)
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(FactsAdmin):
+    list_display = [
+        "organization",
+        "product",
+        "status",
+        "interval",
+        "current_period_end",
+        "cancel_at_period_end",
+        "stripe_id",
+    ]
+    list_filter = ["status", "product", "interval", "cancel_at_period_end"]
+    list_select_related = ["organization", "product"]
+    search_fields = ["=stripe_id", "organization__name", "organization__email", "=id"]
+    date_hierarchy = "started_at"
+    actions = ["refresh", "cancel_at_period_end", "resume"]
+
+    @admin.action(description=_("Fetch from Stripe again"), permissions=["view"])
+    def refresh(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> None:
+        def call(subscription: Subscription, reason: str) -> bool:
+            return subscription_projection.refresh(subscription.stripe_id) is not None
+
+        self.act(
+            request, queryset, permission=CHANGE_SUBSCRIPTION, action="subscription.refreshed", call=call
+        )
+
+    @admin.action(description=_("Cancel with the end of the period"), permissions=["view"])
+    def cancel_at_period_end(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> None:
+        def call(subscription: Subscription, reason: str) -> bool:
+            now = clock.now(subscription.organization)
+            return subscriptions.cancel(subscription=subscription, reason=reason, now=now).is_canceling
+
+        rows = queryset.select_related("organization")
+        self.act(
+            request, rows, permission=CHANGE_SUBSCRIPTION, action="subscription.canceled_by_staff", call=call
+        )
+
+    @admin.action(description=_("Resume"), permissions=["view"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> None:
+        def call(subscription: Subscription, reason: str) -> bool:
+            now = clock.now(subscription.organization)
+            return not subscriptions.resume(subscription=subscription, now=now).is_canceling
+
+        rows = queryset.select_related("organization")
+        self.act(
+            request, rows, permission=CHANGE_SUBSCRIPTION, action="subscription.resumed_by_staff", call=call
+        )
+
+
+class OrderItemInline(FactsInline):
+    model = OrderItem
+    fields = ["product", "unit_amount", "currency", "options", "status", "paid_at"]
+
+
+class CheckoutSessionInline(FactsInline):
+    model = CheckoutSession
+    fields = ["stripe_id", "status", "created_at", "expires_at"]
+
+
+@admin.register(Order)
+class OrderAdmin(FactsAdmin):
+    list_display = ["created_at", "organization", "status", "payment", "total", "currency", "placed_by"]
+    list_filter = ["status", "payment"]
+    list_select_related = ["organization", "placed_by"]
+    search_fields = ["organization__name", "organization__email", "=id", "=checkout_sessions__stripe_id"]
+    date_hierarchy = "created_at"
+    inlines = [OrderItemInline, CheckoutSessionInline]
+
+
+@admin.register(CheckoutSession)
+class CheckoutSessionAdmin(FactsAdmin):
+    """Visits to Stripe's payment page."""
+
+    list_display = ["created_at", "organization", "status", "plan", "order", "stripe_id"]
+    list_filter = ["status"]
+    list_select_related = ["organization", "plan__product", "order"]
+    search_fields = ["=stripe_id", "organization__name"]
+    exclude = ["url"]

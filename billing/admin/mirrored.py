@@ -1,0 +1,38 @@
+"""dj-stripe's mirror, read-only, without its mixins: those print the secret key and let anyone cancel."""
+
+import json
+
+from django.apps import apps
+from django.contrib import admin
+from django.db import models
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from billing.mirror import SERVICES
+from superagent.foundation.admin import ReadOnlyAdmin
+
+SHOWN = ["id", "livemode", "created", "djstripe_created", "djstripe_updated"]
+
+
+class MirrorAdmin(ReadOnlyAdmin):
+    """One of Stripe's objects as it was fetched last. Nothing is decided by it: our own projection is."""
+
+    list_display = ["id", "livemode", "created", "djstripe_updated"]
+    list_filter = ["livemode"]
+    search_fields = ["=id"]
+    ordering = ["-djstripe_updated"]
+    fields = [*SHOWN, "as_stripe_said"]
+    readonly_fields = [*SHOWN, "as_stripe_said"]
+
+    @admin.display(description=_("as Stripe said"))
+    def as_stripe_said(self, mirrored: models.Model) -> SafeString:
+        return format_html(
+            "<pre>{}</pre>", json.dumps(getattr(mirrored, "stripe_data", {}), indent=2, sort_keys=True)
+        )
+
+
+def register() -> None:
+    """After dj-stripe's own admins were taken away."""
+    for name in SERVICES:
+        admin.site.register(apps.get_model("djstripe", name), MirrorAdmin)

@@ -1,0 +1,70 @@
+"""Stripe's events: what arrived, what became of it, and another try. Endpoints never show their secret."""
+
+import json
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from billing import inbox
+from billing.admin.plumbing import FactsAdmin
+from billing.models import WebhookEndpoint, WebhookEvent
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(FactsAdmin):
+    list_display = ["received_at", "type", "state", "attempts", "lane", "object_id", "due_at", "error"]
+    list_filter = ["state", "type", "livemode"]
+    search_fields = ["=stripe_id", "=object_id", "=lane", "type"]
+    date_hierarchy = "received_at"
+    fields = [
+        "stripe_id",
+        "type",
+        "state",
+        "lane",
+        "object_id",
+        ("livemode", "api_version"),
+        ("attempts", "due_at"),
+        ("created_at", "received_at", "handled_at"),
+        "last_error",
+        "pretty_payload",
+    ]
+    readonly_fields = ["pretty_payload"]
+    actions = ["replay"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEvent]:
+        rows = super().get_queryset(request)
+        is_list = request.resolver_match is not None and request.resolver_match.url_name.endswith(
+            "changelist"
+        )
+        return rows.defer("payload") if is_list else rows
+
+    @admin.display(description=_("error"))
+    def error(self, event: WebhookEvent) -> str:
+        return event.last_error[:80]
+
+    @admin.display(description=_("payload"))
+    def pretty_payload(self, event: WebhookEvent) -> SafeString:
+        return format_html("<pre>{}</pre>", json.dumps(event.payload, indent=2, sort_keys=True))
+
+    @admin.action(description=_("Handle again"), permissions=["view"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> None:
+        def call(event: WebhookEvent, reason: str) -> bool:
+            return inbox.replay(event)
+
+        self.act(
+            request,
+            queryset.order_by("created_at", "id"),
+            permission="billing.change_webhookevent",
+            action="webhook_event.replayed",
+            call=call,
+        )
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(FactsAdmin):
+    list_display = ["url", "stripe_id", "api_version", "livemode", "is_active", "created_at"]
+    exclude = ["secret"]
