@@ -106,7 +106,7 @@ def compose(*, membership: Membership, now: datetime) -> Page:
         licenses=licenses,
         activity=_activity(organization),
         has_called=has_called,
-        stream_url=first_url("usage-stream"),
+        stream_url=first_url("api-usage-stream"),
     )
 
 

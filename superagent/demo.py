@@ -29,7 +29,7 @@ from metering.events import EventIn
 from metering.models import RequestRecord, UsagePeriod
 from superagent.foundation import outbox, tenancy
 
-ORGANIZATION = "Northwind Hosting (demo)"
+ORGANIZATION = "Northwind (demo)"
 STAFF_ORGANIZATION = "SuperAgent staff (demo)"
 PLAN, LICENSE_PRODUCT = "pro", "nextpanel-professional"
 DAYS = 22
@@ -89,7 +89,7 @@ def seed(*, now: datetime) -> Iterator[str]:
             yield "Pro, paid with a test card on the payment page"
         if is_fresh:
             yield "the first use on Pro"
-            _use(organization, key, start=now, end=now, calls_a_day=640, tokens_a_day=184_000)
+            _use(organization, key, start=now, end=now, calls_a_day=160, tokens_a_day=184_000)
         if _license(organization, customer, now):
             yield "a NextPanel license"
     outbox.sweep()
@@ -150,23 +150,25 @@ def _use(
     tokens_a_day: int,
 ) -> None:
     """Calls and tokens from `start` to `end`, more on weekdays; all of one day when they are the same."""
+    is_one_day = start == end
     dice = random.Random(SEED)  # noqa: S311 - sample data
     with tenancy.system("demo use"):
         period = periods.ensure(organization=organization, now=start)
+        end = max(end, period.start)  # the first period on Pro begins when Stripe says
         lines: list[str] = []
         events: list[EventIn] = []
         day = start
         while day <= end:
-            share = 1.0 if start == end else dice.uniform(0.6, 1.2) * (0.5 if day.weekday() >= 5 else 1)
+            share = 1.0 if is_one_day else dice.uniform(0.6, 1.2) * (0.5 if day.weekday() >= 5 else 1)
             for _ in range(int(calls_a_day * share)):
-                at = min(day + timedelta(seconds=dice.uniform(0, 36_000)), end)
+                at = max(min(day + timedelta(seconds=dice.uniform(0, 36_000)), end), period.start)
                 lines.append(_call(organization, key, period, at, dice))
             events.append(
                 EventIn(
-                    event_id=f"demo-{day:%Y%m%d}-{'pro' if start == end else 'free'}",
+                    event_id=f"demo-{day:%Y%m%d}-{'pro' if is_one_day else 'free'}",
                     meter="ai_tokens",
                     quantity=int(tokens_a_day * min(share, 1.0)),
-                    occurred_at=min(day, end),
+                    occurred_at=max(min(day, end), period.start),
                     source="demo",
                 )
             )

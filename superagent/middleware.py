@@ -54,7 +54,7 @@ def _say(request: HttpRequest, response: HttpResponseBase, seconds: float) -> No
     match = request.resolver_match
     view = (match.view_name or match.route) if match else "unknown"
     metrics.observe_request(request.method or "", view, response.status_code, seconds)
-    if not settings.ACCESS_LOG or request.path_info in QUIET:
+    if not settings.ACCESS_LOG or request.path_info.startswith(QUIET):
         return
     is_secret = match is not None and not SECRET_ARGUMENTS.isdisjoint(match.kwargs)
     path = f"/{match.route}" if match is not None and is_secret else request.path_info

@@ -1,4 +1,4 @@
-"""Every `code` that a problem document can bear: collected from the refusals themselves, so that none is forgotten."""
+"""Every code that a problem document can bear: collected from the refusals themselves, so that none is forgotten."""
 
 import inspect
 from collections.abc import Iterator
@@ -25,23 +25,23 @@ class ProblemCode:
 
 # What to do about it, where the title does not say so by itself.
 REMEDIES = {
-    "invalid": _("Look at `errors`: each names the field by a JSON pointer and says what to send instead."),
+    "invalid": _("Look at errors: each names the field by a JSON pointer and says what to send instead."),
     "not_found": _(
         "Check the id. Objects of other organizations are not found either: X-Organization-Id chooses yours."
     ),
     "forbidden": _("Your role or key does not include this. Ask an owner or admin of the organization."),
-    "insufficient_scope": _("Create a key that has the scope named in `scope`, or ask for another role."),
+    "insufficient_scope": _("Create a key that has the scope named in scope, or ask for another role."),
     "quota_exceeded": _(
-        "The hard allowance of the plan is used up. Wait for `Retry-After`, or change the plan."
+        "The hard allowance of the plan is used up. Wait for Retry-After, or change the plan."
     ),
-    "rate_limited": _("Too many requests in a short time. Wait for `Retry-After`, and slow down."),
-    "throttled": _("Too many requests in a short time. Wait for `Retry-After`, and slow down."),
-    "too_many_attempts": _("Wait for `Retry-After` before the next attempt."),
+    "rate_limited": _("Too many requests in a short time. Wait for Retry-After, and slow down."),
+    "throttled": _("Too many requests in a short time. Wait for Retry-After, and slow down."),
+    "too_many_attempts": _("Wait for Retry-After before the next attempt."),
     "idempotency_key_reused": _("Send the first body again for the first answer, or choose a new key."),
     "price_changed": _("Show the new total to the buyer, and order again with it."),
     "email_not_verified": _("Confirm the e-mail address by the link in our mail, then buy again."),
     "payments_unavailable": _("Stripe cannot be reached. Nothing was charged; try again in a few minutes."),
-    "card_declined": _("Use another card, or ask the bank. `detail` has the bank's reason."),
+    "card_declined": _("Use another card, or ask the bank. detail has the bank's reason."),
     "email_taken": _("Log in, or reset the password."),
     "invalid_api_key": _("The key is unknown, expired or revoked. Create one in the portal."),
     "token_invalid": _("Log in again, or use the refresh token."),

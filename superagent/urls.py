@@ -7,7 +7,7 @@ from superagent import views
 
 urlpatterns = [
     path("", views.landing, name="landing"),
-    path("dashboard", views.dashboard, name="dashboard"),
+    path("dashboard/", views.dashboard, name="dashboard"),
     path("", include("accounts.urls")),  # before allauth's: its sign-up page is ours
     path("", include("billing.urls")),
     path("", include("licensing.urls")),

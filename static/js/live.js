@@ -1,5 +1,5 @@
 // Live figures: <… data-stream-url="/…"> opens an EventSource. Each message is JSON {"key": value, …} or
-// {"figures": {…}}; elements with data-live="key" show it. A value may be a number or {value, text}.
+// {"figures": {…}} or {"meters": [{meter, used}, …]}; elements with data-live="key" show it. A value may be a number or {value, text}.
 // data-live-meter="key" moves a <meter>; .live[data-live-state] tells the state of the connection.
 const words = JSON.parse(document.getElementById("ui-strings")?.textContent || "{}");
 const host = document.querySelector("[data-stream-url]");
@@ -48,6 +48,7 @@ function receive(event) {
   } catch {
     return;
   }
+  if (Array.isArray(figures.meters)) figures = Object.fromEntries(figures.meters.map((each) => [each.meter, each.used]));
   figures = figures.figures ?? figures;
   for (const [key, value] of Object.entries(figures)) put(key, value);
   speak(figures);
