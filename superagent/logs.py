@@ -85,7 +85,13 @@ def configuration(*, is_readable: bool, level: str) -> dict[str, Any]:
         cache_logger_on_first_use=True,
     )
     rendering: list[Processor] = (
-        [scrub, structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
+        [
+            structlog.processors.format_exc_info,  # before scrub, and without the values of variables
+            scrub,
+            structlog.dev.ConsoleRenderer(
+                colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
         if is_readable
         else [
             structlog.processors.format_exc_info,
@@ -107,11 +113,13 @@ def configuration(*, is_readable: bool, level: str) -> dict[str, Any]:
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
+            "django": {"handlers": [], "level": "INFO"},  # its own console would say everything twice
             # The access line says all that these say of ordinary answers.
             "django.request": {"level": "ERROR"},
             "django.server": {"level": "WARNING", "handlers": ["console"], "propagate": False},
             "uvicorn.access": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},  # a line for each task, some run every two seconds
             "celery.beat": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "stripe": {"level": "WARNING"},
