@@ -14,7 +14,11 @@ from superagent.sandbox.store import store
 from superagent.sandbox.stripe import deliveries
 from superagent.sandbox.stripe.faults import BadFault, faults
 
-MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+# Nothing runs and nothing is fetched; a link opens in a window of its own.
+MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox"
+)
 SHOWN = 100
 
 
@@ -59,7 +63,8 @@ async def mail_body(request: Request) -> Response:
     if item is None:
         return Response(status_code=404)
     headers = {"Content-Security-Policy": MAIL_POLICY, "X-Content-Type-Options": "nosniff"}
-    return HTMLResponse(item["wire"].get("HtmlBody") or "", headers=headers)
+    html = item["wire"].get("HtmlBody") or ""
+    return HTMLResponse(f'<base target="_blank">{html}', headers=headers)
 
 
 async def delivery_log(request: Request) -> Response:

@@ -377,3 +377,13 @@ def test_payment_that_needs_authentication_off_session(shop: Shop) -> None:
         shop.client.v1.payment_intents.retrieve(intent.id).last_payment_error.code
         == "authentication_required"
     )
+
+
+@pytest.mark.parametrize(("behavior", "status"), [("void", "void"), ("keep_as_draft", "draft")])
+def test_paused_collection(shop: Shop, behavior: Any, status: str) -> None:
+    clock, subscription = subscribed(shop)
+    shop.client.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})
+    shop.advance(clock.id, period(subscription)[1] + 7200)
+    assert invoices(shop, subscription)[-1].status == status
+    resumed = shop.client.v1.subscriptions.update(subscription.id, {"pause_collection": ""})
+    assert resumed.pause_collection is None

@@ -176,6 +176,9 @@ def test_promotion_codes_lower_the_first_invoice(shop: Shop, browser: httpx.Clie
     assert wrong.status_code == 422 and "invalid or has expired" in wrong.text
     right = browser.post(str(session.url), data={"action": "apply_code", "promotionCode": code.code.lower()})
     assert "$21.75" in right.text
+    browser.post(str(session.url), data={"action": "remove_code"})
+    unapplied = browser.post(str(session.url), data={**CARD, "promotionCode": code.code})
+    assert unapplied.status_code == 200 and "$21.75" in unapplied.text  # applied first, not yet paid
     pay(browser, session)
     paid = shop.client.v1.checkout.sessions.retrieve(
         session.id, {"expand": ["invoice.discounts", "subscription"]}

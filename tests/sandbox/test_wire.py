@@ -1,5 +1,7 @@
 """Stripe's wire: keys, errors, idempotency, lists, expansion, metadata, catalogue, refunds, faults."""
 
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -10,7 +12,8 @@ import pytest
 import stripe
 from stripe.params import CustomerCreateParams
 
-from tests.sandbox.conftest import KEY, Server, Shop, client_for
+from tests.sandbox import conformance
+from tests.sandbox.conftest import KEY, ROOT, Server, Shop, client_for
 
 
 def call(server: Server, method: str, path: str, **options: Any) -> httpx.Response:
@@ -376,3 +379,35 @@ def test_a_plain_request_takes_a_few_milliseconds(server: Server) -> None:
             http.post(server.url + "/v1/customers", data={"email": "quick@example.com"})
             times.append(time.perf_counter() - started)
     assert sorted(times)[25] < 0.02
+
+
+def test_the_sandbox_stands_alone() -> None:
+    """It imports neither Django nor any other part of the product."""
+    code = (
+        "import sys, superagent.sandbox.app\n"
+        "print([name for name in sys.modules if name == 'django' or name.startswith('superagent.')"
+        " and not name.startswith('superagent.sandbox')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_answered_field_is_checked() -> None:
+    """The checker itself finds what is missing, unknown and of the wrong type."""
+    problems = conformance.check(
+        {"object": "customer", "id": 1, "surname": "x", "created": 1, "livemode": "no"}
+    )
+    assert {problem.split(":")[0] for problem in problems} == {
+        "customer.id",
+        "customer.surname",
+        "customer.livemode",
+    }
+
+
+def test_small_resources(shop: Shop) -> None:
+    customer = shop.customer()
+    shop.client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": shop.monthly.id}]})
+    charge = shop.client.v1.charges.list({"customer": customer.id}).data[0]
+    found = shop.client.v1.balance_transactions.retrieve(str(charge.balance_transaction))
+    assert (found.amount, found.fee, found.net) == (2900, 114, 2786)
+    assert shop.client.v1.products.features.list(shop.product.id).data == []

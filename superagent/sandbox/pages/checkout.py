@@ -84,7 +84,9 @@ async def act(request: Request) -> Response:
     names = ("email", "cardNumber", "cardExpiry", "cardCvc", "billingName", "promotionCode")
     values = {name: text(form, name) for name in names}
     action = text(form, "action") or "pay"
-    if action == "apply_code" and session["allow_promotion_codes"]:
+    # A code that was typed but not applied is applied first, so that nobody pays the full price by accident.
+    typed = values["promotionCode"] and not session["discounts"]
+    if session["allow_promotion_codes"] and (action == "apply_code" or (action == "pay" and typed)):
         problem = checkout_payment.apply_code(session["id"], values["promotionCode"])
         errors = {"promotionCode": problem} if problem else {}
         return _page(checkout.get(session["id"]), values, errors, 422 if problem else 200)

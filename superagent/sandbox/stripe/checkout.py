@@ -15,7 +15,7 @@ from superagent.sandbox.settings import settings
 from superagent.sandbox.store import store
 from superagent.sandbox.stripe import catalog, customers, discounts, ids, moment, shapes
 from superagent.sandbox.stripe.drafts import no_tax
-from superagent.sandbox.stripe.errors import invalid, missing, refuse
+from superagent.sandbox.stripe.errors import invalid, missing, refuse, refuse_enabled
 from superagent.sandbox.stripe.events import emit
 from superagent.sandbox.stripe.paging import apply_metadata, matches, matches_created
 from superagent.sandbox.stripe.render import included, plain
@@ -30,6 +30,7 @@ NOT_BUILT = (
     "payment_method_data",
     "managed_payments",
     "after_expiration",
+    "shipping_address_collection",
 )
 PAYMENT_DATA_NOT_BUILT = ("application_fee_amount", "transfer_data", "on_behalf_of")
 HOURS_OPEN = 24
@@ -114,6 +115,7 @@ def _check_mode(params: dict[str, Any], lines: list[dict[str, Any]]) -> str:
 
 def _check(params: dict[str, Any]) -> None:
     refuse(params, *NOT_BUILT)
+    refuse_enabled(params, "automatic_tax", "tax_id_collection", "phone_number_collection")
     refuse(params.get("payment_intent_data", {}), *PAYMENT_DATA_NOT_BUILT)
     if params.get("payment_intent_data", {}).get("capture_method") == "manual":
         raise invalid("The sandbox captures automatically only.", param="payment_intent_data[capture_method]")

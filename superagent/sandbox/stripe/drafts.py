@@ -41,8 +41,12 @@ def draft(
     whole = _blank() | _addressed(customers.get(customer_id)) | given | values
     invoice = store.add(shapes.build("invoice", **whole))
     lines.total(invoice)
+    if automatic and invoice["collection_method"] == "charge_automatically":
+        invoice["next_payment_attempt"] = invoice["automatically_finalizes_at"]
     event = emit("invoice.created", invoice)
-    if event and event["pending_webhooks"] == 0:
+    assert event is not None
+    invoice["_event"] = event["id"]
+    if event["pending_webhooks"] == 0:
         invoice["webhooks_delivered_at"] = now
     return invoice
 
@@ -127,9 +131,14 @@ def answered(event: dict[str, Any]) -> None:
     changed["webhooks_delivered_at"] = now
     due = changed["automatically_finalizes_at"]
     if due is not None:
-        changed["automatically_finalizes_at"] = min(
-            due, max(now, changed["created"]) + DRAFT_HOURS * moment.HOUR
-        )
+        finalize_at(changed, min(due, max(now, changed["created"]) + DRAFT_HOURS * moment.HOUR))
+
+
+def finalize_at(invoice: dict[str, Any], at: int) -> None:
+    """Set when the draft is finalized and, if it is charged, paid."""
+    invoice["automatically_finalizes_at"] = at
+    if invoice["next_payment_attempt"] is not None:
+        invoice["next_payment_attempt"] = at
 
 
 deliveries.delivered_hooks.append(answered)

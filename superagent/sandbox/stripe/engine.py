@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 TRIAL_WARNING_DAYS = 3
 ANSWER_SECONDS = 15.0
 KEPT_DELIVERIES = 5_000
+KEPT_EVENT_DAYS = 30
 
 
 class Step(NamedTuple):
@@ -102,7 +103,7 @@ def _advance_draft(invoice_id: str) -> None:
     last = invoice["created"] + drafts.UNANSWERED_HOURS * moment.HOUR
     if invoice["webhooks_delivered_at"] is None and moment.now(invoice["customer"]) < last:
         with updating(invoice_id, "invoice.updated") as changed:
-            changed["automatically_finalizes_at"] = last
+            drafts.finalize_at(changed, last)
         return
     invoice = invoicing.finalize(invoice_id)
     if invoice["status"] == "open" and invoice["collection_method"] == "charge_automatically":
@@ -123,11 +124,8 @@ def _session_steps(clock_id: str | None) -> Iterator[Step]:
 
 def unanswered(invoice_id: str) -> bool:
     """Tell whether the first delivery of the draft's `invoice.created` is still under way."""
-    for event in store.each("event"):
-        if event["type"] == "invoice.created" and event["data"]["object"]["id"] == invoice_id:
-            found = deliveries.of_event(event["id"])
-            return any(delivery["state"] == "pending" and not delivery["attempts"] for delivery in found)
-    return False
+    found = deliveries.of_event((store.get(invoice_id) or {}).get("_event", ""))
+    return any(delivery["state"] == "pending" and not delivery["attempts"] for delivery in found)
 
 
 def perform(step: Step) -> None:
@@ -163,6 +161,7 @@ async def run() -> None:
             if rounds % 600 == 0:
                 api.forget_old_keys()
                 _forget_old_deliveries()
+                _forget_old_events()
         except Exception:
             logger.exception("a billing step failed")
         rounds += 1
@@ -173,4 +172,17 @@ def _forget_old_deliveries() -> None:
     settled = [item["id"] for item in store.each("_delivery") if item["state"] != "pending"]
     with store.transaction():
         for name in settled[:-KEPT_DELIVERIES]:
+            store.remove(name)
+
+
+def _forget_old_events() -> None:
+    """Stripe keeps events for thirty days. One whose webhook is still owed is kept."""
+    oldest = time.time() - KEPT_EVENT_DAYS * moment.DAY
+    old = [
+        item["id"]
+        for item in store.each("event")
+        if item.get("_at", oldest) < oldest and not item["pending_webhooks"]
+    ]
+    with store.transaction():
+        for name in old:
             store.remove(name)

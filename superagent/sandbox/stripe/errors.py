@@ -54,6 +54,13 @@ def unsupported(name: str) -> StripeError:
     return StripeError(f"The sandbox does not support `{name}`.", param=name, code="sandbox_unsupported")
 
 
+def refuse_enabled(params: dict[str, Any], *names: str) -> None:
+    """Raise for features that are not implemented here and are switched on by `enabled`."""
+    for name in names:
+        if (params.get(name) or {}).get("enabled"):
+            raise unsupported(f"{name}[enabled]")
+
+
 def refuse(params: dict[str, Any], *names: str) -> None:
     """Raise for real parameters that would change the outcome but are not implemented here."""
     for name in names:

@@ -41,6 +41,7 @@ def emit(event_type: str, obj: dict[str, Any], before: dict[str, Any] | None = N
                 "idempotency_key": call.idempotency_key if call else None,
             },
             type=event_type,
+            _at=moment.real(),
         )
     )
     wanting = [endpoint for endpoint in store.each("webhook_endpoint") if _wants(endpoint, event_type)]

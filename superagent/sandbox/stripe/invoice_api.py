@@ -35,7 +35,7 @@ from superagent.sandbox.stripe import (
     shapes,
     subscriptions,
 )
-from superagent.sandbox.stripe.errors import invalid, missing, refuse
+from superagent.sandbox.stripe.errors import invalid, missing, refuse, refuse_enabled
 from superagent.sandbox.stripe.events import emit, updating
 from superagent.sandbox.stripe.paging import apply, apply_metadata, matches, matches_created
 from superagent.sandbox.stripe.render import included, plain
@@ -70,6 +70,7 @@ PLAIN = (
 def create(call: Call) -> dict[str, Any]:
     params = call.params
     refuse(params, *NOT_BUILT)
+    refuse_enabled(params, "automatic_tax")
     subscription = subscriptions.get(params["subscription"]) if "subscription" in params else None
     owner = subscription["customer"] if subscription else params.get("customer")
     customer = customers.get(owner)

@@ -62,7 +62,7 @@ def finalize(invoice_id: str) -> dict[str, Any]:
     customer["next_invoice_sequence"] += 1
     invoice["status"] = "open"
     invoice["effective_at"] = invoice["status_transitions"]["finalized_at"] = now
-    invoice["automatically_finalizes_at"] = None
+    invoice["automatically_finalizes_at"] = invoice["next_payment_attempt"] = None
     invoice["hosted_invoice_url"] = f"{settings.url}/i/{ACCOUNT_ID}/{invoice_id}"
     invoice["invoice_pdf"] = f"{settings.url}/i/{ACCOUNT_ID}/{invoice_id}/pdf"
     if invoice["collection_method"] == "send_invoice" and invoice["due_date"] is None:

@@ -6,7 +6,7 @@ from stripe.params import InvoiceCreatePreviewParams
 
 from superagent.sandbox.store import clone, store
 from superagent.sandbox.stripe import customers, ids, moment, subscription_changes, subscriptions
-from superagent.sandbox.stripe.errors import invalid, refuse
+from superagent.sandbox.stripe.errors import invalid, refuse, refuse_enabled
 from superagent.sandbox.stripe.events import emit
 from superagent.sandbox.stripe.routes import Call, route
 
@@ -14,7 +14,8 @@ from superagent.sandbox.stripe.routes import Call, route
 @route("POST", "/v1/invoices/create_preview", InvoiceCreatePreviewParams)
 def create_preview(call: Call) -> dict[str, Any]:
     params = call.params
-    refuse(params, "schedule", "schedule_details", "automatic_tax", "invoice_items")
+    refuse(params, "schedule", "schedule_details", "invoice_items")
+    refuse_enabled(params, "automatic_tax")
     details = dict(params.get("subscription_details", {}))
     with store.scratch():
         if "subscription" in params:

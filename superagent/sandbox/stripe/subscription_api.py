@@ -23,7 +23,7 @@ from superagent.sandbox.stripe import (
     proration,
     subscriptions,
 )
-from superagent.sandbox.stripe.errors import StripeError, invalid, missing, refuse
+from superagent.sandbox.stripe.errors import StripeError, invalid, missing, refuse, refuse_enabled
 from superagent.sandbox.stripe.events import emit
 from superagent.sandbox.stripe.paging import matches, matches_created
 from superagent.sandbox.stripe.routes import Call, Page, route
@@ -43,6 +43,8 @@ from superagent.sandbox.stripe.subscription_changes import (
 def create(call: Call) -> dict[str, Any]:
     params = call.params
     refuse(params, *NOT_BUILT)
+    refuse_enabled(params, "automatic_tax")
+    refuse(params.get("pause_collection") or {}, "resumes_at")
     customer = customers.get(params.get("customer"))
     given = params.get("items")
     if not given:

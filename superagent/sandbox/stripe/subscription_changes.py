@@ -13,7 +13,7 @@ from superagent.sandbox.stripe import (
     proration,
     subscriptions,
 )
-from superagent.sandbox.stripe.errors import invalid, missing, refuse
+from superagent.sandbox.stripe.errors import invalid, missing, refuse, refuse_enabled
 from superagent.sandbox.stripe.events import emit
 from superagent.sandbox.stripe.paging import apply, apply_metadata
 
@@ -99,6 +99,8 @@ def schedule_end(subscription: dict[str, Any]) -> None:
 def change(subscription_id: str, params: dict[str, Any], *, settle_payment: bool = True) -> dict[str, Any]:
     """Carry out an update: items and their proration, trial, anchor, cancellation and plain fields."""
     refuse(params, *NOT_BUILT)
+    refuse_enabled(params, "automatic_tax")
+    refuse(params.get("pause_collection") or {}, "resumes_at")
     found = subscriptions.get(subscription_id)
     if found["ended_at"] is not None and set(params) - {"metadata", "expand", "cancellation_details"}:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")

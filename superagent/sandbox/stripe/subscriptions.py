@@ -231,14 +231,23 @@ def renew(subscription_id: str) -> None:
     set_period(subscription, boundary, following)
     if trial_ended:
         subscription["status"] = "active"
-    unpaid, paused = subscription["status"] == "unpaid", subscription["pause_collection"]
-    bill(
+    paused = (subscription["pause_collection"] or {}).get("behavior")
+    waits = subscription["status"] == "unpaid" or paused
+    invoice = bill(
         subscription_id,
         "subscription_cycle",
         period=(former_start, boundary),
-        **({"auto_advance": False} if unpaid or paused else {}),
+        **({"auto_advance": False} if waits else {}),
     )
+    if paused in ("void", "mark_uncollectible"):
+        _give_up(invoice["id"], paused)
     emit("customer.subscription.updated", subscription, before)
+
+
+def _give_up(invoice_id: str, behavior: str) -> None:
+    """Finalize the invoice of a paused collection only to void it or to write it off."""
+    if invoicing.finalize(invoice_id)["status"] == "open":
+        (invoicing.void if behavior == "void" else invoicing.mark_uncollectible)(invoice_id)
 
 
 def end(subscription_id: str, *, reason: str | None, details: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from stripe.params.test_helpers import (
 from superagent.sandbox.store import store
 from superagent.sandbox.stripe import customers, engine, ids, moment, shapes, subscriptions
 from superagent.sandbox.stripe.errors import invalid, missing
-from superagent.sandbox.stripe.events import emit
+from superagent.sandbox.stripe.events import emit, updating
 from superagent.sandbox.stripe.routes import Call, Page, route
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ def _attach(customer_id: str, clock: dict[str, Any]) -> None:
     held = [item for item in store.each("subscription") if item["customer"] == customer_id]
     if any(item["created"] > clock["frozen_time"] for item in held):
         raise invalid("frozen_time must not lie before the customer's subscriptions.", param="frozen_time")
-    store.edit(customer_id)["test_clock"] = clock["id"]
+    with updating(customer_id, "customer.updated") as changed:
+        changed["test_clock"] = clock["id"]
     for kind in ("subscription", "invoice", "invoiceitem"):
         for item in list(store.each(kind)):
             if item["customer"] == customer_id:
