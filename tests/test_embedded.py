@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,17 +25,21 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def new_data_dir(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Makes data directories whose servers are stopped after the test."""
+def new_data_dir() -> Iterator[Callable[[str], Path]]:
+    """Makes data directories whose servers are stopped after the test.
+
+    Not in pytest's tmp_path: every pytest that starts closes that to other accounts, and as root the servers have one.
+    """
     made: list[Path] = []
 
     def make(name: str) -> Path:
-        made.append(tmp_path / name)
+        made.append(Path(folder) / name)
         return made[-1]
 
-    yield make
-    for path in made:
-        embedded.stop(path)
+    with tempfile.TemporaryDirectory(prefix="embedded-") as folder:
+        yield make
+        for path in made:
+            embedded.stop(path)
 
 
 @pytest.fixture

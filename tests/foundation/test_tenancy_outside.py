@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -112,15 +113,21 @@ class TestPgBouncer:
     """Each transaction may run on another server connection, shared with other clients."""
 
     @pytest.fixture
-    def pooled(self, pair: Pair, tmp_path: Path) -> Iterator[None]:
+    def folder(self) -> Iterator[Path]:
+        """Not pytest's tmp_path, which every pytest that starts closes to other accounts."""
+        with tempfile.TemporaryDirectory(prefix="pgbouncer-") as folder:
+            yield Path(folder)
+
+    @pytest.fixture
+    def pooled(self, pair: Pair, folder: Path) -> Iterator[None]:
         program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
         if not program:
             pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
         database_settings = connection.settings_dict
         port = host.free_port()
-        users = tmp_path / "users.txt"
+        users = folder / "users.txt"
         users.write_text(f'"{database_settings["USER"]}" "{database_settings["PASSWORD"]}"\n')
-        configuration = tmp_path / "pgbouncer.ini"
+        configuration = folder / "pgbouncer.ini"
         configuration.write_text(
             "[databases]\n"
             f"* = host={database_settings['HOST']} port={database_settings['PORT']}\n"
@@ -128,14 +135,14 @@ class TestPgBouncer:
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
             f"auth_type = scram-sha-256\nauth_file = {users}\n"
             "pool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 200\n"
-            f"logfile = {tmp_path / 'pgbouncer.log'}\n"
+            f"logfile = {folder / 'pgbouncer.log'}\n"
         )
         identity = {}
         if os.geteuid() == 0:  # PgBouncer refuses to run as root, too
             account = host.account()
             assert account
             account.open_way_to(configuration)
-            for path in (tmp_path, *tmp_path.iterdir()):
+            for path in (folder, *folder.iterdir()):
                 os.chown(path, account.uid, account.gid)
             identity = {"user": account.uid, "group": account.gid, "extra_groups": []}
         direct = database_settings["PORT"]

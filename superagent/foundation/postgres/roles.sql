@@ -20,3 +20,5 @@ ALTER ROLE app_system NOLOGIN NOSUPERUSER BYPASSRLS;
 ALTER ROLE app_web LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
 GRANT app_system TO app_web WITH INHERIT FALSE, SET TRUE;
 GRANT app_system TO app_owner WITH INHERIT FALSE, SET TRUE;
+-- So that the owner may end sessions of app_web, when a database is dropped or a migration is blocked.
+GRANT app_web TO app_owner;
