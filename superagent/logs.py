@@ -119,7 +119,7 @@ def configuration(*, is_readable: bool, level: str) -> dict[str, Any]:
             "django.server": {"level": "WARNING", "handlers": ["console"], "propagate": False},
             "uvicorn.access": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
-            "celery.worker.strategy": {"level": "WARNING"},  # a line for each task, some run every two seconds
+            "celery.worker.strategy": {"level": "WARNING"},  # a line for each task; some run often
             "celery.beat": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "stripe": {"level": "WARNING"},
