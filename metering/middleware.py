@@ -33,11 +33,12 @@ class RequestMetering:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         self._ships_itself = settings.SHIP_SPOOL_IN_WEB
-        if iscoroutinefunction(get_response):
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if iscoroutinefunction(self):
+        if self._is_async:
             return self._async_call(request)
         if not request.path_info.startswith(PREFIX):
             return self.get_response(request)
@@ -144,10 +145,12 @@ class _Meter:
         if self.is_counted and charge is not None:
             counted = spool.COUNTED if charge.facts.seed else spool.COUNTED_IN_POSTGRES
         match = request.resolver_match
+        request_id = request.request_id  # type: ignore[attr-defined]  # set by RequestContext
+        is_own_id = "HTTP_X_REQUEST_ID" not in request.META  # a UUIDv7 of this request alone
         fields = (
             spool.VERSION,
-            uuid7().hex,
-            getattr(request, "request_id", ""),
+            request_id if is_own_id else uuid7().hex,
+            request_id,
             principal.organization_id.hex,
             principal.user_id.hex if principal.user_id else spool.NONE,
             principal.api_key_id.hex if principal.api_key_id else spool.NONE,

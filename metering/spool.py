@@ -182,10 +182,9 @@ _writers: dict[Path, Writer] = {}
 
 def writer() -> Writer:
     """This process's writer."""
-    place = directory()
-    found = _writers.get(place)
+    found = _writers.get(settings.SPOOL_DIR)
     if found is None:
-        found = _writers.setdefault(place, Writer(place))
+        found = _writers.setdefault(settings.SPOOL_DIR, Writer(directory()))
     return found
 
 

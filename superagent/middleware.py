@@ -32,11 +32,12 @@ class AccessLog:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if iscoroutinefunction(self):
+        if self._is_async:
             return self._async_call(request)
         started = time.perf_counter()
         response: HttpResponseBase = self.get_response(request)
@@ -54,7 +55,7 @@ def _say(request: HttpRequest, response: HttpResponseBase, seconds: float) -> No
     match = request.resolver_match
     view = (match.view_name or match.route) if match else "unknown"
     metrics.observe_request(request.method or "", view, response.status_code, seconds)
-    if not settings.ACCESS_LOG or request.path_info.startswith(QUIET):
+    if not settings.ACCESS_LOG or request.path_info in QUIET:
         return
     is_secret = match is not None and not SECRET_ARGUMENTS.isdisjoint(match.kwargs)
     path = f"/{match.route}" if match is not None and is_secret else request.path_info

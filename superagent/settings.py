@@ -81,10 +81,11 @@ MIDDLEWARE = [
     "accounts.middleware.AuditContext",
     "superagent.middleware.AccessLog",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "superagent.foundation.middleware.Compression",
-    "corsheaders.middleware.CorsMiddleware",
+    "superagent.foundation.middleware.Cors",
     "metering.middleware.RequestMetering",
+    "superagent.foundation.middleware.PagesBegin",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "superagent.foundation.middleware.Sessions",
     "superagent.foundation.middleware.Locale",
     "superagent.foundation.middleware.Csrf",
@@ -95,6 +96,7 @@ MIDDLEWARE = [
     "superagent.foundation.middleware.Clickjacking",
     "superagent.foundation.middleware.ContentSecurityPolicy",
     "allauth.account.middleware.AccountMiddleware",
+    "superagent.foundation.middleware.PagesEnd",
 ]
 APPEND_SLASH = False
 FORM_RENDERER = "superagent.foundation.rendering.FormRenderer"
@@ -212,6 +214,7 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "accounts.forms.SignUpForm"}
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # a stranger's address is not mailed because someone typed it
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # a changed password, address or second factor is mailed to its owner
 ACCOUNT_CHANGE_EMAIL = True  # one address a person: a new one replaces the old one when it is confirmed
 ACCOUNT_SESSION_REMEMBER = True
@@ -251,6 +254,8 @@ REST_FRAMEWORK = {
         "accounts.authentication.JwtAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasAccess"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "superagent.foundation.negotiation.OneRenderer",
+    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_THROTTLE_CLASSES": ["metering.throttles.RequestQuota"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from corsheaders.middleware import CorsMiddleware
 from csp.middleware import CSPMiddleware
 from django.contrib.auth.middleware import AuthenticationMiddleware, LoginRequiredMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
@@ -36,11 +37,12 @@ class RequestContext:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if iscoroutinefunction(self):
+        if self._is_async:
             return self._async_call(request)
         self._open(request)
         try:
@@ -57,7 +59,7 @@ class RequestContext:
 
     def _open(self, request: HttpRequest) -> None:
         tenancy.clear()
-        given = request.headers.get("X-Request-Id", "")
+        given = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would read them all
         request.request_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid7().hex  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request.request_id)  # type: ignore[attr-defined]
@@ -68,12 +70,65 @@ class RequestContext:
 
 
 class Compression(GZipMiddleware):
-    """Compresses pages and JSON, never a stream: browsers cannot read events out of one gzip member for each chunk."""
+    """Compresses pages and JSON, never a stream: browsers cannot read events out of one gzip member for each chunk.
+    Stepped over by an API client that does not take gzip."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if "gzip" not in request.META.get("HTTP_ACCEPT_ENCODING", "") and is_api(request):
+            return self.get_response(request)
+        return super().__call__(request)
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if response.streaming:
             return response
         return super().process_response(request, response)
+
+
+class Cors(CorsMiddleware):
+    """Stepped over by requests that no other origin's page sends: their browser would send `Origin`."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if "HTTP_ORIGIN" not in request.META:
+            return self.get_response(request)
+        return super().__call__(request)
+
+
+class PagesEnd:
+    """Last in MIDDLEWARE: where `PagesBegin` sends requests of the API."""
+
+    sync_capable = True
+    async_capable = True
+    newest: "PagesEnd | None" = None  # Django makes the chain from its end, so this is made before its PagesBegin
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        PagesEnd.newest = self
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self.get_response(request)
+
+
+class PagesBegin:
+    """From here to `PagesEnd` is for pages: a request of the API goes straight to the end. It has no session, form or
+    page, and each layer that it need not pass is 4 µs less."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = self._to_the_end = get_response
+        end = PagesEnd.newest
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+        elif end is not None and not iscoroutinefunction(end.get_response):
+            self._to_the_end = end.get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.path_info.startswith(API_PREFIX):
+            return self._to_the_end(request)
+        return self.get_response(request)
 
 
 def pages_only(middleware: type) -> type:

@@ -1,0 +1,255 @@
+"""What metering costs: a bare DRF view against an API-key-authenticated, metered, quota-checked one.
+
+    .venv/bin/python bench/metered_request.py [--rounds 5] [--seconds 5] [--server granian|uvicorn]
+
+Both are served by the same server with 2 processes, at the same time on two ports, and loaded in turn by wrk. The bare
+side is Django with no middleware and one DRF view without authentication, permission or throttle; the metered side is
+SuperAgent as it is, with the same view added under /api/v1/. After the load the spool is shipped, and every answer
+that wrk counted must be in PostgreSQL. Results are in metered_request.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+PROCESSES = 2
+THREADS = 4
+CONNECTIONS = 16
+
+FILES = {
+    "bench_view.py": """
+        from rest_framework.response import Response
+        from rest_framework.views import APIView
+
+        class Answer(APIView):
+            required_scope = None
+
+            def get(self, request):
+                return Response({"data": [{"id": number, "name": "thing"} for number in range(5)]})
+    """,
+    "bench_bare.py": """
+        from django.urls import path
+
+        SECRET_KEY = "bench"
+        ALLOWED_HOSTS = ["*"]
+        ROOT_URLCONF = "bench_bare_urls"
+        INSTALLED_APPS = []
+        MIDDLEWARE = []
+        USE_TZ = True
+        REST_FRAMEWORK = {
+            "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+            "DEFAULT_AUTHENTICATION_CLASSES": [],
+            "DEFAULT_PERMISSION_CLASSES": [],
+            "UNAUTHENTICATED_USER": None,
+        }
+    """,
+    "bench_bare_urls.py": """
+        from django.urls import path
+        from bench_view import Answer
+
+        urlpatterns = [path("api/v1/bench", Answer.as_view())]
+    """,
+    "bench_metered.py": """
+        from superagent.settings import *
+
+        ROOT_URLCONF = "bench_metered_urls"
+        MIGRATION_MODULES = {"djstripe": None}  # 40 s that no request needs
+        API_RATE_PER_SECOND = API_RATE_BURST = 1_000_000
+        LOG_LEVEL = "WARNING"
+    """,
+    "bench_metered_urls.py": """
+        from django.urls import path
+        from bench_view import Answer
+        from superagent.urls import urlpatterns as product
+
+        urlpatterns = [path("api/v1/bench", Answer.as_view()), *product]
+    """,
+    "bench_wsgi.py": """
+        from django.core.wsgi import get_wsgi_application
+
+        application = get_wsgi_application()
+    """,
+    "bench_metered_wsgi.py": """
+        from superagent.wsgi import application
+    """,
+    "bench_asgi.py": """
+        from a2wsgi import WSGIMiddleware
+        from bench_wsgi import application as pages
+
+        application = WSGIMiddleware(pages, workers=10)
+    """,
+    "bench_metered_asgi.py": """
+        from superagent.asgi import application
+    """,
+}
+
+PREPARE = """
+    import django
+    django.setup()
+    from django.utils import timezone
+    from accounts import api_keys
+    from accounts.models import Organization
+    from metering import allowances
+    from superagent.foundation import tenancy
+
+    now = timezone.now()
+    with tenancy.system("bench"):
+        organization = Organization.objects.create(name="Bench", email="bench@example.com")
+        allowances.apply(
+            organization=organization, terms=[allowances.Terms("api_requests", 10**12, is_hard=True)], now=now
+        )
+        _, key = api_keys.create(
+            organization=organization, name="bench", scopes=["usage:read"], created_by=None, expires_at=None, now=now
+        )
+    print(key)
+"""
+
+CHECK = """
+    import django, time
+    django.setup()
+    from metering import shipping
+    from metering.models import Quota, RequestRecord
+    from superagent.foundation import tenancy
+
+    begun = time.monotonic()
+    shipping.ship_all()
+    seconds = time.monotonic() - begun
+    with tenancy.system("bench"):
+        print(RequestRecord.objects.count(), sum(Quota.objects.filter(meter__slug="api_requests").values_list("used", flat=True)), round(seconds, 1))
+"""
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--seconds", type=int, default=5)
+    arguments.add_argument("--server", choices=["granian", "uvicorn"], default="granian")
+    arguments.add_argument("--keep", type=Path, help="a directory to keep the databases in between runs")
+    options = arguments.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("wrk is needed: apt-get install wrk")
+    with tempfile.TemporaryDirectory() as temporary:
+        place = options.keep or Path(temporary)
+        run(place, options)
+
+
+def run(place: Path, options: argparse.Namespace) -> None:
+    code = place / "code"
+    code.mkdir(parents=True, exist_ok=True)
+    for name, text in FILES.items():
+        (code / name).write_text(textwrap.dedent(text))
+    common = os.environ | {"PYTHONPATH": f"{code}:{ROOT}", "DATA_DIR": str(place / "data")}
+    bare = common | {"DJANGO_SETTINGS_MODULE": "bench_bare"}
+    metered = common | {"DJANGO_SETTINGS_MODULE": "bench_metered"}
+    servers: list[subprocess.Popen[bytes]] = []
+    try:
+        python(metered, [str(ROOT / "manage.py"), "migrate", "-v", "0"])
+        already = int(python(metered, ["-c", textwrap.dedent(CHECK)]).split()[-3])
+        key = python(metered, ["-c", textwrap.dedent(PREPARE)]).split()[-1]
+        ports = {"bare": free_port(), "metered": free_port()}
+        servers.append(serve(options.server, "bench", ports["bare"], bare))
+        servers.append(serve(options.server, "bench_metered", ports["metered"], metered))
+        for port in ports.values():
+            wait_for(port)
+        load(ports["bare"], "", 2)
+        answered = already + load(ports["metered"], key, 2)[1]
+        ratios = []
+        for number in range(options.rounds):
+            plain, _ = load(ports["bare"], "", options.seconds)
+            full, count = load(ports["metered"], key, options.seconds)
+            answered += count
+            ratios.append(full / plain)
+            print(
+                f"round {number + 1}: bare {plain:,.0f}/s  metered {full:,.0f}/s  ratio {full / plain:.3f}",
+                flush=True,
+            )
+        print(f"median ratio {statistics.median(ratios):.3f} ({options.server}, {PROCESSES} processes)")
+        rows, used, seconds = python(metered, ["-c", textwrap.dedent(CHECK)]).split()[-3:]
+        print(f"answered {answered:,}, rows {int(rows):,}, counted {int(used):,}, shipped in {seconds} s")
+        if int(rows) < answered or int(rows) != int(used):
+            sys.exit("an answered request is missing, or was counted twice")
+    finally:
+        for server in servers:
+            server.terminate()
+        for server in servers:
+            server.wait()
+        if not options.keep:
+            subprocess.run(
+                [sys.executable, "-m", "superagent.embedded", "stop", str(place / "data")],
+                cwd=ROOT,
+                check=False,
+            )
+
+
+def python(environment: dict[str, str], arguments: list[str]) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    return done.stdout
+
+
+def serve(server: str, prefix: str, port: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    if server == "granian":
+        command = [
+            BIN / "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers",
+            str(PROCESSES), "--blocking-threads", str(THREADS), "--no-ws", "--log-level", "warning",
+            f"{prefix}_wsgi:application",
+        ]  # fmt: skip
+    else:
+        command = [
+            BIN / "uvicorn", "--host", "127.0.0.1", "--port", str(port), "--workers", str(PROCESSES),
+            "--no-access-log", "--log-level", "warning", f"{prefix}_asgi:application",
+        ]  # fmt: skip
+    return subprocess.Popen(
+        [str(part) for part in command], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+    )
+
+
+def load(port: int, key: str, seconds: int) -> tuple[float, int]:
+    """Requests per second, and how many were answered with 200."""
+    header = ["-H", f"Authorization: Bearer {key}"] if key else []
+    command = [
+        "wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", *header, f"http://127.0.0.1:{port}/api/v1/bench"
+    ]  # fmt: skip
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in text or "Socket errors" in text:
+        sys.exit(text)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    count = re.search(r"(\d+) requests in", text)
+    assert rate and count, text
+    return float(rate[1]), int(count[1])
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    sys.exit("the server did not start")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()
