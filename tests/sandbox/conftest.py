@@ -53,14 +53,20 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def log(self) -> Path:
+        return self.data_dir / "sandbox.log"
+
     def start(self) -> None:
         settings = {"SANDBOX_WEBHOOK_RETRY_SECONDS": "0.1", "SANDBOX_ENGINE_SECONDS": "0.1"} | self.env
         arguments = ["--port", str(self.port), "--data-dir", str(self.data_dir)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "superagent.sandbox", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **settings},
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "superagent.sandbox", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **settings},
+                stderr=log,
+            )
         eventually(self.is_up, 30)
 
     def is_up(self) -> bool:
@@ -101,7 +107,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("sandbox"))
     running.start()
     yield running
+    problems = all_events_problems(running)
     running.kill()
+    assert not problems, problems[:10]
+    assert "Traceback" not in running.log.read_text()
+
+
+def all_events_problems(running: Server) -> list[str]:
+    """Check the object of every event that the whole run emitted."""
+    problems: list[str] = []
+    with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {KEY}"}) as http:
+        params = {"limit": "100"}
+        while True:
+            page = http.get("/v1/events", params=params).json()
+            for event in page["data"]:
+                problems += conformance.check(event)
+                problems += conformance.check(event["data"]["object"], event["type"])
+            if not page["has_more"]:
+                return problems
+            params["starting_after"] = page["data"][-1]["id"]
 
 
 @pytest.fixture

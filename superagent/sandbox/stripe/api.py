@@ -96,8 +96,8 @@ def respond(request: Request, text: str) -> Answer:
         answer = Answer(error.status, error.body(request_id))
     except Exception:
         logger.exception("%s %s failed", request.method, request.url.path)
-        error = StripeError("The sandbox failed; see its log.", status=500, kind="api_error")
-        answer = Answer(500, error.body(request_id))
+        failure = StripeError("The sandbox failed; see its log.", status=500, kind="api_error")
+        answer = Answer(500, failure.body(request_id))
     answer.headers = headers | answer.headers
     return answer
 

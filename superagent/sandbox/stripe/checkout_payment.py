@@ -19,6 +19,7 @@ from superagent.sandbox.stripe import (
     setup_intents,
     subscriptions,
 )
+from superagent.sandbox.stripe.errors import StripeError
 from superagent.sandbox.stripe.events import emit, updating
 
 
@@ -62,7 +63,7 @@ def apply_code(session_id: str, code: str) -> str | None:
             found = discounts.by_code(
                 code, session["customer"], session["amount_subtotal"] or 0, session["currency"]
             )
-        except discounts.StripeError as error:
+        except StripeError as error:
             return error.message
         session["discounts"] = [{"coupon": None, "promotion_code": found["id"]}]
         checkout.total(session)

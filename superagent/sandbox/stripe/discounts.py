@@ -71,7 +71,7 @@ def _is_usable(found: dict[str, Any], customer_id: str | None) -> bool:
 def redeem(given: list[dict[str, Any]] | str | None, *, customer_id: str | None, **owner: Any) -> list[str]:
     """Turn `discounts` parameters into discounts of an owner (subscription, invoice …) and return their ids."""
     made = []
-    for index, item in enumerate(given or []):
+    for index, item in enumerate(given if isinstance(given, list) else []):
         place = f"discounts[{index}]"
         if "discount" in item:
             made.append(item["discount"])
@@ -130,7 +130,7 @@ def still_valid(discount_ids: list[str], now: int) -> list[str]:
 def is_once(discount_id: str) -> bool:
     """Tell whether the discount applies to one invoice only."""
     discount = store.get(discount_id)
-    return bool(discount) and coupon(discount["source"]["coupon"])["duration"] == "once"
+    return discount is not None and bool(coupon(discount["source"]["coupon"])["duration"] == "once")
 
 
 def amount_off(discount_id: str, amount: int) -> int:

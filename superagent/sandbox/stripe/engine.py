@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from superagent.sandbox.settings import settings
@@ -36,7 +37,7 @@ class Step(NamedTuple):
 
     at: int
     subject: str
-    act: Callable[[], None]
+    act: Callable[[], object]
     waits_for: str | None = None  # a draft invoice whose event may still be on its way
 
 
@@ -56,20 +57,20 @@ def _subscription_steps(clock_id: str | None) -> Iterator[Step]:
         name = item["id"]
         if item["status"] == "incomplete":
             expires_at = item["created"] + subscriptions.INCOMPLETE_HOURS * moment.HOUR
-            yield Step(expires_at, name, lambda name=name: subscriptions.expire(name))
+            yield Step(expires_at, name, partial(subscriptions.expire, name))
             continue
         end = subscriptions.period(item)[1]
         if item["cancel_at"] is not None and item["cancel_at"] <= end:
-            yield Step(item["cancel_at"], name, lambda name=name: _end(name))
+            yield Step(item["cancel_at"], name, partial(_end, name))
         else:
-            yield Step(end, name, lambda name=name: subscriptions.renew(name))
+            yield Step(end, name, partial(subscriptions.renew, name))
         if item["status"] == "trialing" and item.get("_trial_warned") != item["trial_end"]:
             warn_at = max(item["trial_end"] - TRIAL_WARNING_DAYS * moment.DAY, item["trial_start"])
-            yield Step(warn_at, name, lambda name=name: subscriptions.warn_of_trial_end(name))
+            yield Step(warn_at, name, partial(subscriptions.warn_of_trial_end, name))
         elif item.get("_upcoming") != end and item["cancel_at"] is None:
             start = subscriptions.period(item)[0]
             notice_at = max(end - settings.upcoming_days * moment.DAY, start)
-            yield Step(notice_at, name, lambda name=name: preview.announce(name))
+            yield Step(notice_at, name, partial(preview.announce, name))
 
 
 def _end(subscription_id: str) -> None:
@@ -89,11 +90,11 @@ def _invoice_steps(clock_id: str | None) -> Iterator[Step]:
             yield Step(
                 item["automatically_finalizes_at"],
                 name,
-                lambda name=name: _advance_draft(name),
+                partial(_advance_draft, name),
                 None if item["webhooks_delivered_at"] else name,
             )
         elif item["status"] == "open" and item["next_payment_attempt"] is not None:
-            yield Step(item["next_payment_attempt"], name, lambda name=name: _retry(name))
+            yield Step(item["next_payment_attempt"], name, partial(_retry, name))
 
 
 def _advance_draft(invoice_id: str) -> None:
@@ -119,7 +120,7 @@ def _session_steps(clock_id: str | None) -> Iterator[Step]:
         return  # Checkout sessions live in real time
     for item in store.each("checkout.session"):
         if item["status"] == "open":
-            yield Step(item["expires_at"], item["id"], lambda name=item["id"]: checkout.expire(name))
+            yield Step(item["expires_at"], item["id"], partial(checkout.expire, item["id"]))
 
 
 def unanswered(invoice_id: str) -> bool:

@@ -317,6 +317,4 @@ def payment_error(invoice: dict[str, Any]) -> StripeError:
             code="invoice_payment_intent_requires_action",
             keeps_changes=True,
         )
-    error = payments.error_of(intent)
-    assert isinstance(error, StripeError)
-    return error
+    return payments.error_of(intent)

@@ -47,8 +47,10 @@ def add(anchor: int, interval: str, count: int) -> int:
 def following(anchor: int, recurring: dict[str, Any], moment: int) -> int:
     """Return the first boundary of the cycle (anchor plus whole intervals) that lies after `moment`."""
     interval, count = recurring["interval"], recurring["interval_count"]
-    days = {"day": 1, "week": 7, "month": 28, "year": 365}[interval] * count
-    step = (moment - anchor) // (days * DAY) + 2
+    days = {"day": 1, "week": 7, "month": 30, "year": 365}[interval] * count
+    step = (moment - anchor) // (days * DAY)
+    while add(anchor, interval, step * count) <= moment:
+        step += 1
     while add(anchor, interval, (step - 1) * count) > moment:
         step -= 1
     return add(anchor, interval, step * count)

@@ -5,7 +5,7 @@ from typing import Any
 from superagent.sandbox.settings import settings
 from superagent.sandbox.store import store
 from superagent.sandbox.stripe import cards, ids, moment, payment_methods, shapes
-from superagent.sandbox.stripe.errors import invalid, missing
+from superagent.sandbox.stripe.errors import StripeError, invalid, missing
 from superagent.sandbox.stripe.events import emit
 from superagent.sandbox.stripe.render import plain
 
@@ -146,7 +146,7 @@ def _fail(intent: dict[str, Any], method: dict[str, Any], reason: str) -> None:
     emit("payment_intent.payment_failed", intent)
 
 
-def error_of(intent: dict[str, Any]) -> Exception:
+def error_of(intent: dict[str, Any]) -> StripeError:
     """Return the 402 that answers the request whose charge failed."""
     problem = intent["last_payment_error"]
     return payment_methods.declined(

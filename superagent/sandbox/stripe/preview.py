@@ -90,7 +90,9 @@ def _renewed(subscription_id: str) -> dict[str, Any]:
             raise invalid(
                 f"No upcoming invoices for customer: {subscription['customer']}", code="invoice_upcoming_none"
             )
-        return subscriptions.bill(subscription_id, "subscription_cycle", only_extra=True, period=(start, end))
+        return subscriptions.bill(
+            subscription_id, "subscription_cycle", only_waiting=True, period=(start, end)
+        )
     following = moment.following(
         subscription["billing_cycle_anchor"], subscriptions.recurring(subscription), end
     )
@@ -105,7 +107,7 @@ def _started(params: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
     customer_id = params.get("customer") or customers.new(name="Preview")["id"]
     customers.get(customer_id)
     items = details["items"]
-    prices = [
+    prices: list[tuple[dict[str, Any], int | None, dict[str, Any]]] = [
         (
             subscription_changes.item_price(item, f"subscription_details[items][{index}]"),
             item.get("quantity"),
@@ -113,7 +115,7 @@ def _started(params: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
         )
         for index, item in enumerate(items)
     ]
-    trial_end = subscription_changes.trial_end_of(details, [], moment.now(customer_id))
+    trial_end = subscription_changes.trial_end_of(details, moment.now(customer_id))
     subscription = subscriptions.new(
         customer_id=customer_id,
         prices=prices,

@@ -161,4 +161,4 @@ def settle(
     charge(subscription, new, at)
     if behavior != "always_invoice":
         return None
-    return subscriptions.bill(subscription_id, "subscription_update", only_extra=True)
+    return subscriptions.bill(subscription_id, "subscription_update", only_waiting=True)

@@ -55,7 +55,7 @@ def create(call: Call) -> dict[str, Any]:
     ]
     now = moment.now(customer["id"])
     method = own_method(params, customer["id"])
-    trial_end = trial_end_of(params, [price for price, _, _ in prices], now)
+    trial_end = trial_end_of(params, now)
     anchor = params.get("billing_cycle_anchor")
     subscription = subscriptions.new(
         customer_id=customer["id"],
@@ -180,7 +180,7 @@ def cancel(call: Call, subscription_id: str) -> dict[str, Any]:
     if params.get("invoice_now"):
         waiting = subscriptions.pending_items(ended["customer"], subscription_id, ended["currency"])
         if waiting:
-            invoice = subscriptions.bill(subscription_id, "manual", only_extra=True)
+            invoice = subscriptions.bill(subscription_id, "manual", only_waiting=True)
             collect(subscription_id, invoice, {"off_session": True})
     return store.edit(subscription_id)
 

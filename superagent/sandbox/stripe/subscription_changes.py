@@ -64,7 +64,7 @@ def extra_lines(params: dict[str, Any], customer_id: str, subscription_id: str) 
         )
 
 
-def trial_end_of(params: dict[str, Any], prices: list[dict[str, Any]], now: int) -> int | None:
+def trial_end_of(params: dict[str, Any], now: int) -> int | None:
     """Return when the trial ends that the parameters ask for."""
     if params.get("trial_end") == "now":
         return None
@@ -174,7 +174,7 @@ def _apply_money(
         _apply_items(subscription, params["items"])
     trialing = subscription["status"] == "trialing"
     if "trial_end" in params or "trial_period_days" in params:
-        end = trial_end_of(params, [], now)
+        end = trial_end_of(params, now)
         if end:
             subscription.update(status="trialing", trial_end=end, billing_cycle_anchor=end)
             subscription["trial_start"] = subscription["trial_start"] or now

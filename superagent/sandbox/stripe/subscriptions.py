@@ -6,7 +6,6 @@ from superagent.sandbox.settings import settings
 from superagent.sandbox.store import clone, store
 from superagent.sandbox.stripe import (
     catalog,
-    customers,
     discounts,
     drafts,
     ids,
@@ -174,16 +173,15 @@ def bill(
     reason: str,
     *,
     free: bool = False,
-    extra: list[dict[str, Any]] | None = None,
-    only_extra: bool = False,
+    only_waiting: bool = False,
     **values: Any,
 ) -> dict[str, Any]:
-    """Draft the invoice of the current period, with waiting items and `extra` lines; it becomes the latest one."""
+    """Draft the invoice of the current period, with what waits for it; it becomes the latest one."""
     subscription = store.edit(subscription_id)
     start, end = period(subscription)
     own = (
         []
-        if only_extra
+        if only_waiting
         else [
             lines.of_subscription_item(item, subscription, start, end, free=free)
             for item in items(subscription)
@@ -196,7 +194,7 @@ def bill(
         customer_id=subscription["customer"],
         reason=reason,
         currency=subscription["currency"],
-        data=[lines.of_invoice_item(item) for item in waiting] + own + (extra or []),
+        data=[lines.of_invoice_item(item) for item in waiting] + own,
         subscription=subscription,
         discounts=applied,
         **values,
@@ -237,7 +235,7 @@ def renew(subscription_id: str) -> None:
         subscription_id,
         "subscription_cycle",
         period=(former_start, boundary),
-        **({"auto_advance": False} if waits else {}),
+        auto_advance=not waits,
     )
     if paused in ("void", "mark_uncollectible"):
         _give_up(invoice["id"], paused)
@@ -306,7 +304,7 @@ def on_failed(invoice: dict[str, Any]) -> None:
         return
     waits = (
         invoice["next_payment_attempt"] is not None
-        or store.get(invoice["_intent"])["status"] == "requires_action"
+        or (store.get(invoice["_intent"]) or {})["status"] == "requires_action"
     )
     if not waits and settings.dunning_outcome == "cancel":
         end(subscription["id"], reason="payment_failed")
@@ -315,23 +313,32 @@ def on_failed(invoice: dict[str, Any]) -> None:
         changed["status"] = "unpaid" if not waits and settings.dunning_outcome == "unpaid" else "past_due"
 
 
-def start(subscription_id: str, method: dict[str, Any] | None = None, **how: Any) -> dict[str, Any]:
+def start(
+    subscription_id: str,
+    method: dict[str, Any] | None = None,
+    *,
+    off_session: bool = False,
+    authenticated: bool = False,
+    at_checkout: bool = False,
+    charge: bool = True,
+) -> dict[str, Any]:
     """Bill the first period at once and charge it; a trial's first invoice is for nothing."""
     subscription = get(subscription_id)
     trial = subscription["status"] == "trialing"
-    invoice = bill(subscription_id, "subscription_create", free=trial, extra=how.pop("extra", None))
+    invoice = bill(subscription_id, "subscription_create", free=trial)
     if subscription["collection_method"] == "send_invoice":
         store.edit(subscription_id)["status"] = "trialing" if trial else "active"
         return invoice
     invoice = invoicing.finalize(invoice["id"])
-    if invoice["status"] == "open" and how.pop("charge", True):
-        invoice = invoicing.pay(invoice["id"], method, **({"off_session": False} | how))
+    if invoice["status"] == "open" and charge:
+        invoice = invoicing.pay(
+            invoice["id"],
+            method,
+            off_session=off_session,
+            authenticated=authenticated,
+            at_checkout=at_checkout,
+        )
     return invoice
-
-
-def customer_of(subscription: dict[str, Any]) -> dict[str, Any]:
-    """Return the customer."""
-    return customers.get(subscription["customer"])
 
 
 invoicing.paid_hooks.append(on_paid)
