@@ -59,7 +59,7 @@ def hide_admins() -> None:
 
 
 def keep(fetched: Json, number: int, *, depth: int = 0) -> None:
-    """Write the mirror of a fetched object unless a newer one is there; `number` is the fence's, drawn before the fetch."""
+    """Write the mirror of a fetched object unless a newer one is there. `number` was drawn before the fetch."""
     name = MODELS.get(fetched.get("object", ""))
     if name is None or fetched.get("deleted"):
         return
@@ -71,7 +71,7 @@ def keep(fetched: Json, number: int, *, depth: int = 0) -> None:
                 model.sync_from_stripe_data(
                     gateway.as_stripe_object(_sound(fetched)), api_key=settings.STRIPE_SECRET_KEY
                 )
-    except Exception as error:  # dj-stripe's mapping fails in many ways; the projection is what counts
+    except Exception as error:  # noqa: BLE001 - dj-stripe fails in many ways; the projection is what counts
         log.warning("mirror_failed", object=fetched["id"], error=f"{type(error).__name__}: {error}"[:500])
 
 

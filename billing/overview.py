@@ -133,14 +133,11 @@ def _overage_lines(organization: Organization, used: quotas.Overview) -> list[Li
     """Closed periods that are not invoiced yet, and use beyond the allowance in the open one."""
     waiting = OverageCharge.objects.visible_to(organization).filter(status=OverageCharge.Status.PENDING)
     lines = [Line(charge.description, charge.amount) for charge in waiting.order_by("id")]
-    for quota in used.quotas:
-        if quota.overage_amount:
-            lines.append(
-                Line(
-                    f"{quota.meter.name}: {quota.overage_quantity:,} {quota.meter.unit}", quota.overage_amount
-                )
-            )
-    return lines
+    return lines + [
+        Line(f"{quota.meter.name}: {quota.overage_quantity:,} {quota.meter.unit}", quota.overage_amount)
+        for quota in used.quotas
+        if quota.overage_amount
+    ]
 
 
 def _plan_label(subscription: Subscription) -> str:

@@ -8,6 +8,7 @@ on it. Only in test mode; a clock is attached for good, and ending it deletes it
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
@@ -134,10 +135,8 @@ def stop(organization: Organization) -> None:
     """
     with tenancy.system("rehearsal"):
         account = _account(organization)
-        try:
+        with suppress(gateway.Gone):
             gateway.call("test_helpers.test_clocks.delete", account.test_clock_id)
-        except gateway.Gone:
-            pass
         with transaction.atomic():
             now = clock.now(account.organization)
             _end_what_was_bought(account, now)
@@ -148,7 +147,7 @@ def stop(organization: Organization) -> None:
 
 
 def follow(clock_id: str) -> None:
-    """A clock is ready: its organizations' time moves once their lanes are empty. Raises outbox.Retryable until then."""
+    """A clock is ready: its organizations' time moves once their lanes are empty. Raises Stuck until then."""
     for account in BillingAccount.objects.filter(test_clock_id=clock_id).select_related("organization"):
         lane = account.stripe_customer_id or ""
         inbox.drain(lane)

@@ -1,4 +1,4 @@
-"""Subscriptions: what a change would cost, and the change; cancel and resume. All of it calls Stripe: no transactions."""
+"""Subscriptions: what a change would cost, and the change; cancel and resume. All of it calls Stripe."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -10,7 +10,7 @@ from metering.models import UsagePeriod
 
 
 def follow(*, subscription: Subscription, previous_status: str | None, now: datetime) -> None:
-    """Turn the organization's usage periods as `subscription` says. Idempotent; call it in the transaction of the change.
+    """Turn the organization's usage periods as `subscription` says. Idempotent; in the transaction of the change.
 
     The period that ends is closed and rated under the terms that it had, so call it before the plan in force changes.
     """
