@@ -12,7 +12,10 @@ class SuperagentConfig(AppConfig):
     def ready(self) -> None:
         # celery: its application becomes the one that tasks are sent with; checks: registers them;
         # health: workers and beat give signs of life
-        from superagent import celery, checks, health  # noqa: F401 - imported for their effect
+        from accounts import offers
+        from superagent import celery, checks, health, sign_up_offers  # noqa: F401 - imported for their effect
+
+        offers.provide(sign_up_offers.chosen_offer)
 
 
 class WorkbenchConfig(admin.AdminConfig):

@@ -17,7 +17,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from accounts import access, invitations, people, registration
+from accounts import access, invitations, offers, people, registration
 from accounts.forms import InvitedSignUpForm, SignUpForm
 from accounts.models import Invitation, User
 from superagent.foundation.problems import Invalid, Refusal
@@ -44,6 +44,13 @@ class SignUp(SignupView):
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"continue_to": self.request.session.get(CONTINUE_KEY, "")}
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        offer = offers.find(chosen_offer(self.request))
+        return super().get_context_data(**kwargs) | {
+            "plan": offer,
+            "interval": offer.interval if offer else "",
+        }
+
     def form_valid(self, form: SignUpForm) -> HttpResponse:
         try:
             return super().form_valid(form)
@@ -57,13 +64,20 @@ def continue_to(request: HttpRequest) -> str:
     following = request.GET.get("next", "")
     if following and url_has_allowed_host_and_scheme(following, allowed_hosts=None):
         return following[:MAX_PATH_LENGTH]
-    chosen = {name: request.GET[name] for name in CHOICES if request.GET.get(name)}
-    if "plan" not in chosen and "product" not in chosen:
+    chosen = chosen_offer(request)
+    offer = offers.find(chosen)
+    if not chosen or (offer is not None and offer.unit_amount == 0):  # what is free needs no checkout
         return ""
     try:
         return f"{reverse('checkout')}?{urlencode(chosen)}"[:MAX_PATH_LENGTH]
     except NoReverseMatch:  # this floor does not know whether anything is sold
         return ""
+
+
+def chosen_offer(request: HttpRequest) -> dict[str, str]:
+    """What a pricing link chose: `plan` or `product`, with `interval` and the like; empty without either."""
+    chosen = {name: request.GET[name] for name in CHOICES if request.GET.get(name)}
+    return chosen if {"plan", "product"} & chosen.keys() else {}
 
 
 @login_required

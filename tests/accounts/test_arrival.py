@@ -1,0 +1,186 @@
+"""Sign-up with a chosen plan, confirmation, invitations: as a visitor meets them, through the pages."""
+
+import re
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import invitations, mail_links, memberships, people
+from accounts.models import User
+from accounts.roles import Role
+from superagent.foundation import outbox, tenancy
+from tests.accounts.conftest import PASSWORD, page_of, person
+
+DASHBOARD = reverse("dashboard")
+
+ADA = {
+    "full_name": "Ada Lovelace",
+    "email": "Ada@engines.example",
+    "password1": PASSWORD,
+    "organization_name": "Engines",
+}
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def path_in_mail(to: str, part: str) -> str:
+    """The path of the link in the newest mail to `to`."""
+    outbox.sweep()
+    text = next(sent.body for sent in reversed(mail.outbox) if sent.to == [to])
+    return re.search(rf"http://[^/\s]+(/\S*{part}\S*)", text).group(1)
+
+
+def test_sign_up_confirm_and_go_on_to_the_chosen_plan():
+    client = Client()
+    page = client.get("/accounts/signup/?plan=pro&interval=month")
+    assert page.status_code == 200
+    signed_up = client.post("/accounts/signup/?plan=pro&interval=month", ADA)
+    assert (signed_up.status_code, signed_up["Location"]) == (302, "/checkout/?plan=pro&interval=month")
+    user = User.objects.get(email="ada@engines.example")
+    assert memberships.find(user, None).organization.name == "Engines"
+
+    blocked = client.get(signed_up["Location"])
+    assert blocked["Location"] == "/verify-email/?next=%2Fcheckout%2F%3Fplan%3Dpro%26interval%3Dmonth"
+    assert "ada@engines.example" in client.get(blocked["Location"]).content.decode()
+
+    confirm = path_in_mail(user.email, "confirm-email")
+    assert client.get(confirm).status_code == 200
+    assert not people.has_verified_email(user)
+    confirmed = client.post(confirm)
+    assert confirmed["Location"] == "/checkout/?plan=pro&interval=month"
+    assert people.has_verified_email(user)
+    user.refresh_from_db()
+    assert user.continue_to == ""
+
+
+def test_confirmation_in_another_browser_goes_on_after_the_log_in():
+    Client().get("/accounts/signup/?plan=pro&interval=year")
+    first = Client()
+    first.get("/accounts/signup/?plan=pro&interval=year")
+    first.post("/accounts/signup/", ADA)
+    other = Client()
+    confirmed = other.post(path_in_mail("ada@engines.example", "confirm-email"))
+    assert confirmed["Location"] == "/accounts/login/?next=%2Fcheckout%2F%3Fplan%3Dpro%26interval%3Dyear"
+    logged_in = other.post(confirmed["Location"], {"login": "ADA@engines.example", "password": PASSWORD})
+    assert logged_in.status_code == 302
+
+
+@pytest.mark.parametrize(
+    "changed, field",
+    [
+        ({"email": "nonsense"}, "email"),
+        ({"email": "olga@acme.example"}, "email"),
+        ({"password1": "short"}, "password1"),
+        ({"password1": "Lovelace12"}, "password1"),
+        ({"full_name": ""}, "full_name"),
+    ],
+)
+def test_sign_up_says_what_is_wrong_and_keeps_the_input(changed, field):
+    person("olga@acme.example")
+    page = Client().post("/accounts/signup/", ADA | changed)
+    assert page.status_code == 200
+    assert list(page.context["form"].errors) == [field]
+    assert 'value="Engines"' in page.content.decode()
+    assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize("following", ["https://evil.example/", "//evil.example/", "javascript:alert(1)"])
+def test_sign_up_never_goes_on_to_another_site(following):
+    client = Client()
+    client.get("/accounts/signup/", {"next": following})
+    assert client.post("/accounts/signup/", ADA)["Location"] == DASHBOARD
+
+
+def test_the_confirmation_is_sent_again_but_not_at_once():
+    user = person("ada@engines.example", verified=False)
+    client = page_of(user)
+    for _ in range(2):
+        assert client.post("/verify-email/").status_code == 302
+    outbox.sweep()
+    assert [sent.to for sent in mail.outbox] == [["ada@engines.example"]]
+
+
+def test_who_is_confirmed_goes_on_at_once():
+    client = page_of(person("ada@engines.example"))
+    assert client.get("/verify-email/?next=/members/")["Location"] == "/members/"
+    assert client.get("/verify-email/?next=https://evil.example/")["Location"] == DASHBOARD
+
+
+def test_reset_of_a_forgotten_password():
+    user = person("ada@engines.example")
+    client = Client()
+    asked = client.post("/accounts/password/reset/", {"email": "ADA@engines.example"})
+    unknown = client.post("/accounts/password/reset/", {"email": "nobody@engines.example"})
+    assert (asked.status_code, asked["Location"]) == (unknown.status_code, unknown["Location"])
+    page = client.get(path_in_mail(user.email, "password/reset/key"))
+    assert client.post(
+        page["Location"], {"password1": "an entirely new one", "password2": "an entirely new one"}
+    )
+    user.refresh_from_db()
+    assert user.check_password("an entirely new one")
+    outbox.sweep()
+    assert {sent.to[0] for sent in mail.outbox} == {"ada@engines.example"}
+    assert mail.outbox[-1].subject == "Your password was reset by a link from a mail."
+
+
+def test_failed_log_ins_are_limited():
+    person("ada@engines.example")
+    client = Client()
+    wrong = {"login": "ada@engines.example", "password": "wrong"}
+    texts = [client.post("/accounts/login/", wrong).content.decode() for _ in range(6)]
+    assert "Too many failed login attempts" in texts[-1]
+    right = client.post("/accounts/login/", wrong | {"password": PASSWORD})
+    assert right.status_code == 200
+
+
+def invited(acme, owner, email="new@acme.example") -> str:
+    with tenancy.tenant(acme):
+        made = invitations.invite(
+            organization=acme,
+            email=email,
+            role=Role.DEVELOPER,
+            invited_by=owner,
+            by_role="owner",
+            now=timezone.now(),
+        )
+    return f"/invitations/{mail_links.invitation_token(made)}/"
+
+
+def test_an_invitation_makes_an_account_and_a_member(acme, owner):
+    link = invited(acme, owner)
+    assert path_in_mail("new@acme.example", "invitations") == link
+    client = Client()
+    assert "Join Acme" in client.get(link).content.decode()
+    weak = client.post(link, {"full_name": "New", "password": "short"})
+    assert (weak.status_code, list(weak.context["form"].errors)) == (422, ["password"])
+    joined = client.post(link, {"full_name": "New", "password": PASSWORD})
+    assert (joined.status_code, joined["Location"]) == (302, DASHBOARD)
+    user = User.objects.get(email="new@acme.example")
+    assert memberships.role_of(user, acme) == Role.DEVELOPER
+    assert EmailAddress.objects.get(user=user).verified
+    assert client.get("/members/").status_code == 200
+    assert Client().get(link).status_code == 410
+
+
+def test_an_invitation_of_someone_with_an_account(acme, owner):
+    link = invited(acme, owner)
+    user = person("new@acme.example")
+    assert "Log in as" in Client().get(link).content.decode()
+    client = page_of(user)
+    assert client.post(link)["Location"] == DASHBOARD
+    assert memberships.role_of(user, acme) == Role.DEVELOPER
+
+
+def test_an_invitation_of_another_person(acme, owner, stranger):
+    link = invited(acme, owner)
+    client = page_of(stranger)
+    assert "you are logged in as stefan@globex.example" in client.get(link).content.decode()
+    assert client.post(link).status_code == 403
+    assert memberships.role_of(stranger, acme) is None
+
+
+def test_a_link_that_was_not_signed_is_404():
+    assert Client().get("/invitations/nonsense/").status_code == 404
