@@ -71,7 +71,7 @@ class LicenseDetail(LicenseView):
         return self.page(self.license(license_id))
 
 
-@method_decorator([never_cache, reauthentication_required(allow_get=True)], name="dispatch")
+@method_decorator(never_cache, name="dispatch")
 class Reveal(LicenseView):
     """The license's page with the key, for half a minute: then the browser goes back to the page without."""
 
@@ -80,6 +80,7 @@ class Reveal(LicenseView):
     def get(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
         return redirect("license", license_id)
 
+    @method_decorator(reauthentication_required)
     def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
         license_ = self.license(license_id)
         key = licenses.reveal(license_=license_, actor=self.request.user)
@@ -88,13 +89,14 @@ class Reveal(LicenseView):
         return response
 
 
-@method_decorator([never_cache, reauthentication_required(allow_get=True)], name="dispatch")
+@method_decorator(never_cache, name="dispatch")
 class Rotate(LicenseView):
     scope = Scope.LICENSES_WRITE
 
     def get(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
         return redirect("license", license_id)
 
+    @method_decorator(reauthentication_required)
     def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
         license_ = self.license(license_id)
         try:

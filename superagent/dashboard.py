@@ -254,15 +254,8 @@ def _banner(
     usage: quotas.Overview, billing: billing_overview.Dashboard | None, licenses: licensing_overview.Summary
 ) -> Banner | None:
     """The worst first: money owed, calls refused, a license stopped, an allowance nearly used up."""
-    if billing is not None and (invoice := billing.past_due_invoice) is not None:
-        return Banner(
-            tone="danger",
-            title=_("The payment of %(amount)s failed")
-            % {"amount": money(invoice.amount_remaining, invoice.currency)},
-            text=_("Use another card, and nothing stops."),
-            action=_("Pay now"),
-            href=invoice.hosted_url or first_url("billing"),
-        )
+    if billing is not None and billing.past_due_invoice is not None:
+        return None  # billing's own banner, on every page, asks for the money
     if stopped := [row for row in licenses.troubled if row.warning in ("payment", "manual")]:
         return Banner(
             tone="danger",

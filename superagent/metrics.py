@@ -70,11 +70,15 @@ class Business(Collector):
             age.add_metric([queue.name], measure.age_seconds)
         yield length
         yield age
-        yield GaugeMetricFamily(
-            "superagent_spool_backlog_bytes",
-            "Metered requests of this host that are not in the database yet",
-            value=shipping.backlog_bytes(),
+        backlog = GaugeMetricFamily(
+            "superagent_spool_backlog_bytes", "Metered requests of this host that are not in the database yet"
         )
+        try:
+            with tenancy.system("metrics"):
+                backlog.add_metric([], shipping.backlog_bytes())
+        except DatabaseError as error:
+            log.warning("spool_not_measured", error=str(error))
+        yield backlog
 
 
 def answer(request: HttpRequest) -> HttpResponse:

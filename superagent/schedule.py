@@ -137,6 +137,12 @@ ENTRIES: tuple[Entry, ...] = (
         why="orders whose payment page was left are no longer pending",
     ),
     Entry(
+        name="Licensing: write down what is due",
+        task="licensing.tasks.write_down_due_licenses",
+        when=At(minute="5"),
+        why="lists and filters show suspended and expired what validation has refused since its date",
+    ),
+    Entry(
         name="Accounts: record the use of API keys",
         task="accounts.tasks.record_key_uses",
         when=Every(timedelta(minutes=1)),

@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -10,15 +12,16 @@ from superagent.foundation import tenancy
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def make_license(db: None):
-    def make(organization: Organization, product: str = "nextpanel-professional", **terms) -> License:
-        with tenancy.system("test"):
-            return licenses.issue(
-                organization=organization, policy=policies.of_product(product), **({"now": NOW} | terms)
-            )
+def issued(organization: Organization, product: str = "nextpanel-professional", **terms: Any) -> License:
+    with tenancy.system("test"):
+        return licenses.issue(
+            organization=organization, policy=policies.of_product(product), **({"now": NOW} | terms)
+        )
 
-    return make
+
+@pytest.fixture
+def make_license(db: None) -> Callable[..., License]:
+    return issued
 
 
 @pytest.fixture

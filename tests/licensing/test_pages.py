@@ -1,0 +1,224 @@
+"""The portal's licenses: list, detail, reveal, rotation, buying; and the staff's actions in the admin."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import AuditEntry, Organization, User
+from accounts.roles import Role
+from billing import catalog
+from billing.models import BillingAccount, Order
+from licensing import keys, licenses, vault
+from licensing.models import License, LicenseFeature
+from superagent.foundation import tenancy
+from tests.accounts.conftest import PASSWORD, founded, join, page_of, person
+from tests.licensing.conftest import NOW
+
+ANY_KEY = re.compile(r"NP(-[0-9A-Z]{5}){5}")
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    with tenancy.system("test"):
+        catalog.seed()
+    return person("olga@acme.example")
+
+
+@pytest.fixture
+def acme(owner: User) -> Organization:
+    return founded("Acme", owner)
+
+
+@pytest.fixture
+def page(owner: User, acme: Organization) -> Client:
+    return page_of(owner)
+
+
+def reauthenticate(client: Client) -> None:
+    assert client.post(reverse("account_reauthenticate"), {"password": PASSWORD}).status_code == 302
+
+
+def test_the_list_shows_what_each_license_has_used(page: Client, acme: Organization, make_license) -> None:
+    license_ = make_license(acme, renews_at=NOW + timedelta(days=3650))
+    with tenancy.system("test"):
+        LicenseFeature.objects.filter(license=license_, slug="databases").update(used=12)
+    html = page.get(reverse("licenses")).content.decode()
+    assert "NextPanel Professional" in html
+    assert license_.masked_key in html
+    assert "12 / 50" in html
+    assert "Renews" in html
+    assert not ANY_KEY.search(html)
+
+
+def test_the_empty_list_offers_what_is_for_sale(page: Client) -> None:
+    html = page.get(reverse("licenses")).content.decode()
+    assert "No license yet" in html
+    for slug in ("nextpanel-starter", "nextpanel-professional", "nextpanel-business"):
+        assert reverse("license-buy", args=[slug]) in html
+
+
+def test_another_organizations_license_is_404(page: Client, make_license) -> None:
+    license_ = make_license(founded("Globex", person("gus@globex.example")))
+    reauthenticate(page)
+    assert page.get(reverse("license", args=[license_.pk])).status_code == 404
+    assert page.post(reverse("license-reveal", args=[license_.pk])).status_code == 404
+    assert page.post(reverse("license-rotate", args=[license_.pk])).status_code == 404
+
+
+def test_revealing_asks_for_the_password_first(page: Client, acme: Organization, make_license) -> None:
+    license_ = make_license(acme)
+    response = page.post(reverse("license-reveal", args=[license_.pk]))
+    assert response.status_code == 302
+    assert response["Location"].startswith(reverse("account_reauthenticate"))
+
+
+def test_a_revealed_key_is_hidden_again_after_half_a_minute(
+    page: Client, acme: Organization, make_license
+) -> None:
+    license_ = make_license(acme)
+    reauthenticate(page)
+    response = page.post(reverse("license-reveal", args=[license_.pk]))
+    assert vault.decrypt(license_.key_encrypted) in response.content.decode()
+    assert response["Refresh"] == f"30; url={reverse('license', args=[license_.pk])}"
+    assert "no-store" in response["Cache-Control"]
+    assert not ANY_KEY.search(page.get(reverse("license", args=[license_.pk])).content.decode())
+    with tenancy.system("test"):
+        assert AuditEntry.objects.get(action="license.key_revealed").actor.email == "olga@acme.example"
+
+
+def test_rotating_shows_the_new_key_once(page: Client, acme: Organization, make_license) -> None:
+    license_ = make_license(acme)
+    old = vault.decrypt(license_.key_encrypted)
+    reauthenticate(page)
+    html = page.post(reverse("license-rotate", args=[license_.pk])).content.decode()
+    new = ANY_KEY.search(html).group()
+    assert new != old
+    with tenancy.system("test"):
+        assert License.objects.with_key(keys.digest(keys.canonical(new))).exists()
+
+
+@pytest.mark.parametrize("name", ["license-reveal", "license-rotate"])
+def test_a_viewer_may_look_but_not_reveal(acme: Organization, make_license, name: str) -> None:
+    license_ = make_license(acme)
+    viewer = page_of(join(acme, "vic@acme.example", Role.VIEWER))
+    reauthenticate(viewer)
+    html = viewer.get(reverse("license", args=[license_.pk])).content.decode()
+    assert "Show the key" not in html
+    assert viewer.post(reverse(name, args=[license_.pk])).status_code == 403
+
+
+def test_a_suspended_license_says_why_and_what_to_do(page: Client, acme: Organization, make_license) -> None:
+    license_ = make_license(acme)
+    with tenancy.system("test"):
+        licenses.suspend_for_payment(license_id=license_.pk)
+    html = page.get(reverse("license", args=[license_.pk])).content.decode()
+    assert "Suspended: payment overdue" in html
+    assert reverse("billing") in html
+
+
+def test_the_list_costs_the_same_for_one_and_for_many(
+    page: Client, acme: Organization, make_license, django_assert_max_num_queries
+) -> None:
+    for _ in range(6):
+        make_license(acme)
+    page.get(reverse("licenses"))
+    with django_assert_max_num_queries(14):
+        page.get(reverse("licenses"))
+
+
+# --- Buying -----------------------------------------------------------------------------------------------------------
+
+
+def test_buying_places_an_order_for_what_was_shown(page: Client, acme: Organization) -> None:
+    with tenancy.system("test"):
+        BillingAccount.objects.filter(organization=acme).update(
+            payment_method_id="pm_1", card_brand="visa", card_last_four="4242"
+        )
+    address = f"{reverse('license-buy', args=['nextpanel-professional'])}?interval=year"
+    html = page.get(address).content.decode()
+    assert "$190.00" in html
+    assert "Visa ending in 4242" in html
+    response = page.post(address, {"payment": "saved_card", "max_total": "19000"})
+    assert (response.status_code, response["Location"]) == (302, reverse("licenses"))
+    with tenancy.system("test"):
+        order = Order.objects.get(organization=acme)
+        item = order.items.get()
+    assert (order.total, order.payment, item.product.slug) == (19_000, "saved_card", "nextpanel-professional")
+    assert item.options == {"interval": "year"}
+
+
+def test_a_price_that_rose_meanwhile_is_not_paid(page: Client, acme: Organization) -> None:
+    address = reverse("license-buy", args=["nextpanel-starter"])
+    response = page.post(address, {"payment": "checkout", "max_total": "100"})
+    assert response.status_code == 422
+    assert "The total is 900 usd now" in response.content.decode()
+    with tenancy.system("test"):
+        assert not Order.objects.exists()
+
+
+def test_what_is_not_for_sale_is_404(page: Client) -> None:
+    assert page.get(reverse("license-buy", args=["pro"])).status_code == 404
+    assert (
+        page.get(reverse("license-buy", args=["nextpanel-starter"]) + "?interval=decade").status_code == 404
+    )
+
+
+def test_an_unverified_address_cannot_buy(db: None) -> None:
+    user = person("una@acme.example", verified=False)
+    founded("Una", user)
+    with tenancy.system("test"):
+        catalog.seed()
+    response = page_of(user).get(reverse("license-buy", args=["nextpanel-starter"]))
+    assert response.status_code == 302
+    assert response["Location"].startswith(reverse("verify-email"))
+
+
+# --- Admin ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def admin(db: None) -> Client:
+    return page_of(person("sam@superagent.example", is_staff=True, is_superuser=True))
+
+
+def act(admin: Client, action: str, license_: License, **more: str):
+    data = {"action": action, "_selected_action": str(license_.pk)} | more
+    return admin.post(reverse("admin:licensing_license_changelist"), data)
+
+
+def test_staff_actions_ask_for_a_reason_and_keep_it(admin: Client, acme: Organization, make_license) -> None:
+    license_ = make_license(acme)
+    preview = act(admin, "suspend", license_)
+    assert preview.status_code == 200
+    assert license_.masked_key in preview.content.decode()
+    assert act(admin, "suspend", license_, confirmed="yes", reason="").status_code == 200
+    assert act(admin, "suspend", license_, confirmed="yes", reason="Abuse").status_code == 302
+    with tenancy.system("test"):
+        license_.refresh_from_db()
+        entry = AuditEntry.objects.get(action="license.suspended")
+    assert (license_.status, license_.suspension_reason, license_.note) == ("suspended", "manual", "Abuse")
+    assert (entry.actor.email, entry.detail) == ("sam@superagent.example", {"reason": "Abuse"})
+    act(admin, "reinstate", license_, confirmed="yes", reason="Sorted out")
+    act(admin, "revoke", license_, confirmed="yes", reason="Charged back")
+    with tenancy.system("test"):
+        license_.refresh_from_db()
+    assert license_.status == "revoked"
+
+
+def test_the_admin_shows_no_key(admin: Client, acme: Organization, make_license) -> None:
+    license_ = make_license(acme)
+    for address in (
+        reverse("admin:licensing_license_changelist"),
+        reverse("admin:licensing_license_change", args=[license_.pk]),
+    ):
+        response = admin.get(address)
+        assert response.status_code == 200
+        assert not ANY_KEY.search(response.content.decode())
+
+
+def test_policies_can_be_edited(admin: Client) -> None:
+    assert admin.get(reverse("admin:licensing_policy_changelist")).status_code == 200
+    assert admin.get(reverse("admin:licensing_policy_add")).status_code == 200

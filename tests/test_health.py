@@ -1,0 +1,208 @@
+"""Health, metrics, errors and what strangers ask for."""
+
+import json
+import re
+
+import pytest
+import redis
+from django.db import DatabaseError
+from django.test import Client, RequestFactory
+from django.urls import reverse
+
+from superagent import health, logs, problem_codes, queues
+from superagent.foundation import outbox, redis_client, tenancy
+from superagent.foundation.problems import Refusal
+
+
+def parts(response) -> dict[str, str]:
+    return {name: part["status"] for name, part in response.json()["parts"].items()}
+
+
+def test_alive_needs_nothing(client: Client) -> None:
+    assert client.get("/health/live").json() == {"status": "ok"}
+
+
+def test_ready_tells_what_is_missing(client: Client, db: None, monkeypatch) -> None:
+    monkeypatch.setattr(health, "_memory", {})
+    monkeypatch.setattr(health, "_can_connect", lambda url: False)
+    response = client.get("/health/ready")
+    assert response.status_code == 200
+    assert response.json()["status"] == "degraded"
+    assert parts(response) == {
+        "database": "ok",
+        "redis": "ok",
+        "worker": "failed",
+        "beat": "failed",
+        "sandbox": "failed",
+    }
+    assert "no-cache" in response["Cache-Control"]
+
+
+def test_processes_that_gave_a_sign_are_well(client: Client, db: None, monkeypatch) -> None:
+    monkeypatch.setattr(health, "_signed_at", {})
+    monkeypatch.setattr(health, "_can_connect", lambda url: True)
+    monkeypatch.setattr(health, "_memory", {})
+    health.sign("worker")
+    health.sign("beat")
+    response = client.get("/health/ready")
+    assert response.json()["status"] == "ok"
+
+
+def test_a_lost_redis_degrades_and_a_lost_database_fails(client: Client, db: None, monkeypatch) -> None:
+    lost = redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.1)
+    monkeypatch.setattr(redis_client, "connection", lambda: lost)
+    response = client.get("/health/ready")
+    assert (response.status_code, parts(response)["redis"]) == (200, "failed")
+
+    def refuse() -> None:
+        raise DatabaseError("connection refused: password=hunter2")
+
+    with monkeypatch.context() as database_down:
+        database_down.setattr(health.connection, "cursor", refuse)
+        response = client.get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (503, "failed")
+    assert "hunter2" not in response.content.decode()
+
+
+# --- Metrics ----------------------------------------------------------------------------------------------------------
+
+
+def gauge(text: str, name: str, queue: str) -> float:
+    return float(re.search(rf'^{name}{{queue="{queue}"}} (\S+)$', text, re.MULTILINE).group(1))
+
+
+def test_metrics_measure_requests_and_queues(client: Client, db: None) -> None:
+    with tenancy.system("test"):
+        outbox.enqueue(topic="test.nothing", payload={})
+    client.get(reverse("robots"))
+    text = client.get("/metrics").content.decode()
+    assert gauge(text, "superagent_queue_length", "outbox") == 1
+    assert gauge(text, "superagent_queue_age_seconds", "outbox") >= 0
+    assert re.search(r'superagent_request_seconds_count{method="GET",status="200",view="robots"} ', text)
+    assert {queue.name for queue in queues.QUEUES} == set(
+        re.findall(r'^superagent_queue_length{queue="(\w+)"}', text, re.MULTILINE)
+    )
+
+
+def test_metrics_are_for_this_machine_or_for_bearers(client: Client, db: None, settings) -> None:
+    assert client.get("/metrics", REMOTE_ADDR="203.0.113.9").status_code == 404
+    assert client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 404
+    settings.METRICS_TOKEN = "right"
+    assert client.get("/metrics").status_code == 404
+    assert client.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 404
+    allowed = client.get("/metrics", headers={"Authorization": "Bearer right"}, REMOTE_ADDR="203.0.113.9")
+    assert allowed.status_code == 200
+
+
+# --- Errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_addresses_answer_in_the_readers_language(client: Client, db: None) -> None:
+    page = client.get("/nothing/here/")
+    assert (page.status_code, page["Content-Type"]) == (404, "text/html; charset=utf-8")
+    answer = client.get("/api/v1/nothing")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+    assert answer.json()["code"] == "not_found"
+    assert answer.json()["request_id"] == answer["X-Request-Id"]
+
+
+def test_a_page_is_found_without_its_closing_slash(client: Client, db: None) -> None:
+    response = client.get("/licenses?x=1")
+    assert (response.status_code, response["Location"]) == (301, "/licenses/?x=1")
+
+
+def test_a_failure_tells_the_request_id_and_nothing_else(db: None, monkeypatch) -> None:
+    from licensing import signing
+
+    def fail() -> None:
+        raise RuntimeError("a secret detail")
+
+    monkeypatch.setattr(signing, "public_keys", fail)
+    response = Client(raise_request_exception=False).get("/api/v1/licenses/public-keys")
+    assert (response.status_code, response["Content-Type"]) == (500, "application/problem+json")
+    assert response.json()["code"] == "internal_error"
+    assert "secret detail" not in response.content.decode()
+
+
+def test_every_refusal_has_a_row_on_the_page_of_problems(client: Client, db: None) -> None:
+    html = client.get("/docs/problems").content.decode()
+    codes = {refusal.code for refusal in problem_codes._refusals(Refusal)}
+    assert len(codes) > 20
+    assert [code for code in sorted(codes) if f'id="{code}"' not in html] == []
+    assert set(problem_codes.REMEDIES) <= {entry.code for entry in problem_codes.every()}
+
+
+# --- Strangers --------------------------------------------------------------------------------------------------------
+
+
+def test_robots_and_security_contact(client: Client, settings) -> None:
+    settings.SECURITY_CONTACT = "security@superagent.example"
+    assert "Disallow: /admin/" in client.get("/robots.txt").content.decode()
+    text = client.get("/.well-known/security.txt").content.decode()
+    assert "Contact: mailto:security@superagent.example" in text
+    assert re.search(r"^Expires: \d{4}-01-01T00:00:00Z$", text, re.MULTILINE)
+    assert client.get("/favicon.ico")["Location"].endswith("/img/favicon.svg")
+
+
+def test_the_style_guide_is_for_developers(client: Client, db: None, settings) -> None:
+    assert client.get("/_styleguide/").status_code == 404
+    settings.DEBUG = True
+    assert client.get("/_styleguide/").status_code == 200
+
+
+def test_the_landing_page_shows_what_is_on_sale(client: Client, db: None) -> None:
+    from billing import catalog
+
+    with tenancy.system("test"):
+        catalog.seed()
+    html = client.get("/").content.decode()
+    for text in ("Pro", "$29", "Enterprise", "$299", "NextPanel Professional", "$19"):
+        assert text in html
+    assert client.get("/?interval=year").status_code == 200
+
+
+# --- Logs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sa_live_0123456789abcdef0123456789abcdef0123456789a",
+        "key sk_test_51Habcdefghijkl",
+        "Authorization: Bearer eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl",
+        "NP-M0STF-5YMJS-8XA5J-1FV01-RPXAY",
+        "postgres://app_web:hunter2hunter2@db.internal/superagent",
+        "https://app/?password=hunter2hunter2&x=1",
+    ],
+)
+def test_secrets_do_not_reach_the_log(text: str) -> None:
+    shown = logs.scrubbed({"event": f"failed: {text}", "nested": [{"detail": text}]})
+    for secret in ("0123456789abcdef", "51Habcdefghijkl", "eyJhbGciOi", "M0STF", "hunter2"):
+        assert secret not in json.dumps(shown)
+    assert logs.scrubbed({"password": "x", "license_key": "y", "count": 3}) == {
+        "password": "[redacted]",
+        "license_key": "[redacted]",
+        "count": 3,
+    }
+
+
+def test_each_request_is_one_line_without_its_secrets(client: Client, db: None, settings, capsys) -> None:
+    settings.ACCESS_LOG = True
+    client.get("/robots.txt?token=hunter2", headers={"X-Request-Id": "from-the-caller"})
+    line = json.loads(capsys.readouterr().err.strip().splitlines()[-1])
+    assert (line["path"], line["status"], line["request_id"]) == ("/robots.txt", 200, "from-the-caller")
+    client.get("/accounts/password/reset/key/1-set-hunter2/")
+    assert "hunter2" not in capsys.readouterr().err
+
+
+def test_a_report_to_the_error_tracker_is_scrubbed() -> None:
+    event = {"exception": {"values": [{"stacktrace": {"frames": [{"vars": {"password": "hunter2"}}]}}]}}
+    assert "hunter2" not in json.dumps(logs.scrub_report(event, {}))
+
+
+def test_request_factory_requests_without_a_match_are_counted_as_unknown() -> None:
+    from superagent import metrics
+
+    request = RequestFactory().generic("BREW", "/")
+    metrics.observe_request(request.method, "unknown", 405, 0.001)
+    assert ("OTHER", "unknown", 405) in metrics._children
