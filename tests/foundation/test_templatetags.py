@@ -265,3 +265,17 @@ def test_error_pages_say_what_to_do(name: str) -> None:
 
 def test_the_page_for_a_crash_needs_no_context() -> None:
     assert "Try again" in get_template("500.html").render()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Ada Lovelace", "AL"),
+        ("Northwind (demo)", "ND"),
+        ("ada.lovelace@example.com", "AL"),
+        ("x", "X"),
+        ("", "?"),
+    ],
+)
+def test_initials(name: str, expected: str) -> None:
+    assert ui.initials(name) == expected

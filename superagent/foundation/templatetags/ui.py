@@ -354,8 +354,7 @@ def ui_strings() -> SafeString:
 @register.filter
 def initials(name: str) -> str:
     """Ada Lovelace is AL, ada.lovelace@example.com too."""
-    words = re.split(r"[\s._-]+", str(name).split("@")[0].strip())
-    words = [word for word in words if word]
+    words = re.findall(r"[^\W_]+", str(name).split("@")[0])
     if not words:
         return "?"
     return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
