@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -91,10 +92,13 @@ def _processes_of(data_dir: Path) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "data"
-    for process in _processes_of(tmp_path / "data"):
-        process.kill()
+def data_dir() -> Iterator[Path]:
+    """Not under pytest's own folder: each pytest that starts closes that one to the account of PostgreSQL."""
+    with tempfile.TemporaryDirectory(prefix="superagent-run-") as folder:
+        path = Path(folder).resolve() / "data"
+        yield path
+        for process in _processes_of(path):
+            process.kill()
 
 
 def test_a_taken_port_is_told_at_once(data_dir: Path) -> None:

@@ -92,7 +92,10 @@ class Installation:
         if not self.uses_embedded:
             return
         say(f"starting PostgreSQL and Redis under {_short(self.data_dir)}")
-        services = embedded.start(self.data_dir)
+        try:
+            services = embedded.start(self.data_dir)
+        except embedded.EmbeddedError as error:
+            raise CommandError(str(error)) from None
         if not os.environ.get("DATABASE_URL"):
             self.environment["DATABASE_URL"] = services.database_url
             self.environment["DATABASE_OWNER_URL"] = services.database_owner_url
