@@ -1,0 +1,298 @@
+"""The billing API: its forms, refusals, keys, and what another organization cannot see."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts import api_keys
+from accounts.roles import Scope
+from billing.models import Invoice, Order, Subscription
+from superagent.foundation import tenancy
+from tests.billing.conftest import Customer, Sandbox, make_customer
+
+EVERYTHING = [Scope.BILLING_READ, Scope.BILLING_WRITE]
+
+
+class Caller:
+    """Calls /api/v1/ with an API key, as a program does; the test's own scope comes back after each call."""
+
+    def __init__(self, customer: Customer, scopes: list[str] | None = None) -> None:
+        _, self.key = api_keys.create(
+            organization=customer.organization, name="test", scopes=scopes or EVERYTHING, created_by=customer.user,
+            expires_at=None, now=timezone.now(),
+        )  # fmt: skip
+        self.client = APIClient()
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        with tenancy.isolated():
+            return getattr(self.client, method)(
+                f"/api/v1/{path}", body, format="json", headers={"Authorization": f"Bearer {self.key}", **headers}
+            )
+
+
+@pytest.fixture
+def call(customer: Customer) -> Iterator[Caller]:
+    yield Caller(customer)
+
+
+@pytest.fixture
+def stranger(other_customer: Customer) -> Caller:
+    return Caller(other_customer)
+
+
+def test_plans_have_the_fixed_form(call: Caller) -> None:
+    answer = call("get", "billing/plans")
+    assert answer.status_code == 200
+    assert [plan["slug"] for plan in answer.data["data"]] == ["free", "pro", "enterprise"]
+    assert answer.data["packs"] == []
+    pro = answer.data["data"][1]
+    assert set(pro) >= {"slug", "name", "prices", "allowances", "features", "trial_days"}
+    assert {"interval": "month", "currency": "usd", "unit_amount": 2900} in [dict(price) for price in pro["prices"]]
+    assert {"interval": "year", "currency": "usd", "unit_amount": 29000} in [dict(price) for price in pro["prices"]]
+    requests = next(row for row in pro["allowances"] if row["meter"] == "api_requests")
+    assert (requests["included"], requests["hard"], requests["overage_rate"]) == (50_000, False, "0.05")
+
+
+def test_products_are_the_nextpanel_tiers(call: Caller) -> None:
+    data = call("get", "billing/products").data["data"]
+    assert [row["slug"] for row in data] == ["nextpanel-starter", "nextpanel-professional", "nextpanel-business"]
+
+
+def test_without_a_paid_plan_the_subscription_is_free_and_active(call: Caller) -> None:
+    answer = call("get", "billing/subscription").data
+    assert (answer["plan"], answer["status"], answer["interval"]) == ("free", "active", None)
+    assert set(answer) == {
+        "plan", "status", "interval", "current_period_start", "current_period_end", "cancel_at_period_end", "trial_end",
+    }  # fmt: skip
+
+
+def test_a_plan_is_bought_changed_canceled_and_resumed(call: Caller, customer: Customer) -> None:
+    started = call("post", "billing/create-checkout-session", {"plan": "pro", "interval": "month"})
+    assert started.status_code == 201, started.data
+    assert set(started.data) == {"session_id", "url"}
+    customer.pay(started.data["url"])
+    customer.settle()
+    assert call("get", "billing/subscription").data["plan"] == "pro"
+    shown = call("post", "billing/subscription/preview", {"plan": "enterprise", "interval": "month"})
+    assert shown.status_code == 200, shown.data
+    assert set(shown.data) >= {"amount_due", "currency", "lines", "effective_at"}
+    too_little = call(
+        "post", "billing/subscription/change", {"plan": "enterprise", "interval": "month", "max_amount_due": 1}
+    )
+    assert (too_little.status_code, too_little.data["code"]) == (409, "price_changed")
+    changed = call("post", "billing/subscription/change", {"plan": "enterprise", "interval": "month"})
+    assert changed.status_code == 200, changed.data
+    assert call("get", "billing/subscription").data["plan"] == "enterprise"
+    canceled = call("post", "billing/subscription/cancel", {"at_period_end": True, "reason": "testing"})
+    assert (canceled.status_code, canceled.data["cancel_at_period_end"]) == (200, True)
+    resumed = call("post", "billing/subscription/resume")
+    assert (resumed.status_code, resumed.data["cancel_at_period_end"]) == (200, False)
+    at_once = call("post", "billing/subscription/cancel", {"at_period_end": False})
+    assert (at_once.status_code, at_once.data["plan"]) == (200, "free")
+
+
+def test_the_same_key_answers_the_same_session_and_another_body_is_409(call: Caller) -> None:
+    body = {"plan": "pro", "interval": "month"}
+    header = {"Idempotency-Key": "buy-1"}
+    first = call("post", "billing/create-checkout-session", body, **header)
+    again = call("post", "billing/create-checkout-session", body, **header)
+    assert (again.status_code, again.data) == (201, first.data)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    other = call("post", "billing/create-checkout-session", {"plan": "enterprise"}, **header)
+    assert (other.status_code, other.data["code"]) == (409, "idempotency_key_reused")
+
+
+def test_two_clicks_are_one_visit_to_the_payment_page(call: Caller) -> None:
+    body = {"plan": "pro", "interval": "month"}
+    first, second = (call("post", "billing/create-checkout-session", body).data for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"plan": "gold"}, "/plan"),
+        ({}, "/plan"),
+        ({"plan": "pro", "interval": "week"}, "/interval"),
+        ({"plan": "pro", "promotion_code": "NO-SUCH"}, "/promotion_code"),
+    ],
+)
+def test_bad_input_names_its_field(call: Caller, body: dict[str, Any], pointer: str) -> None:
+    answer = call("post", "billing/create-checkout-session", body)
+    assert answer.status_code == 400
+    assert answer.data["errors"][0]["pointer"] == pointer
+    assert answer.data["errors"][0]["detail"]
+
+
+def test_free_is_not_bought_and_a_second_plan_is_a_change(call: Caller, customer: Customer) -> None:
+    assert call("post", "billing/create-checkout-session", {"plan": "free"}).data["code"] == "nothing_to_pay"
+    assert call("post", "billing/subscription/preview", {"plan": "pro"}).data["code"] == "no_subscription"
+    assert call("post", "billing/subscription/cancel", {}).data["code"] == "no_subscription"
+    customer.buy("pro", "month")
+    assert call("post", "billing/create-checkout-session", {"plan": "enterprise"}).data["code"] == "already_subscribed"
+    assert call("post", "billing/subscription/preview", {"plan": "pro"}).data["code"] == "already_on_plan"
+
+
+def test_an_unverified_address_may_not_buy(shop: Sandbox) -> None:
+    with tenancy.system("test"):
+        call = Caller(make_customer(shop, "Newcomer", verified=False))
+        answer = call("post", "billing/create-checkout-session", {"plan": "pro"})
+        assert (answer.status_code, answer.data["code"]) == (403, "email_not_verified")
+        order = call("post", "orders", {"items": [{"product": "nextpanel-starter"}], "max_total": 900})
+        assert (order.status_code, order.data["code"]) == (403, "email_not_verified")
+
+
+def test_reading_does_not_allow_buying(customer: Customer) -> None:
+    reader = Caller(customer, [Scope.BILLING_READ])
+    for path in ("create-checkout-session", "subscription/change", "subscription/cancel", "subscription/resume"):
+        answer = reader("post", f"billing/{path}", {"plan": "pro"})
+        assert (answer.status_code, answer.data["code"]) == (403, "insufficient_scope")
+    assert reader("post", "orders", {}).status_code == 403
+    assert reader("get", "billing/customer-portal").status_code == 403
+
+
+def test_stripe_down_is_503_and_nothing_is_lost(call: Caller, customer: Customer) -> None:
+    customer.sandbox.fault("error_500", times=50)
+    answer = call("post", "billing/create-checkout-session", {"plan": "pro"}, **{"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.data["code"]) == (503, "payments_unavailable")
+    assert answer.headers["Retry-After"]
+    customer.sandbox.mend()
+    again = call("post", "billing/create-checkout-session", {"plan": "pro"}, **{"Idempotency-Key": "k"})
+    assert again.status_code == 201
+
+
+def test_the_kill_switch_stops_sales_only(call: Caller, settings: Any) -> None:
+    settings.CHARGING_ENABLED = False
+    answer = call("post", "billing/create-checkout-session", {"plan": "pro"})
+    assert (answer.status_code, answer.data["code"]) == (503, "charging_disabled")
+    assert call("get", "billing/subscription").status_code == 200
+
+
+def test_usage_has_the_fixed_form(call: Caller) -> None:
+    answer = call("get", "billing/usage").data
+    assert set(answer) == {"period_start", "period_end", "meters"}
+    assert {"meter", "unit", "included", "used", "remaining", "overage_quantity", "overage_amount", "currency"} == set(
+        answer["meters"][0]
+    )
+
+
+def test_the_customer_portal_is_a_short_lived_address(call: Caller, customer: Customer) -> None:
+    answer = call("get", "billing/customer-portal")
+    assert answer.status_code == 200
+    assert answer.data["url"].startswith(customer.sandbox.url)
+
+
+# --- Orders
+
+
+def test_an_order_is_paid_by_checkout(call: Caller, customer: Customer) -> None:
+    body = {
+        "items": [{"product": "nextpanel-professional", "options": {"interval": "month"}}],
+        "max_total": 1900, "currency": "usd", "payment": "checkout",
+    }  # fmt: skip
+    placed = call("post", "orders", body, **{"Idempotency-Key": "order-1"})
+    assert placed.status_code == 201, placed.data
+    assert (placed.data["status"], placed.data["total"], placed.data["currency"]) == ("pending", 1900, "usd")
+    again = call("post", "orders", body, **{"Idempotency-Key": "order-1"})
+    assert (again.data["id"], again.data["checkout_url"]) == (placed.data["id"], placed.data["checkout_url"])
+    customer.pay(placed.data["checkout_url"])
+    customer.settle()
+    detail = call("get", f"orders/{placed.data['id']}").data
+    assert (detail["status"], detail["items"][0]["status"], detail["checkout_url"]) == ("paid", "paid", None)
+    rows = call("get", "subscriptions").data["data"]
+    assert [(row["product"], row["plan"], row["status"]) for row in rows] == [("nextpanel-professional", None, "active")]
+    ended = call("delete", f"subscriptions/{rows[0]['id']}")
+    assert (ended.status_code, ended.data["cancel_at_period_end"]) == (200, True)
+
+
+def test_an_order_is_paid_with_the_saved_card(call: Caller, customer: Customer) -> None:
+    body = {
+        "items": [{"product": "nextpanel-starter"}, {"product": "nextpanel-business", "options": {"interval": "year"}}],
+        "max_total": 49_900, "payment": "saved_card",
+    }  # fmt: skip
+    assert call("post", "orders", body).data["code"] == "payment_method_missing"
+    customer.buy("pro", "month")
+    placed = call("post", "orders", body)
+    assert (placed.status_code, placed.data["status"], placed.data["total"]) == (201, "pending", 49_900)
+    customer.settle()
+    assert call("get", f"orders/{placed.data['id']}").data["status"] == "paid"
+    assert Subscription.objects.filter(organization=customer.organization, plan__isnull=True).count() == 2
+
+
+def test_a_total_above_what_was_agreed_is_refused(call: Caller) -> None:
+    answer = call("post", "orders", {"items": [{"product": "nextpanel-starter"}], "max_total": 899})
+    assert (answer.status_code, answer.data["code"], answer.data["total"]) == (409, "price_changed", 900)
+    assert not Order.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"items": []}, "/items"),
+        ({"items": [{"product": "nothing"}]}, "/items/0/product"),
+        ({"items": [{"product": "pro"}]}, "/items/0/product"),
+        ({"items": [{"product": "nextpanel-starter", "options": {"interval": "week"}}]}, "/items/0/options/interval"),
+        ({"items": [{"product": "nextpanel-starter", "options": {"color": "red"}}]}, "/items/0/options"),
+        ({"items": [{"product": "nextpanel-starter"}, {"product": "nextpanel-starter"}]}, "/items"),
+        ({"currency": "eur"}, "/currency"),
+        ({"max_total": -1}, "/max_total"),
+        ({"payment": "cash"}, "/payment"),
+    ],
+)
+def test_a_bad_order_names_its_field(call: Caller, change: dict[str, Any], pointer: str) -> None:
+    body = {"items": [{"product": "nextpanel-starter"}], "max_total": 99_999} | change
+    answer = call("post", "orders", body)
+    assert answer.status_code == 400, answer.data
+    assert answer.data["errors"][0]["pointer"] == pointer
+
+
+# --- Walls and costs
+
+
+def test_another_organizations_things_are_404(
+    call: Caller, stranger: Caller, customer: Customer
+) -> None:
+    subscription = customer.buy("pro", "month")
+    order = call("post", "orders", {"items": [{"product": "nextpanel-starter"}], "max_total": 900}).data["id"]
+    invoice = Invoice.objects.get(organization=customer.organization)
+    for method, path in (
+        ("get", f"subscriptions/{subscription.pk}"),
+        ("delete", f"subscriptions/{subscription.pk}"),
+        ("get", f"orders/{order}"),
+        ("get", f"billing/invoices/{invoice.pk}"),
+    ):
+        assert stranger(method, path).status_code == 404, path
+    for path in ("subscriptions", "orders", "billing/invoices", "billing/payments"):
+        assert stranger("get", path).data["data"] == []
+        assert len(call("get", path).data["data"]) == 1
+    assert stranger("get", "billing/subscription").data["plan"] == "free"
+
+
+def test_lists_cost_the_same_for_one_row_and_for_many(
+    call: Caller, customer: Customer, django_assert_max_num_queries: Any
+) -> None:
+    now = timezone.now()
+    for number in range(5):
+        invoice = Invoice.objects.create(
+            organization=customer.organization, stripe_id=f"in_{number}", status="paid", currency="usd", subtotal=1,
+            total=1, amount_due=1, amount_paid=1, amount_remaining=0, period_start=now, created_at=now,
+            period_end=now + timedelta(days=1),
+        )  # fmt: skip
+        invoice.lines.create(
+            organization=customer.organization, stripe_id="il_1", position=0, amount=1, currency="usd",
+            period_start=now, period_end=now,
+        )  # fmt: skip
+    call("get", "billing/invoices")
+    with django_assert_max_num_queries(2):
+        assert len(call("get", "billing/invoices").data["data"]) == 5
+    with django_assert_max_num_queries(3):
+        call("get", "orders")
+    with django_assert_max_num_queries(3):
+        call("get", "billing/plans")
+    answer = call("get", "billing/invoices?fields=id,total&limit=2")
+    assert set(answer.data["data"][0]) == {"id", "total"}
+    assert answer.data["next"]
