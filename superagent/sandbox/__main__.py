@@ -18,7 +18,14 @@ def main() -> None:
     settings.port, settings.data_dir = chosen.port, chosen.data_dir
     from superagent.sandbox.app import app  # after the settings, which it reads
 
-    uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning", access_log=False)
+    uvicorn.run(
+        app,
+        host=chosen.host,
+        port=chosen.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
 
 
 if __name__ == "__main__":

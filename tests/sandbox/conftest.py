@@ -29,7 +29,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(check: Callable[[], Any], seconds: float = 10.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
     """Return the first true answer of `check`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -73,7 +73,7 @@ def test_failures_are_retried_and_logged(
 
 
 def test_duplicates_on_demand(client: stripe.StripeClient, receiver: Receiver, server: Server) -> None:
-    faults(server, duplicate=2)
+    assert httpx.post(server.url + "/_sandbox/stripe/faults", json={"duplicate": 2}).status_code == 200
     customer = client.v1.customers.create({"email": "thrice@example.com"})
     eventually(lambda: receiver.types(id=customer.id).count("customer.created") == 3)
     assert (

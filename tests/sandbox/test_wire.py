@@ -378,7 +378,7 @@ def test_a_plain_request_takes_a_few_milliseconds(server: Server) -> None:
             started = time.perf_counter()
             http.post(server.url + "/v1/customers", data={"email": "quick@example.com"})
             times.append(time.perf_counter() - started)
-    assert sorted(times)[25] < 0.02
+    assert sorted(times)[25] < 0.05  # about 2 ms on an idle machine
 
 
 def test_the_sandbox_stands_alone() -> None:

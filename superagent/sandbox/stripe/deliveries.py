@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import logging
-import random
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 CONCURRENT = 4
 SHUFFLE_SECONDS = 0.15
 BODY_SHOWN = 500
+
+chance = secrets.SystemRandom()
 
 # Called inside a transaction with the event that every endpoint has now answered.
 delivered_hooks: list[Callable[[dict[str, Any]], None]] = []
@@ -74,7 +76,7 @@ class Sender:
         now = time.time()
         due = [name for name, due_at in self._waiting.items() if due_at <= now]
         if faults.webhooks.shuffle:
-            random.shuffle(due)
+            chance.shuffle(due)
         for name in due:
             delivery = store.get(name)
             if delivery is None or delivery["state"] != "pending":
@@ -93,7 +95,7 @@ class Sender:
     async def _deliver(self, delivery: dict[str, Any]) -> None:
         try:
             if faults.webhooks.shuffle:
-                await asyncio.sleep(random.random() * SHUFFLE_SECONDS)  # noqa: S311 (no secret depends on it)
+                await asyncio.sleep(chance.random() * SHUFFLE_SECONDS)
             for _ in range(faults.webhooks.duplicate):
                 await self._post(delivery)
             attempt = await self._post(delivery)

@@ -43,11 +43,13 @@ class Faults:
 
     def switch(self, body: dict[str, Any]) -> None:
         """Switch on what a POST to /_sandbox/stripe/faults describes."""
-        if "webhooks" in body:
-            for name, value in body["webhooks"].items():
-                if not hasattr(self.webhooks, name):
-                    raise BadFault(f"webhooks.{name} is not known")
-                setattr(self.webhooks, name, type(getattr(self.webhooks, name))(value))
+        # The names of webhook faults are also understood without the group around them.
+        loose = {name: body[name] for name in asdict(self.webhooks) if name in body}
+        webhooks = loose | body.get("webhooks", {})
+        for name, value in webhooks.items():
+            if not hasattr(self.webhooks, name):
+                raise BadFault(f"webhooks.{name} is not known")
+            setattr(self.webhooks, name, type(getattr(self.webhooks, name))(value))
         if "kind" in body:
             if body["kind"] not in KINDS:
                 raise BadFault(f"kind must be one of {', '.join(KINDS)}")
@@ -56,12 +58,12 @@ class Faults:
                 RequestFault(
                     kind=body["kind"],
                     method=str(match.get("method") or "").upper(),
-                    path=str(match.get("path") or "/v1/"),
+                    path=str(match.get("path") or match.get("path_prefix") or "/v1/"),
                     times=int(body.get("times", 1)),
                     seconds=float(body.get("seconds", 30)),
                 )
             )
-        if "kind" not in body and "webhooks" not in body:
+        if "kind" not in body and not webhooks:
             raise BadFault("give `kind` with `match`, or `webhooks`")
 
     def clear(self) -> None:
