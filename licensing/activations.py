@@ -85,7 +85,7 @@ def _locked(license_: License) -> License:
 def _make_room(license_: License, now: datetime, besides: Activation | None = None) -> None:
     """Forget servers that fell silent, then refuse if the rest are as many as may be."""
     alive = 0
-    for other in license_.activations.exclude(pk=besides.pk if besides else None):
+    for other in license_.activations.exclude(pk__in=[besides.pk] if besides else []):
         if validation.is_dead(license_, other.last_heartbeat_at, now):
             other.delete()
         else:

@@ -1,3 +1,5 @@
+from typing import cast
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
@@ -14,8 +16,9 @@ class BuyForm(forms.Form):
         super().__init__(*args, **kwargs)
         saved = [(Order.Payment.SAVED_CARD.value, card)] if card else []
         checkout = (Order.Payment.CHECKOUT.value, _("A card, on Stripe's payment page"))
-        self.fields["payment"].choices = [*saved, checkout]
-        self.fields["payment"].initial = self.fields["payment"].choices[0][0]
+        payment = cast(forms.ChoiceField, self.fields["payment"])
+        payment.choices = [*saved, checkout]
+        payment.initial = saved[0][0] if saved else checkout[0]
 
 
 class ReasonForm(forms.Form):

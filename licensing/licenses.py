@@ -203,7 +203,7 @@ def reveal(*, license_: License, actor: User | None) -> str:
         audit.record(
             action="license.key_revealed", organization=license_.organization, actor=actor, target=license_
         )
-        return vault.decrypt(license_.key_encrypted)
+        return vault.decrypt(bytes(license_.key_encrypted))
 
 
 def write_down_due(*, now: datetime) -> int:
@@ -219,6 +219,18 @@ def write_down_due(*, now: datetime) -> int:
             license_ = _locked(pk)
             changed += _write_down(license_, license_.organization.rehearsal_now or now)
     return changed
+
+
+def encrypt_again() -> int:
+    """Put every key under the newest encryption key; answers how many. Repeatable. Raises vault.Unreadable."""
+    count = 0
+    for pk in License.objects.order_by("id").values_list("pk", flat=True).iterator(chunk_size=1000):
+        with transaction.atomic():
+            license_ = License.objects.select_for_update().get(pk=pk)
+            license_.key_encrypted = vault.encrypt_again(bytes(license_.key_encrypted))
+            license_.save(update_fields=["key_encrypted"])
+        count += 1
+    return count
 
 
 def _locked(license_id: UUID) -> License:

@@ -144,7 +144,7 @@ class License(OrganizationOwned):
     heartbeat_hours = models.PositiveSmallIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
-    objects = LicenseManager()
+    objects = LicenseManager()  # type: ignore[misc]  # a manager of its own, which the base declares otherwise
 
     class Meta(OrganizationOwned.Meta):
         constraints = [

@@ -3,6 +3,7 @@ safe to send again."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
@@ -128,7 +129,7 @@ def _booked(
         )
         is_increase = report.delta > 0
         allowed = room if is_increase else Q(used__gte=-report.delta)
-        change = {"used": F("used") + report.delta}
+        change: dict[str, Any] = {"used": F("used") + report.delta}
     else:
         is_increase = not feature.filter(used__gte=report.used).exists()
         allowed = Q(limit__isnull=True) | Q(limit__gte=report.used) | Q(used__gte=report.used)

@@ -39,7 +39,7 @@ _PLACES = {label: place for place, label in enumerate(_ORDER)}
 
 def _address(queue: queues.Queue) -> str:
     """The change list of the queue's rows; empty when its app has none."""
-    options = queue.model._meta
+    options = queue.waiting().model._meta
     try:
         return f"{reverse(f'admin:{options.app_label}_{options.model_name}_changelist')}?{queue.query}"
     except NoReverseMatch:

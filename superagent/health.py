@@ -71,7 +71,7 @@ def _process(name: str) -> Part:
         return Part(name, is_well=False, detail="not known without Redis")
     if signed is None:
         return Part(name, is_well=False, detail=f"no sign of life for {SILENT_SECONDS} s")
-    seconds = max(int(time.time() - float(signed)), 0)  # type: ignore[arg-type]  # bytes: redis-py is not async here
+    seconds = max(int(time.time() - float(signed)), 0)
     return Part(name, is_well=True, detail=f"last sign of life {seconds} s ago")
 
 

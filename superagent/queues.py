@@ -39,10 +39,6 @@ class Queue:
         age = 0.0 if first is None else max((timezone.now() - first).total_seconds(), 0.0)
         return Measure(self, rows.count(), first, age)
 
-    @property
-    def model(self) -> type:
-        return self.waiting().model
-
 
 @dataclass(frozen=True, slots=True)
 class Measure:

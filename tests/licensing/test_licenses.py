@@ -1,11 +1,14 @@
 """The life of a license, by dates and by what staff do."""
 
 from datetime import timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from accounts.models import AuditEntry, Organization, User
-from licensing import keys, licenses, policies, vault
+from licensing import checks, keys, licenses, policies, secret_files, vault
 from licensing.models import License, LicenseFeature
 from superagent.foundation import tenancy
 from tests.licensing.conftest import NOW
@@ -164,3 +167,45 @@ def test_encryption_keys_can_be_rotated(
     assert vault.decrypt(again) == license_key
     with pytest.raises(vault.Unreadable):
         vault.decrypt(secret)
+
+
+def test_the_command_puts_all_keys_under_the_newest_one(
+    settings, organization: Organization, make_license
+) -> None:
+    old, new = vault.new_key(), vault.new_key()
+    settings.LICENSE_ENCRYPTION_KEY = old
+    license_ = make_license(organization)
+    key = vault.decrypt(license_.key_encrypted)
+    settings.LICENSE_ENCRYPTION_KEY = f"{new},{old}"
+    call_command("rotate_license_encryption", stdout=StringIO())
+    settings.LICENSE_ENCRYPTION_KEY = new
+    with tenancy.system("test"):
+        license_.refresh_from_db()
+    assert vault.decrypt(license_.key_encrypted) == key
+    settings.LICENSE_ENCRYPTION_KEY = vault.new_key()
+    with pytest.raises(CommandError, match="Put it back"):
+        call_command("rotate_license_encryption")
+
+
+def test_production_without_secrets_is_told(settings) -> None:
+    settings.IS_SECURE, settings.LICENSE_ENCRYPTION_KEY, settings.LICENSE_SIGNING_KEY = (
+        True,
+        "",
+        "bm90IDMyIGJ5dGVz",
+    )
+    assert [(error.id, error.msg.split(";")[0]) for error in checks.check_license_secrets()] == [
+        ("licensing.E001", "Set LICENSE_ENCRYPTION_KEY"),
+        ("licensing.E002", "LICENSE_SIGNING_KEY must be the base64 of 32 bytes."),
+    ]
+
+
+def test_a_secret_is_made_once_by_whoever_comes_first(settings, tmp_path) -> None:
+    settings.DATA_DIR = tmp_path
+    made = iter(["first", "second"])
+    assert secret_files.secrets_of("SOME_KEY", "", lambda: next(made)) == ["first"]
+    assert secret_files.secrets_of("SOME_KEY", "", lambda: next(made)) == ["first"]
+    file = tmp_path / "secrets" / "some_key"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("first", 0o600)
+    secret_files._kept.cache_clear()
+    assert secret_files.secrets_of("SOME_KEY", "", lambda: next(made)) == ["first"]
+    assert secret_files.secrets_of("SOME_KEY", " a, b ,", lambda: "unused") == ["a", "b"]

@@ -1,9 +1,9 @@
 from datetime import UTC, datetime
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.module_loading import autodiscover_modules
 
 from superagent import demo
-from superagent.celery import app as celery
 from superagent.foundation import tenancy
 
 
@@ -14,7 +14,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args, **options):
-        celery.loader.import_default_modules()  # the outbox's handlers are in every app's tasks
+        autodiscover_modules("tasks")  # the outbox's handlers are there
         try:
             with tenancy.isolated():
                 for step in demo.seed(now=datetime.now(UTC)):

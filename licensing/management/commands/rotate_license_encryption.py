@@ -1,0 +1,19 @@
+from django.core.management.base import BaseCommand, CommandError
+
+from licensing import licenses, vault
+from superagent.foundation import tenancy
+
+
+class Command(BaseCommand):
+    help = (
+        "Encrypts every license key with the first key of LICENSE_ENCRYPTION_KEY. Put a new key in front, deploy, run "
+        "this, then take the old one away. Safe to repeat."
+    )
+
+    def handle(self, *args, **options):
+        with tenancy.system("rotate the encryption of license keys"):
+            try:
+                count = licenses.encrypt_again()
+            except vault.Unreadable as error:
+                raise CommandError(f"{error} Put it back, and run this again.") from error
+        self.stdout.write(f"{count} license keys are encrypted with the newest key")
