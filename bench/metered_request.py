@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import shutil
 import socket
 import statistics
@@ -22,6 +23,9 @@ import tempfile
 import textwrap
 import time
 from pathlib import Path
+from urllib.request import Request, urlopen
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -128,7 +132,8 @@ CHECK = """
     shipping.ship_all()
     seconds = time.monotonic() - begun
     with tenancy.system("bench"):
-        print(RequestRecord.objects.count(), sum(Quota.objects.filter(meter__slug="api_requests").values_list("used", flat=True)), round(seconds, 1))
+        counted = Quota.objects.filter(meter__slug="api_requests").values_list("used", flat=True)
+        print(RequestRecord.objects.count(), sum(counted), round(seconds, 1))
 """
 
 
@@ -163,20 +168,26 @@ def run(place: Path, options: argparse.Namespace) -> None:
         servers.append(serve(options.server, "bench", ports["bare"], bare))
         servers.append(serve(options.server, "bench_metered", ports["metered"], metered))
         for port in ports.values():
-            wait_for(port)
+            wait_for(port, key)
         load(ports["bare"], "", 2)
         answered = already + load(ports["metered"], key, 2)[1]
-        ratios = []
+        ratios, cpu_ratios = [], []
+        redis = redis_of(place)
         for number in range(options.rounds):
-            plain, _ = load(ports["bare"], "", options.seconds)
-            full, count = load(ports["metered"], key, options.seconds)
+            plain, plain_count, plain_cpu = measured(ports["bare"], "", options.seconds, [servers[0].pid])
+            full, count, full_cpu = measured(ports["metered"], key, options.seconds, [servers[1].pid, redis])
             answered += count
             ratios.append(full / plain)
+            cpu_ratios.append((plain_cpu / plain_count) / (full_cpu / count))
             print(
-                f"round {number + 1}: bare {plain:,.0f}/s  metered {full:,.0f}/s  ratio {full / plain:.3f}",
+                f"round {number + 1}: bare {plain:,.0f}/s  metered {full:,.0f}/s  ratio {ratios[-1]:.3f}  CPU"
+                f" {plain_cpu / plain_count * 1e6:.0f} µs, {full_cpu / count * 1e6:.0f} µs  ratio {cpu_ratios[-1]:.3f}",
                 flush=True,
             )
-        print(f"median ratio {statistics.median(ratios):.3f} ({options.server}, {PROCESSES} processes)")
+        print(
+            f"median ratio {statistics.median(ratios):.3f}, by CPU {statistics.median(cpu_ratios):.3f} "
+            f"({options.server}, {PROCESSES} processes, load {os.getloadavg()[0]:.1f})"
+        )
         rows, used, seconds = python(metered, ["-c", textwrap.dedent(CHECK)]).split()[-3:]
         print(f"answered {answered:,}, rows {int(rows):,}, counted {int(used):,}, shipped in {seconds} s")
         if int(rows) < answered or int(rows) != int(used):
@@ -235,13 +246,42 @@ def load(port: int, key: str, seconds: int) -> tuple[float, int]:
     return float(rate[1]), int(count[1])
 
 
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 60
+def measured(port: int, key: str, seconds: int, processes: list[int]) -> tuple[float, int, float]:
+    """`load`, and the CPU seconds of wrk, the server's processes and Redis: other work on the machine lowers the
+    rates, but hardly the CPU that a request takes."""
+    before = [cpu_seconds(pid) for pid in processes]
+    waited = resource.getrusage(resource.RUSAGE_CHILDREN)
+    rate, count = load(port, key, seconds)
+    wrk = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = wrk.ru_utime + wrk.ru_stime - waited.ru_utime - waited.ru_stime
+    return rate, count, own + sum(cpu_seconds(pid) for pid in processes) - sum(before)
+
+
+def cpu_seconds(pid: int) -> float:
+    process = psutil.Process(pid)
+    return sum(
+        each.cpu_times().user + each.cpu_times().system
+        for each in [process, *process.children(recursive=True)]
+    )
+
+
+def redis_of(place: Path) -> int:
+    return int((place / "data" / "redis" / "redis.pid").read_text())
+
+
+def wait_for(port: int, key: str) -> None:
+    """Until both processes have answered: each imports Django when it starts."""
+    asked = Request(f"http://127.0.0.1:{port}/api/v1/bench", headers={"Authorization": f"Bearer {key}"})
+    deadline = time.monotonic() + 90
+    answered = 0
     while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
+        try:
+            with urlopen(asked, timeout=30) as answer:
+                answered += answer.status == 200
+        except OSError:
+            time.sleep(0.2)
+        if answered > 50:
+            return
     sys.exit("the server did not start")
 
 

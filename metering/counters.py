@@ -136,7 +136,8 @@ def counter_key(organization_id: UUID) -> str:
 def pack_charge(organization_id: UUID, caller: str) -> bytes:
     return exchange.pack_script(
         scripts.CHARGE,
-        [counter_key(organization_id), f"{{{organization_id}}}:rate:{caller}"],
+        [counter_key(organization_id)],
+        f"rate:{caller}",
         1_000_000 // settings.API_RATE_PER_SECOND or 1,
         settings.API_RATE_BURST,
     )

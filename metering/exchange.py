@@ -43,14 +43,20 @@ def run(script: Script, keys: Sequence[str], *arguments: bytes | str | int) -> A
 def send(packed: bytes, count: int, scripts: Sequence[Script] = ()) -> list[Any]:
     """The answers of `count` packed commands; `scripts` are loaded if the server does not know them yet."""
     answers = _exchange(packed, count)
-    if any(
-        isinstance(answer, hiredis.ReplyError) and str(answer).startswith("NOSCRIPT") for answer in answers
-    ):
-        # Only read commands stand beside a script in one message, so that all may be sent again.
-        _exchange(b"".join(pack("SCRIPT", "LOAD", script.source) for script in scripts), len(scripts))
-        answers = _exchange(packed, count)
     for answer in answers:
-        if isinstance(answer, hiredis.ReplyError):
+        if type(answer) is hiredis.ReplyError:
+            return _repeat(answer, packed, count, scripts)
+    return answers
+
+
+def _repeat(error: Exception, packed: bytes, count: int, scripts: Sequence[Script]) -> list[Any]:
+    """Load the scripts, if that is what is missing, and send again: beside a script, a message has only reads."""
+    if not str(error).startswith("NOSCRIPT"):
+        raise redis.ResponseError(str(error))
+    _exchange(b"".join(pack("SCRIPT", "LOAD", script.source) for script in scripts), len(scripts))
+    answers = _exchange(packed, count)
+    for answer in answers:
+        if type(answer) is hiredis.ReplyError:
             raise redis.ResponseError(str(answer))
     return answers
 

@@ -8,7 +8,7 @@ run on a Redis Cluster too.
   seed            a random name of this counter: a unit is given back only to the counter that it was taken from
   last            unix seconds of the last unit taken
   facts           what Python needs to answer, kept as one string: see counters.Facts
-`{organization}:rate:<caller>` is the theoretical arrival time (µs) of the generic cell rate algorithm.
+  rate:<caller>   the caller's theoretical arrival time (µs) in the generic cell rate algorithm
 """
 
 from dataclasses import dataclass, field
@@ -24,17 +24,17 @@ class Script:
         object.__setattr__(self, "sha", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
-# KEYS: counter, rate. ARGV: interval (µs between calls), burst (calls).
+# KEYS: counter. ARGV: the caller's field, interval (µs between calls), burst (calls).
 # Answers {verdict, used, facts, calls left of the burst, µs to wait}; verdict: ok, rate, quota or ask (PostgreSQL).
 CHARGE = Script("""
-local counter = redis.call('HMGET', KEYS[1], 'used', 'limit', 'expires', 'facts')
+local counter = redis.call('HMGET', KEYS[1], 'used', 'limit', 'expires', 'facts', ARGV[1])
 local time = redis.call('TIME')
 local seconds = tonumber(time[1])
 if not counter[1] or seconds >= tonumber(counter[3]) then return {'ask'} end
 local now = seconds * 1000000 + tonumber(time[2])
-local interval = tonumber(ARGV[1])
-local burst = tonumber(ARGV[2])
-local arrival = tonumber(redis.call('GET', KEYS[2]) or 0)
+local interval = tonumber(ARGV[2])
+local burst = tonumber(ARGV[3])
+local arrival = tonumber(counter[5] or 0)
 if arrival < now then arrival = now end
 arrival = arrival + interval
 local used = tonumber(counter[1])
@@ -44,8 +44,7 @@ local left = math.floor(-wait / interval)
 local limit = tonumber(counter[2])
 if limit >= 0 and used >= limit then return {'quota', used, counter[4], left, 0} end
 used = used + 1
-redis.call('HSET', KEYS[1], 'used', used, 'last', seconds)
-redis.call('SET', KEYS[2], string.format('%.0f', arrival), 'PX', math.ceil((arrival - now) / 1000) + 1)
+redis.call('HSET', KEYS[1], 'used', used, 'last', time[1], ARGV[1], string.format('%.0f', arrival))
 return {'ok', used, counter[4], left, 0}
 """)
 

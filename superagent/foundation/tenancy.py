@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Literal, overload
 from uuid import UUID
 
@@ -180,11 +181,16 @@ def _entered(scope: Scope) -> Iterator[None]:
 
 
 def _tenant_scope(organization: object) -> Scope:
-    value = str(UUID(str(getattr(organization, "pk", organization))))
+    scope = _scope_of(getattr(organization, "pk", organization))
     inside = _scope.get()
-    if inside.kind == "tenant" and inside.value != value:
-        raise CrossedTenants(f"organization {value} inside the scope of organization {inside.value}")
-    return Scope("tenant", value)
+    if inside.kind == "tenant" and inside.value != scope.value:
+        raise CrossedTenants(f"organization {scope.value} inside the scope of organization {inside.value}")
+    return scope
+
+
+@lru_cache(maxsize=4096)
+def _scope_of(organization_id: object) -> Scope:
+    return Scope("tenant", str(UUID(str(organization_id))))
 
 
 class TenantTask(Task):
