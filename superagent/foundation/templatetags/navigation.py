@@ -50,6 +50,7 @@ def nav_link(
         return ""
     request = context.get("request")
     path = request.path if request else ""
+    current: str
     if path == address:
         current = SafeString(' aria-current="page"')
     elif not exact and address != "/" and path.startswith(address.rstrip("/") + "/"):

@@ -1,13 +1,19 @@
 """One word, one tone for every status: there are no synonyms, and colour is never alone."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    word: str
+    word: StrOrPromise
     tone: str
     is_open: bool = False  # a ring in the place of the dot: not running (any more)
 
