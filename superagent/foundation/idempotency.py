@@ -87,9 +87,10 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
             response = method(view, request, *args, **kwargs)
             return response.status_code, json.loads(view.get_renderers()[0].render(response.data))
 
+        route = request.resolver_match.route if request.resolver_match else request.path
         status, answer, replayed = once(
             organization_id=request.organization.pk,  # type: ignore[attr-defined]  # set by our authentication
-            endpoint=f"{request.method} {request.resolver_match.route if request.resolver_match else request.path}"[:100],
+            endpoint=f"{request.method} {route}"[:100],
             key=key,
             body=request.data,
             effect=effect,

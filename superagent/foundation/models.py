@@ -51,7 +51,9 @@ class IdempotencyRecord(Record):
 
     class Meta(Record.Meta):
         constraints = [
-            models.UniqueConstraint(fields=["organization_id", "endpoint", "key"], name="idempotency_key_once")
+            models.UniqueConstraint(
+                fields=["organization_id", "endpoint", "key"], name="idempotency_key_once"
+            )
         ]
 
     def __str__(self) -> str:

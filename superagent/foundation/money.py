@@ -5,7 +5,24 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
 # Source: https://docs.stripe.com/currencies#zero-decimal
 ZERO_DECIMAL_CURRENCIES = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()
+    (
+        "bif",
+        "clp",
+        "djf",
+        "gnf",
+        "jpy",
+        "kmf",
+        "krw",
+        "mga",
+        "pyg",
+        "rwf",
+        "ugx",
+        "vnd",
+        "vuv",
+        "xaf",
+        "xof",
+        "xpf",
+    )
 )
 
 
@@ -51,7 +68,7 @@ def round_up(amount: Decimal) -> int:
 
 
 def round_down(amount: Decimal) -> int:
-    """Whole minor units, toward -infinity: what we charge for usage, so that a customer is never charged a part of a cent too much."""
+    """Whole minor units, toward -infinity: what we charge for usage, so that nobody pays a part of a cent too much."""
     return int(amount.to_integral_value(ROUND_FLOOR))
 
 

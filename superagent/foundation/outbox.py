@@ -83,7 +83,7 @@ def deliver(message_id: UUID) -> None:
         except Permanent as error:
             _settle(message, OutboxMessage.State.DEAD, str(error))
             log.error("outbox_dead", topic=message.topic, message=str(message.pk), error=str(error))
-        except Exception as error:  # any failure must be recorded with the message, then retried
+        except Exception as error:  # noqa: BLE001 - any failure must be recorded with the message, then retried
             _retry_later(message, error)
         else:
             _settle(message, OutboxMessage.State.DONE, "")
@@ -116,8 +116,8 @@ def _nudge(message_id: UUID) -> None:
     from superagent.foundation.tasks import deliver_outbox_message
 
     try:
-        deliver_outbox_message.apply_async(args=[str(message_id)], ignore_result=True, retry=False)
-    except Exception as error:  # the broker's errors are of many kinds; the row is safe
+        deliver_outbox_message.apply_async(args=(str(message_id),), ignore_result=True, retry=False)
+    except Exception as error:  # noqa: BLE001 - the broker's errors are of many kinds; the row is safe
         log.warning("outbox_nudge_failed", error=str(error))
 
 
@@ -155,4 +155,6 @@ def _retry_later(message: OutboxMessage, error: Exception) -> None:
         due_at=timezone.now() + timedelta(seconds=seconds), last_error=detail[:2000]
     )
     expected = isinstance(error, Retryable)
-    log.warning("outbox_retry", topic=message.topic, attempts=message.attempts, exc_info=None if expected else error)
+    log.warning(
+        "outbox_retry", topic=message.topic, attempts=message.attempts, exc_info=None if expected else error
+    )

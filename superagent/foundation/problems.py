@@ -145,11 +145,20 @@ def _from_rest_framework(exception: exceptions.APIException, request_id: str) ->
         code, title = "invalid", "Some fields are invalid"
         detail = "; ".join(f"{e.pointer.lstrip('/') or 'body'}: {e.detail}" for e in errors[:3])
     else:
-        code = str(exception.get_codes()) if not isinstance(exception.get_codes(), dict) else exception.default_code
+        code = (
+            str(exception.get_codes())
+            if not isinstance(exception.get_codes(), dict)
+            else exception.default_code
+        )
         title = HTTPStatus(exception.status_code).phrase
         detail = _sentence(exception.detail)
     body = document(
-        status=exception.status_code, code=code, title=title, detail=detail, request_id=request_id, errors=errors
+        status=exception.status_code,
+        code=code,
+        title=title,
+        detail=detail,
+        request_id=request_id,
+        errors=errors,
     )
     return Response(body, exception.status_code, headers=headers, content_type=CONTENT_TYPE)
 
