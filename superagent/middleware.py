@@ -7,46 +7,69 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
+from django.urls import is_valid_path
 
 from superagent import logs, metrics
+from superagent.foundation.middleware import is_api
 
-QUIET = frozenset(
-    {"/health/live", "/health/ready", "/metrics"}
-)  # asked every few seconds, and nobody reads it
+# Asked every few seconds, or a dozen times for each page, and read by nobody.
+QUIET = ("/health/", "/metrics", settings.STATIC_URL)
 SECRET_ARGUMENTS = frozenset({"key", "token", "secret"})  # parts of paths such as a password reset's link
 
 
-class AccessLog:
-    """Logs method, path (never the query: it may hold a token), status, duration and who asked.
-
-    The line is written past structlog, whose processors would cost 60 µs: more than the rest of metering a request.
-    """
+class Around:
+    """A middleware that looks at request and answer together, in both worlds without a hop to another thread."""
 
     sync_capable = True
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
+        if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
+        if iscoroutinefunction(self):
             return self._async_call(request)
         started = time.perf_counter()
-        response: HttpResponseBase = self.get_response(request)
-        _say(request, response, time.perf_counter() - started)
-        return response
+        return self.after(request, self.get_response(request), started)
 
     async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
-        response: HttpResponseBase = await self.get_response(request)
+        return self.after(request, await self.get_response(request), started)
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
+        """The answer to give; `started` is time.perf_counter() of the request's arrival."""
+        raise NotImplementedError
+
+
+class ClosingSlash(Around):
+    """A page that is asked for without its closing slash is found all the same. The API takes one form only."""
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
+        path = request.path_info
+        is_candidate = (
+            response.status_code == HTTPStatus.NOT_FOUND and not path.endswith("/") and not is_api(request)
+        )
+        if not is_candidate or request.method not in ("GET", "HEAD") or not is_valid_path(f"{path}/"):
+            return response
+        query = request.META.get("QUERY_STRING", "")
+        return HttpResponsePermanentRedirect(f"{path}/?{query}" if query else f"{path}/")
+
+
+class AccessLog(Around):
+    """Logs method, path (never the query: it may hold a token), status, duration and who asked.
+
+    The line is written past structlog, whose processors would cost 60 µs: more than the rest of metering a request.
+    """
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
         _say(request, response, time.perf_counter() - started)
         return response
 
@@ -55,7 +78,7 @@ def _say(request: HttpRequest, response: HttpResponseBase, seconds: float) -> No
     match = request.resolver_match
     view = (match.view_name or match.route) if match else "unknown"
     metrics.observe_request(request.method or "", view, response.status_code, seconds)
-    if not settings.ACCESS_LOG or request.path_info in QUIET:
+    if not settings.ACCESS_LOG or request.path_info.startswith(QUIET):
         return
     is_secret = match is not None and not SECRET_ARGUMENTS.isdisjoint(match.kwargs)
     path = f"/{match.route}" if match is not None and is_secret else request.path_info

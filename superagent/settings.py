@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "superagent.foundation.middleware.RequestContext",
     "accounts.middleware.AuditContext",
     "superagent.middleware.AccessLog",
+    "superagent.middleware.ClosingSlash",
     "django.middleware.security.SecurityMiddleware",
     "superagent.foundation.middleware.Compression",
     "superagent.foundation.middleware.Cors",

@@ -8,7 +8,6 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
-from django.urls import is_valid_path
 from django.utils import timezone
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_safe
@@ -63,16 +62,6 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """A page that is asked for without its closing slash is found all the same; the API takes one form only."""
-    path = request.path_info
-    if (
-        request.method in ("GET", "HEAD")
-        and not is_api(request)
-        and not path.endswith("/")
-        and is_valid_path(f"{path}/")
-    ):
-        query = request.META.get("QUERY_STRING", "")
-        return redirect(f"{path}/?{query}" if query else f"{path}/", permanent=True)
     return _error(request, NotFound("There is nothing at this address."), "404.html")
 
 
