@@ -30,7 +30,10 @@ class Caller:
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         with tenancy.isolated():
             return getattr(self.client, method)(
-                f"/api/v1/{path}", body, format="json", headers={"Authorization": f"Bearer {self.key}", **headers}
+                f"/api/v1/{path}",
+                body,
+                format="json",
+                headers={"Authorization": f"Bearer {self.key}", **headers},
             )
 
 
@@ -51,15 +54,23 @@ def test_plans_have_the_fixed_form(call: Caller) -> None:
     assert answer.data["packs"] == []
     pro = answer.data["data"][1]
     assert set(pro) >= {"slug", "name", "prices", "allowances", "features", "trial_days"}
-    assert {"interval": "month", "currency": "usd", "unit_amount": 2900} in [dict(price) for price in pro["prices"]]
-    assert {"interval": "year", "currency": "usd", "unit_amount": 29000} in [dict(price) for price in pro["prices"]]
+    assert {"interval": "month", "currency": "usd", "unit_amount": 2900} in [
+        dict(price) for price in pro["prices"]
+    ]
+    assert {"interval": "year", "currency": "usd", "unit_amount": 29000} in [
+        dict(price) for price in pro["prices"]
+    ]
     requests = next(row for row in pro["allowances"] if row["meter"] == "api_requests")
     assert (requests["included"], requests["hard"], requests["overage_rate"]) == (50_000, False, "0.05")
 
 
 def test_products_are_the_nextpanel_tiers(call: Caller) -> None:
     data = call("get", "billing/products").data["data"]
-    assert [row["slug"] for row in data] == ["nextpanel-starter", "nextpanel-professional", "nextpanel-business"]
+    assert [row["slug"] for row in data] == [
+        "nextpanel-starter",
+        "nextpanel-professional",
+        "nextpanel-business",
+    ]
 
 
 def test_without_a_paid_plan_the_subscription_is_free_and_active(call: Caller) -> None:
@@ -81,7 +92,9 @@ def test_a_plan_is_bought_changed_canceled_and_resumed(call: Caller, customer: C
     assert shown.status_code == 200, shown.data
     assert set(shown.data) >= {"amount_due", "currency", "lines", "effective_at"}
     too_little = call(
-        "post", "billing/subscription/change", {"plan": "enterprise", "interval": "month", "max_amount_due": 1}
+        "post",
+        "billing/subscription/change",
+        {"plan": "enterprise", "interval": "month", "max_amount_due": 1},
     )
     assert (too_little.status_code, too_little.data["code"]) == (409, "price_changed")
     changed = call("post", "billing/subscription/change", {"plan": "enterprise", "interval": "month"})
@@ -133,7 +146,10 @@ def test_free_is_not_bought_and_a_second_plan_is_a_change(call: Caller, customer
     assert call("post", "billing/subscription/preview", {"plan": "pro"}).data["code"] == "no_subscription"
     assert call("post", "billing/subscription/cancel", {}).data["code"] == "no_subscription"
     customer.buy("pro", "month")
-    assert call("post", "billing/create-checkout-session", {"plan": "enterprise"}).data["code"] == "already_subscribed"
+    assert (
+        call("post", "billing/create-checkout-session", {"plan": "enterprise"}).data["code"]
+        == "already_subscribed"
+    )
     assert call("post", "billing/subscription/preview", {"plan": "pro"}).data["code"] == "already_on_plan"
 
 
@@ -148,7 +164,12 @@ def test_an_unverified_address_may_not_buy(shop: Sandbox) -> None:
 
 def test_reading_does_not_allow_buying(customer: Customer) -> None:
     reader = Caller(customer, [Scope.BILLING_READ])
-    for path in ("create-checkout-session", "subscription/change", "subscription/cancel", "subscription/resume"):
+    for path in (
+        "create-checkout-session",
+        "subscription/change",
+        "subscription/cancel",
+        "subscription/resume",
+    ):
         answer = reader("post", f"billing/{path}", {"plan": "pro"})
         assert (answer.status_code, answer.data["code"]) == (403, "insufficient_scope")
     assert reader("post", "orders", {}).status_code == 403
@@ -175,9 +196,16 @@ def test_the_kill_switch_stops_sales_only(call: Caller, settings: Any) -> None:
 def test_usage_has_the_fixed_form(call: Caller) -> None:
     answer = call("get", "billing/usage").data
     assert set(answer) == {"period_start", "period_end", "meters"}
-    assert {"meter", "unit", "included", "used", "remaining", "overage_quantity", "overage_amount", "currency"} == set(
-        answer["meters"][0]
-    )
+    assert {
+        "meter",
+        "unit",
+        "included",
+        "used",
+        "remaining",
+        "overage_quantity",
+        "overage_amount",
+        "currency",
+    } == set(answer["meters"][0])
 
 
 def test_the_customer_portal_is_a_short_lived_address(call: Caller, customer: Customer) -> None:
@@ -204,7 +232,9 @@ def test_an_order_is_paid_by_checkout(call: Caller, customer: Customer) -> None:
     detail = call("get", f"orders/{placed.data['id']}").data
     assert (detail["status"], detail["items"][0]["status"], detail["checkout_url"]) == ("paid", "paid", None)
     rows = call("get", "subscriptions").data["data"]
-    assert [(row["product"], row["plan"], row["status"]) for row in rows] == [("nextpanel-professional", None, "active")]
+    assert [(row["product"], row["plan"], row["status"]) for row in rows] == [
+        ("nextpanel-professional", None, "active")
+    ]
     ended = call("delete", f"subscriptions/{rows[0]['id']}")
     assert (ended.status_code, ended.data["cancel_at_period_end"]) == (200, True)
 
@@ -235,7 +265,10 @@ def test_a_total_above_what_was_agreed_is_refused(call: Caller) -> None:
         ({"items": []}, "/items"),
         ({"items": [{"product": "nothing"}]}, "/items/0/product"),
         ({"items": [{"product": "pro"}]}, "/items/0/product"),
-        ({"items": [{"product": "nextpanel-starter", "options": {"interval": "week"}}]}, "/items/0/options/interval"),
+        (
+            {"items": [{"product": "nextpanel-starter", "options": {"interval": "week"}}]},
+            "/items/0/options/interval",
+        ),
         ({"items": [{"product": "nextpanel-starter", "options": {"color": "red"}}]}, "/items/0/options"),
         ({"items": [{"product": "nextpanel-starter"}, {"product": "nextpanel-starter"}]}, "/items"),
         ({"currency": "eur"}, "/currency"),
@@ -253,9 +286,7 @@ def test_a_bad_order_names_its_field(call: Caller, change: dict[str, Any], point
 # --- Walls and costs
 
 
-def test_another_organizations_things_are_404(
-    call: Caller, stranger: Caller, customer: Customer
-) -> None:
+def test_another_organizations_things_are_404(call: Caller, stranger: Caller, customer: Customer) -> None:
     subscription = customer.buy("pro", "month")
     order = call("post", "orders", {"items": [{"product": "nextpanel-starter"}], "max_total": 900}).data["id"]
     invoice = Invoice.objects.get(organization=customer.organization)

@@ -98,7 +98,10 @@ def test_what_stripe_did_not_send_here_and_now_is_400(
 def test_an_unsigned_delivery_an_unknown_endpoint_and_a_get_are_refused(endpoint: WebhookEndpoint) -> None:
     address = f"/stripe/webhook/{endpoint.pk}/"
     assert Client().post(address, b"{}", content_type="application/json").status_code == 400
-    assert Client().post(f"/stripe/webhook/{uuid7()}/", b"{}", content_type="application/json").status_code == 404
+    assert (
+        Client().post(f"/stripe/webhook/{uuid7()}/", b"{}", content_type="application/json").status_code
+        == 404
+    )
     assert Client().get(address).status_code == 405
 
 
@@ -201,7 +204,9 @@ def test_an_older_fetch_is_not_applied_after_a_newer_one(system_scope: None) -> 
     assert not fence.advance("sub_1", second)
 
 
-@hypothesis_settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(order=st.permutations(range(6)))
 def test_whatever_the_order_the_newest_fetch_stays(system_scope: None, order: list[int]) -> None:
     name = f"obj_{uuid7().hex}"
@@ -217,10 +222,16 @@ def test_whatever_the_order_the_newest_fetch_stays(system_scope: None, order: li
 def facts(customer: Customer) -> tuple[Any, ...]:
     organization = customer.organization
     return (
-        list(Subscription.objects.filter(organization=organization).values_list("stripe_id", "status", "price")),
+        list(
+            Subscription.objects.filter(organization=organization).values_list("stripe_id", "status", "price")
+        ),
         list(Invoice.objects.filter(organization=organization).values_list("stripe_id", "status", "total")),
         list(InvoiceLine.objects.filter(organization=organization).values_list("stripe_id", "amount")),
-        list(Payment.objects.filter(organization=organization).values_list("stripe_id", "status", "amount", "invoice")),
+        list(
+            Payment.objects.filter(organization=organization).values_list(
+                "stripe_id", "status", "amount", "invoice"
+            )
+        ),
         customer.account.plan_id,
     )
 
@@ -243,7 +254,11 @@ def test_the_same_events_three_times_in_any_order_have_their_effect_once(
     try:
         customer.pay(customer.visit("pro", "month").url)
         listed = list(gateway.listed("events.list", params={"limit": 100}))
-        mine = [each for each in listed if inbox.lane_of(each["data"]["object"]) == customer.account.stripe_customer_id]
+        mine = [
+            each
+            for each in listed
+            if inbox.lane_of(each["data"]["object"]) == customer.account.stripe_customer_id
+        ]
         assert len(mine) > 8
         copies = mine * 3
         random.Random(seed).shuffle(copies)
@@ -270,7 +285,13 @@ def test_the_same_events_three_times_in_any_order_have_their_effect_once(
 def test_an_event_about_something_that_is_gone_is_done(customer: Customer) -> None:
     assert projection.refresh("sub_that_never_was") is None
     body = event("customer.subscription.updated") | {
-        "data": {"object": {"id": "sub_gone", "object": "subscription", "customer": customer.account.stripe_customer_id}}
+        "data": {
+            "object": {
+                "id": "sub_gone",
+                "object": "subscription",
+                "customer": customer.account.stripe_customer_id,
+            }
+        }
     }
     inbox.store([body])
     inbox.drain(customer.account.stripe_customer_id)

@@ -1,0 +1,62 @@
+"""Customers at Stripe: sign-up does not wait for Stripe, and nobody becomes two customers."""
+
+from django.utils import timezone
+
+from accounts import customers as port
+from billing import catalog, customers, endpoints, gateway
+from billing.models import Price, Product, WebhookEndpoint
+from superagent.foundation import outbox
+from superagent.foundation.models import OutboxMessage
+from tests.billing.conftest import Customer, Sandbox, deliver_all, make_customer
+
+
+def test_stripe_down_sign_up_works_and_the_customer_follows(customer: Customer, shop: Sandbox) -> None:
+    shop.fault("error_500", times=100)
+    late = make_customer(shop, "Initech")
+    assert late.account.stripe_customer_id is None and late.account.plan.slug == "free"
+    assert port.id_of(late.organization) is None
+    shop.mend()
+    OutboxMessage.objects.filter(organization_id=late.organization.pk).update(due_at=timezone.now())
+    deliver_all(late.organization)
+    assert late.account.stripe_customer_id == port.id_of(late.organization)
+
+
+def test_a_checkout_before_the_outbox_makes_the_one_customer(customer: Customer, shop: Sandbox) -> None:
+    shop.fault("error_500", times=100)
+    early = make_customer(shop, "Hooli")
+    shop.mend()
+    made = customers.ensure(early.organization)
+    message = OutboxMessage.objects.get(topic=customers.CREATE, organization_id=early.organization.pk)
+    OutboxMessage.objects.filter(pk=message.pk).update(due_at=timezone.now())
+    outbox.deliver(message.pk)
+    found = list(gateway.listed("customers.list", params={"email": early.organization.email}))
+    assert [each["id"] for each in found] == [made]
+
+
+def test_a_worker_killed_before_it_wrote_the_id_down_finds_the_same_customer(customer: Customer) -> None:
+    known = customer.account.stripe_customer_id
+    account = customer.account
+    account.stripe_customer_id = None
+    account.save()
+    assert customers.ensure(customer.organization) == known
+
+
+def test_the_catalog_is_seeded_once_and_staff_edits_survive(shop: Sandbox, system_scope: None) -> None:
+    Product.objects.filter(slug="pro").update(name="Professional")
+    before = dict(Price.objects.values_list("pk", "stripe_id"))
+    assert catalog.seed() == 0
+    catalog.push()
+    assert Product.objects.get(slug="pro").name == "Professional"
+    assert dict(Price.objects.values_list("pk", "stripe_id")) == before
+    assert gateway.call("products.retrieve", "superagent_pro")["name"] == "Professional"
+    assert all(stripe_id for pk, stripe_id in before.items() if Price.objects.get(pk=pk).unit_amount)
+
+
+def test_the_endpoint_is_registered_once_with_its_secret(shop: Sandbox, system_scope: None) -> None:
+    first = endpoints.register()
+    assert first.secret.startswith("whsec_") and str(first.pk) in first.url
+    assert endpoints.register().pk == first.pk
+    gateway.call("webhook_endpoints.delete", first.stripe_id)
+    second = endpoints.register()
+    assert second.pk != first.pk and WebhookEndpoint.objects.count() == 1
+    gateway.call("webhook_endpoints.delete", second.stripe_id)

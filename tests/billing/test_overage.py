@@ -1,0 +1,178 @@
+"""Overage: rated = invoiced + adjusted + waived, whatever fails on the way, and never twice."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from billing import gateway, inbox, overage, pricing
+from billing.models import Invoice, OverageCharge
+from metering import months, rating
+from metering.models import Quota, UsagePeriod
+from superagent.foundation import outbox
+from superagent.foundation.models import OutboxMessage
+from tests.billing.conftest import Customer, wait_for
+from tests.billing.test_lifecycle import use
+
+
+def items(customer: Customer) -> list[dict[str, Any]]:
+    """The invoice items of the customer at Stripe."""
+    return list(
+        gateway.listed("invoice_items.list", params={"customer": customer.account.stripe_customer_id})
+    )
+
+
+def drained(customer: Customer) -> None:
+    lane = customer.account.stripe_customer_id
+    inbox.fetch_missing(lanes=[lane])
+    inbox.drain(lane)
+
+
+def at_the_draft(customer: Customer) -> OverageCharge:
+    """A renewal's draft exists and its overage is charged, but not sent to Stripe yet."""
+    customer.buy("pro", "month")
+    customer.rehearse()
+    use(customer, "api_requests", 60_000)
+    end = customer.subscription.current_period_end
+    clock_id = customer.account.test_clock_id
+    gateway.call(
+        "test_helpers.test_clocks.advance",
+        clock_id,
+        params={"frozen_time": int(end.timestamp()) + 1},
+        key=f"a:{clock_id}",
+    )
+    wait_for(lambda: gateway.call("test_helpers.test_clocks.retrieve", clock_id)["status"] == "ready")
+    drained(customer)
+    return OverageCharge.objects.get(organization=customer.organization)
+
+
+def deliver(charge: OverageCharge) -> None:
+    message = OutboxMessage.objects.get(dedupe_key=overage.item_key(charge))
+    OutboxMessage.objects.filter(pk=message.pk).update(due_at=timezone.now())
+    outbox.deliver(message.pk)
+
+
+def test_a_renewals_draft_is_the_target_and_the_item_is_made_once(customer: Customer) -> None:
+    charge = at_the_draft(customer)
+    draft = Invoice.objects.get(organization=customer.organization, status="draft")
+    assert (charge.status, charge.amount, charge.target_invoice_id) == ("pending", 500, draft.stripe_id)
+    overage.put_on_invoice(str(charge.pk))
+    overage.put_on_invoice(str(charge.pk))
+    OverageCharge.objects.filter(pk=charge.pk).update(status="pending", invoice_item_id=None)
+    overage.put_on_invoice(str(charge.pk))  # as if the worker had died before it wrote the answer down
+    assert [item["amount"] for item in items(customer)] == [500]
+
+
+def test_a_time_out_after_the_work_was_done_makes_no_second_item(customer: Customer, settings: Any) -> None:
+    charge = at_the_draft(customer)
+    settings.STRIPE_TIMEOUT_SECONDS = 1
+    gateway._client.cache_clear()
+    customer.sandbox.fault("timeout_after", path="/v1/invoiceitems", method="POST", times=10, seconds=4)
+    deliver(charge)
+    charge.refresh_from_db()
+    assert charge.status == "pending"
+    customer.sandbox.mend()
+    deliver(charge)
+    charge.refresh_from_db()
+    assert charge.status == "invoiced"
+    assert [item["amount"] for item in items(customer)] == [500]
+
+
+def test_a_draft_that_became_final_too_early_sends_the_charge_to_an_invoice_of_its_own(
+    customer: Customer,
+) -> None:
+    charge = at_the_draft(customer)
+    gateway.call("invoices.finalize_invoice", charge.target_invoice_id, key="too-early")
+    overage.put_on_invoice(str(charge.pk))
+    charge.refresh_from_db()
+    assert (charge.status, charge.is_carried_over) == ("invoiced", True)
+    customer.advance(customer.subscription.current_period_start + timedelta(days=1))
+    own = Invoice.objects.get(organization=customer.organization, billing_reason="manual")
+    assert (own.total, own.status) == (500, "paid")
+    assert overage.differences() == []
+
+
+def test_the_kill_switch_keeps_charges_and_the_job_sends_them_later(
+    customer: Customer, settings: Any
+) -> None:
+    charge = at_the_draft(customer)
+    OutboxMessage.objects.filter(dedupe_key=overage.item_key(charge)).delete()
+    OverageCharge.objects.filter(pk=charge.pk).update(target_invoice_id="")
+    settings.CHARGING_ENABLED = False
+    overage.collect(now=timezone.now())
+    assert not OutboxMessage.objects.filter(topic=overage.PLACE, state="pending").exists()
+    settings.CHARGING_ENABLED = True
+    assert overage.collect(now=timezone.now()) == 1
+    customer.settle()
+    charge.refresh_from_db()
+    assert charge.status == "invoiced"
+
+
+def test_the_job_charges_a_closed_period_that_nobody_charged(customer: Customer) -> None:
+    charge = at_the_draft(customer)
+    OutboxMessage.objects.filter(dedupe_key=overage.item_key(charge)).delete()
+    OverageCharge.objects.all().delete()
+    assert len(overage.differences()) == 1
+    overage.collect(now=timezone.now())
+    customer.settle()
+    assert OverageCharge.objects.get().status == "invoiced"
+    assert overage.differences() == []
+    assert [item["amount"] for item in items(customer)] == [500]
+
+
+def test_a_free_plan_is_never_charged(customer: Customer) -> None:
+    customer.rehearse()
+    use(customer, "api_requests", 1_000)
+    customer.advance(months.add(customer.now, 2))
+    assert (
+        UsagePeriod.objects.filter(organization=customer.organization, closed_at__isnull=False).count() == 2
+    )
+    assert not OverageCharge.objects.exists() and not items(customer)
+
+
+@hypothesis_settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    requests=st.integers(0, 10**9), tokens=st.integers(0, 10**12),
+    rate=st.decimals(Decimal("0.000001"), Decimal(10), places=6),
+)  # fmt: skip
+def test_charges_add_up_to_what_was_rated_to_the_cent(
+    customer: Customer, requests: int, tokens: int, rate: Decimal
+) -> None:
+    from django.db import transaction
+
+    from metering import periods
+
+    with transaction.atomic():
+        period = UsagePeriod.objects.filter(organization=customer.organization).latest("start")
+        Quota.objects.filter(period=period).update(included=1_000, is_hard=False, overage_rate=rate)
+        Quota.objects.filter(period=period, meter__slug="api_requests").update(used=requests)
+        Quota.objects.filter(period=period, meter__slug="ai_tokens").update(used=tokens)
+        periods.close(period=period, now=period.end)
+        charged = sum(charge.amount for charge in OverageCharge.objects.filter(period=period))
+        expected = sum(int(max(0, used - 1_000) * rate) for used in (requests, tokens))
+        assert charged == expected == sum(line.amount for line in rating.rate(period))
+        assert overage.differences() == []
+        transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        ("0.05", "then $0.50 per 1,000"),
+        ("0.0002", "then $2.00 per 1,000,000"),
+        ("0.03", "then $0.30 per 1,000"),
+        ("25", "then $0.25 each"),
+        ("0.00015", "then $1.50 per 1,000,000"),
+    ],
+)
+def test_a_rate_is_said_in_whole_cents(rate: str, text: str) -> None:
+    assert pricing.overage_text(Decimal(rate), "usd") == text

@@ -1,0 +1,179 @@
+"""The billing pages, as a person uses them."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Membership, User
+from accounts.roles import Role
+from billing.models import Invoice, Order
+from metering import months
+from superagent.foundation import tenancy
+from tests.billing.conftest import DECLINED_CARD, FAILS_LATER_CARD, Customer
+
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+
+
+class Browser:
+    """A logged-in person; the test's own scope comes back after each page."""
+
+    def __init__(self, user: User) -> None:
+        self.client = Client()
+        with tenancy.isolated():
+            self.client.force_login(user, backend=BACKEND)
+
+    def get(self, path: str, **options: Any) -> Any:
+        with tenancy.isolated():
+            return self.client.get(path, **options)
+
+    def post(self, path: str, data: dict[str, Any] | None = None, **options: Any) -> Any:
+        with tenancy.isolated():
+            return self.client.post(path, data or {}, **options)
+
+
+@pytest.fixture
+def browser(customer: Customer) -> Iterator[Browser]:
+    yield Browser(customer.user)
+
+
+def text(answer: Any) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))
+
+
+def hidden(answer: Any) -> dict[str, str]:
+    found = re.findall(
+        r'<input type="hidden" name="(effective_at|amount_due)" value="([^"]*)"', answer.content.decode()
+    )
+    return dict(found)
+
+
+def test_every_page_is_there_before_anything_was_bought(browser: Browser) -> None:
+    pages = ["/billing/", "/billing/plans/", "/billing/plans/?interval=year", "/invoices/", "/orders/"]
+    pages += ["/invoices/?status=paid", "/checkout/canceled/", "/checkout/confirm/?session_id=cs_unknown"]
+    for path in pages:
+        answer = browser.get(path)
+        assert answer.status_code == 200, path
+        assert "style=" not in answer.content.decode(), path
+    assert "No invoices yet" in text(browser.get("/invoices/"))
+
+
+def test_from_a_pricing_link_to_the_active_plan(browser: Browser, customer: Customer) -> None:
+    page = browser.get("/checkout/?plan=pro&interval=month")
+    assert page.status_code == 200 and "$29.00" in text(page)
+    answer = browser.post("/checkout/?plan=pro&interval=month")
+    assert answer.status_code == 302 and answer.url.startswith(customer.sandbox.url)
+    back = customer.pay(answer.url).headers["location"]
+    path = (
+        back.split("127.0.0.1:8000", 1)[1] if "127.0.0.1:8000" in back else back[back.index("/checkout/") :]
+    )
+    waiting = browser.get(path)
+    assert "Confirming your payment" in text(waiting) and "every 2s" in waiting.content.decode()
+    customer.settle()
+    status = browser.get(path.replace("/checkout/confirm/", "/checkout/confirm/status/"))
+    assert "Welcome to Pro" in text(status) and "every 2s" not in status.content.decode()
+    shown = text(browser.get("/billing/"))
+    assert "Pro" in shown and "4242" in shown and "$29.00" in shown
+    invoice = Invoice.objects.get(organization=customer.organization)
+    assert "$29.00" in text(browser.get(f"/invoices/{invoice.pk}/"))
+    assert invoice.number in text(browser.get("/invoices/"))
+    assert (
+        browser.get("/checkout/?plan=enterprise&interval=year").url
+        == "/billing/plans/enterprise/?interval=year"
+    )
+
+
+def test_a_wrong_promotion_code_keeps_the_page_and_says_so(browser: Browser) -> None:
+    answer = browser.post("/checkout/?plan=pro&interval=month", {"promotion_code": "NOPE"})
+    assert answer.status_code == 400
+    assert "not known or no longer valid" in text(answer) and "NOPE" in answer.content.decode()
+
+
+@pytest.mark.parametrize("query", ["plan=gold", "", "plan=pro&interval=week"])
+def test_a_strange_pricing_link_ends_on_a_page(browser: Browser, query: str) -> None:
+    assert browser.get(f"/checkout/?{query}", follow=True).status_code == 200
+
+
+def test_the_button_of_a_change_names_the_amount_that_is_paid(browser: Browser, customer: Customer) -> None:
+    customer.buy("pro", "month")
+    customer.rehearse()
+    customer.advance(customer.now + timedelta(days=10))
+    page = browser.get("/billing/plans/enterprise/?interval=month")
+    form = hidden(page)
+    dollars = f"${int(form['amount_due']) / 100:,.2f}"
+    assert f"Upgrade to Enterprise and pay {dollars}" in text(page)
+    answer = browser.post("/billing/plans/enterprise/?interval=month", form)
+    assert answer.status_code == 302
+    customer.settle()
+    paid = Invoice.objects.get(organization=customer.organization, billing_reason="subscription_update")
+    assert paid.total == int(form["amount_due"])
+
+
+def test_a_stale_preview_is_made_again(browser: Browser, customer: Customer) -> None:
+    customer.buy("pro", "month")
+    stale = hidden(browser.get("/billing/plans/enterprise/")) | {"amount_due": "1"}
+    answer = browser.post("/billing/plans/enterprise/", stale)
+    assert answer.status_code == 200
+    assert "The amount has changed since you looked" in text(answer)
+    assert customer.account.plan.slug == "pro"
+
+
+def test_a_declined_upgrade_changes_nothing(browser: Browser, customer: Customer) -> None:
+    customer.buy("pro", "month", card=FAILS_LATER_CARD)
+    customer.rehearse()
+    customer.advance(customer.now + timedelta(days=3))
+    answer = browser.post("/billing/plans/enterprise/", hidden(browser.get("/billing/plans/enterprise/")))
+    assert answer.status_code == 402
+    assert "Your card was declined" in text(answer) and "Nothing was charged" in text(answer)
+    customer.settle()
+    assert customer.account.plan.slug == "pro"
+
+
+def test_cancel_and_resume(browser: Browser, customer: Customer) -> None:
+    customer.buy("pro", "month")
+    assert "Your plan ends" in text(browser.get("/billing/cancel/"))
+    assert browser.post("/billing/cancel/", {"reason": "trying it"}).url == "/billing/"
+    assert "Canceling" in text(browser.get("/billing/")) and customer.subscription.is_canceling
+    assert browser.post("/billing/resume/").url == "/billing/"
+    assert not customer.subscription.is_canceling
+
+
+def test_past_due_is_a_banner_on_every_page(browser: Browser, customer: Customer) -> None:
+    customer.buy("pro", "month", card=FAILS_LATER_CARD)
+    customer.rehearse()
+    customer.advance(months.add(customer.now, 1) + timedelta(hours=3))
+    for path in ("/billing/", "/invoices/", "/orders/"):
+        assert "Your payment of $29.00 was declined" in text(browser.get(path))
+
+
+def test_a_declined_card_leaves_the_order_unpaid(browser: Browser, customer: Customer) -> None:
+    started = customer.visit("pro", "month")
+    assert customer.pay(started.url, DECLINED_CARD).status_code != 303
+    customer.settle()
+    assert customer.subscription is None
+    assert not Order.objects.exists()
+
+
+def test_stripe_down_leaves_pages_readable_and_says_so(browser: Browser, customer: Customer) -> None:
+    customer.buy("pro", "month")
+    customer.sandbox.fault("error_500", times=200)
+    assert browser.get("/billing/").status_code == 200
+    assert browser.get("/invoices/").status_code == 200
+    page = browser.get("/billing/plans/enterprise/")
+    assert page.status_code == 503 and "Try again" in text(page)
+    assert browser.post("/billing/card/", follow=True).status_code == 200
+
+
+def test_a_viewer_sees_who_may_and_a_stranger_nothing(customer: Customer, other_customer: Customer) -> None:
+    customer.buy("pro", "month")
+    invoice = Invoice.objects.get(organization=customer.organization)
+    stranger = Browser(other_customer.user)
+    assert stranger.get(f"/invoices/{invoice.pk}/").status_code == 404
+    viewer = User.objects.create_user("viewer@example.com", "correct horse battery", full_name="V")
+    Membership.objects.create(organization=customer.organization, user=viewer, role=Role.VIEWER)
+    for path in ("/billing/", "/invoices/", "/billing/cancel/", "/checkout/?plan=pro"):
+        assert Browser(viewer).get(path).status_code == 403, path
+    assert Client().get("/billing/").status_code == 302

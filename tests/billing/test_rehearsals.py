@@ -1,0 +1,88 @@
+"""Rehearsed time: a year in steps, only in test mode, by command and by worker."""
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from billing import gateway, rehearsals
+from billing.models import Invoice, Subscription
+from metering import months
+from tests.billing.conftest import Customer, deliver_all
+from tests.billing.test_lifecycle import use
+
+
+def test_months_pass_with_one_invoice_each(customer: Customer) -> None:
+    customer.buy("pro", "month")
+    customer.rehearse()
+    use(customer, "api_requests", 50_100)
+    customer.advance(months.add(customer.now, 3) + timedelta(hours=2))
+    renewals = Invoice.objects.filter(organization=customer.organization, billing_reason="subscription_cycle")
+    assert sorted(renewals.values_list("status", "total")) == [("paid", 2900), ("paid", 2900), ("paid", 2905)]
+
+
+def test_a_trial_ends_in_a_paid_month(customer: Customer) -> None:
+    from billing.models import Plan
+
+    Plan.objects.filter(product__slug="pro").update(trial_days=14)
+    subscription = customer.buy("pro", "month")
+    assert subscription.status == "trialing" and customer.account.had_trial
+    customer.rehearse()
+    customer.advance(customer.now + timedelta(days=15))
+    assert customer.subscription.status == "active"
+    assert Invoice.objects.filter(organization=customer.organization, total=2900, status="paid").count() == 1
+
+
+def test_the_worker_advances_in_messages_of_its_own(customer: Customer) -> None:
+    customer.buy("pro", "month")
+    customer.rehearse()
+    target = customer.now + timedelta(days=3)
+    rehearsals.advance(organization=customer.organization, to=target)
+    assert customer.account.rehearsal_target == target
+    deliver_all(customer.organization)
+    assert customer.now == target.replace(microsecond=0)
+    assert customer.account.rehearsal_target is None
+    with pytest.raises(rehearsals.TimeRunsForward):
+        rehearsals.advance(organization=customer.organization, to=customer.now)
+
+
+def test_the_command_starts_and_advances(customer: Customer) -> None:
+    customer.buy("pro", "month")
+    said = StringIO()
+    call_command("rehearse", organization=customer.organization.email, advance="1m", stdout=said)
+    assert customer.now > timezone.now() + timedelta(days=27)
+    assert str(customer.now.year) in said.getvalue()
+    with pytest.raises(CommandError, match="1m is a month"):
+        call_command("rehearse", organization=str(customer.organization.pk), advance="soon")
+
+
+def test_ending_a_rehearsal_gives_a_new_customer_and_the_free_plan(customer: Customer) -> None:
+    customer.buy("pro", "month")
+    former = customer.account.stripe_customer_id
+    customer.rehearse()
+    customer.advance(customer.now + timedelta(days=40))
+    rehearsals.stop(customer.organization)
+    customer.settle()
+    account = customer.account
+    assert account.stripe_customer_id not in (None, former) and account.test_clock_id == ""
+    assert account.plan.slug == "free" and customer.organization.rehearsal_now is None
+    assert set(Subscription.objects.values_list("status", flat=True)) == {"canceled"}
+    assert gateway.call("customers.retrieve", former).get("deleted")
+    customer.buy("pro", "month")
+    assert customer.account.plan.slug == "pro"
+
+
+def test_live_keys_and_live_organizations_are_refused(customer: Customer, settings: Any) -> None:
+    settings.STRIPE_LIVE_MODE = True
+    with pytest.raises(rehearsals.OnlyInTestMode):
+        rehearsals.start(customer.organization)
+    settings.STRIPE_LIVE_MODE = False
+    customer.organization.livemode = True
+    with pytest.raises(rehearsals.OnlyInTestMode):
+        rehearsals.start(customer.organization)
+    customer.organization.livemode = False
+    with pytest.raises(rehearsals.NotRehearsing):
+        rehearsals.advance(organization=customer.organization, to=timezone.now())
