@@ -129,7 +129,7 @@ def _method(operation: str) -> Callable[..., Any]:
     found: Any = _client().v1
     for name in operation.split("."):
         found = getattr(found, name)
-    return found  # type: ignore[no-any-return]  # the client's services are generated
+    return found
 
 
 def _translated(
@@ -165,7 +165,8 @@ _ID_PARAMS = frozenset({"id", "customer", "subscription", "invoice", "session", 
 
 
 def _decline_code(error: stripe.CardError) -> str:
-    return str((error.json_body or {}).get("error", {}).get("decline_code") or error.code or "")
+    body: Any = error.json_body or {}
+    return str(body.get("error", {}).get("decline_code") or error.code or "")
 
 
 def _note(operation: str, error: stripe.StripeError) -> None:

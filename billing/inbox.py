@@ -81,7 +81,9 @@ def _is_event(event: Any) -> bool:
         return False
     subject = event["data"].get("object") if isinstance(event.get("data"), dict) else None
     kinds = {"id": str, "type": str, "livemode": bool, "created": int}
-    return isinstance(subject, dict) and all(isinstance(event.get(name), kind) for name, kind in kinds.items())
+    return isinstance(subject, dict) and all(
+        isinstance(event.get(name), kind) for name, kind in kinds.items()
+    )
 
 
 def _secrets(endpoint: WebhookEndpoint) -> list[str]:
@@ -147,7 +149,7 @@ def nudge(lane: str) -> None:
     if time.monotonic() < _broken_until:
         return
     try:
-        drain_lane.apply_async(args=[lane], retry=False, ignore_result=True)
+        drain_lane.apply_async(args=(lane,), retry=False, ignore_result=True)
     except Exception as error:  # noqa: BLE001 - a broker fails in many ways; the row is safe
         _broken_until = time.monotonic() + BREAKER_SECONDS
         log.warning("webhook_nudge_failed", error=str(error))
@@ -287,12 +289,13 @@ def _lease(lane: str, *, again: bool = False) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO billing_webhooklane AS lane (name, leased_until) VALUES (%s, clock_timestamp() + %s)
+            INSERT INTO billing_webhooklane AS lane (name, leased_until)
+            VALUES (%s, clock_timestamp() + make_interval(secs => %s))
             ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until
             WHERE %s OR lane.leased_until < clock_timestamp()
             RETURNING 1
             """,
-            [lane, LEASE, again],
+            [lane, LEASE.total_seconds(), again],
         )
         return cursor.fetchone() is not None
 

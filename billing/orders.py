@@ -78,24 +78,28 @@ def place(
             created_at=now,
         )
         for wanted, price in zip(items, prices, strict=True):
-            item = OrderItem.objects.create(
-                organization=organization,
-                order=order,
-                product=price.product,
-                price=price,
-                unit_amount=price.unit_amount,
-                currency=price.currency,
-                options=wanted.options,
-                created_at=now,
-            )
-            if payment == Order.Payment.SAVED_CARD:
-                outbox.enqueue(
-                    topic=BUY_ITEM,
-                    payload={"item": str(item.pk)},
-                    dedupe_key=f"order_item:{item.pk}",
-                    organization_id=organization.pk,
-                )
+            _add_item(order, wanted, price)
     return order
+
+
+def _add_item(order: Order, wanted: Wanted, price: Price) -> None:
+    item = OrderItem.objects.create(
+        organization_id=order.organization_id,
+        order=order,
+        product=price.product,
+        price=price,
+        unit_amount=price.unit_amount,
+        currency=price.currency,
+        options=wanted.options,
+        created_at=order.created_at,
+    )
+    if order.payment == Order.Payment.SAVED_CARD:
+        outbox.enqueue(
+            topic=BUY_ITEM,
+            payload={"item": str(item.pk)},
+            dedupe_key=f"order_item:{item.pk}",
+            organization_id=order.organization_id,
+        )
 
 
 def _price_of(wanted: Wanted, currency: str, index: int) -> Price:

@@ -19,7 +19,7 @@ from accounts.models import Organization
 from billing import gateway, invoicing
 from billing.models import Interval, Invoice, OverageCharge, Subscription
 from metering import rating
-from metering.models import RatedLine, UsagePeriod
+from metering.models import Meter, RatedLine, UsagePeriod
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 
@@ -34,7 +34,7 @@ def charge(*, period: UsagePeriod, now: datetime) -> list[OverageCharge]:
     """Write the charges of a closed period, one for each meter, and have them invoiced. Idempotent, only rows."""
     with tenancy.system("charge a closed period"), transaction.atomic():
         subscription = _subscription_at(period)
-        lines: dict[tuple[object, str], list[rating.Line]] = defaultdict(list)
+        lines: dict[tuple[Meter, str], list[rating.Line]] = defaultdict(list)
         for line in rating.rate(period):
             lines[line.meter, line.currency].append(line)
         for (meter, currency), of_meter in lines.items():

@@ -28,7 +28,7 @@ class FactsAdmin(ReadOnlyAdmin):
     ) -> None:
         """Call `call(row, reason)` for each row, and record it; `call` answers whether it did anything."""
         reason = request.POST.get("reason", "").strip()
-        if not request.user.has_perm(permission):  # type: ignore[union-attr]  # staff are users
+        if not request.user.has_perm(permission):
             self.message_user(request, _("You may look at these, but not change them."), messages.ERROR)
             return
         if not reason:

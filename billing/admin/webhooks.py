@@ -37,10 +37,8 @@ class WebhookEventAdmin(FactsAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEvent]:
         rows = super().get_queryset(request)
-        is_list = request.resolver_match is not None and request.resolver_match.url_name.endswith(
-            "changelist"
-        )
-        return rows.defer("payload") if is_list else rows
+        name = request.resolver_match.url_name if request.resolver_match else None
+        return rows.defer("payload") if (name or "").endswith("changelist") else rows
 
     @admin.display(description=_("error"))
     def error(self, event: WebhookEvent) -> str:

@@ -18,6 +18,9 @@ class SubscriptionQuerySet(OwnedQuerySet):
         return self.filter(product__kind=Product.Kind.API_PLAN)
 
 
+SubscriptionManager = models.Manager.from_queryset(SubscriptionQuerySet)
+
+
 class Subscription(OrganizationOwned):
     """Our typed projection of one of Stripe's subscriptions: an API plan's, or a license's with its order item."""
 
@@ -58,7 +61,7 @@ class Subscription(OrganizationOwned):
     started_at = models.DateTimeField(_("started"))
     synced_at = models.DateTimeField(default=timezone.now)
 
-    objects = models.Manager.from_queryset(SubscriptionQuerySet)()
+    objects = SubscriptionManager()  # type: ignore[misc]  # a richer manager than the base's
 
     class Meta(OrganizationOwned.Meta):
         indexes = [

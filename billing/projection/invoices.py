@@ -18,7 +18,8 @@ def refresh(invoice_id: str) -> Invoice | None:
     try:
         fetched = gateway.call("invoices.retrieve", invoice_id, params={"expand": EXPAND})
     except gateway.Gone:
-        return _forget_draft(invoice_id, number)
+        _forget_draft(invoice_id, number)
+        return None
     lines = fetched["lines"]["data"]
     if fetched["lines"].get("has_more"):
         lines = list(
