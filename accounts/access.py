@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -21,10 +22,15 @@ SESSION_KEY = "organization_id"
 Page = ParamSpec("Page")
 
 
-class PortalRequest(HttpRequest):
-    """What a portal view is given. For annotations only."""
+class PersonRequest(HttpRequest):
+    """A request of someone who is logged in. For annotations only."""
 
     user: User
+
+
+class PortalRequest(PersonRequest):
+    """What a portal view is given. For annotations only."""
+
     organization: Any
     membership: Membership
 
@@ -73,7 +79,7 @@ def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpRes
     tenancy.activate(membership.organization)
     if scope is not None and not roles.allows(membership.role, scope):
         return forbidden(request, scope)
-    if verified and not people.has_verified_email(request.user):  # type: ignore[arg-type]  # authenticated
+    if verified and not people.has_verified_email(request.user):
         back = request.get_full_path() if request.method == "GET" else reverse("dashboard")
         return redirect(f"{reverse('verify-email')}?{urlencode({'next': back})}")
     return None
@@ -98,9 +104,9 @@ def chosen(request: HttpRequest) -> Membership | None:
     return memberships.find(user, None)
 
 
-def choose(request: HttpRequest, membership: Membership) -> None:
-    """From the next page on, the session is about this organization."""
-    request.session[SESSION_KEY] = str(membership.organization_id)
+def choose(request: HttpRequest, organization_id: UUID) -> None:
+    """From the next page on, the session is about this organization, where the caller is a member."""
+    request.session[SESSION_KEY] = str(organization_id)
 
 
 def forbidden(request: HttpRequest, scope: str) -> HttpResponse:

@@ -46,7 +46,8 @@ class MembershipInline(admin.TabularInline):
     model = Membership
     extra = 0
     can_delete = False
-    fields = readonly_fields = ["organization", "user", "role", "created_at"]
+    fields = ("organization", "user", "role", "created_at")
+    readonly_fields = fields
     show_change_link = True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -180,10 +181,12 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             )
             return
         keys = list(queryset.select_related("organization"))
+        staff = request.user
+        assert isinstance(staff, User), "the admin is for people who are logged in"
         with transaction.atomic():
             for key in keys:
                 api_keys.revoke(
-                    organization=key.organization, key_id=key.pk, revoked_by=request.user, now=timezone.now()
+                    organization=key.organization, key_id=key.pk, revoked_by=staff, now=timezone.now()
                 )
                 audit.record(
                     action="api_key.revoked_by_staff",

@@ -44,7 +44,7 @@ def record(
         actor_id=_user_id(actor),
         actor_label=_label(actor)[:254],
         action=action,
-        target_type=target._meta.model_name if target else "",
+        target_type=(target._meta.model_name or "") if target else "",
         target_id=str(target.pk) if target else "",
         target_label=str(target)[:254] if target else "",
         detail=detail or {},
@@ -70,7 +70,7 @@ def _actor_of(request: HttpRequest | None) -> Actor | None:
     if request is None:
         return None
     if principal := getattr(request, "principal", None):
-        return principal  # type: ignore[no-any-return]  # set by our authentication
+        return principal
     user = getattr(request, "user", None)
     return user if isinstance(user, User) or getattr(user, "is_authenticated", False) else None
 

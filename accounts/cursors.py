@@ -20,8 +20,9 @@ class Page:
 
 def page(rows: QuerySet[Any], query: QueryDict) -> Page:
     """One page of `rows`, by `?cursor=` and `?limit=`; what makes no sense in them is the first page of 25."""
-    size = int(query["limit"]) if query.get("limit") in map(str, SIZES) else SIZES[0]
-    is_newer, edge = _parse(query.get("cursor", ""))
+    wanted = str(query.get("limit", ""))
+    size = int(wanted) if wanted in map(str, SIZES) else SIZES[0]
+    is_newer, edge = _parse(str(query.get("cursor", "")))
     if edge is None:
         found = list(rows.order_by("-id")[: size + 1])
         return Page(found[:size], size, next=_older(found[:size]) if len(found) > size else None)

@@ -1,5 +1,5 @@
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 from allauth.account.forms import SignupForm
 from django import forms
@@ -119,7 +119,8 @@ class InvitationForm(forms.Form):
     def __init__(self, *args: Any, by_role: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if by_role != Role.OWNER:
-            self.fields["role"].choices = [choice for choice in Role.choices if choice[0] != Role.OWNER]
+            role = cast(forms.ChoiceField, self.fields["role"])
+            role.choices = [choice for choice in Role.choices if choice[0] != Role.OWNER]
 
 
 class RoleForm(forms.Form):
@@ -134,7 +135,7 @@ class ApiKeyForm(forms.Form):
         ("30", _("30 days")),
         ("90", _("90 days")),
         ("365", _("One year")),
-        ("", _("Never expires")),
+        ("never", _("Never expires")),
     ]
 
     name = forms.CharField(
@@ -157,12 +158,15 @@ class ApiKeyForm(forms.Form):
     def __init__(self, *args: Any, role: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         allowed = roles.SCOPES_OF_ROLE[role]
-        self.fields["scopes"].choices = [(scope.value, scope.label) for scope in Scope if scope in allowed]
+        scopes = cast(forms.MultipleChoiceField, self.fields["scopes"])
+        scopes.choices = [
+            (scope.value, f"{scope.label} ({scope.value})") for scope in Scope if scope in allowed
+        ]
 
-    def expires_at(self) -> Any:
+    def expires_at(self) -> datetime | None:
         """Real time: a credential does not rehearse."""
-        days = self.cleaned_data["lifetime"]
-        return timezone.now() + timedelta(days=int(days)) if days else None
+        lifetime: str = self.cleaned_data["lifetime"]
+        return None if lifetime == "never" else timezone.now() + timedelta(days=int(lifetime))
 
 
 class RotateForm(forms.Form):

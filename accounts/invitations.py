@@ -84,7 +84,11 @@ def invite(
             ) from None
         _mail(invitation, organization, invited_by)
         audit.record(
-            action="invitation.created", organization=organization, target=invitation, detail={"role": role}
+            action="invitation.created",
+            organization=organization,
+            actor=invited_by,
+            target=invitation,
+            detail={"role": role},
         )
     return invitation
 

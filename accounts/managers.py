@@ -48,5 +48,5 @@ class InvitationQuerySet(OwnedQuerySet):
 
 
 OwnedManager = models.Manager.from_queryset(OwnedQuerySet)
-ApiKeyManager = OwnedManager.from_queryset(ApiKeyQuerySet)
-InvitationManager = OwnedManager.from_queryset(InvitationQuerySet)
+ApiKeyManager = models.Manager.from_queryset(ApiKeyQuerySet)
+InvitationManager = models.Manager.from_queryset(InvitationQuerySet)

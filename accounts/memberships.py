@@ -91,7 +91,7 @@ def change_role(*, organization: Organization, user_id: UUID, role: str, by_role
         if by_role != Role.OWNER and Role.OWNER in (membership.role, role):
             raise OwnersOnly("Ask an owner of the organization to make or unmake an owner.")
         if membership.role == Role.OWNER:
-            _keep_an_owner(organization, membership)
+            _keep_an_owner(membership)
         before, membership.role = membership.role, role
         membership.save(update_fields=["role"])
         audit.record(
@@ -114,7 +114,7 @@ def remove(*, organization: Organization, user_id: UUID, by_user: User | None, b
         if membership.role == Role.OWNER:
             if by_role != Role.OWNER and not is_leaving:
                 raise OwnersOnly("Ask an owner of the organization to remove an owner.")
-            _keep_an_owner(organization, membership)
+            _keep_an_owner(membership)
         user = membership.user
         membership.delete()
         if user.default_organization_id == organization.pk:
@@ -128,6 +128,16 @@ def remove(*, organization: Organization, user_id: UUID, by_user: User | None, b
         )
 
 
+def is_last_owner(membership: Membership) -> bool:
+    """Whether the organization would be left without an owner who can log in. Runs in its scope."""
+    if membership.role != Role.OWNER:
+        return False
+    owners = Membership.objects.filter(
+        organization_id=membership.organization_id, role=Role.OWNER, user__is_active=True
+    )
+    return not owners.exclude(pk=membership.pk).exists()
+
+
 def _locked(organization: Organization, user_id: UUID) -> Membership:
     """The membership, with the organization locked: it guards the rule that an owner remains."""
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
@@ -139,7 +149,6 @@ def _locked(organization: Organization, user_id: UUID) -> Membership:
     return membership
 
 
-def _keep_an_owner(organization: Organization, leaving: Membership) -> None:
-    others = Membership.objects.visible_to(organization).filter(role=Role.OWNER, user__is_active=True)
-    if not others.exclude(pk=leaving.pk).exists():
+def _keep_an_owner(leaving: Membership) -> None:
+    if is_last_owner(leaving):
         raise LastOwner("Make another member an owner first.")

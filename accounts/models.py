@@ -1,4 +1,5 @@
 from datetime import datetime
+from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import PermissionsMixin
@@ -127,7 +128,7 @@ class Invitation(OrganizationOwned):
     accepted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     revoked_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
 
-    objects = InvitationManager()
+    objects: ClassVar[InvitationManager] = InvitationManager()
 
     class Meta(OrganizationOwned.Meta):
         constraints = [
@@ -174,7 +175,7 @@ class ApiKey(OrganizationOwned):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
 
-    objects = ApiKeyManager()
+    objects: ClassVar[ApiKeyManager] = ApiKeyManager()
 
     class Meta(OrganizationOwned.Meta):
         indexes = [models.Index(fields=["organization", "-id"], name="api_key_organization")]

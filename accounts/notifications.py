@@ -61,7 +61,8 @@ def deliver(message: OutboxMessage) -> None:
     except mail_links.Outdated:
         log.info("mail_outdated", message=str(message.pk), template=message.payload["template"])
         return
-    mail.metadata = {"message": str(message.pk)}  # anymail's; what finds this mail again at the mailer
+    # anymail's attribute, ignored by SMTP: what finds this mail again at the mailer
+    mail.metadata = {"message": str(message.pk)}  # type: ignore[attr-defined]  # anymail adds it
     try:
         mail.send()
     except AnymailAPIError as error:

@@ -41,10 +41,10 @@ def required_scope(view: Any, method: str) -> str | None:
     except AttributeError:
         raise ImproperlyConfigured(f"{type(view).__name__} does not declare required_scope") from None
     if not isinstance(declared, dict):
-        return declared  # type: ignore[no-any-return]  # str or None, as the attribute is documented
+        return declared
     if method in ("HEAD", "OPTIONS"):
         method = "GET" if "GET" in declared else next(iter(declared))
-    return declared[method]  # type: ignore[no-any-return]
+    return declared[method]
 
 
 def _missing(principal: Principal, scope: str) -> MissingScope:

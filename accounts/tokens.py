@@ -7,9 +7,9 @@ it was copied. Log-out, another password and a closed account end it too, for ac
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -25,6 +25,10 @@ FAMILY_CLAIM = "sid"
 MAX_USER_AGENT_LENGTH = 200
 
 
+ACCESS_LIFETIME = cast(timedelta, settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"])
+REFRESH_LIFETIME = cast(timedelta, settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"])
+
+
 class InvalidToken(Refusal):
     status = HTTPStatus.UNAUTHORIZED
     code = "token_invalid"
@@ -36,7 +40,7 @@ class InvalidToken(Refusal):
 
 class _RefreshToken(jwt.Token):
     token_type = "refresh"  # noqa: S105  # the kind of a token
-    lifetime = settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]
+    lifetime = REFRESH_LIFETIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +110,7 @@ def authenticate(access_token: str) -> TokenFamily:
 
 def forget_expired(*, now: datetime) -> int:
     """Delete families whose newest refresh token has expired; answers how many."""
-    oldest = now - _RefreshToken.lifetime
-    return TokenFamily.objects.filter(refreshed_at__lt=oldest).delete()[0]
+    return TokenFamily.objects.filter(refreshed_at__lt=now - REFRESH_LIFETIME).delete()[0]
 
 
 def _family(claims: dict[str, Any], families: Any) -> TokenFamily:
@@ -156,5 +159,4 @@ def _refresh_token(user: User) -> _RefreshToken:
 def _pair(refresh_token: _RefreshToken) -> Pair:
     access = jwt.AccessToken()
     access["sub"], access[FAMILY_CLAIM] = refresh_token["sub"], refresh_token[FAMILY_CLAIM]
-    lifetime = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]
-    return Pair(str(access), str(refresh_token), int(lifetime.total_seconds()))
+    return Pair(str(access), str(refresh_token), int(ACCESS_LIFETIME.total_seconds()))

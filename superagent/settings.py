@@ -235,6 +235,7 @@ SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # an address at a provider never ope
 SOCIALACCOUNT_STORE_TOKENS = False
 MFA_TOTP_ISSUER = "SuperAgent"
 MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PUBLIC_URL.startswith("https://")  # on loopback, without TLS
 MFA_ADAPTER = "accounts.adapters.MfaAdapter"
 # Attempts and seconds: what strangers may try on the API before they have to wait.
 THROTTLES = {

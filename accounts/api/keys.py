@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import api_keys, serializers
-from accounts.api.plumbing import organization_of, parsed
+from accounts.api.plumbing import caller_of, organization_of, parsed, principal_of
 from accounts.models import ApiKey
 from accounts.roles import Scope
 from superagent.foundation import idempotency
@@ -52,10 +52,10 @@ class ApiKeys(ListAPIView):
                 organization=organization_of(request),
                 name=body["name"],
                 scopes=body["scopes"],
-                created_by=request.user,
+                created_by=caller_of(request),
                 expires_at=body["expires_at"],
                 now=timezone.now(),
-                allowed=request.auth.scopes,
+                allowed=principal_of(request).scopes,
             )
 
         return _shown_once(request, "POST api-keys", create)
@@ -110,9 +110,9 @@ class RotateApiKey(APIView):
                 organization=organization_of(request),
                 key_id=key_id,
                 grace=timedelta(seconds=int(body["grace_seconds"])),
-                rotated_by=request.user,
+                rotated_by=caller_of(request),
                 now=timezone.now(),
-                allowed=request.auth.scopes,
+                allowed=principal_of(request).scopes,
             )
 
         return _shown_once(request, f"POST api-keys/{key_id}/rotate", rotate)
@@ -124,7 +124,10 @@ def _keys(request: Request) -> QuerySet[ApiKey]:
 
 def _revoke(request: Request, key_id: UUID) -> ApiKey:
     return api_keys.revoke(
-        organization=organization_of(request), key_id=key_id, revoked_by=request.user, now=timezone.now()
+        organization=organization_of(request),
+        key_id=key_id,
+        revoked_by=caller_of(request),
+        now=timezone.now(),
     )
 
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import invitations, memberships, organizations, people, serializers, throttles
-from accounts.api.plumbing import OfOrganization, organization_of, parsed, role_of
+from accounts.api.plumbing import OfOrganization, caller_of, organization_of, parsed, person_of, role_of
 from accounts.authentication import JwtAuthentication
 from accounts.models import Invitation, Membership, Organization
 from accounts.roles import Scope
@@ -37,9 +37,10 @@ class Organizations(ListAPIView):
     queryset = Organization.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[Organization]:
-        if self.request.user is None:
+        person = caller_of(self.request)
+        if person is None:
             return Organization.objects.filter(pk=organization_of(self.request).pk)
-        return Organization.objects.filter(memberships__user=self.request.user)
+        return Organization.objects.filter(memberships__user=person)
 
     @extend_schema(operation_id="organizations_list", summary="My organizations")
     def get(self, request: Request) -> Response:
@@ -54,9 +55,10 @@ class Organizations(ListAPIView):
     )
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.OrganizationCreate)
-        if request.user is None:
+        person = caller_of(request)
+        if person is None:
             raise Forbidden("An API key cannot own an organization: send the access token of a person.")
-        organization = organizations.create(name=body["name"], owner=request.user, now=timezone.now())
+        organization = organizations.create(name=body["name"], owner=person, now=timezone.now())
         return Response(serializers.OrganizationAnswer(organization).data, status.HTTP_201_CREATED)
 
 
@@ -135,7 +137,7 @@ class Member(OfOrganization):
         memberships.remove(
             organization=organization_of(request),
             user_id=user_id,
-            by_user=request.user,
+            by_user=caller_of(request),
             by_role=role_of(request),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -169,7 +171,7 @@ class Invitations(OfOrganization, ListAPIView):
             organization=organization_of(request),
             email=body["email"],
             role=body["role"],
-            invited_by=request.user,
+            invited_by=caller_of(request),
             by_role=role_of(request),
             now=timezone.now(),
         )
@@ -202,15 +204,15 @@ class AcceptInvitation(APIView):
         responses=serializers.MemberAnswer,
     )
     def post(self, request: Request, inviting_organization_id: UUID, invitation_id: UUID) -> Response:
-        now = timezone.now()
-        if not people.has_verified_email(request.user):
+        now, person = timezone.now(), person_of(request)
+        if not people.has_verified_email(person):
             raise Forbidden("Confirm your e-mail address first: the invitation was sent there.")
         mine = [
             invitation
-            for invitation in invitations.open_for(request.user, now)
+            for invitation in invitations.open_for(person, now)
             if (invitation.pk, invitation.organization_id) == (invitation_id, inviting_organization_id)
         ]
         if not mine:
             raise NotFound("There is no such invitation for your e-mail address.")
-        membership = invitations.accept(invitation=mine[0], user=request.user, now=now)
+        membership = invitations.accept(invitation=mine[0], user=person, now=now)
         return Response(serializers.MemberAnswer(membership).data)

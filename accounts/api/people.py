@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import customers, memberships, people, serializers
-from accounts.api.plumbing import organization_of, parsed, role_of
+from accounts.api.plumbing import caller_of, organization_of, parsed, person_of, principal_of, role_of
 from accounts.authentication import JwtAuthentication
 from accounts.models import Membership, Organization, User
 from accounts.principals import Principal
@@ -41,7 +41,7 @@ class Me(APIView):
 
     @extend_schema(operation_id="auth_me", summary="Who am I?", responses=serializers.MeAnswer)
     def get(self, request: Request) -> Response:
-        return self._answer(request, request.user)
+        return self._answer(request, person_of(request))
 
     @extend_schema(
         operation_id="auth_me_update",
@@ -51,7 +51,7 @@ class Me(APIView):
     )
     def patch(self, request: Request) -> Response:
         body = parsed(request, serializers.MeUpdate)
-        return self._answer(request, people.rename(user=request.user, full_name=body["full_name"]))
+        return self._answer(request, people.rename(user=person_of(request), full_name=body["full_name"]))
 
     def _answer(self, request: Request, user: User) -> Response:
         principal = request.auth if isinstance(request.auth, Principal) else None
@@ -113,11 +113,11 @@ class UserDetail(APIView):
         body = parsed(request, serializers.UserUpdate)
         user = self._find(request, user_id)
         if "full_name" in body:
-            if request.user is None or request.user.pk != user.pk:
+            if caller_of(request) != user:
                 raise Forbidden("Only a person may change their own name.")
             people.rename(user=user, full_name=body["full_name"])
         if "role" in body:
-            if not request.auth.allows(Scope.ORGANIZATION_WRITE):
+            if not principal_of(request).allows(Scope.ORGANIZATION_WRITE):
                 raise Forbidden("Changing a role needs organization:write.")
             memberships.change_role(
                 organization=organization_of(request),

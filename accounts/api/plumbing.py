@@ -7,7 +7,8 @@ from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from accounts.models import Organization
+from accounts.models import Organization, User
+from accounts.principals import Principal
 from accounts.roles import Role
 from superagent.foundation.problems import NotFound
 
@@ -19,11 +20,31 @@ def parsed(request: Request, serializer: type[Serializer]) -> dict[str, Any]:
     """The body's valid fields. Raises DRF's ValidationError."""
     body = serializer(data=request.data)
     body.is_valid(raise_exception=True)
-    return body.validated_data  # type: ignore[no-any-return]  # a dict after is_valid()
+    return body.validated_data
+
+
+def principal_of(request: Request) -> Principal:
+    """Who acts. For views with a `required_scope`: a person without an organization does not get there."""
+    principal = request.auth
+    assert isinstance(principal, Principal), "HasAccess lets nobody else through"
+    return principal
+
+
+def caller_of(request: Request) -> User | None:
+    """The person who calls; None for an API key."""
+    user = request.user
+    return user if isinstance(user, User) else None
+
+
+def person_of(request: Request) -> User:
+    """The person who calls, for views that take no API key."""
+    user = caller_of(request)
+    assert user is not None, "JwtAuthentication gives a user"
+    return user
 
 
 def organization_of(request: Request) -> Organization:
-    return request.organization  # type: ignore[attr-defined, no-any-return]  # set by our authentication
+    return request.organization  # type: ignore[attr-defined]  # set by our authentication
 
 
 def role_of(request: Request) -> Role | None:

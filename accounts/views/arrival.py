@@ -127,7 +127,7 @@ def _join(request: HttpRequest, found: Invitation) -> HttpResponse:
             return render(
                 request, "accounts/invitation_gone.html", {"refusal": refusal}, status=refusal.status
             )
-        access.choose(request, membership)
+        access.choose(request, membership.organization_id)
         messages.success(request, _("Welcome to %(name)s.") % {"name": found.organization})
         return redirect("dashboard")
     is_mine = user.email == found.email

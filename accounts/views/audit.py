@@ -1,5 +1,6 @@
 """The audit trail of the organization."""
 
+import re
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -7,12 +8,15 @@ from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts import cursors
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import AuditFilter
 from accounts.models import AuditEntry, Membership
-from accounts.roles import Scope
+from accounts.roles import Role, Scope
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00$")
 
 
 @portal_view(scope=Scope.ORGANIZATION_WRITE)
@@ -59,12 +63,22 @@ def _midnight(day: Any) -> datetime:
 def _changes(detail: dict[str, Any]) -> list[tuple[str, str]]:
     """The detail as words: (name, value), changes as “from → to”."""
     changes = detail.get("changes", {})
-    told = [(name, f"{change['from']} → {change['to']}") for name, change in changes.items()]
+    told = [(name, f"{_shown(change['from'])} → {_shown(change['to'])}") for name, change in changes.items()]
     if {"from", "to"} <= detail.keys():
-        told.append(("changed", f"{detail['from']} → {detail['to']}"))
+        told.append((_("changed"), f"{_shown(detail['from'])} → {_shown(detail['to'])}"))
     rest = {name: value for name, value in detail.items() if name not in ("changes", "from", "to")}
-    for name, value in rest.items():
-        if value not in (None, "", []):
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            told.append((name.replace("_", " "), shown))
+    told += [
+        (name.replace("_", " "), _shown(value)) for name, value in rest.items() if value not in (None, "", [])
+    ]
     return told
+
+
+def _shown(value: Any) -> str:
+    """Roles and times as people write them."""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    if value in Role.values:
+        return str(Role(value).label)
+    if isinstance(value, str) and _TIME.match(value):
+        return f"{datetime.fromisoformat(value):%b %-d, %Y, %H:%M} UTC"
+    return str(value)

@@ -129,7 +129,7 @@ def remove(request: PortalRequest, user_id: UUID) -> HttpResponse:
 
 def comparison() -> list[tuple[str, list[bool]]]:
     """What each role may do: a row for each scope, a column for each role."""
-    return [(scope.label, [roles.allows(role, scope) for role in Role]) for scope in Scope]
+    return [(str(scope.label), [roles.allows(role, scope) for role in Role]) for scope in Scope]
 
 
 def refused(request: PortalRequest, refusal: Refusal) -> HttpResponse:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from accounts import access, memberships, organizations, people, roles
-from accounts.access import PortalRequest, portal_view
+from accounts.access import PersonRequest, PortalRequest, portal_view
 from accounts.forms import CloseAccountForm, NewOrganizationForm, OrganizationForm, ProfileForm
 from accounts.roles import Scope
 from superagent.foundation.problems import Refusal
@@ -34,7 +34,8 @@ def organization(request: PortalRequest) -> HttpResponse:
             messages.success(request, _("The organization is saved."))
             return redirect("settings")
         request.organization.refresh_from_db()  # the form has written what is wrong into it
-    context = {"form": form, "may_change": may_change}
+    is_last_owner = memberships.is_last_owner(request.membership)
+    context = {"form": form, "may_change": may_change, "is_last_owner": is_last_owner}
     return render(request, "accounts/settings.html", context, status=422 if form.errors else 200)
 
 
@@ -90,7 +91,7 @@ def close_account(request: PortalRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-def switch_organization(request: HttpRequest) -> HttpResponse:
+def switch_organization(request: PersonRequest) -> HttpResponse:
     """Turn the session to another of the person's organizations."""
     try:
         membership = memberships.find(request.user, UUID(request.POST.get("organization", "")))
@@ -98,19 +99,18 @@ def switch_organization(request: HttpRequest) -> HttpResponse:
         membership = None
     if membership is None:
         return render(request, "accounts/not_found.html", status=404)
-    access.choose(request, membership)
+    access.choose(request, membership.organization_id)
     return redirect(_safe_next(request) or "dashboard")
 
 
 @login_required
-def new_organization(request: HttpRequest) -> HttpResponse:
+def new_organization(request: PersonRequest) -> HttpResponse:
     """Also where a person who belongs nowhere is sent."""
     form = NewOrganizationForm(request.POST or None)
     places = memberships.of_user(request.user)
     if request.method == "POST" and form.is_valid():
         made = organizations.create(name=form.cleaned_data["name"], owner=request.user, now=timezone.now())
-        membership = memberships.find(request.user, made.pk)
-        access.choose(request, membership)
+        access.choose(request, made.pk)
         messages.success(request, _("%(name)s is ready.") % {"name": made.name})
         return redirect("dashboard")
     context = {"form": form, "places": places}
