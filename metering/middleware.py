@@ -49,7 +49,9 @@ class RequestMetering:
             if self._ships_itself:
                 shipping.start_thread()
             if response.streaming:
-                response.streaming_content = meter.follow(response.streaming_content)
+                # One synchronous middleware below makes the chain synchronous, an async view's stream stays async.
+                follow = meter.follow_async if response.is_async else meter.follow
+                response.streaming_content = follow(response.streaming_content)
             else:
                 meter.settle()
                 meter.write(len(response.content))

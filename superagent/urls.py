@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.landing, name="landing"),
     path("dashboard/", views.dashboard, name="dashboard"),
     path("", include("accounts.urls")),  # before allauth's: its sign-up page is ours
+    path("", include("metering.urls")),
     path("", include("billing.urls")),
     path("", include("licensing.urls")),
     path("accounts/", include("allauth.urls")),

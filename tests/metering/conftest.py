@@ -33,7 +33,9 @@ class Api:
     def get(self, path: str, **query: Any) -> Any:
         return Client().get(f"/api/v1/{path}", query, headers=self._headers())
 
-    def post(self, path: str, body: Any = None, content_type: str = "application/json", **headers: str) -> Any:
+    def post(
+        self, path: str, body: Any = None, content_type: str = "application/json", **headers: str
+    ) -> Any:
         data = body if isinstance(body, bytes) else json.dumps(body)
         return Client().post(
             f"/api/v1/{path}", data, content_type=content_type, headers=self._headers() | headers

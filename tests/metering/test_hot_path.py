@@ -58,7 +58,9 @@ def test_metered_answers_say_what_remains(organization: Organization, api: Api) 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_exhausted_hard_quota_refuses_and_says_when_it_resets(organization: Organization, api: Api) -> None:
+def test_an_exhausted_hard_quota_refuses_and_says_when_it_resets(
+    organization: Organization, api: Api
+) -> None:
     give(organization, terms(REQUESTS, 2, hard=True))
     assert [api.get("usage/meters").status_code for _ in range(4)] == [200, 200, 429, 429]
     refused = api.get("usage/meters")
@@ -208,7 +210,9 @@ def test_redis_lost_in_the_middle_admits_no_more_and_no_less(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_units_of_a_lost_counter_are_added_when_they_are_shipped(organization: Organization, api: Api) -> None:
+def test_units_of_a_lost_counter_are_added_when_they_are_shipped(
+    organization: Organization, api: Api
+) -> None:
     """Another host answered 3 requests, lost Redis, and its spool arrives after the counter was made anew."""
     give(organization, terms(REQUESTS, 10, hard=True))
     for _ in range(3):

@@ -61,10 +61,16 @@ def test_one_event(organization: Organization, api: Api) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_same_again_is_a_duplicate_and_another_body_a_conflict(organization: Organization, api: Api) -> None:
+def test_the_same_again_is_a_duplicate_and_another_body_a_conflict(
+    organization: Organization, api: Api
+) -> None:
     give(organization, terms(TOKENS, 1000, rate="1"))
     api.post("usage/events", event("e1", 40))
-    assert api.post("usage/events", event("e1", 40)).json() == {"accepted": 0, "duplicates": 1, "rejected": []}
+    assert api.post("usage/events", event("e1", 40)).json() == {
+        "accepted": 0,
+        "duplicates": 1,
+        "rejected": [],
+    }
     conflict = api.post("usage/events", event("e1", 41)).json()
     assert [(each["index"], each["code"]) for each in conflict["rejected"]] == [(0, "conflict")]
     assert api.post("usage/events", event("e1", 41, source="other")).json()["accepted"] == 1
@@ -157,7 +163,9 @@ def test_reported_requests_and_own_requests_share_one_quota(organization: Organi
 
     give(organization, terms("api_requests", 10, hard=True))
     assert api.get("quotas").status_code == 200  # 1
-    answer = api.post("usage/events", [event("a", 7, "api_requests"), event("b", 2, "api_requests")]).json()  # 2
+    answer = api.post(
+        "usage/events", [event("a", 7, "api_requests"), event("b", 2, "api_requests")]
+    ).json()  # 2
     assert (answer["accepted"], len(answer["rejected"])) == (1, 1)
     assert api.get("quotas").status_code == 200  # 10
     assert api.get("quotas").status_code == 429
@@ -177,7 +185,10 @@ def test_a_batch_takes_the_same_number_of_queries_whatever_its_size(
     counts = []
     for size in (1, 10, 1000):
         with CaptureQueriesContext(connection) as queries:
-            assert api.post("usage/events", [event(f"{size}-{n}") for n in range(size)]).json()["accepted"] == size
+            assert (
+                api.post("usage/events", [event(f"{size}-{n}") for n in range(size)]).json()["accepted"]
+                == size
+            )
         counts.append(len(queries))
     assert len(set(counts)) == 1, counts
     assert counts[0] <= 12
@@ -324,9 +335,7 @@ def test_use_of_a_closed_period_is_late(organization: Organization, api: Api) ->
         give_at = start + timedelta(minutes=1)
         give(organization, terms(TOKENS, 10, rate="2"), now=give_at)
         middle = start + timedelta(days=10)
-        periods.correct(
-            organization=organization, start=middle, end=middle + timedelta(days=30), now=middle
-        )
+        periods.correct(organization=organization, start=middle, end=middle + timedelta(days=30), now=middle)
     answer = api.post("usage/events", event("late", 12, occurred_at=(start + timedelta(days=1)).isoformat()))
     assert answer.json()["accepted"] == 1
     with tenancy.system("test"):

@@ -28,7 +28,9 @@ def signed_up(organization: Organization, when: datetime) -> Organization:
 
 
 def bounds(organization: Organization) -> list[tuple[datetime, datetime]]:
-    return list(UsagePeriod.objects.filter(organization=organization).order_by("start").values_list("start", "end"))
+    return list(
+        UsagePeriod.objects.filter(organization=organization).order_by("start").values_list("start", "end")
+    )
 
 
 moments = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2090, 1, 1), timezones=st.just(UTC))

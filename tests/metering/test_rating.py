@@ -91,7 +91,12 @@ def test_fifty_cents_per_thousand(organization: Organization) -> None:
     give(organization, terms("api_requests", 50_000, rate="0.05"), now=start_of(1))
     period = closed(organization, used=60_019)
     [line] = rating.rate(period)
-    assert (line.meter.slug, line.quantity, line.amount, line.currency) == ("api_requests", 10_019, 500, "usd")
+    assert (line.meter.slug, line.quantity, line.amount, line.currency) == (
+        "api_requests",
+        10_019,
+        500,
+        "usd",
+    )
     assert "10,019 requests" in line.description
     assert rating.rate(period) == [line]
 

@@ -1,0 +1,10 @@
+from django.urls import path
+
+from metering import views
+
+urlpatterns = [
+    path("usage/", views.usage, name="usage"),
+    path("usage/export.csv", views.usage_export, name="usage-export"),
+    path("requests/", views.request_log, name="requests"),
+    path("requests/<uuid:record_id>/", views.request_detail, name="request"),
+]

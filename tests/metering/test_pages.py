@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.hashers import make_password
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Membership, Organization, User
+from metering import shipping
+from metering.models import RequestRecord
+from superagent.foundation import tenancy
+from tests.metering.conftest import Api, give, new_key, terms
+
+
+def signed_in(organization: Organization, role: str = "viewer", **fields: object) -> Client:
+    with tenancy.system("test"):
+        user = User.objects.create(
+            email=f"{role}-{organization.pk}@example.com",
+            full_name="Ada",
+            password=make_password("a horse on a mountain"),
+            default_organization=organization,
+            **fields,
+        )
+        Membership.objects.create(organization=organization, user=user, role=role)
+        client = Client()
+        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+@pytest.mark.django_db(transaction=True)
+def test_usage_shows_totals_charts_and_quotas(organization: Organization, api: Api) -> None:
+    give(organization, terms("api_requests", 1000, hard=True), terms("ai_tokens", 50, rate="1"))
+    for _ in range(3):
+        api.get("usage/meters")
+    api.post("usage/events", {"event_id": "e", "meter": "ai_tokens", "quantity": 1234})
+    shipping.ship_all()
+    client = signed_in(organization)
+    for key in ("current", "previous", "7d", "30d", "90d", "nonsense"):
+        assert client.get(f"/usage/?range={key}").status_code == 200
+    page = client.get("/usage/?meter=ai_tokens").content.decode()
+    assert "1,234" in page
+    assert "api/v1/usage/meters" in page
+    export = client.get("/usage/export.csv?range=7d").content.decode().splitlines()
+    assert export[0] == "start,dimension,name,quantity"
+    assert any(line.endswith("meter,ai_tokens,1234") for line in export)
+    assert any("GET /api/v1/usage/meters,3" in line for line in export)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_empty_organization_has_a_helpful_page(organization: Organization) -> None:
+    client = signed_in(organization)
+    assert "Nothing was used in this time" in client.get("/usage/").content.decode()
+    assert "No requests in this time" in client.get("/requests/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_request_log_filters_and_leads_to_the_request(organization: Organization, api: Api) -> None:
+    give(organization, terms("api_requests", None))
+    api.get("usage/meters")
+    api.post("quotas/check", {"meter": "nothing"})
+    shipping.ship_all()
+    client = signed_in(organization)
+    everything = client.get("/requests/").content.decode()
+    assert "usage/meters" in everything
+    assert "quotas/check" in everything
+    failed = client.get("/requests/?status=4xx").content.decode()
+    assert "usage/meters" not in failed.split("<tbody>")[1]
+    assert "No request matches" in client.get("/requests/?method=DELETE").content.decode()
+    with tenancy.system("test"):
+        record = RequestRecord.objects.get(method="POST")
+    detail = client.get(f"/requests/{record.pk}/").content.decode()
+    assert record.request_id in detail
+    assert "YOUR_API_KEY" in detail
+    assert "/api/v1/quotas/check" in detail
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_organization_s_requests_are_not_found(
+    organization: Organization, other_organization: Organization
+) -> None:
+    new_key(other_organization).get("usage/meters")
+    shipping.ship_all()
+    with tenancy.system("test"):
+        record = RequestRecord.objects.get()
+    client = signed_in(organization)
+    assert client.get(f"/requests/{record.pk}/").status_code == 404
+    assert (
+        "usage/meters" not in client.get("/requests/").content.decode().split("<main")[1].split("</main")[0]
+    )
+    mine = new_key(organization)
+    assert mine.get("usage/requests").json()["data"] == []
+    assert new_key(other_organization).get("usage/requests").json()["data"][0]["id"] == str(record.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_staff_see_every_table(organization: Organization, api: Api) -> None:
+    give(organization, terms("api_requests", 1000))
+    api.post("usage/events", {"event_id": "e", "meter": "ai_tokens"})
+    shipping.ship_all()
+    client = signed_in(organization, "owner", is_staff=True, is_superuser=True)
+    names = ["meter", "allowance", "quota", "usageperiod", "usageevent", "requestrecord", "usagerollup", "requestrollup", "quotaalert"]
+    for name in names:
+        answer = client.get(f"/admin/metering/{name}/")
+        assert answer.status_code == 200, name
+        if name != "meter":
+            assert client.get(f"/admin/metering/{name}/add/").status_code == 403
+    with tenancy.system("test"):
+        record = RequestRecord.objects.get()
+    assert client.get(f"/admin/metering/requestrecord/{record.pk}/change/").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statistics_and_series_of_the_api(organization: Organization, api: Api) -> None:
+    give(organization, terms("api_requests", 1000))
+    for _ in range(4):
+        api.get("usage/meters")
+    api.post("quotas/check", {})
+    api.post("usage/events", {"event_id": "e", "meter": "ai_tokens", "quantity": 7})
+    shipping.ship_all()
+    body = api.get("usage/stats").json()
+    assert (body["total_calls"], body["successful_calls"], body["failed_calls"]) == (6, 5, 1)
+    assert body["success_rate"] == pytest.approx(5 / 6, abs=1e-6)
+    assert body["p50_ms"] > 0
+    assert body["p95_ms"] >= body["p50_ms"]
+    top = body["by_endpoint"][0]
+    assert (top["endpoint"], top["method"], top["calls"], top["failed_calls"]) == (
+        "api/v1/usage/meters",
+        "GET",
+        4,
+        0,
+    )
+    assert body["meters"] == [
+        {"meter": "ai_tokens", "quantity": 7},
+        {"meter": "api_requests", "quantity": 6},
+    ]
+    series = api.get("usage/series", interval="hour", by="endpoint").json()["data"]
+    assert sum(point["quantity"] for point in series) == 6
+    since = (timezone.now() - timedelta(days=1)).isoformat()
+    assert api.get("usage/stats", start=since, end=since).json()["total_calls"] == 0
+    refused = api.get("usage/stats", start="2026-05-02T00:00:00Z", end="2026-05-01T00:00:00Z")
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["pointer"] == "/start"
+    assert api.get("usage/stats", start="soon").status_code == 400
+    assert api.get("usage/series", by="color").status_code == 400
