@@ -105,9 +105,9 @@ def _license_part(license_: License, status: License.Status | None) -> dict[str,
 class Usage(PanelView):
     """Report what is used of a feature; safe to send again under the same `idempotency_key`."""
 
-    @extend_schema(request=serializers.UsageRequest, responses=serializers.UsageAnswer)
+    @extend_schema(request=serializers.FeatureUsageRequest, responses=serializers.FeatureUsageAnswer)
     def post(self, request: Request) -> Response:
-        told = self.parse(request, serializers.UsageRequest)
+        told = self.parse(request, serializers.FeatureUsageRequest)
         self.throttle(request, told["license_key"])
         standing = usage.report(
             usage.Report(
@@ -118,7 +118,7 @@ class Usage(PanelView):
                 idempotency_key=told["idempotency_key"],
             )
         )
-        return Response(serializers.UsageAnswer(standing).data)
+        return Response(serializers.FeatureUsageAnswer(standing).data)
 
 
 class Activate(PanelView):

@@ -48,7 +48,7 @@ class ValidateAnswer(serializers.Serializer):
     ts = serializers.IntegerField(help_text="Unix seconds, as in the signature.")
 
 
-class UsageRequest(serializers.Serializer):
+class FeatureUsageRequest(serializers.Serializer):
     license_key = serializers.CharField(max_length=100)
     feature = serializers.CharField(max_length=60)
     delta = serializers.IntegerField(min_value=-MAX_QUANTITY, max_value=MAX_QUANTITY, required=False)
@@ -63,7 +63,7 @@ class UsageRequest(serializers.Serializer):
         return attrs
 
 
-class UsageAnswer(serializers.Serializer):
+class FeatureUsageAnswer(serializers.Serializer):
     feature = serializers.CharField()
     limit = serializers.IntegerField(allow_null=True)
     used = serializers.IntegerField()

@@ -89,7 +89,7 @@ def seed(*, now: datetime) -> Iterator[str]:
             yield "Pro, paid with a test card on the payment page"
         if is_fresh:
             yield "the first use on Pro"
-            _use(organization, key, start=now, end=now, calls_a_day=160, tokens_a_day=184_000)
+            _use(organization, key, start=now, end=now, calls_a_day=90, tokens_a_day=184_000)
         if _license(organization, customer, now):
             yield "a NextPanel license"
     outbox.sweep()
@@ -182,7 +182,7 @@ def _call(
 ) -> str:
     """A line of the spool (metering.spool.Line), as the middleware would have written it."""
     endpoint, method, _, typical_ms = dice.choices(ENDPOINTS, weights=[entry[2] for entry in ENDPOINTS])[0]
-    status = dice.choices((200, 400, 404, 500), weights=(966, 18, 12, 4))[0]
+    status = dice.choices((200, 400, 404, 500), weights=(979, 11, 8, 2))[0]
     duration_us = int(typical_ms * 1000 * dice.lognormvariate(0, 0.5))
     row = UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62 | dice.getrandbits(62))
     return "\t".join(

@@ -1,0 +1,77 @@
+"""What the settings become for an https installation, and what they are when nothing is set."""
+
+import json
+import os
+import subprocess
+import sys
+
+from tests.test_architecture import PRODUCTION, ROOT
+
+SHOWN = (
+    "DEBUG", "IS_SECURE", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY",
+    "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SECURE_HSTS_INCLUDE_SUBDOMAINS", "SECURE_HSTS_PRELOAD",
+    "STRIPE_USES_SANDBOX", "STRIPE_LIVE_MODE", "ALLOWED_HOSTS", "CORS_ALLOWED_ORIGINS", "ACCESS_LOG",
+)  # fmt: skip
+SCRIPT = f"""
+import json, logging, django
+from django.conf import settings
+django.setup()
+print(json.dumps({{name: getattr(settings, name) for name in {SHOWN!r}}}))
+logging.getLogger("test").warning("paid with %s", "sk_live_0123456789abcdef")
+"""
+
+
+def run(tmp_path, environment: dict[str, str]) -> tuple[dict[str, object], str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=ROOT,
+        env={
+            **kept,
+            "DJANGO_SETTINGS_MODULE": "superagent.settings",
+            "DATA_DIR": str(tmp_path),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout), done.stderr
+
+
+def test_an_https_address_makes_it_safe(tmp_path) -> None:
+    shown, errors = run(tmp_path, {name: value for name, value in PRODUCTION.items() if name != "DEBUG"})
+    assert shown == {
+        "DEBUG": False,
+        "IS_SECURE": True,
+        "SESSION_COOKIE_SECURE": True,
+        "CSRF_COOKIE_SECURE": True,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SECURE_SSL_REDIRECT": True,
+        "SECURE_HSTS_SECONDS": 31_536_000,
+        "SECURE_HSTS_INCLUDE_SUBDOMAINS": True,
+        "SECURE_HSTS_PRELOAD": True,
+        "STRIPE_USES_SANDBOX": False,
+        "STRIPE_LIVE_MODE": True,
+        "ALLOWED_HOSTS": ["app.superagent.example"],
+        "CORS_ALLOWED_ORIGINS": [],
+        "ACCESS_LOG": True,
+    }
+    line = json.loads(errors.strip().splitlines()[-1])
+    assert (line["message"], line["level"], line["logger"]) == ("paid with [redacted]", "warning", "test")
+
+
+def test_errors_are_reported_only_where_somebody_listens(tmp_path) -> None:
+    script = "import sentry_sdk, django; django.setup(); print(sentry_sdk.get_client().is_active())"
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    kept |= {**PRODUCTION, "DJANGO_SETTINGS_MODULE": "superagent.settings", "DATA_DIR": str(tmp_path)}
+
+    def is_active(**more: str) -> str:
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**kept, **more}, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    assert is_active() == "False"
+    assert is_active(SENTRY_DSN="http://key@127.0.0.1:9/1") == "True"
