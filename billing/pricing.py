@@ -63,9 +63,15 @@ def _offer(plan: Plan) -> PlanOffer:
         monthly=monthly.unit_amount if monthly else None,
         yearly=yearly.unit_amount if yearly else None,
         allowances=tuple(_allowance(row) for row in plan.allowances.all()),
-        highlights=tuple(plan.features),
+        highlights=_highlights(plan),
         featured=plan.slug == FEATURED,
     )
+
+
+def _highlights(plan: Plan) -> tuple[str, ...]:
+    """The plan's sentences without those that repeat an allowance, which has a line of its own."""
+    repeated = tuple(f"{row.included:,} " for row in plan.allowances.all() if row.included is not None)
+    return tuple(feature for feature in plan.features if not (repeated and str(feature).startswith(repeated)))
 
 
 def _allowance(row: PlanAllowance) -> AllowanceOffer:
