@@ -123,6 +123,8 @@ def test_run_becomes_ready_stops_cleanly_and_starts_again_quickly(data_dir: Path
     assert len(first.wait_for_lines(r"customer: \S+@\S+ \S+$", seconds=0)) == 1
     assert len(first.wait_for_lines(r"staff: \S+@\S+ \S+$", seconds=0)) == 1
     assert httpx.get(f"http://127.0.0.1:{ports['port']}/health/ready").status_code == 200
+    _, email, password = first.wait_for_lines("customer: ", seconds=0)[0].split()
+    _reads_the_live_stream(f"http://127.0.0.1:{ports['port']}", email, password)
     _stop(first, signal.SIGINT, data_dir)
 
     second = Run(data_dir, **ports)
@@ -137,6 +139,17 @@ def test_run_becomes_ready_stops_cleanly_and_starts_again_quickly(data_dir: Path
     _wait_until_gone(data_dir, but=("postgres", "redis-server"))
     embedded.stop(data_dir)
     _wait_until_gone(data_dir)
+
+
+def _reads_the_live_stream(url: str, email: str, password: str) -> None:
+    """Through every layer of the one port: a log-in in a thread, then an open stream beside it."""
+    tokens = httpx.post(
+        f"{url}/api/v1/auth/login", json={"email": email, "password": password}, timeout=30
+    ).json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    with httpx.stream("GET", f"{url}/api/v1/usage/stream", headers=headers, timeout=30) as answer:
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        assert "event: usage" in (line for line in answer.iter_lines())
 
 
 def _stop(run: Run, number: signal.Signals, data_dir: Path) -> None:
