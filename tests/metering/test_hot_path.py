@@ -217,7 +217,7 @@ def test_units_of_a_lost_counter_are_added_when_they_are_shipped(
     give(organization, terms(REQUESTS, 10, hard=True))
     for _ in range(3):
         api.get("usage/meters")
-    held = [path for path in shipping.directory().glob("*.spool")][0]
+    held = next(shipping.directory().glob("*.spool"))
     away = held.rename(held.with_suffix(".away"))
     exchange.send(exchange.pack("FLUSHDB"), 1)
     assert api.get("usage/meters").status_code == 200

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Membership, Organization, User
+from metering import alerts
+from metering.models import Quota, QuotaAlert
+from superagent.foundation.models import OutboxMessage
+from tests.metering.conftest import give, terms
+
+pytestmark = pytest.mark.usefixtures("system_scope")
+
+
+def people(organization: Organization) -> None:
+    for role in ("owner", "admin", "developer"):
+        user = User.objects.create(email=f"{role}@example.com", full_name=role)
+        Membership.objects.create(organization=organization, user=user, role=role)
+
+
+def use(organization: Organization, used: int) -> None:
+    Quota.objects.filter(organization=organization, meter__slug="ai_tokens").update(used=used)
+
+
+def mails() -> list[tuple[str, int]]:
+    rows = OutboxMessage.objects.filter(topic="accounts.send_mail").order_by("id")
+    return sorted((row.payload["to"][0], row.payload["context"]["threshold"]) for row in rows)
+
+
+def test_owners_and_admins_are_warned_once_for_each_threshold(organization: Organization) -> None:
+    people(organization)
+    give(organization, terms("ai_tokens", 100, hard=True), terms("storage_mb_hours", None))
+    now = timezone.now()
+    use(organization, 79)
+    assert alerts.raise_due(now=now) == 0
+    use(organization, 80)
+    assert alerts.raise_due(now=now) == 1
+    assert alerts.raise_due(now=now) == 0
+    assert mails() == [("admin@example.com", 80), ("owner@example.com", 80)]
+    use(organization, 100)
+    assert alerts.raise_due(now=now) == 1
+    assert alerts.raise_due(now=now) == 0
+    assert len(mails()) == 4
+    assert QuotaAlert.objects.count() == 2
+
+
+def test_a_threshold_that_was_jumped_over_is_raised_with_the_higher_one(organization: Organization) -> None:
+    people(organization)
+    give(organization, terms("ai_tokens", 100, rate="1"))
+    use(organization, 250)
+    assert alerts.raise_due(now=timezone.now()) == 1
+    assert mails() == [("admin@example.com", 100), ("owner@example.com", 100)]
+    assert sorted(QuotaAlert.objects.values_list("threshold_percent", flat=True)) == [80, 100]
+    assert alerts.raise_due(now=timezone.now()) == 0
+
+
+def test_the_next_period_warns_anew(organization: Organization) -> None:
+    from metering import periods
+
+    people(organization)
+    give(organization, terms("ai_tokens", 100, hard=True))
+    use(organization, 90)
+    now = timezone.now()
+    assert alerts.raise_due(now=now) == 1
+    later = now + timedelta(days=40)
+    periods.ensure(organization=organization, now=later)
+    periods.close_due(now=later)
+    assert alerts.raise_due(now=later) == 0
+    use(organization, 85)
+    assert alerts.raise_due(now=later) == 1
+
+
+def test_the_mail_reads_well(organization: Organization) -> None:
+    from accounts import notifications
+
+    people(organization)
+    give(organization, terms("ai_tokens", 1000, hard=True))
+    use(organization, 1000)
+    alerts.raise_due(now=timezone.now())
+    mail = notifications.render(**OutboxMessage.objects.first().payload)
+    assert mail.subject == "Acme has used 100 % of its AI tokens"
+    assert "1,000 of 1,000 tokens (100 %)" in mail.body
+    assert "Further use is refused until the period ends" in mail.body

@@ -1,0 +1,113 @@
+"""The stream, through Django's own ASGI handler."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import AsyncClient
+
+from accounts.models import Organization
+from metering import shipping
+from metering.api import stream as module
+from metering.models import RequestRecord
+from superagent.foundation import tenancy
+from tests.metering.conftest import Api, give, new_key, terms
+from tests.metering.test_pages import signed_in
+
+
+async def next_event(parts: AsyncIterator[bytes]) -> dict[str, Any]:
+    async with asyncio.timeout(20):
+        async for part in parts:
+            if b"event: usage" in part:
+                lines = dict(line.split(": ", 1) for line in part.decode().strip().splitlines())
+                return {"id": lines["id"], "data": json.loads(lines["data"])}
+    raise AssertionError("the stream ended")
+
+
+def used(event: dict[str, Any], meter: str) -> int:
+    return next(each["used"] for each in event["data"]["meters"] if each["meter"] == meter)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_counters_arrive_when_they_change_and_the_stream_is_metered_at_its_end(
+    organization: Organization, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
+    give(organization, terms("api_requests", 1000, hard=True), terms("ai_tokens", 100))
+
+    async def scenario() -> None:
+        headers = {"Authorization": f"Bearer {api.key}"}
+        response = await AsyncClient().get("/api/v1/usage/stream", headers=headers)
+        assert response.status_code == 200
+        assert response.headers["Content-Type"] == "text/event-stream"
+        assert response.headers["X-Accel-Buffering"] == "no"
+        assert response.headers["Content-Encoding"] == "identity"
+        parts = response.streaming_content
+        first = await next_event(parts)
+        assert (used(first, "api_requests"), used(first, "ai_tokens")) == (1, 0)
+        event = {"event_id": "e", "meter": "ai_tokens", "quantity": 5}
+        await sync_to_async(api.post, thread_sensitive=False)("usage/events", event)
+        while used(latest := await next_event(parts), "ai_tokens") != 5:
+            pass
+        assert used(latest, "api_requests") == 2
+        await parts.aclose()
+
+    asyncio.run(scenario())
+    shipping.ship_all()
+    with tenancy.system("test"):
+        row = RequestRecord.objects.get(endpoint="api/v1/usage/stream")
+    assert (row.status, row.is_counted) == (200, True)
+    assert row.response_bytes > 100
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_may_not_stream(organization: Organization) -> None:
+    give(organization, terms("api_requests", 1, hard=True))
+    limited, exhausted = new_key(organization, "quotas:read"), new_key(organization)
+    assert exhausted.get("usage/meters").status_code == 200
+
+    async def status(headers: dict[str, str]) -> int:
+        response = await AsyncClient().get("/api/v1/usage/stream", headers=headers)
+        return response.status_code
+
+    async def scenario() -> list[int]:
+        return [
+            await status({}),
+            await status({"Authorization": "Bearer sa_test_wrong"}),
+            await status({"Authorization": f"Bearer {limited.key}"}),
+            await status({"Authorization": f"Bearer {exhausted.key}"}),
+        ]
+
+    assert asyncio.run(scenario()) == [401, 401, 403, 429]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_portal_streams_by_its_session_and_is_not_metered(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(organization, terms("ai_tokens", 100))
+    cookie = signed_in(organization).cookies["sessionid"].value
+
+    async def scenario() -> None:
+        client = AsyncClient()
+        client.cookies["sessionid"] = cookie
+        response = await client.get("/api/v1/usage/stream")
+        assert response.status_code == 200
+        event = await next_event(response.streaming_content)
+        assert [each["meter"] for each in event["data"]["meters"]] == ["ai_tokens"]
+        await response.streaming_content.aclose()
+        again = await client.get("/api/v1/usage/stream", headers={"Last-Event-ID": event["id"]})
+        monkeypatch.setattr(module, "POLL_SECONDS", 0.02)
+        monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.1)
+        parts = again.streaming_content
+        assert b"retry" in await anext(parts)
+        assert await anext(parts) == b": still here\n\n"
+        await parts.aclose()
+
+    asyncio.run(scenario())
+    assert shipping.ship_all() == 0
