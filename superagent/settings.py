@@ -139,7 +139,17 @@ if TEST_SLOT is not None:
     REDIS_URL = urlsplit(REDIS_URL)._replace(path=f"/{TEST_SLOT}").geturl()
 
 # These change tables or must see every row, so they log in as the owner.
-OWNER_COMMANDS = {"dbshell", "dumpdata", "flush", "loaddata", "makemigrations", "migrate", "showmigrations"}
+OWNER_COMMANDS = {
+    "changepassword",  # like createsuperuser, it first asks which migrations ran
+    "createsuperuser",
+    "dbshell",
+    "dumpdata",
+    "flush",
+    "loaddata",
+    "makemigrations",
+    "migrate",
+    "showmigrations",
+}
 IS_OWNER = len(sys.argv) > 1 and sys.argv[1] in OWNER_COMMANDS
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)  # web servers only: a pool does not survive a fork
 DATABASES = {
