@@ -55,6 +55,7 @@ class Preview:
     plan: Plan
     price: Price
     is_upgrade: bool
+    starts_period: bool
     amount_due: int
     credit: int
     currency: str
@@ -201,6 +202,7 @@ def _preview(subscription: Subscription, target: Plan, price: Price, at: datetim
         plan=target,
         price=price,
         is_upgrade=plans.is_upgrade(current=subscription.plan, target=target),
+        starts_period=not keeps_period,
         amount_due=invoice["amount_due"],
         credit=max(0, -invoice["total"]),
         currency=invoice["currency"],
