@@ -32,6 +32,7 @@ BIN = Path(sys.executable).parent
 PROCESSES = 2
 THREADS = 4
 CONNECTIONS = 16
+QUIET = 0.1  # others took less than this share of the machine
 
 FILES = {
     "bench_view.py": """
@@ -174,19 +175,27 @@ def run(place: Path, options: argparse.Namespace) -> None:
         ratios, cpu_ratios = [], []
         redis = redis_of(place)
         for number in range(options.rounds):
-            plain, plain_count, plain_cpu = measured(ports["bare"], "", options.seconds, [servers[0].pid])
-            full, count, full_cpu = measured(ports["metered"], key, options.seconds, [servers[1].pid, redis])
+            plain, plain_count, plain_cpu, others = measured(
+                ports["bare"], "", options.seconds, [servers[0].pid]
+            )
+            full, count, full_cpu, more = measured(
+                ports["metered"], key, options.seconds, [servers[1].pid, redis]
+            )
             answered += count
-            ratios.append(full / plain)
+            others = max(others, more)
+            ratios.append((others, full / plain))
             cpu_ratios.append((plain_cpu / plain_count) / (full_cpu / count))
             print(
-                f"round {number + 1}: bare {plain:,.0f}/s  metered {full:,.0f}/s  ratio {ratios[-1]:.3f}  CPU"
-                f" {plain_cpu / plain_count * 1e6:.0f} µs, {full_cpu / count * 1e6:.0f} µs  ratio {cpu_ratios[-1]:.3f}",
+                f"round {number + 1}: bare {plain:,.0f}/s  metered {full:,.0f}/s  ratio {ratios[-1][1]:.3f}  CPU"
+                f" {plain_cpu / plain_count * 1e6:.0f} µs, {full_cpu / count * 1e6:.0f} µs  ratio {cpu_ratios[-1]:.3f}"
+                f"  others {others:.0%}",
                 flush=True,
             )
+        quiet = [ratio for others, ratio in ratios if others < QUIET]
         print(
-            f"median ratio {statistics.median(ratios):.3f}, by CPU {statistics.median(cpu_ratios):.3f} "
-            f"({options.server}, {PROCESSES} processes, load {os.getloadavg()[0]:.1f})"
+            f"{options.server}, {PROCESSES} processes: median ratio "
+            f"{statistics.median(ratio for _, ratio in ratios):.3f}, of {len(quiet)} quiet rounds "
+            f"{statistics.median(quiet) if quiet else float('nan'):.3f}, by CPU {statistics.median(cpu_ratios):.3f}"
         )
         rows, used, seconds = python(metered, ["-c", textwrap.dedent(CHECK)]).split()[-3:]
         print(f"answered {answered:,}, rows {int(rows):,}, counted {int(used):,}, shipped in {seconds} s")
@@ -246,15 +255,22 @@ def load(port: int, key: str, seconds: int) -> tuple[float, int]:
     return float(rate[1]), int(count[1])
 
 
-def measured(port: int, key: str, seconds: int, processes: list[int]) -> tuple[float, int, float]:
-    """`load`, and the CPU seconds of wrk, the server's processes and Redis: other work on the machine lowers the
-    rates, but hardly the CPU that a request takes."""
+def measured(port: int, key: str, seconds: int, processes: list[int]) -> tuple[float, int, float, float]:
+    """`load`; the CPU seconds of wrk, the server's processes and Redis; and the share of the machine that others took:
+    their work lowers the rates, and more so where three processes take turns, but hardly the CPU of a request."""
+    busy = busy_seconds()
     before = [cpu_seconds(pid) for pid in processes]
     waited = resource.getrusage(resource.RUSAGE_CHILDREN)
     rate, count = load(port, key, seconds)
     wrk = resource.getrusage(resource.RUSAGE_CHILDREN)
     own = wrk.ru_utime + wrk.ru_stime - waited.ru_utime - waited.ru_stime
-    return rate, count, own + sum(cpu_seconds(pid) for pid in processes) - sum(before)
+    ours = own + sum(cpu_seconds(pid) for pid in processes) - sum(before)
+    return rate, count, ours, max(0.0, (busy_seconds() - busy - ours) / seconds / (os.cpu_count() or 1))
+
+
+def busy_seconds() -> float:
+    times = psutil.cpu_times()
+    return times.user + times.system + times.nice
 
 
 def cpu_seconds(pid: int) -> float:
