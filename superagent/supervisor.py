@@ -1,8 +1,8 @@
 """Keeps one program of `make run` alive: `python -m superagent.supervisor NAME COMMAND…`.
 
 It restarts the program when code changes and when the program ends by itself (more slowly each time), ends it at
-SIGINT or SIGTERM, and leaves when the process named by SUPERVISED_BY is gone, so that even `kill -9` of `make run`
-leaves nothing behind. Only for development: on servers the platform does this.
+SIGINT or SIGTERM, and leaves when the process that started it is gone, so that even `kill -9` of `make run` leaves
+nothing behind. Only for development: on servers the platform does this.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Supervisor:
     def __init__(self, name: str, command: list[str]) -> None:
         self.name = name
         self.command = command
-        self.parent = int(os.environ.get("SUPERVISED_BY", "0"))
+        self.parent = os.getppid()
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._started = self._resume = 0.0
@@ -58,7 +58,7 @@ class Supervisor:
         self._started = time.monotonic()
         # A session of its own: only this process decides when the program hears a signal.
         self._child = subprocess.Popen(
-            self.command, cwd=ROOT, start_new_session=True, preexec_fn=_end_with_parent
+            self.command, cwd=ROOT, start_new_session=True, preexec_fn=end_with_parent
         )
 
     def _check(self) -> None:
@@ -89,13 +89,7 @@ class Supervisor:
         child.wait()
 
     def _parent_lives(self) -> bool:
-        if not self.parent:
-            return True
-        try:
-            os.kill(self.parent, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        return os.getppid() == self.parent  # an orphan is given another parent
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stopping.set()
@@ -118,15 +112,16 @@ def _changes(name: str, stopping: threading.Event) -> Iterator[str]:
         yield str(Path(min(path for _, path in changes)).relative_to(ROOT)) if changes else ""
 
 
-def _end_with_parent() -> None:
-    """Runs in the new process: have the kernel end it when this supervisor is killed."""
+def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
+    """Runs in a new process: have the kernel send it `number` when the process that started it is gone."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, number)
 
 
 def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody may be reading any more
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import honcho.manager
+import honcho.process
 from django.conf import settings
 from django.core.management import get_commands
 from django.core.management.base import BaseCommand, CommandError
@@ -29,7 +30,7 @@ from honcho.printer import Printer
 
 from superagent import embedded
 from superagent.celery import QUEUES, app
-from superagent.supervisor import GRACE_SECONDS
+from superagent.supervisor import GRACE_SECONDS, end_with_parent
 
 HOST = "127.0.0.1"
 # In this order, as far as they exist. They may call the sandbox, and must be repeatable.
@@ -83,7 +84,6 @@ class Installation:
             "SANDBOX_PORT": str(sandbox_port),
             "DATA_DIR": str(data_dir),
             "PYTHONUNBUFFERED": "1",
-            "SUPERVISED_BY": str(os.getpid()),
             "PYTHONWARNINGS": "ignore:You're running the worker with superuser",  # root, in a container
         }
         self._stamp = data_dir / "set-up.json"
@@ -197,6 +197,7 @@ def run_processes(installation: Installation, workers: int) -> int:
     honcho.manager.KILL_WAIT = GRACE_SECONDS + 5  # each supervisor ends its program within GRACE_SECONDS
     output = Output()
     manager = honcho.manager.Manager(output)
+    manager._process_ctor = Reader
     for name, command in _programs(installation, workers).items():
         supervised = [sys.executable, "-m", "superagent.supervisor", name, *command]
         environment = dict(installation.environment)
@@ -236,6 +237,14 @@ def _programs(installation: Installation, workers: int) -> dict[str, list[str]]:
         ],
         "beat": [*celery, "beat", "--pidfile=", "--loglevel", "warning"],
     }
+
+
+class Reader(honcho.process.Process):
+    """The process that reads what one program says. It ignores signals, so it must not outlive this command."""
+
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        end_with_parent(signal.SIGKILL)
+        super().run(*args, **kwargs)
 
 
 class Output(Printer):
