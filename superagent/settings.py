@@ -29,7 +29,9 @@ SANDBOX_URL = env.str("SANDBOX_URL", default=f"http://127.0.0.1:{SANDBOX_PORT}")
 IS_TESTING = "pytest" in sys.modules
 IS_LAUNCHER = sys.argv[1:2] == ["dev"]  # starts and stops the embedded services itself, and uses neither
 
-SECRET_KEY = env.str("SECRET_KEY", default="insecure-development-key-that-is-refused-in-production-0123456789")
+SECRET_KEY = env.str(
+    "SECRET_KEY", default="insecure-development-key-that-is-refused-in-production-0123456789"
+)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "testserver"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 
@@ -151,7 +153,9 @@ OWNER_COMMANDS = {
     "showmigrations",
 }
 IS_OWNER = len(sys.argv) > 1 and sys.argv[1] in OWNER_COMMANDS
-DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)  # web servers only: a pool does not survive a fork
+DATABASE_POOL_SIZE = env.int(
+    "DATABASE_POOL_SIZE", default=0
+)  # web servers only: a pool does not survive a fork
 DATABASES = {
     "default": {
         **env.db_url_config(DATABASE_OWNER_URL if IS_OWNER else DATABASE_URL),
@@ -233,10 +237,14 @@ ACCOUNT_LOGIN_ON_PASSWORD_RESET = False
 ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before what would let a thief of a session keep the account
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 ACCOUNT_LOGOUT_REDIRECT_URL = "landing"
-ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=1 if env.bool("BEHIND_PROXY", default=False) else 0)
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int(
+    "TRUSTED_PROXY_COUNT", default=int(env.bool("BEHIND_PROXY", default=False))
+)
 # Google and GitHub are offered when both their variables are set.
 SOCIALACCOUNT_PROVIDERS = {
-    provider: {"APPS": [{"client_id": client_id, "secret": env.str(f"{provider.upper()}_CLIENT_SECRET"), "key": ""}]}
+    provider: {
+        "APPS": [{"client_id": client_id, "secret": env.str(f"{provider.upper()}_CLIENT_SECRET"), "key": ""}]
+    }
     for provider in ("google", "github")
     if (client_id := env.str(f"{provider.upper()}_CLIENT_ID", default=""))
 }
@@ -365,7 +373,11 @@ CONTENT_SECURITY_POLICY = {
         # Stripe's hosted pages are reached by a redirect after a form post, which form-action governs too.
         "form-action": [
             SELF,
-            *([SANDBOX_URL] if STRIPE_USES_SANDBOX else ["https://checkout.stripe.com", "https://billing.stripe.com"]),
+            *(
+                [SANDBOX_URL]
+                if STRIPE_USES_SANDBOX
+                else ["https://checkout.stripe.com", "https://billing.stripe.com"]
+            ),
         ],
     }
 }
@@ -377,12 +389,16 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=IS_SECURE)
 SECURE_REDIRECT_EXEMPT = [r"^health/"]
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if IS_SECURE else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_SECURE
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_PROXY", default=False) else None
+)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_SECURE
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 CSRF_FAILURE_VIEW = "superagent.views.csrf_failed"
-SECURITY_CONTACT = env.str("SECURITY_CONTACT", default="security@superagent.example")  # for /.well-known/security.txt
+SECURITY_CONTACT = env.str(
+    "SECURITY_CONTACT", default="security@superagent.example"
+)  # for /.well-known/security.txt
 # W002 and W003 look for the middleware's own names; ours wrap them (foundation.middleware.pages_only), and tests look
 # at the header and the refusal. djstripe.W002 warns of a stand-in for Stripe; superagent.W002 does so in production.
 SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "djstripe.W002"]
@@ -409,7 +425,9 @@ if SENTRY_DSN:
         environment=env.str("SENTRY_ENVIRONMENT", default="production" if IS_SECURE else "development"),
         traces_share=env.float("SENTRY_TRACES_SHARE", default=0.0),
     )
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # whoever bears it may read /metrics; without it this machine only
+METRICS_TOKEN = env.str(
+    "METRICS_TOKEN", default=""
+)  # whoever bears it may read /metrics; without it this machine only
 if not IS_TESTING:
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(DATA_DIR / "metrics"))
     Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)

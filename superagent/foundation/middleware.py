@@ -98,7 +98,9 @@ class PagesEnd:
 
     sync_capable = True
     async_capable = True
-    newest: "PagesEnd | None" = None  # Django makes the chain from its end, so this is made before its PagesBegin
+    newest: "PagesEnd | None" = (
+        None  # Django makes the chain from its end, so this is made before its PagesBegin
+    )
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
@@ -134,7 +136,7 @@ class PagesBegin:
 def pages_only(middleware: type) -> type:
     """`middleware`, stepped over by API requests, which have no session, form or page: half the cost of a request."""
 
-    class PagesOnly(middleware):  # type: ignore[misc, valid-type]
+    class PagesOnly(middleware):
         def __call__(self, request: HttpRequest) -> Any:
             if is_api(request):
                 return self.get_response(request)

@@ -99,7 +99,9 @@ def access_of(model: type[models.Model]) -> Access | None:
         return listed
     if any(field.column == Walled.column for field in options.local_concrete_fields):
         return Walled()
-    if options.auto_created:  # the table of a many-to-many field is as open as the model that has the field
+    if isinstance(
+        options.auto_created, type
+    ):  # the table of a many-to-many field is as open as the model that has the field
         inherited = access_of(options.auto_created)
         return None if isinstance(inherited, Walled) else inherited
     return None

@@ -31,7 +31,7 @@ def prefixed(prefix: str, query: Query) -> QueryNoTemplate:
     if isinstance(query, bytes):
         return prefix.encode() + query
     if isinstance(query, sql.Composable):
-        return sql.SQL(prefix) + query  # type: ignore[arg-type]  # made of a constant and a UUID
+        return sql.SQL(prefix) + query  # made of a constant and a UUID
     raise TypeError(f"cannot carry the tenant scope in front of {type(query).__name__}")
 
 
@@ -90,7 +90,7 @@ class Cursor(CursorMixin, ClientCursor[Any]):
             super().execute(prefix)
 
 
-class ServerSideCursor(CursorMixin, ClientCursorMixin[Connection[Any], Any], ServerCursor[Any]):  # type: ignore[misc]  # as Django's own
+class ServerSideCursor(CursorMixin, ClientCursorMixin[Connection[Any], Any], ServerCursor[Any]):
     """A named cursor keeps the scope in which it was declared, whatever the scope of its later fetches."""
 
     _scope = tenancy.NONE

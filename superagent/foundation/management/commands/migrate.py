@@ -8,5 +8,5 @@ from superagent.foundation.fresh_tables import FreshTablesExecutor
 class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         # Django's command offers no other way to choose its executor.
-        migrate.MigrationExecutor = FreshTablesExecutor  # type: ignore[misc]  # a subclass, see above
+        migrate.MigrationExecutor = FreshTablesExecutor  # type: ignore[attr-defined]  # a subclass, see above
         super().handle(*args, **options)
