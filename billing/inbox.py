@@ -30,7 +30,7 @@ MAX_ATTEMPTS = 12
 LONGEST_BACKOFF_SECONDS = 3600
 BREAKER_SECONDS = 30
 LANE_OF_CATALOG = "catalog"
-RECENT_EVENTS = 40
+RECENT_EVENTS = 20
 
 Handler = Callable[[WebhookEvent], None]
 Json = dict[str, Any]

@@ -115,6 +115,13 @@ def stripe_at_sandbox(sandbox: Sandbox, settings: Any) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
+def impatient(stripe_at_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No retries within a call, for tests in which Stripe stays down."""
+    monkeypatch.setattr(gateway, "NETWORK_RETRIES", 0)
+    gateway._client.cache_clear()
+
+
+@pytest.fixture
 def shop(db: None, stripe_at_sandbox: Sandbox) -> Sandbox:
     """The catalog of the first day, in the database and at Stripe."""
     with tenancy.system("test"):

@@ -193,6 +193,11 @@ def test_the_kill_switch_stops_sales_only(call: Caller, settings: Any) -> None:
     assert call("get", "billing/subscription").status_code == 200
 
 
+def test_a_passing_fault_is_not_noticed(call: Caller, customer: Customer) -> None:
+    customer.sandbox.fault("error_500", times=2)
+    assert call("post", "billing/create-checkout-session", {"plan": "pro"}).status_code == 201
+
+
 def test_usage_has_the_fixed_form(call: Caller) -> None:
     answer = call("get", "billing/usage").data
     assert set(answer) == {"period_start", "period_end", "meters"}

@@ -1,5 +1,6 @@
 """Customers at Stripe: sign-up does not wait for Stripe, and nobody becomes two customers."""
 
+import pytest
 from django.utils import timezone
 
 from accounts import customers as port
@@ -10,6 +11,7 @@ from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, Sandbox, deliver_all, make_customer
 
 
+@pytest.mark.usefixtures("impatient")
 def test_stripe_down_sign_up_works_and_the_customer_follows(customer: Customer, shop: Sandbox) -> None:
     shop.fault("error_500", times=100)
     late = make_customer(shop, "Initech")
@@ -21,6 +23,7 @@ def test_stripe_down_sign_up_works_and_the_customer_follows(customer: Customer, 
     assert late.account.stripe_customer_id == port.id_of(late.organization)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_checkout_before_the_outbox_makes_the_one_customer(customer: Customer, shop: Sandbox) -> None:
     shop.fault("error_500", times=100)
     early = make_customer(shop, "Hooli")

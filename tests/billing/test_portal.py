@@ -157,6 +157,7 @@ def test_a_declined_card_leaves_the_order_unpaid(browser: Browser, customer: Cus
     assert not Order.objects.exists()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_stripe_down_leaves_pages_readable_and_says_so(browser: Browser, customer: Customer) -> None:
     customer.buy("pro", "month")
     customer.sandbox.fault("error_500", times=200)

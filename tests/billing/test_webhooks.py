@@ -298,6 +298,7 @@ def test_an_event_about_something_that_is_gone_is_done(customer: Customer) -> No
     assert WebhookEvent.objects.get(stripe_id=body["id"]).state == "done"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_stripe_down_leaves_the_event_to_be_tried_again(customer: Customer) -> None:
     customer.pay(customer.visit("pro", "month").url)
     customer.sandbox.fault("error_500", path="/v1/subscriptions", times=100)
