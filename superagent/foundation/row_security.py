@@ -15,7 +15,7 @@ app_system may read and write every table. Nobody but the owner may truncate.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.apps import apps
 from django.core import checks
@@ -102,7 +102,9 @@ def access_of(model: type[models.Model]) -> Access | None:
     if isinstance(
         options.auto_created, type
     ):  # the table of a many-to-many field is as open as the model that has the field
-        inherited = access_of(options.auto_created)
+        inherited = access_of(
+            cast("type[models.Model]", options.auto_created)
+        )  # not the bool it is declared as
         return None if isinstance(inherited, Walled) else inherited
     return None
 
