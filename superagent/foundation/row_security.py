@@ -15,7 +15,7 @@ app_system may read and write every table. Nobody but the owner may truncate.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from django.apps import apps
 from django.core import checks
@@ -99,12 +99,10 @@ def access_of(model: type[models.Model]) -> Access | None:
         return listed
     if any(field.column == Walled.column for field in options.local_concrete_fields):
         return Walled()
-    if isinstance(
-        options.auto_created, type
-    ):  # the table of a many-to-many field is as open as the model that has the field
-        inherited = access_of(
-            cast("type[models.Model]", options.auto_created)
-        )  # not the bool it is declared as
+    # The table of a many-to-many field is as open as the model that has the field; the types say bool here.
+    owner: Any = options.auto_created
+    if owner:
+        inherited = access_of(owner)
         return None if isinstance(inherited, Walled) else inherited
     return None
 
