@@ -1,8 +1,7 @@
-"""API keys on metered views: the key's record and the request's unit by one round trip to Redis."""
+"""API keys on metered views: the key's record and the request's unit by one round trip to Redis, or by none."""
 
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from django.db.models.base import ModelState
 from django.utils import timezone
@@ -11,7 +10,7 @@ from rest_framework.request import Request
 from accounts import api_keys, authentication, key_records
 from accounts.models import Organization
 from accounts.principals import Principal
-from metering import counters, exchange, scripts
+from metering import counters, leases
 from metering.exchange import LOST
 from metering.metered import is_metered
 
@@ -19,9 +18,9 @@ MAX_KNOWN = 20_000
 USUAL_START = "Bearer sa_"
 """Other spellings take the longer way."""
 
-_known: dict[bytes, tuple[UUID, bytes]] = {}
-"""SHA-256 of a key → its organization and the packed commands of its request. Which organization a key belongs to
-never changes; whether the key is still good is read each time."""
+_known: dict[bytes, leases.Caller] = {}
+"""By the SHA-256 of a key. Which organization a key belongs to never changes; whether it is still good is read again
+and again."""
 
 
 class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
@@ -31,24 +30,22 @@ class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
             return super().authenticate(request)
         credential = header.removeprefix("Bearer ").rstrip()
         key_hash = api_keys.digest(credential)
-        known = _known.get(key_hash)
-        if known is None:
+        caller = _known.get(key_hash)
+        if caller is None:
             answer = super().authenticate(request)
             _remember(key_hash, answer)
             return answer
-        if not counters.is_trusted(known[0]):
+        if not counters.is_trusted(caller.organization_id):
             return super().authenticate(request)
-        return self._authenticate_at_once(request, *known)
+        return self._authenticate_at_once(request, caller)
 
-    def _authenticate_at_once(
-        self, request: Request, organization_id: UUID, packed: bytes
-    ) -> tuple[None, Principal] | None:
+    def _authenticate_at_once(self, request: Request, caller: leases.Caller) -> tuple[None, Principal] | None:
         try:
-            stored, charged = exchange.send(packed, 2, (scripts.CHARGE,))
+            stored, charge = caller.obtain()
         except LOST as error:
             counters.note_loss(error)
             return super().authenticate(request)
-        request._request.charge = counters.verdict(organization_id, charged)  # type: ignore[attr-defined]  # ours
+        request._request.charge = charge  # type: ignore[attr-defined]  # None: the throttle takes it
         if stored is None:
             return super().authenticate(request)
         record = _parse(stored)
@@ -78,6 +75,7 @@ def _remember(key_hash: bytes, answer: Any) -> None:
     principal: Principal = answer[1]
     if len(_known) >= MAX_KNOWN:
         _known.clear()
-    charge = counters.pack_charge(principal.organization_id, str(principal.api_key_id))
-    packed = exchange.pack("GET", key_records.name_of(key_hash)) + charge
-    _known[key_hash] = principal.organization_id, packed
+    assert principal.api_key_id is not None  # it is a key
+    _known[key_hash] = leases.Caller(
+        key_hash=key_hash, organization_id=principal.organization_id, api_key_id=principal.api_key_id
+    )

@@ -34,6 +34,7 @@ REHEARSAL_REFRESH_SECONDS = 30  # nothing tells Redis that a frozen clock has mo
 KEPT_AFTER_END = timedelta(days=40)
 QUIET_SECONDS = 600
 ATTEMPTS = 5
+LEASE_RESERVE = 5_000  # fewer units of a hard quota than these are given out one by one
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,13 @@ class Charge:
     facts: Facts
     burst_left: int = 0
     wait_us: int = 0
+    units: int = 1
+
+    def earlier(self, units: int) -> "Charge":
+        """The first charge of those that were taken together, when `units` came after it."""
+        return Charge(
+            self.organization_id, self.verdict, self.used - units, self.facts, self.burst_left + units
+        )
 
     @property
     def is_taken(self) -> bool:
@@ -133,13 +141,15 @@ def counter_key(organization_id: UUID) -> str:
 
 
 @lru_cache(maxsize=8192)
-def pack_charge(organization_id: UUID, caller: str) -> bytes:
+def pack_charge(organization_id: UUID, caller: str, units: int = 1) -> bytes:
     return exchange.pack_script(
         scripts.CHARGE,
         [counter_key(organization_id)],
         f"rate:{caller}",
         1_000_000 // settings.API_RATE_PER_SECOND or 1,
         settings.API_RATE_BURST,
+        units,
+        LEASE_RESERVE,
     )
 
 
@@ -168,8 +178,8 @@ def verdict(organization_id: UUID, answer: Sequence[Any]) -> Charge | None:
     """What CHARGE answered; None when PostgreSQL must be asked for period and terms first."""
     if answer[0] == b"ask":
         return None
-    name, used, facts, left, wait = answer
-    return Charge(organization_id, name.decode(), used, parse_facts(facts), left, wait)
+    name, used, facts, left, wait, units = answer
+    return Charge(organization_id, name.decode(), used, parse_facts(facts), left, wait, units)
 
 
 def is_lost() -> bool:
@@ -197,7 +207,7 @@ def refund(taken: Charge) -> None:
             _quotas(taken.facts.period_id).filter(used__gt=0, is_closed=False).update(used=F("used") - 1)
         return
     try:
-        exchange.run(scripts.REFUND, [counter_key(taken.organization_id)], taken.facts.seed)
+        exchange.run(scripts.REFUND, [counter_key(taken.organization_id)], taken.facts.seed, 1)
     except LOST as error:
         note_loss(error)
 

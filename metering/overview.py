@@ -23,17 +23,35 @@ RANGES = ("current", "previous", "7d", "30d", "90d")
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A time to look at, `[start, end)`, and the one of the same length before it."""
+    """A time to look at, `[start, end)`, and the one before it, `[before, start)`. `period` and `earlier` are the usage
+    periods that these are, if they are."""
 
     key: str
     label: str
     start: datetime
     end: datetime
     before: datetime
+    period: UsagePeriod | None = None
+    earlier: UsagePeriod | None = None
 
     @property
     def interval(self) -> timedelta:
         return HOUR if self.end - self.start <= HOURLY_UP_TO else DAY
+
+    @property
+    def label_before(self) -> str:
+        if self.key == "current":
+            return _("Previous period")
+        return _("Period before") if self.period else _("%(range)s before") % {"range": self.label}
+
+    @property
+    def note(self) -> str:
+        """About the first bucket, where it is cut."""
+        if self.start == _bucket_start(self.start, self.interval):
+            return ""
+        return _("The first bar begins with the period, at %(time)s UTC.") % {
+            "time": date_format(self.start, "H:i")
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +69,6 @@ class EndpointRow:
     share: float
 
 
-@dataclass(frozen=True, slots=True)
-class Dashboard:
-    """What the dashboard shows of usage. `error_rate` is 0 to 1, None without calls."""
-
-    quotas: quotas.Overview
-    chart: charts.Drawing
-    total_calls: int
-    error_rate: float | None
-    forecasts: dict[str, str]
-
-
-def dashboard(organization: Organization, now: datetime) -> Dashboard:
-    """Quotas, the chart of the present period, its totals, and the pace of each meter by its slug."""
-    overview = quotas.overview(organization, now)
-    period = overview.period
-    failed, total = statistics.error_rate(organization, period.start, now + HOUR)
-    return Dashboard(
-        quotas=overview,
-        chart=chart(organization, choose(organization, "current", now), REQUESTS, now),
-        total_calls=total,
-        error_rate=failed / total if total else None,
-        forecasts={
-            view.meter.slug: text for view in overview.quotas if (text := forecast(view, period, now))
-        },
-    )
-
-
 def forecast(view: QuotaView, period: UsagePeriod, now: datetime) -> str:
     """When this pace reaches the limit, if that is before the period ends; else an empty text."""
     elapsed = now - period.start
@@ -90,39 +81,58 @@ def forecast(view: QuotaView, period: UsagePeriod, now: datetime) -> str:
 
 
 def choose(organization: Organization, key: str, now: datetime) -> Range:
-    """The range named `key`; an unknown name is the present period."""
-    period = periods.ensure(organization=organization, now=now)
+    """The range named `key`; an unknown name is the current period."""
     soon = hour_of(now) + HOUR
-    if key == "previous":
-        earlier = UsagePeriod.objects.visible_to(organization).filter(start__lt=period.start).first()
-        if earlier is not None:
-            length = earlier.end - earlier.start
-            return Range(key, _("Previous period"), earlier.start, earlier.end, earlier.start - length)
-        return Range(key, _("Previous period"), period.start, period.start, period.start)
     if key in ("7d", "30d", "90d"):
         days = int(key[:-1])
         start = soon.replace(hour=0) - (days - 1) * DAY
         return Range(key, _("%(days)d days") % {"days": days}, start, soon, start - days * DAY)
-    length = period.end - period.start
-    return Range(
-        "current", _("Present period"), period.start, max(soon, period.start + HOUR), period.start - length
-    )
+    period = periods.ensure(organization=organization, now=now)
+    earlier = _period_before(organization, period)
+    if key == "previous":
+        if earlier is None:
+            return Range(key, _("Previous period"), period.start, period.start, period.start)
+        return _of_period(
+            key, _("Previous period"), earlier, _period_before(organization, earlier), earlier.end
+        )
+    end = max(soon, hour_of(period.start) + HOUR)
+    return _of_period("current", _("Current period"), period, earlier, end)
+
+
+def ranges(organization: Organization, shown: Range, now: datetime) -> list[Range]:
+    """What there is to choose from: no previous period in the first one, unless it is `shown`."""
+    every = [choose(organization, key, now) for key in RANGES]
+    return [each for each in every if each.start < each.end or each.key == shown.key]
+
+
+def _period_before(organization: Organization, period: UsagePeriod) -> UsagePeriod | None:
+    periods_before = UsagePeriod.objects.visible_to(organization).filter(start__lt=period.start)
+    return periods_before.order_by("-start").first()
+
+
+def _of_period(
+    key: str, label: str, period: UsagePeriod, earlier: UsagePeriod | None, end: datetime
+) -> Range:
+    before = earlier.start if earlier else period.start - (period.end - period.start)
+    return Range(key, label, period.start, end, before, period, earlier)
 
 
 def chart(organization: Organization, shown: Range, meter_slug: str, now: datetime) -> charts.Drawing:
     """Stacked bars: requests by endpoint, or the quantities of another meter; the time before is dashed."""
     by_endpoint = meter_slug == REQUESTS
     dimension = "endpoint" if by_endpoint else "meter"
-    points = statistics.series(
-        organization, shown.before, shown.end, interval=shown.interval, dimension=dimension
-    )
-    points = [point for point in points if by_endpoint or point.key == meter_slug]
+
+    def points_of(start: datetime, end: datetime) -> list[statistics.Point]:
+        found = statistics.series(organization, start, end, interval=shown.interval, dimension=dimension)
+        return [point for point in found if by_endpoint or point.key == meter_slug]
+
+    points = points_of(shown.start, shown.end)
     starts = _bucket_starts(shown.start, shown.end, shown.interval)
     earlier = _bucket_starts(shown.before, shown.start, shown.interval)[: len(starts)]
     sums = {(point.start, point.key): point.quantity for point in points}
-    keys = sorted({point.key for point in points if point.start >= starts[0]}) if starts else []
+    keys = sorted({point.key for point in points})
     before: dict[datetime, int] = {}
-    for point in points:
+    for point in points_of(shown.before, shown.start):
         before[point.start] = before.get(point.start, 0) + point.quantity
     has_before = any(before.get(start) for start in earlier)
     is_hourly = shown.interval == HOUR
@@ -146,9 +156,14 @@ def chart(organization: Organization, shown: Range, meter_slug: str, now: dateti
 
 
 def meter_rows(organization: Organization, shown: Range) -> list[MeterRow]:
-    """Every active meter, and others that were used."""
-    now_used = dict(statistics.by_meter(organization, shown.start, shown.end))
-    before = dict(statistics.by_meter(organization, shown.before, shown.start))
+    """Every active meter, and others that were used. Of a usage period it is what the period itself has counted, the
+    figures that are billed."""
+    if shown.period is None:
+        now_used = dict(statistics.by_meter(organization, shown.start, shown.end))
+        before = dict(statistics.by_meter(organization, shown.before, shown.start))
+    else:
+        now_used = quotas.used_in(shown.period)
+        before = quotas.used_in(shown.earlier) if shown.earlier else {}
     meters = Meter.objects.order_by("slug")
     return [
         MeterRow(meter, now_used.get(meter.slug, 0), before.get(meter.slug, 0))
@@ -162,6 +177,10 @@ def endpoint_rows(found: statistics.RequestStatistics) -> list[EndpointRow]:
 
 
 def _bucket_starts(start: datetime, end: datetime, interval: timedelta) -> list[datetime]:
-    first = hour_of(start) if interval == HOUR else hour_of(start).replace(hour=0)
+    first = _bucket_start(start, interval)
     count = max(0, -((first - end) // interval))
     return [first + number * interval for number in range(count)]
+
+
+def _bucket_start(moment: datetime, interval: timedelta) -> datetime:
+    return hour_of(moment) if interval == HOUR else hour_of(moment).replace(hour=0)

@@ -59,6 +59,12 @@ def overview(organization: Organization, now: datetime) -> Overview:
     return Overview(period, [_view(quota, period, _live_used(quota)) for quota in rows])
 
 
+def used_in(period: UsagePeriod) -> dict[str, int]:
+    """{meter slug: units} that `period` has counted, open or closed."""
+    rows = Quota.objects.filter(period=period).select_related("meter")
+    return {quota.meter.slug: used for quota in rows if (used := _live_used(quota))}
+
+
 def of_meter(organization: Organization, meter_slug: str, now: datetime) -> QuotaView:
     """One meter of the open period. Raises NotFound."""
     for each in overview(organization, now).quotas:

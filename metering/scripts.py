@@ -24,8 +24,10 @@ class Script:
         object.__setattr__(self, "sha", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
-# KEYS: counter. ARGV: the caller's field, interval (µs between calls), burst (calls).
-# Answers {verdict, used, facts, calls left of the burst, µs to wait}; verdict: ok, rate, quota or ask (PostgreSQL).
+# KEYS: counter. ARGV: the caller's field, interval (µs between calls), burst (calls), units wanted, reserve.
+# Takes the units wanted, or one when that is too much for the rate or fewer than the reserve remain of a hard quota.
+# Answers {verdict, used, facts, calls left of the burst, µs to wait, units}; verdict: ok, rate, quota or ask
+# (PostgreSQL).
 CHARGE = Script("""
 local counter = redis.call('HMGET', KEYS[1], 'used', 'limit', 'expires', 'facts', ARGV[1])
 local time = redis.call('TIME')
@@ -36,22 +38,25 @@ local interval = tonumber(ARGV[2])
 local burst = tonumber(ARGV[3])
 local arrival = tonumber(counter[5] or 0)
 if arrival < now then arrival = now end
-arrival = arrival + interval
 local used = tonumber(counter[1])
-local wait = arrival - now - interval * burst
-if wait > 0 then return {'rate', used, counter[4], 0, math.ceil(wait)} end
-local left = math.floor(-wait / interval)
 local limit = tonumber(counter[2])
-if limit >= 0 and used >= limit then return {'quota', used, counter[4], left, 0} end
-used = used + 1
+local units = tonumber(ARGV[4])
+if units > 1 and limit >= 0 and limit - used < tonumber(ARGV[5]) then units = 1 end
+local latest = now + interval * burst
+if units > 1 and arrival + interval * units > latest then units = 1 end
+arrival = arrival + interval * units
+if arrival > latest then return {'rate', used, counter[4], 0, math.ceil(arrival - latest), 0} end
+local left = math.floor((latest - arrival) / interval)
+if limit >= 0 and used >= limit then return {'quota', used, counter[4], left, 0, 0} end
+used = used + units
 redis.call('HSET', KEYS[1], 'used', used, 'last', time[1], ARGV[1], string.format('%.0f', arrival))
-return {'ok', used, counter[4], left, 0}
+return {'ok', used, counter[4], left, 0, units}
 """)
 
-# KEYS: counter. ARGV: seed. Gives one unit back.
+# KEYS: counter. ARGV: seed, units. Gives them back.
 REFUND = Script("""
 if redis.call('HGET', KEYS[1], 'seed') ~= ARGV[1] then return 0 end
-redis.call('HINCRBY', KEYS[1], 'used', -1)
+redis.call('HINCRBY', KEYS[1], 'used', -tonumber(ARGV[2]))
 return 1
 """)
 

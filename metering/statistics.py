@@ -7,14 +7,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Sum
 
 from accounts.models import Organization
 from metering import histogram
-from metering.models import RequestRecord, RequestRollup, UsageRollup
+from metering.models import (
+    REQUESTS,
+    EventVoid,
+    Meter,
+    RequestRecord,
+    RequestRollup,
+    UsageEvent,
+    UsageRollup,
+)
 from metering.rollups import HOUR, hour_of
 
 FIRST_FAILURE = 400
+DAY = timedelta(days=1)
 
 Histogram = list[int]
 
@@ -107,87 +115,121 @@ def requests(organization: Organization, start: datetime, end: datetime) -> Requ
 
 
 def by_meter(organization: Organization, start: datetime, end: datetime) -> list[tuple[str, int]]:
-    """(meter slug, quantity) of the hours that began in `[start, end)`, the hour of `start` included."""
-    rows = UsageRollup.objects.visible_to(organization).filter(hour__gte=hour_of(start), hour__lt=end)
-    sums = rows.values_list("meter__slug").annotate(total=Sum("quantity")).order_by("meter__slug")
-    return [(slug, total) for slug, total in sums if total]
+    """(meter slug, quantity) of what happened in `[start, end)`, exact to the microsecond."""
+    sums: dict[str, int] = defaultdict(int)
+    for point in series(organization, start, end, interval=DAY, dimension="meter"):
+        sums[point.key] += point.quantity
+    return sorted((slug, total) for slug, total in sums.items() if total)
 
 
 def series(
     organization: Organization, start: datetime, end: datetime, *, interval: timedelta, dimension: str
 ) -> list[Point]:
-    """Sums by bucket: by `meter` (quantities) or by `endpoint` (calls). Buckets are whole hours or days of UTC."""
-    unit = "hour" if interval == HOUR else "day"
+    """Sums by bucket: by `meter` (quantities) or by `endpoint` (calls). Buckets are whole hours or days of UTC, but
+    only what happened in `[start, end)` is counted in the first and the last."""
     if dimension == "meter":
-        key, value, table = "m.slug", "r.quantity", UsageRollup._meta.db_table
-        join = "JOIN metering_meter m ON m.id = r.meter_id"
+        key, facts, join = "m.slug", _QUANTITIES, f"JOIN {Meter._meta.db_table} m ON m.id = f.meter_id"
     else:
-        key, value, table, join = (
-            "r.method || ' /' || r.endpoint",
-            "r.count",
-            RequestRollup._meta.db_table,
-            "",
-        )
+        key, facts, join = "f.method || ' /' || f.endpoint", _CALLS, ""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            SELECT date_trunc(%s, r.hour, 'UTC') AS start, {key} AS key, sum({value})::bigint
-            FROM {table} r {join}
-            WHERE r.organization_id = %s AND r.hour >= %s AND r.hour < %s
-            GROUP BY 1, 2 HAVING sum({value}) <> 0 ORDER BY 1, 2
+            SELECT date_trunc(%(unit)s, f.moment, 'UTC') AS start, {key} AS key, sum(f.quantity)::bigint
+            FROM ({facts}) AS f {join}
+            GROUP BY 1, 2 HAVING sum(f.quantity) <> 0 ORDER BY 1, 2
             """,  # noqa: S608  # chosen from our own names above
-            [unit, organization.pk, hour_of(start), end],
+            _span(organization, start, end) | {"unit": "hour" if interval == HOUR else "day"},
         )
         return [Point(*row) for row in cursor.fetchall()]
 
 
 def error_rate(organization: Organization, start: datetime, end: datetime) -> tuple[int, int]:
-    """(failed, all) requests of the hours that began in `[start, end)`."""
-    rows = RequestRollup.objects.visible_to(organization).filter(hour__gte=hour_of(start), hour__lt=end)
-    total = rows.aggregate(total=Sum("count"))["total"] or 0
-    failed = rows.filter(status__gte=FIRST_FAILURE).aggregate(total=Sum("count"))["total"] or 0
+    """(failed, all) requests that started in `[start, end)`."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT coalesce(sum(f.quantity) FILTER (WHERE f.status >= %(failure)s), 0)::bigint,
+                   coalesce(sum(f.quantity), 0)::bigint
+            FROM ({_CALLS}) AS f
+            """,  # noqa: S608  # our own names above
+            _span(organization, start, end),
+        )
+        failed, total = cursor.fetchone()
     return failed, total
 
 
 def _buckets(organization: Organization, start: datetime, end: datetime) -> list[tuple[Any, ...]]:
     """(endpoint, method, whether it went well, bucket of duration, count)."""
-    inner_start, inner_end = hour_of(start + HOUR - timedelta(microseconds=1)), hour_of(end)
-    if inner_start >= inner_end:
-        inner_start = inner_end = start
-        edges = [(start, end), (end, end)]
-    else:
-        edges = [(start, inner_start), (inner_end, end)]
-    rollup, request = RequestRollup._meta.db_table, RequestRecord._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             SELECT endpoint, method, is_fine, bucket, sum(count)::bigint FROM (
                 SELECT r.endpoint, r.method, r.status < %(failure)s AS is_fine, (h.n - 1)::int AS bucket, h.count
-                FROM {rollup} r, unnest(r.histogram) WITH ORDINALITY AS h(count, n)
-                WHERE r.organization_id = %(organization)s AND r.hour >= %(inner_start)s AND r.hour < %(inner_end)s
-                  AND h.count > 0
+                FROM {_REQUEST_SUMS} r, unnest(r.histogram) WITH ORDINALITY AS h(count, n)
+                WHERE r.organization_id = %(organization)s AND {_whole("r.hour")} AND h.count > 0
                 UNION ALL
                 SELECT q.endpoint, q.method, q.status < %(failure)s,
                        width_bucket(q.duration_us - 1, %(bounds)s::bigint[]), 1
-                FROM {request} q
-                WHERE q.organization_id = %(organization)s
-                  AND (q.started_at >= %(first)s AND q.started_at < %(first_end)s
-                       OR q.started_at >= %(last)s AND q.started_at < %(last_end)s)
+                FROM {_REQUESTS} q
+                WHERE q.organization_id = %(organization)s AND {_partly("q.started_at")}
             ) AS parts GROUP BY 1, 2, 3, 4
             """,  # noqa: S608  # our own tables' names
-            {
-                "failure": FIRST_FAILURE,
-                "organization": organization.pk,
-                "inner_start": inner_start,
-                "inner_end": inner_end,
-                "bounds": list(histogram.BOUNDS_US),
-                "first": edges[0][0],
-                "first_end": edges[0][1],
-                "last": edges[1][0],
-                "last_end": edges[1][1],
-            },
+            _span(organization, start, end) | {"bounds": list(histogram.BOUNDS_US)},
         )
         return cursor.fetchall()
+
+
+# --- Whole hours from rollups, the parts of hours at both ends from facts ---------------------------------------------
+
+
+def _span(organization: Organization, start: datetime, end: datetime) -> dict[str, Any]:
+    """The parameters of the fragments below: whole hours `[inner_start, inner_end)` between two parts of hours."""
+    inner_start, inner_end = hour_of(start + HOUR - timedelta(microseconds=1)), hour_of(end)
+    if inner_start >= inner_end:
+        inner_start = inner_end = end
+    return {
+        "organization": organization.pk,
+        "requests": REQUESTS,
+        "failure": FIRST_FAILURE,
+        "start": start,
+        "inner_start": inner_start,
+        "inner_end": inner_end,
+        "end": end,
+    }
+
+
+def _whole(column: str) -> str:
+    return f"{column} >= %(inner_start)s AND {column} < %(inner_end)s"
+
+
+def _partly(column: str) -> str:
+    return (
+        f"({column} >= %(start)s AND {column} < %(inner_start)s"
+        f" OR {column} >= %(inner_end)s AND {column} < %(end)s)"
+    )
+
+
+_REQUESTS, _REQUEST_SUMS = RequestRecord._meta.db_table, RequestRollup._meta.db_table
+
+_CALLS = f"""
+    SELECT r.hour AS moment, r.method, r.endpoint, r.status, r.count AS quantity FROM {_REQUEST_SUMS} r
+    WHERE r.organization_id = %(organization)s AND {_whole("r.hour")}
+    UNION ALL
+    SELECT q.started_at, q.method, q.endpoint, q.status, 1 FROM {_REQUESTS} q
+    WHERE q.organization_id = %(organization)s AND {_partly("q.started_at")}
+"""  # noqa: S608  # our own tables' names
+
+_QUANTITIES = f"""
+    SELECT r.hour AS moment, r.meter_id, r.quantity FROM {UsageRollup._meta.db_table} r
+    WHERE r.organization_id = %(organization)s AND {_whole("r.hour")}
+    UNION ALL
+    SELECT e.occurred_at, e.meter_id, e.quantity FROM {UsageEvent._meta.db_table} e
+    WHERE e.organization_id = %(organization)s AND {_partly("e.occurred_at")}
+      AND NOT EXISTS (SELECT FROM {EventVoid._meta.db_table} v WHERE v.event_id = e.id)
+    UNION ALL
+    SELECT q.started_at, c.id, 1 FROM {_REQUESTS} q JOIN {Meter._meta.db_table} c ON c.slug = %(requests)s
+    WHERE q.organization_id = %(organization)s AND q.is_counted AND {_partly("q.started_at")}
+"""  # noqa: S608  # our own tables' names
 
 
 def _milliseconds(microseconds: int | None) -> float | None:

@@ -32,10 +32,12 @@ def usage(request: PortalRequest) -> HttpResponse:
     context = {
         "now": now,
         "range": shown,
-        "ranges": [overview.choose(organization, key, now) for key in overview.RANGES],
+        "ranges": overview.ranges(organization, shown, now),
         "meters": rows,
         "meter": meter,
         "chart": overview.chart(organization, shown, meter.slug if meter else REQUESTS, now),
+        "chart_note": shown.note,
+        "is_by_endpoint": meter is None or meter.slug == REQUESTS,
         "found": found,
         "endpoints": overview.endpoint_rows(found),
         "is_live": shown.key == "current",

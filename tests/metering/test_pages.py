@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.hashers import make_password
@@ -8,7 +8,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Organization, User
-from metering import shipping
+from metering import ingest, overview, periods, shipping
+from metering.events import EventIn
 from metering.models import RequestRecord
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, new_key, terms
@@ -145,3 +146,40 @@ def test_statistics_and_series_of_the_api(organization: Organization, api: Api) 
     assert refused.json()["errors"][0]["pointer"] == "/start"
     assert api.get("usage/stats", start="soon").status_code == 400
     assert api.get("usage/series", by="color").status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_period_is_shown_exactly_though_it_began_within_an_hour(organization: Organization) -> None:
+    """Half of an hour belongs to the free period, the other half to the next one: no figure mixes them."""
+    turn = datetime(2026, 5, 10, 12, 30, tzinfo=UTC)
+    now = turn + timedelta(minutes=20)
+    give(organization, terms("api_requests", 1000), terms("ai_tokens", 500), now=turn - timedelta(days=3))
+    with tenancy.tenant(organization):
+        _report(organization, "first", 7, at=turn - timedelta(days=2), now=now)
+        _report(organization, "before", 100, at=turn - timedelta(minutes=10), now=now)
+        periods.correct(
+            organization=organization, start=turn, end=datetime(2026, 6, 10, 12, 30, tzinfo=UTC), now=turn
+        )
+        _report(organization, "after", 5, at=turn + timedelta(minutes=10), now=now)
+        current, previous = (overview.choose(organization, key, now) for key in ("current", "previous"))
+        figures = {
+            shown.key: next(
+                (row.quantity, row.before)
+                for row in overview.meter_rows(organization, shown)
+                if row.meter.slug == "ai_tokens"
+            )
+            for shown in (current, previous)
+        }
+        drawn = {
+            shown.key: overview.chart(organization, shown, "ai_tokens", now).table.totals[0]
+            for shown in (current, previous)
+        }
+    assert figures == {"current": (5, 107), "previous": (107, 0)}
+    assert drawn == {"current": "5", "previous": "107"}
+    assert "12:30" in current.note
+
+
+def _report(organization: Organization, event_id: str, quantity: int, *, at: datetime, now: datetime) -> None:
+    event = EventIn(event_id=event_id, meter="ai_tokens", quantity=quantity, occurred_at=at)
+    outcome = ingest.record(organization=organization, events=[event], principal=None, now=now)
+    assert outcome.accepted == 1
