@@ -158,7 +158,7 @@ class _Meter:
             principal.api_key_id.hex if principal.api_key_id else spool.NONE,
             charge.facts.period_id.hex if charge else spool.NONE,
             (request.method or "")[:10],
-            match.route[:MAX_ENDPOINT] if match else "",
+            f"/{match.route}"[:MAX_ENDPOINT] if match else "",
             _printable(request.path_info)[:MAX_PATH],
             str(self.status),
             str(duration_us),

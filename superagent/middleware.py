@@ -12,8 +12,8 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
-from django.urls import is_valid_path
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
+from django.urls import Resolver404, get_resolver, resolve
 
 from superagent import logs, metrics
 from superagent.foundation.middleware import is_api
@@ -58,10 +58,30 @@ class ClosingSlash(Around):
         is_candidate = (
             response.status_code == HTTPStatus.NOT_FOUND and not path.endswith("/") and not is_api(request)
         )
-        if not is_candidate or request.method not in ("GET", "HEAD") or not is_valid_path(f"{path}/"):
+        if not is_candidate or request.method not in ("GET", "HEAD") or not _is_page(f"{path}/"):
             return response
         query = request.META.get("QUERY_STRING", "")
         return HttpResponsePermanentRedirect(f"{path}/?{query}" if query else f"{path}/")
+
+
+def _is_page(path: str) -> bool:
+    try:
+        return resolve(path).url_name != "nothing"
+    except Resolver404:
+        return False
+
+
+class NotFoundPage(Around):
+    """Our own page for what is not there in DEBUG too, where Django would show its list of addresses instead."""
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        if not isinstance(exception, Http404):
+            return None
+        answer: HttpResponseBase = get_resolver().resolve_error_handler(404)(request, exception)
+        return answer
 
 
 class AccessLog(Around):

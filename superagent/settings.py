@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "accounts.middleware.AuditContext",
     "superagent.middleware.AccessLog",
     "superagent.middleware.ClosingSlash",
+    "superagent.middleware.NotFoundPage",
     "django.middleware.security.SecurityMiddleware",
     "superagent.foundation.middleware.Compression",
     "superagent.foundation.middleware.Cors",

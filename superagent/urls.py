@@ -23,6 +23,7 @@ urlpatterns = [
     path(".well-known/security.txt", views.security, name="security-txt"),
     path("favicon.ico", views.favicon, name="favicon"),
     path("_styleguide/", views.style_guide, name="styleguide"),
+    path("<path:rest>", views.nothing, name="nothing"),
 ]
 
 handler400 = views.bad_request

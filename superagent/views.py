@@ -65,6 +65,12 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _error(request, NotFound("There is nothing at this address."), "404.html")
 
 
+@login_not_required
+def nothing(request: HttpRequest, rest: str) -> HttpResponse:
+    """Every address that nothing else answers."""
+    raise Http404
+
+
 def failed(request: HttpRequest) -> HttpResponse:
     refusal = Failed("It has been reported. Tell us the request id if you write to us.")
     return _error(request, refusal, "500.html")

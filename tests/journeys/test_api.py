@@ -38,9 +38,7 @@ def confirm_address(system: System, email: str) -> None:
 
 
 def buy_plan(customer: httpx.Client, plan: str, interval: str = "month") -> None:
-    session = customer.post(
-        "billing/create-checkout-session", json={"plan": plan, "interval": interval}
-    )
+    session = customer.post("billing/create-checkout-session", json={"plan": plan, "interval": interval})
     assert session.status_code == 201, session.text
     pay(session.json()["url"])
     eventually(lambda: customer.get("billing/subscription").json()["plan"] == plan)
@@ -78,7 +76,9 @@ def test_the_main_job(system, customer):
     buy_plan(customer, "pro")
     assert customer.get("billing/subscription").json()["status"] == "active"
 
-    key = customer.post("api-keys", json={"name": "journey", "scopes": ["usage:write", "usage:read", "quotas:read"]})
+    key = customer.post(
+        "api-keys", json={"name": "journey", "scopes": ["usage:write", "usage:read", "quotas:read"]}
+    )
     assert key.status_code == 201, key.text
     with system.api(key.json()["key"]) as program:
         report_usage(program)
@@ -146,9 +146,7 @@ def validate(system: System, license_key: str) -> None:
         keys = panel.get("licenses/public-keys").json()["data"]
         public = next(k for k in keys if k["keyid"] == signature["keyid"])
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public["public_key"]))
-        key.verify(
-            base64.b64decode(signature["sig"]), f"{signature['ts']}\nn1\n".encode() + answer.content
-        )
+        key.verify(base64.b64decode(signature["sig"]), f"{signature['ts']}\nn1\n".encode() + answer.content)
         counted = panel.post(
             "licenses/usage",
             json={"license_key": license_key, "feature": "databases", "delta": 1, "idempotency_key": "db-1"},
@@ -163,9 +161,11 @@ def renew(system: System, customer: httpx.Client, organization: str) -> None:
     for step in ("1m", "2h"):  # Stripe leaves the renewal's draft open for an hour
         system.manage("rehearse", "--organization", organization, "--advance", step)
     after = eventually(
-        lambda: (s := customer.get("billing/subscription").json())["current_period_start"]
-        == before["current_period_end"]
-        and s
+        lambda: (
+            (s := customer.get("billing/subscription").json())["current_period_start"]
+            == before["current_period_end"]
+            and s
+        )
     )
     assert after["status"] == "active"
 

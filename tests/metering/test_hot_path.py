@@ -32,7 +32,7 @@ def test_a_request_becomes_one_row_with_its_facts(organization: Organization, ap
     [row] = records()
     assert row.organization_id == organization.pk
     assert row.request_id == response.headers["X-Request-Id"]
-    assert (row.method, row.endpoint, row.path) == ("POST", "api/v1/quotas/check", "/api/v1/quotas/check")
+    assert (row.method, row.endpoint, row.path) == ("POST", "/api/v1/quotas/check", "/api/v1/quotas/check")
     assert (row.status, row.is_counted) == (200, True)
     assert row.api_key_id is not None
     assert row.request_bytes == len('{"meter": "ai_tokens", "quantity": 1}')

@@ -28,7 +28,7 @@ from tests.metering.conftest import Api, give, terms
 def line(organization: Organization, **changes: object) -> bytes:
     fields = {
         "version": spool.VERSION, "id": uuid7().hex, "request_id": uuid7().hex, "organization": organization.pk.hex,
-        "user": "-", "key": "-", "period": "-", "method": "GET", "endpoint": "api/v1/thing", "path": "/api/v1/thing",
+        "user": "-", "key": "-", "period": "-", "method": "GET", "endpoint": "/api/v1/thing", "path": "/api/v1/thing",
         "status": "200", "duration": "1500", "received": "0", "sent": "20", "counted": "0",
         "started": str(int(time.time() * 1_000_000)), "seed": "-",
     } | changes  # fmt: skip

@@ -60,7 +60,7 @@ def test_counters_arrive_when_they_change_and_the_stream_is_metered_at_its_end(
     asyncio.run(scenario())
     shipping.ship_all()
     with tenancy.system("test"):
-        row = RequestRecord.objects.get(endpoint="api/v1/usage/stream")
+        row = RequestRecord.objects.get(endpoint="/api/v1/usage/stream")
     assert (row.status, row.is_counted) == (200, True)
     assert row.response_bytes > 100
 
