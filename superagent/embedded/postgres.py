@@ -83,6 +83,7 @@ def _postgres_options(port: int, *, durable: bool) -> str:
     }
     if not durable:
         options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options["autovacuum"] = "off"  # its workers, a superuser's, hold databases that a test wants to drop
     return " ".join(f"-c {name}={shlex.quote(str(value))}" for name, value in options.items())
 
 
