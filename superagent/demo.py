@@ -1,4 +1,4 @@
-"""A demo organization that is clearly one: a customer on Pro, three weeks of use, a license; and a staff user.
+"""A demo organization that is clearly one: two weeks on Free, then nine days on Pro with a license; and a staff user.
 
 Everything goes the way of real use: sign-up, the request spool, usage events, the hosted payment page, orders. Each
 step looks first whether it was done, so that all of it may be repeated.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,10 +16,10 @@ from uuid import UUID
 import httpx
 from django.conf import settings
 
-from accounts import api_keys, organizations, registration
+from accounts import api_keys, key_records, organizations, registration
 from accounts.models import ApiKey, Organization, User
 from accounts.roles import Scope
-from billing import checkout, gateway, orders, plans
+from billing import checkout, customers, gateway, orders, plans
 from billing.models import BillingAccount, Interval, Order, Price
 from billing.projection import customers as customer_projection
 from billing.projection import subscriptions as subscription_projection
@@ -29,16 +30,16 @@ from metering.events import EventIn
 from metering.models import RequestRecord, UsagePeriod
 from superagent.foundation import outbox, tenancy
 
-ORGANIZATION = "Northwind (demo)"
-STAFF_ORGANIZATION = "SuperAgent staff (demo)"
+ORGANIZATION = "Demo organization"
+STAFF_ORGANIZATION = "Demo staff"
 PLAN, LICENSE_PRODUCT = "pro", "nextpanel-professional"
-DAYS = 22
+DAYS, DAYS_ON_PRO = 22, 9
 SEED = 20_261_120  # the demo looks the same every time
 CARD = {
     "cardNumber": "4242 4242 4242 4242",
     "cardExpiry": "12 / 34",
     "cardCvc": "123",
-    "billingName": "Ada Nordahl",
+    "billingName": "Demo Customer",
 }
 # endpoint, method, share of the calls, typical duration in ms
 ENDPOINTS = (
@@ -47,6 +48,20 @@ ENDPOINTS = (
     ("api/v1/usage/stats", "GET", 12, 21),
     ("api/v1/billing/subscription", "GET", 8, 6),
 )
+HOURS = (0, 24, 14.5)  # when a day's calls come: the earliest, the latest, the most
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """What a working day uses."""
+
+    calls: int
+    tokens: int
+    storage_mb: int
+
+
+ON_FREE, ON_PRO = Volume(40, 420, 96), Volume(260, 58_000, 640)
+TOKEN_JOBS = 5  # a day, each one usage event
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +71,8 @@ class Person:
     full_name: str
 
 
-CUSTOMER = Person("demo@superagent.example", "Lantern-Harbor-29", "Ada Nordahl")
-STAFF = Person("staff@superagent.example", "Beacon-Orchard-47", "Sam Ostrander")
+CUSTOMER = Person("demo@superagent.example", "Lantern-Harbor-29", "Demo Customer")
+STAFF = Person("staff@superagent.example", "Beacon-Orchard-47", "Demo Staff")
 
 
 class NotADemoInstallation(Exception):
@@ -74,6 +89,7 @@ def seed(*, now: datetime) -> Iterator[str]:
             "Demo data is for development: PUBLIC_URL is https, or Stripe is in live mode."
         )
     start = (now - timedelta(days=DAYS)).replace(minute=0, second=0, microsecond=0)
+    upgraded_at = now - timedelta(days=DAYS_ON_PRO)
     _staff(now)
     customer = _person(CUSTOMER, ORGANIZATION, start)
     organization = customer.default_organization
@@ -82,16 +98,16 @@ def seed(*, now: datetime) -> Iterator[str]:
         key = _api_key(organization, customer, start)
         is_fresh = not RequestRecord.objects.visible_to(organization).exists()
     if is_fresh:
-        yield "three weeks of use on the free plan"
-        _use(organization, key, start=start, end=now, calls_a_day=40, tokens_a_day=400)
+        yield "two weeks of use on the free plan"
+        _use(organization, key, ON_FREE, start=start, end=upgraded_at)
     if settings.STRIPE_USES_SANDBOX:
-        if _subscribe(organization, customer, now):
-            yield "Pro, paid with a test card on the payment page"
-        if is_fresh:
-            yield "the first use on Pro"
-            _use(organization, key, start=now, end=now, calls_a_day=90, tokens_a_day=184_000)
-        if _license(organization, customer, now):
-            yield "a NextPanel license"
+        yield from _buy(organization, customer, then=upgraded_at, now=now)
+    if is_fresh:
+        yield "nine days of use since then"
+        with tenancy.tenant(organization):
+            volume = ON_PRO if plans.subscription_of(organization) else ON_FREE
+        _use(organization, key, volume, start=upgraded_at, end=now)
+        key_records.note_use(key.pk)
     outbox.sweep()
 
 
@@ -140,41 +156,43 @@ def _api_key(organization: Organization, customer: User, now: datetime) -> ApiKe
 # --- Use --------------------------------------------------------------------------------------------------------------
 
 
-def _use(
-    organization: Organization,
-    key: ApiKey,
-    *,
-    start: datetime,
-    end: datetime,
-    calls_a_day: int,
-    tokens_a_day: int,
-) -> None:
-    """Calls and tokens from `start` to `end`, more on weekdays; all of one day when they are the same."""
-    is_one_day = start == end
+def _use(organization: Organization, key: ApiKey, volume: Volume, *, start: datetime, end: datetime) -> None:
+    """Calls, tokens and storage in `[start, end)`, at the hours of a working day and half as much on weekends."""
     dice = random.Random(SEED)  # noqa: S311 - sample data
     with tenancy.system("demo use"):
         period = periods.ensure(organization=organization, now=start)
-        end = max(end, period.start)  # the first period on Pro begins when Stripe says
+        start = max(start, period.start)  # the first period on Pro begins when Stripe says
         lines: list[str] = []
         events: list[EventIn] = []
-        day = start
-        while day <= end:
-            share = 1.0 if is_one_day else dice.uniform(0.6, 1.2) * (0.5 if day.weekday() >= 5 else 1)
-            for _ in range(int(calls_a_day * share)):
-                at = max(min(day + timedelta(seconds=dice.uniform(0, 36_000)), end), period.start)
-                lines.append(_call(organization, key, period, at, dice))
-            events.append(
-                EventIn(
-                    event_id=f"demo-{day:%Y%m%d}-{'pro' if is_one_day else 'free'}",
-                    meter="ai_tokens",
-                    quantity=int(tokens_a_day * min(share, 1.0)),
-                    occurred_at=max(min(day, end), period.start),
-                    source="demo",
-                )
-            )
+        day = start.replace(hour=0, minute=0, second=0, microsecond=0)
+        while day < end:
+            share = dice.uniform(0.6, 1.2) * (0.5 if day.weekday() >= 5 else 1)
+            calls = _moments(day, int(volume.calls * share), dice)
+            lines += [_call(organization, key, period, at, dice) for at in calls if start <= at < end]
+            events += [event for at, event in _events(day, volume, share, dice) if start <= at < end]
             day += timedelta(days=1)
         _ship(lines)
         ingest.record(organization=organization, events=events, principal=None, now=end)
+
+
+def _moments(day: datetime, count: int, dice: random.Random) -> list[datetime]:
+    return sorted(day + timedelta(hours=dice.triangular(*HOURS)) for _ in range(count))
+
+
+def _events(
+    day: datetime, volume: Volume, share: float, dice: random.Random
+) -> Iterator[tuple[datetime, EventIn]]:
+    """A day's jobs with AI, and the storage of each six hours."""
+    for number, at in enumerate(_moments(day, TOKEN_JOBS, dice)):
+        tokens = int(volume.tokens / TOKEN_JOBS * share * dice.uniform(0.5, 1.5))
+        yield at, _event(f"demo-job-{day:%Y%m%d}-{number}", "ai_tokens", tokens, at)
+    for hour in (6, 12, 18, 23):
+        at = day + timedelta(hours=hour)
+        yield at, _event(f"demo-storage-{at:%Y%m%d%H}", "storage_mb_hours", volume.storage_mb * 6, at)
+
+
+def _event(event_id: str, meter: str, quantity: int, at: datetime) -> EventIn:
+    return EventIn(event_id=event_id, meter=meter, quantity=quantity, occurred_at=at, source="demo")
 
 
 def _call(
@@ -207,19 +225,43 @@ def _ship(lines: list[str]) -> None:
 # --- Purchases --------------------------------------------------------------------------------------------------------
 
 
+def _buy(organization: Organization, customer: User, *, then: datetime, now: datetime) -> Iterator[str]:
+    """Pro and a license, as if bought `then`; nothing if both are there or the sandbox does not answer."""
+    with tenancy.tenant(organization):
+        has_plan = plans.subscription_of(organization) is not None
+        if has_plan and License.objects.visible_to(organization).exists():
+            return
+    try:
+        with _in_the_past(organization, now - then):
+            if _subscribe(organization, customer, then):
+                yield "Pro, paid with a test card on the payment page"
+            if _license(organization, customer, then):
+                yield "a NextPanel license"
+    except (gateway.Unavailable, httpx.TransportError):
+        return
+
+
+@contextmanager
+def _in_the_past(organization: Organization, ago: timedelta) -> Iterator[None]:
+    """What the organization buys meanwhile was bought that long `ago`: a switch of the sandbox."""
+    switch = f"{settings.SANDBOX_URL}/_sandbox/stripe/customers/{customers.ensure(organization)}/set_back"
+    httpx.post(switch, json={"seconds": int(ago.total_seconds())}, timeout=10).raise_for_status()
+    try:
+        yield
+    finally:
+        httpx.post(switch, json={"seconds": 0}, timeout=10)
+
+
 def _subscribe(organization: Organization, customer: User, now: datetime) -> bool:
-    """Pay for Pro on the sandbox's payment page as a customer does. False if it is paid already or nobody answers."""
+    """Pay for Pro on the sandbox's payment page as a customer does. False if it is paid already."""
     with tenancy.tenant(organization):
         if plans.subscription_of(organization) is not None:
             return False
-    try:
-        started = checkout.start_plan(
-            organization=organization, user=customer, plan=PLAN, interval=Interval.MONTH, now=now
-        )
-        httpx.post(started.url, data=CARD | {"action": "pay"}, timeout=10)
-        visit = gateway.call("checkout.sessions.retrieve", started.session_id)
-    except (gateway.Unavailable, httpx.TransportError):
-        return False
+    started = checkout.start_plan(
+        organization=organization, user=customer, plan=PLAN, interval=Interval.MONTH, now=now
+    )
+    httpx.post(started.url, data=CARD | {"action": "pay"}, timeout=10)
+    visit = gateway.call("checkout.sessions.retrieve", started.session_id)
     if not visit["subscription"]:
         return False
     with tenancy.system("what webhooks do, a little later"):

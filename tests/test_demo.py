@@ -1,5 +1,6 @@
 """The demo: made by the ways of real use, once, and never where the world can reach it."""
 
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -7,6 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, User
 from billing import catalog, gateway
@@ -47,6 +49,10 @@ def test_the_demo_is_made_once(without_stripe: None) -> None:
         assert UsageEvent.objects.filter(organization=organization).count() > 15
         assert ApiKey.objects.filter(organization=organization).count() == 1
         assert User.objects.get(email=demo.STAFF.email).is_superuser
+        moments = [row.started_at for row in RequestRecord.objects.filter(organization=organization)]
+        last_day = [at for at in moments if at > timezone.now() - timedelta(days=1)]
+        assert max(moments) <= timezone.now()
+        assert len({at.replace(microsecond=0) for at in last_day}) > len(last_day) * 0.9
     assert seed()[-2:] == logins
     with tenancy.system("test"):
         assert RequestRecord.objects.filter(organization=organization).count() == calls

@@ -11,7 +11,7 @@ from superagent.sandbox.pages.forms import over
 from superagent.sandbox.pages.rendering import page
 from superagent.sandbox.settings import settings
 from superagent.sandbox.store import store
-from superagent.sandbox.stripe import deliveries
+from superagent.sandbox.stripe import deliveries, moment
 from superagent.sandbox.stripe.faults import BadFault, faults
 
 # Nothing runs and nothing is fetched; a link opens in a window of its own.
@@ -96,6 +96,21 @@ async def switch_faults(request: Request) -> Response:
     return JSONResponse(faults.describe())
 
 
+async def set_back(request: Request) -> Response:
+    """POST /_sandbox/stripe/customers/{id}/set_back {"seconds": N}"""
+    customer_id = request.path_params["customer"]
+    if store.find("customer", customer_id) is None:
+        return JSONResponse({"error": f"No such customer: {customer_id}"}, 404)
+    try:
+        seconds = int(json.loads(await request.body())["seconds"])
+    except (ValueError, TypeError, KeyError):
+        seconds = -1
+    if seconds < 0:
+        return JSONResponse({"error": "give `seconds`, 0 or more"}, 400)
+    moment.set_back(customer_id, seconds)
+    return JSONResponse({"customer": customer_id, "now": moment.now(customer_id)})
+
+
 routes = [
     Route("/", to_index),
     Route("/_sandbox", to_index),
@@ -105,5 +120,6 @@ routes = [
     Route("/_sandbox/mail/{mail}/html", mail_body),
     Route("/_sandbox/stripe/deliveries.json", delivery_log),
     Route("/_sandbox/stripe/events/{event}/redeliver", redeliver, methods=["POST"]),
+    Route("/_sandbox/stripe/customers/{customer}/set_back", set_back, methods=["POST"]),
     Route("/_sandbox/stripe/faults", switch_faults, methods=["GET", "POST", "DELETE"]),
 ]

@@ -271,7 +271,7 @@ def test_the_page_for_a_crash_needs_no_context() -> None:
     ("name", "expected"),
     [
         ("Ada Lovelace", "AL"),
-        ("Northwind (demo)", "ND"),
+        ("Workshop (demo)", "WD"),
         ("ada.lovelace@example.com", "AL"),
         ("x", "X"),
         ("", "?"),

@@ -218,3 +218,25 @@ def test_an_expired_session_says_so(shop: Shop, browser: httpx.Client) -> None:
     assert page.status_code == 410 and "http://shop.test/back" in page.text
     with pytest.raises(stripe.InvalidRequestError):
         shop.client.v1.checkout.sessions.expire(session.id)
+
+
+def test_a_customer_set_back_has_bought_in_the_past(shop: Shop, browser: httpx.Client) -> None:
+    """For sample data: the period began then, and the renewal comes a month after it."""
+    customer = shop.client.v1.customers.create({"email": "ada@example.com"})
+    switch = f"/_sandbox/stripe/customers/{customer.id}/set_back"
+    ago = 9 * 86_400
+    now = browser.post(switch, json={"seconds": ago}).json()["now"]
+    session = session_for(shop, customer=customer.id)
+    pay(browser, session)
+    assert browser.post(switch, json={"seconds": 0}).json()["now"] >= now + ago
+    paid = shop.client.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription.latest_invoice"]})
+    subscription = paid.subscription
+    assert isinstance(subscription, stripe.Subscription)
+    assert isinstance(subscription.latest_invoice, stripe.Invoice)
+    assert subscription.status == "active"
+    assert 0 <= subscription["items"].data[0].current_period_start - now < 60
+    assert 0 <= subscription.latest_invoice.created - now < 60
+    assert browser.post(switch, json={"seconds": "soon"}).status_code == 400
+    assert (
+        browser.post("/_sandbox/stripe/customers/cus_none/set_back", json={"seconds": 1}).status_code == 404
+    )
