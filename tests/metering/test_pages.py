@@ -128,7 +128,7 @@ def test_statistics_and_series_of_the_api(organization: Organization, api: Api) 
     assert body["p95_ms"] >= body["p50_ms"]
     top = body["by_endpoint"][0]
     assert (top["endpoint"], top["method"], top["calls"], top["failed_calls"]) == (
-        "api/v1/usage/meters",
+        "/api/v1/usage/meters",
         "GET",
         4,
         0,
