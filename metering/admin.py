@@ -14,7 +14,7 @@ from superagent.foundation.admin import ReadOnlyAdmin
 class MeterAdmin(admin.ModelAdmin):
     list_display = ["name", "slug", "unit", "event_name", "value_property", "is_active"]
     list_filter = ["is_active"]
-    search_fields = ["slug", "name", "event_name"]
+    search_fields = ("slug", "name", "event_name")
     fields = ["slug", "name", "unit", "event_name", "value_property", "is_active"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -28,11 +28,8 @@ class FactAdmin(ReadOnlyAdmin):
     """Large tables: no counting, no joins but those of the list."""
 
     list_select_related = ["organization"]
-    search_fields = ["=organization__id", "organization__name"]
+    search_fields = ("=organization__id", "organization__name")
     list_per_page = 50
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).order_by(*self.ordering)
 
 
 @admin.register(models.Allowance)
@@ -63,16 +60,8 @@ class QuotaAdmin(FactAdmin):
 class RatedLineInline(admin.TabularInline):
     model = models.RatedLine
     fk_name = "period"
-    fields = readonly_fields = [
-        "meter",
-        "kind",
-        "about",
-        "quantity",
-        "rate",
-        "amount",
-        "currency",
-        "rated_at",
-    ]
+    fields = ("meter", "kind", "about", "quantity", "rate", "amount", "currency", "rated_at")
+    readonly_fields = fields
     extra = 0
     can_delete = False
 
@@ -97,7 +86,7 @@ class UsageEventAdmin(FactAdmin):
     list_display = ["event_id", "organization", "meter", "quantity", "source", "occurred_at", "is_late"]
     list_select_related = ["organization", "meter"]
     list_filter = ["meter", "is_late"]
-    search_fields = ["=event_id", "=organization__id"]
+    search_fields = ("=event_id", "=organization__id")
     ordering = ["-id"]
 
 
@@ -105,7 +94,7 @@ class UsageEventAdmin(FactAdmin):
 class RequestRecordAdmin(FactAdmin):
     list_display = ["started_at", "organization", "method", "endpoint", "status", "duration_ms", "is_counted"]
     list_filter = ["method", "is_counted"]
-    search_fields = ["=request_id", "=organization__id"]
+    search_fields = ("=request_id", "=organization__id")
     ordering = ["-id"]
 
 

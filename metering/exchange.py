@@ -92,7 +92,7 @@ class _Wire:
         self.pid = os.getpid()
         self._connection = _pool().make_connection()  # opens, authenticates, chooses the database
         self._connection.connect()
-        self._socket = self._connection._sock  # the open socket has no public name
+        self._socket = self._connection._sock  # type: ignore[attr-defined]  # the open socket has no public name
         self._reader = hiredis.Reader()
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:

@@ -29,4 +29,6 @@ class RequestFilters(forms.Form):
 
     def __init__(self, *args, organization, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["key"].queryset = ApiKey.objects.visible_to(organization).order_by("name")
+        keys = self.fields["key"]
+        assert isinstance(keys, forms.ModelChoiceField)
+        keys.queryset = ApiKey.objects.visible_to(organization).order_by("name")

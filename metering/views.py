@@ -97,7 +97,7 @@ def request_detail(request: PortalRequest, record_id: UUID) -> HttpResponse:
     if record is None:
         raise Http404
     key = ApiKey.objects.visible_to(organization).filter(pk=record.api_key_id).first()
-    user = User.objects.filter(pk=record.user_id, memberships__organization=organization).first()
+    user = User.objects.filter(pk__in=[record.user_id], memberships__organization=organization).first()
     context = {"record": record, "key": key, "caller": user, "curl": requests.curl(record)}
     return render(request, "metering/request.html", context)
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.principals import Principal
 from accounts.roles import Scope
 from metering import counters, events, ingest, quotas, serializers, voids
 from metering.events import EventIn, Rejection, Unacceptable
@@ -63,7 +64,7 @@ class Events(APIView):
     @idempotency.idempotent
     def _record(self, request: Request) -> Response:
         is_single = not isinstance(request.data, list)
-        items = [request.data] if is_single else request.data
+        items: list[Any] = [request.data] if is_single else list(request.data)
         if not items or len(items) > MAX_EVENTS:
             detail = f"Send 1 to {MAX_EVENTS:,} events."
             raise Invalid(detail, errors=[FieldError("", "invalid_length", detail)])
@@ -79,7 +80,7 @@ class Events(APIView):
         outcome = ingest.record(
             organization=organization,
             events=[event for _, event in readable],
-            principal=request.auth,
+            principal=_principal(request),
             now=now,
         )
         for each in outcome.rejected:
@@ -113,7 +114,7 @@ class VoidEvent(APIView):
             organization=organization,
             source=request.query_params.get("source", events.DEFAULT_SOURCE),
             event_id=event_id,
-            principal=request.auth,
+            principal=_principal(request),
             now=clock.now(organization),
         )
         return Response(
@@ -125,6 +126,10 @@ class VoidEvent(APIView):
                 "voided_at": quotas.timestamp(voided.voided_at),
             }
         )
+
+
+def _principal(request: Request) -> Principal | None:
+    return request.auth if isinstance(request.auth, Principal) else None
 
 
 def _reader(request: Request) -> Callable[[Any], EventIn]:

@@ -168,7 +168,7 @@ def _by_credential(request: HttpRequest) -> Admission:
 def _by_session(request: HttpRequest) -> Admission:
     sessions = import_module(settings.SESSION_ENGINE)
     request.session = sessions.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    request.user = get_user(request)  # type: ignore[assignment]  # a user, or nobody
+    request.user = get_user(request)
     if not request.user.is_authenticated:
         raise _unauthenticated("Sign in, or send an API key as a Bearer credential.")
     membership = access.chosen(request)
