@@ -325,7 +325,7 @@ class RequestRecord(OrganizationOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.method} /{self.endpoint} {self.status}"
+        return f"{self.method} {self.endpoint} {self.status}"
 
     @property
     def duration_ms(self) -> float:
@@ -357,7 +357,7 @@ class RequestRollup(OrganizationOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H:00} {self.method} /{self.endpoint} {self.status}: {self.count}"
+        return f"{self.hour:%Y-%m-%d %H:00} {self.method} {self.endpoint} {self.status}: {self.count}"
 
 
 class QuotaAlert(OrganizationOwned):

@@ -31,7 +31,7 @@ def matching(organization: Organization, wanted: dict[str, Any], now: datetime) 
     if method := wanted.get("method"):
         rows = rows.filter(method=method)
     if endpoint := wanted.get("endpoint"):
-        rows = rows.filter(endpoint=endpoint.lstrip("/"))
+        rows = rows.filter(endpoint="/" + endpoint.lstrip("/"))
     if key := wanted.get("key"):
         rows = rows.filter(api_key_id=key.pk)
     return rows

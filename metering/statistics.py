@@ -130,7 +130,7 @@ def series(
     if dimension == "meter":
         key, facts, join = "m.slug", _QUANTITIES, f"JOIN {Meter._meta.db_table} m ON m.id = f.meter_id"
     else:
-        key, facts, join = "f.method || ' /' || f.endpoint", _CALLS, ""
+        key, facts, join = "f.method || ' ' || f.endpoint", _CALLS, ""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
