@@ -27,7 +27,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(ReadOnlyAdmin):
-    """The queue of what must happen outside. Oldest due first; dead ones can be tried again."""
+    """The queue of what must happen outside. Oldest due first; dead ones can be tried again by who may change them."""
 
     list_display = ["topic", "state", "attempts", "due_at", "created_at", "finished_at"]
     list_filter = ["state", "topic"]
@@ -35,10 +35,13 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     ordering = ["due_at"]
     actions = ["replay"]
 
-    @admin.action(description=_("Try dead messages again"), permissions=["view"])
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("foundation.change_outboxmessage")
+
+    @admin.action(description=_("Try dead messages again"), permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
         dead = list(queryset.filter(state=OutboxMessage.State.DEAD))
         for message in dead:
-            outbox.replay(message)
+            outbox.replay(message, by_person=True)
         text = ngettext("%d message will be tried again.", "%d messages will be tried again.", len(dead))
         self.message_user(request, text % len(dead), messages.SUCCESS)

@@ -2,7 +2,8 @@
 
 `transaction.on_commit` nudges a worker; a sweeper finds what a lost nudge or a killed worker left. A message is
 claimed in one short transaction (a lease), handled outside of any, and finished by a conditional update. A handler
-may therefore run twice: it passes `message.id` on as idempotency key or writes behind a unique constraint.
+may therefore run twice, even at once when it outlives its lease: it passes `message.id` on as idempotency key or writes
+behind a unique constraint. Of two such runs a success counts, a failure of the older one does not.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from superagent.foundation import tenancy
@@ -19,6 +21,8 @@ from superagent.foundation.models import OutboxMessage
 
 LEASE = timedelta(minutes=2)
 MAX_ATTEMPTS = 12
+MAX_EXPECTED_ATTEMPTS = 36  # Retryable: with an hour between the later ones, an outage of a day is survived
+POSTPONED = timedelta(minutes=1)
 LONGEST_BACKOFF_SECONDS = 3600
 
 Handler = Callable[[OutboxMessage], None]
@@ -33,6 +37,10 @@ class Retryable(Exception):
 
 class Permanent(Exception):
     """It will never work: a person must look."""
+
+
+class Postponed(Exception):
+    """Not now (a kill switch is thrown): ask again in a minute, for as long as it takes. Nothing was sent."""
 
 
 def handler(topic: str) -> Callable[[Handler], Handler]:
@@ -80,13 +88,16 @@ def deliver(message_id: UUID) -> None:
             return
         try:
             _handlers[message.topic](message)
+        except Postponed as error:
+            _postpone(message, error)
         except Permanent as error:
-            _settle(message, OutboxMessage.State.DEAD, str(error))
-            log.error("outbox_dead", topic=message.topic, message=str(message.pk), error=str(error))
+            _bury(message, str(error))
         except Exception as error:  # noqa: BLE001 - any failure must be recorded with the message, then retried
             _retry_later(message, error)
         else:
-            _settle(message, OutboxMessage.State.DONE, "")
+            OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.PENDING).update(
+                state=OutboxMessage.State.DONE, last_error="", finished_at=timezone.now()
+            )
 
 
 def sweep(*, limit: int = 500) -> int:
@@ -102,12 +113,19 @@ def sweep(*, limit: int = 500) -> int:
     return len(due)
 
 
-def replay(message: OutboxMessage) -> None:
-    """Staff: try a dead message again, under the same id."""
+def replay(message: OutboxMessage, *, by_person: bool = False) -> None:
+    """Try a dead message again, under the same id.
+
+    `by_person`: somebody has looked at the outside world and takes it that nothing was done there, so it counts as
+    never sent.
+    """
+    fields: dict[str, Any] = {
+        "state": OutboxMessage.State.PENDING, "attempts": 0, "due_at": timezone.now(), "finished_at": None
+    }  # fmt: skip
+    if by_person:
+        fields["first_sent_at"] = None
     with transaction.atomic():
-        OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD).update(
-            state=OutboxMessage.State.PENDING, attempts=0, due_at=timezone.now(), finished_at=None
-        )
+        OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD).update(**fields)
         transaction.on_commit(lambda: _nudge(message.pk))
 
 
@@ -138,23 +156,42 @@ def _claim(message_id: UUID) -> OutboxMessage | None:
         return message
 
 
-def _settle(message: OutboxMessage, state: OutboxMessage.State, error: str) -> None:
-    OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.PENDING).update(
-        state=state, last_error=error[:2000], finished_at=timezone.now()
+def _mine(message: OutboxMessage) -> QuerySet[OutboxMessage]:
+    """The message while this run is the last one that claimed it: only that one may say that it failed."""
+    return OutboxMessage.objects.filter(
+        pk=message.pk, state=OutboxMessage.State.PENDING, attempts=message.attempts
     )
+
+
+def _bury(message: OutboxMessage, error: str) -> None:
+    buried = _mine(message).update(
+        state=OutboxMessage.State.DEAD, last_error=error[:2000], finished_at=timezone.now()
+    )
+    if buried:
+        log.error("outbox_dead", topic=message.topic, message=str(message.pk), error=error)
+
+
+def _postpone(message: OutboxMessage, error: Postponed) -> None:
+    """As if it had not been tried: the attempt is given back, and so is the first one's moment."""
+    fields: dict[str, Any] = {
+        "attempts": message.attempts - 1,
+        "due_at": timezone.now() + POSTPONED,
+        "last_error": f"postponed: {error}"[:2000],
+    }
+    if message.attempts == 1:
+        fields["first_sent_at"] = None
+    _mine(message).update(**fields)
+    log.info("outbox_postponed", topic=message.topic, reason=str(error))
 
 
 def _retry_later(message: OutboxMessage, error: Exception) -> None:
     detail = f"{type(error).__name__}: {error}"
-    if message.attempts >= MAX_ATTEMPTS:
-        _settle(message, OutboxMessage.State.DEAD, detail)
-        log.error("outbox_dead", topic=message.topic, message=str(message.pk), error=detail)
+    is_expected = isinstance(error, Retryable)
+    if message.attempts >= (MAX_EXPECTED_ATTEMPTS if is_expected else MAX_ATTEMPTS):
+        _bury(message, detail)
         return
     seconds = min(2**message.attempts, LONGEST_BACKOFF_SECONDS)
-    OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.PENDING).update(
-        due_at=timezone.now() + timedelta(seconds=seconds), last_error=detail[:2000]
-    )
-    expected = isinstance(error, Retryable)
+    _mine(message).update(due_at=timezone.now() + timedelta(seconds=seconds), last_error=detail[:2000])
     log.warning(
-        "outbox_retry", topic=message.topic, attempts=message.attempts, exc_info=None if expected else error
+        "outbox_retry", topic=message.topic, attempts=message.attempts, exc_info=None if is_expected else error
     )

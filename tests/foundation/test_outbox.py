@@ -123,3 +123,52 @@ def test_many_workers_deliver_a_message_once(topic):
     for thread in threads:
         thread.join()
     assert len(topic.calls) == 1
+
+
+def test_an_outage_of_hours_kills_no_message(topic):
+    enqueue(payload={})
+    with tenancy.system("test"):
+        OutboxMessage.objects.update(attempts=outbox.MAX_ATTEMPTS)
+    topic.failures.append(outbox.Retryable("Stripe is down"))
+    outbox.sweep()
+    assert stored().state == OutboxMessage.State.PENDING
+
+
+def test_a_postponed_message_uses_up_no_attempt_and_was_never_sent(topic):
+    enqueue(payload={})
+    for _ in range(50):
+        topic.failures.append(outbox.Postponed("the switch is thrown"))
+        with tenancy.system("test"):
+            OutboxMessage.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+        outbox.sweep()
+    message = stored()
+    assert (message.state, message.attempts, message.first_sent_at) == ("pending", 0, None)
+    assert message.due_at > timezone.now()
+
+
+def test_the_failure_of_a_run_that_outlived_its_lease_does_not_undo_the_next_run(topic, monkeypatch):
+    """The first run is still at it when its lease ends; another one claims the message, and only then the first fails."""
+
+    def slow(message):
+        topic.calls.append((message.pk, message.payload))
+        with tenancy.system("test"):
+            OutboxMessage.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+            assert outbox._claim(message.pk) is not None
+        raise outbox.Permanent("refused")
+
+    monkeypatch.setitem(outbox._handlers, "tests.topic", slow)
+    enqueue(payload={})
+    outbox.sweep()
+    assert (stored().state, stored().attempts) == ("pending", 2)
+
+
+def test_who_replays_after_looking_at_the_outside_world_starts_anew(topic):
+    topic.failures.append(outbox.Permanent("a person must look"))
+    enqueue(payload={})
+    outbox.sweep()
+    with tenancy.system("test"):
+        outbox.replay(stored())
+        assert stored().first_sent_at is not None
+        OutboxMessage.objects.update(state="dead")
+        outbox.replay(stored(), by_person=True)
+    assert stored().first_sent_at is None
