@@ -53,9 +53,9 @@ def send(
 
 
 def deliver(message: OutboxMessage) -> None:
-    """The outbox's handler. Raises outbox.Retryable and outbox.Permanent."""
+    """The outbox's handler. Raises outbox.Retryable, outbox.Permanent and outbox.Postponed."""
     if not settings.MAIL_ENABLED:
-        raise outbox.Retryable("mail is switched off (MAIL_ENABLED)")
+        raise outbox.Postponed("mail is switched off (MAIL_ENABLED)")
     try:
         mail = render(**message.payload)
     except mail_links.Outdated:

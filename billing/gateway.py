@@ -64,8 +64,8 @@ class Declined(Refusal, outbox.Permanent):
     title = "The card was declined"
 
 
-class ChargingDisabled(Refusal, outbox.Retryable):
-    """An operator switched charging off."""
+class ChargingDisabled(Refusal, outbox.Postponed):
+    """An operator switched charging off: what is queued waits until it is on again."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "charging_disabled"
@@ -149,12 +149,12 @@ def _translated(
         raise kind(
             error.user_message or str(error), stripe_code=error.code or "", param=error.param or ""
         ) from error
-    except (stripe.AuthenticationError, stripe.PermissionError, stripe.IdempotencyError) as error:
+    except stripe.IdempotencyError as error:
         _note(operation, error)
         if error.http_status == HTTPStatus.CONFLICT:  # the same key is being worked on at this moment
             raise Unavailable from error
         raise Rejected(type(error).__name__, stripe_code=error.code or "") from error
-    except stripe.StripeError as error:
+    except stripe.StripeError as error:  # a wrong key of ours too: it says nothing about what was asked for
         _note(operation, error)
         raise Unavailable from error
 

@@ -6,14 +6,16 @@ became final too early) onto an invoice of its own, or onto the next one.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Sum
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Sum
 
 from accounts.models import Organization
 from billing import gateway, invoicing
@@ -88,7 +90,7 @@ def place(*, organization: Organization, now: datetime) -> int:
         )
         for pending in charges:
             if pending.target_invoice_id or pending.is_carried_over:
-                sent += _send(pending, again=True)
+                sent += _send(pending)
                 continue
             draft = _renewal_draft(pending)
             if draft is not None:
@@ -135,7 +137,8 @@ def _expects_draft(pending: OverageCharge, now: datetime) -> bool:
     return not is_known and now < pending.period.end + DRAFT_MAY_FOLLOW
 
 
-def _send(pending: OverageCharge, *, again: bool = False) -> int:
+def _send(pending: OverageCharge) -> int:
+    """Once, ever; a message that died is tried again, but not what a person has to look at first."""
     dedupe_key = item_key(pending)
     outbox.enqueue(
         topic=PLACE,
@@ -143,10 +146,9 @@ def _send(pending: OverageCharge, *, again: bool = False) -> int:
         dedupe_key=dedupe_key,
         organization_id=pending.organization_id,
     )
-    if again:
-        for message in OutboxMessage.objects.filter(dedupe_key=dedupe_key, state=OutboxMessage.State.DEAD):
-            if not message.last_error.startswith("a person"):
-                outbox.replay(message)
+    for message in OutboxMessage.objects.filter(dedupe_key=dedupe_key, state=OutboxMessage.State.DEAD):
+        if not message.last_error.startswith("a person"):
+            outbox.replay(message)
     return 1
 
 
@@ -223,31 +225,39 @@ def collect(*, now: datetime) -> int:
     looked_at = 0
     with tenancy.system("invoice job"):
         for period in _uncharged():
-            charge(period=period, now=clock.now(period.organization))
+            with _isolated(period.organization):
+                charge(period=period, now=clock.now(period.organization))
         waiting = Organization.objects.filter(
             pk__in=OverageCharge.objects.filter(status=OverageCharge.Status.PENDING).values("organization")
         )
         for organization in waiting.iterator():
-            try:
+            with _isolated(organization):
                 place(organization=organization, now=organization.rehearsal_now or now)
                 looked_at += 1
-            except Exception:  # whatever it was is logged, and tried again in an hour
-                log.exception("overage_not_placed", organization=str(organization.pk))
     return looked_at
+
+
+@contextmanager
+def _isolated(organization: Organization) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # whatever it was is logged, and tried again in an hour
+        log.exception("overage_not_placed", organization=str(organization.pk), alarm=True)
 
 
 def _uncharged() -> list[UsagePeriod]:
     """Closed periods with rated lines whose charges are missing: normally none."""
-    rated = (
-        RatedLine.objects.values("period_id", "meter_id", "currency")
+    charged = OverageCharge.objects.filter(
+        period=OuterRef("period"), meter=OuterRef("meter"), currency=OuterRef("currency")
+    )
+    missing = (
+        RatedLine.objects.filter(~Exists(charged))
+        .order_by()
+        .values("period_id", "meter_id", "currency")
         .annotate(rated=Sum("amount"))
         .exclude(rated=0)
-        .values_list("period_id", "meter_id", "currency")
+        .values("period_id")
     )
-    charged = set(OverageCharge.objects.values_list("period_id", "meter_id", "currency"))
-    missing = {
-        period_id for period_id, meter_id, currency in rated if (period_id, meter_id, currency) not in charged
-    }
     return list(UsagePeriod.objects.filter(pk__in=missing).select_related("organization"))
 
 
@@ -263,18 +273,14 @@ class Difference:
 
 def differences() -> list[Difference]:
     """The check: for each period and currency, rated = invoiced + adjusted + waived + still pending."""
-    with tenancy.system("check that rated = invoiced"):
-        rated = _sums(RatedLine.objects.all())
-        charged = _sums(OverageCharge.objects.all())
-    found = [
-        Difference(
-            period_id, currency, rated.get((period_id, currency), 0), charged.get((period_id, currency), 0)
+    rated, charged = (model._meta.db_table for model in (RatedLine, OverageCharge))
+    with tenancy.system("check that rated = invoiced"), connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT period_id, currency, sum(rated)::bigint, sum(charged)::bigint
+            FROM (SELECT period_id, currency, amount AS rated, 0 AS charged FROM {rated}
+                  UNION ALL SELECT period_id, currency, 0, amount FROM {charged}) AS books
+            GROUP BY period_id, currency HAVING sum(rated) <> sum(charged) ORDER BY period_id, currency
+            """  # noqa: S608  # our own tables' names
         )
-        for period_id, currency in sorted(rated.keys() | charged.keys())
-    ]
-    return [each for each in found if each.rated != each.charged]
-
-
-def _sums(rows) -> dict[tuple[UUID, str], int]:  # type: ignore[no-untyped-def]  # querysets of two models
-    sums = rows.order_by().values_list("period_id", "currency").annotate(total=Sum("amount"))
-    return {(period_id, currency): total for period_id, currency, total in sums}
+        return [Difference(*row) for row in cursor.fetchall()]

@@ -76,7 +76,7 @@ def test_a_link_that_has_lost_its_purpose_sends_nothing(db):
 
 def test_the_kill_switch_keeps_mails(db, settings):
     settings.MAIL_ENABLED = False
-    with pytest.raises(outbox.Retryable):
+    with pytest.raises(outbox.Postponed):
         deliver(queued())
     assert not mail.outbox
 

@@ -5,14 +5,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from billing import gateway, inbox, overage, pricing
+from billing import gateway, inbox, overage, pricing, subscriptions
 from billing.models import Invoice, OverageCharge
-from metering import months, rating
+from metering import ingest, months, periods, rating, voids
+from metering.events import EventIn
 from metering.models import Quota, UsagePeriod
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
@@ -135,6 +137,97 @@ def test_a_free_plan_is_never_charged(customer: Customer) -> None:
     assert not OverageCharge.objects.exists() and not items(customer)
 
 
+def own_charge(customer: Customer) -> OverageCharge:
+    """A charge that goes onto an invoice of its own: the plan was canceled at once."""
+    subscription = customer.buy("pro", "month")
+    customer.rehearse()
+    use(customer, "api_requests", 60_000)
+    subscriptions.cancel(subscription=subscription, at_period_end=False, now=customer.now)
+    return OverageCharge.objects.get(organization=customer.organization)
+
+
+def test_the_job_sends_a_charge_again_whose_message_died(customer: Customer) -> None:
+    charge = own_charge(customer)
+    dead = OutboxMessage.objects.filter(dedupe_key=overage.item_key(charge))
+    assert dead.update(state="dead", last_error="Unavailable: down for a day") == 1
+    overage.collect(now=timezone.now())
+    customer.settle()
+    charge.refresh_from_db()
+    assert charge.status == "invoiced"
+    assert [item["amount"] for item in items(customer)] == [500]
+
+
+def test_the_kill_switch_for_two_days_kills_no_charge(customer: Customer, settings: Any) -> None:
+    charge = own_charge(customer)
+    settings.CHARGING_ENABLED = False
+    for _ in range(outbox.MAX_EXPECTED_ATTEMPTS + 1):
+        deliver(charge)
+    settings.CHARGING_ENABLED = True
+    deliver(charge)
+    charge.refresh_from_db()
+    assert charge.status == "invoiced"
+
+
+def test_a_key_of_ours_that_is_refused_does_not_move_a_charge_to_another_invoice(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The item may have been made before the key was rolled: on another invoice it would be charged twice."""
+    charge = at_the_draft(customer)
+    with monkeypatch.context() as patch:
+        patch.setattr("django.conf.settings.STRIPE_SECRET_KEY", "not-a-key-of-stripe")
+        gateway._client.cache_clear()
+        with pytest.raises(gateway.Unavailable):
+            overage.put_on_invoice(str(charge.pk))
+    gateway._client.cache_clear()
+    charge.refresh_from_db()
+    assert (charge.status, charge.is_carried_over) == ("pending", False)
+
+
+def test_one_period_that_cannot_be_charged_does_not_hold_up_the_others(
+    customer: Customer, other_customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (customer, other_customer):
+        period = UsagePeriod.objects.filter(organization=each.organization).latest("start")
+        Quota.objects.filter(period=period).update(included=1_000, is_hard=False, overage_rate=1)
+        Quota.objects.filter(period=period, meter__slug="api_requests").update(used=1_500)
+        periods.close(period=period, now=period.end)
+    OverageCharge.objects.all().delete()
+    charge = overage.charge
+
+    def charge_others(*, period: UsagePeriod, now: Any) -> Any:
+        if period.organization_id == customer.organization.pk:
+            raise RuntimeError("a receiver failed")
+        return charge(period=period, now=now)
+
+    monkeypatch.setattr(overage, "charge", charge_others)
+    overage.collect(now=timezone.now())
+    assert [each.organization for each in OverageCharge.objects.all()] == [other_customer.organization]
+
+
+def test_what_comes_late_for_a_closed_period_is_invoiced_with_the_next(customer: Customer) -> None:
+    customer.buy("pro", "month")
+    customer.rehearse()
+    former = UsagePeriod.objects.filter(organization=customer.organization).latest("start")
+    use(customer, "ai_tokens", 1_000_000)  # all that is included
+    customer.advance(former.end + timedelta(days=2))
+    late = EventIn("late", "ai_tokens", 3_000_000, occurred_at=former.end - timedelta(hours=1))
+    for _ in range(2):  # sent again, it counts once
+        ingest.record(organization=customer.organization, events=[late], principal=None, now=customer.now)
+    assert not OverageCharge.objects.exists()
+    customer.advance(months.add(former.end, 1) + timedelta(days=1))
+    (adjustment,) = OverageCharge.objects.all()
+    assert (adjustment.status, adjustment.amount) == ("invoiced", 600)
+    renewal = Invoice.objects.filter(organization=customer.organization).latest("created_at")
+    assert (renewal.status, renewal.total) == ("paid", 3_500)
+    voids.void(
+        organization=customer.organization, source="api", event_id="late", principal=None, now=customer.now
+    )
+    customer.advance(months.add(former.end, 2) + timedelta(days=1))
+    renewal = Invoice.objects.filter(organization=customer.organization).latest("created_at")
+    assert (renewal.status, renewal.total) == ("paid", 2_300)
+    assert overage.differences() == []
+
+
 @hypothesis_settings(
     max_examples=25,
     deadline=None,
@@ -147,10 +240,6 @@ def test_a_free_plan_is_never_charged(customer: Customer) -> None:
 def test_charges_add_up_to_what_was_rated_to_the_cent(
     customer: Customer, requests: int, tokens: int, rate: Decimal
 ) -> None:
-    from django.db import transaction
-
-    from metering import periods
-
     with transaction.atomic():
         period = UsagePeriod.objects.filter(organization=customer.organization).latest("start")
         Quota.objects.filter(period=period).update(included=1_000, is_hard=False, overage_rate=rate)
@@ -168,10 +257,10 @@ def test_charges_add_up_to_what_was_rated_to_the_cent(
     ("rate", "text"),
     [
         ("0.05", "then $0.50 per 1,000"),
-        ("0.0002", "then $2.00 per 1,000,000"),
+        ("0.0002", "then $2.00 per million"),
         ("0.03", "then $0.30 per 1,000"),
         ("25", "then $0.25 each"),
-        ("0.00015", "then $1.50 per 1,000,000"),
+        ("0.00015", "then $1.50 per million"),
     ],
 )
 def test_a_rate_is_said_in_whole_cents(rate: str, text: str) -> None:

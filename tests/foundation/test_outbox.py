@@ -147,7 +147,7 @@ def test_a_postponed_message_uses_up_no_attempt_and_was_never_sent(topic):
 
 
 def test_the_failure_of_a_run_that_outlived_its_lease_does_not_undo_the_next_run(topic, monkeypatch):
-    """The first run is still at it when its lease ends; another one claims the message, and only then the first fails."""
+    """Another run claims the message after the lease, and only then does the first one fail."""
 
     def slow(message):
         topic.calls.append((message.pk, message.payload))
