@@ -128,7 +128,7 @@ class RoleForm(forms.Form):
 
 
 class ApiKeyForm(forms.Form):
-    """Starts with the least: one scope, 90 days."""
+    """Starts with the least that a program needs, to report and to ask what remains, for 90 days."""
 
     LIFETIMES = [
         ("7", _("7 days")),
@@ -145,7 +145,7 @@ class ApiKeyForm(forms.Form):
         label=_("Scopes"),
         choices=Scope.choices,
         widget=forms.CheckboxSelectMultiple,
-        initial=[Scope.USAGE_WRITE],
+        initial=[Scope.USAGE_WRITE, Scope.QUOTAS_READ],
         error_messages={"required": _("Choose at least one scope.")},
     )
     lifetime = forms.ChoiceField(

@@ -15,7 +15,8 @@ SCALES = (1, 1_000, 1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class AllowanceOffer:
-    """`overage_text` is like "then $0.50 per 1,000"; empty when nothing is billed beyond."""
+    """`overage_text` is like "then $0.50 per 1,000"; empty when nothing is billed beyond. `unit` is empty
+    where the name says it: 50,000 API requests."""
 
     meter_name: str
     unit: str
@@ -78,7 +79,7 @@ def _allowance(row: PlanAllowance) -> AllowanceOffer:
     billed = row.included is not None and not row.is_hard and row.overage_rate
     return AllowanceOffer(
         meter_name=row.meter.name,
-        unit=row.meter.unit,
+        unit="" if row.meter.name.lower().endswith(row.meter.unit.lower()) else row.meter.unit,
         included=row.included,
         hard=row.is_hard,
         overage_text=overage_text(row.overage_rate, row.currency) if billed else "",
@@ -94,4 +95,6 @@ def overage_text(rate: Decimal, currency: str) -> str:
     shown = f"${amount}" if currency == "usd" else f"{amount} {currency.upper()}"
     if scale == 1:
         return _("then %(amount)s each") % {"amount": shown}
+    if scale == 1_000_000:
+        return _("then %(amount)s per million") % {"amount": shown}
     return _("then %(amount)s per %(scale)s") % {"amount": shown, "scale": f"{scale:,}"}

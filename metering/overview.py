@@ -77,7 +77,7 @@ def forecast(view: QuotaView, period: UsagePeriod, now: datetime) -> str:
     reached_at = now + elapsed * ((view.limit - view.used) / view.used)
     if reached_at >= period.end:
         return ""
-    return _("At this pace you reach the limit on %(day)s.") % {"day": date_format(reached_at, "j F")}
+    return _("At this pace you reach the limit on %(day)s.") % {"day": date_format(reached_at, "M j, Y")}
 
 
 def choose(organization: Organization, key: str, now: datetime) -> Range:
@@ -142,8 +142,8 @@ def chart(organization: Organization, shown: Range, meter_slug: str, now: dateti
         % {"range": shown.label, "unit": _("hour") if is_hourly else _("day")},
         buckets=tuple(
             charts.Bucket(
-                date_format(start, "H:i" if is_hourly else "j M"),
-                date_format(start, "j F, H:i" if is_hourly else "l, j F Y"),
+                date_format(start, "H:i" if is_hourly else "M j"),
+                date_format(start, "M j, H:i" if is_hourly else "l, M j, Y"),
                 is_running=start <= now < start + shown.interval,
             )
             for start in starts

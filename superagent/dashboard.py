@@ -13,6 +13,7 @@ from accounts.models import ApiKey, AuditEntry, Membership, Organization
 from accounts.roles import Scope
 from billing import overview as billing_overview
 from licensing import overview as licensing_overview
+from metering import overview as metering_overview
 from metering import quotas, statistics
 from metering.models import REQUESTS, RequestRecord
 from superagent.foundation import charts
@@ -74,6 +75,7 @@ class Page:
     steps: list[Step]
     metrics: list[Metric]
     usage: quotas.Overview
+    paces: list[tuple[quotas.QuotaView, str]]
     chart: charts.Drawing | None
     billing: billing_overview.Dashboard | None
     licenses: licensing_overview.Summary
@@ -101,6 +103,7 @@ def compose(*, membership: Membership, now: datetime) -> Page:
         steps=_steps(membership, has_called=has_called),
         metrics=_metrics(organization, usage, billing, now),
         usage=usage,
+        paces=[(view, metering_overview.forecast(view, usage.period, now)) for view in usage.quotas],
         chart=_chart(organization, now),
         billing=billing,
         licenses=licenses,
@@ -205,7 +208,7 @@ def _chart(organization: Organization, now: datetime) -> charts.Drawing | None:
         title=_("API requests by day and endpoint"),
         description=_("The last 30 days; the last one is still running."),
         buckets=tuple(
-            charts.Bucket(date_format(day, "j M"), date_format(day, "M j, Y"), is_running=day == today)
+            charts.Bucket(date_format(day, "M j"), date_format(day, "M j, Y"), is_running=day == today)
             for day in days
         ),
         unit=_("requests"),
@@ -223,7 +226,7 @@ def _steps(membership: Membership, *, has_called: bool) -> list[Step]:
     user, organization = membership.user, membership.organization
     return [
         Step(
-            title=_("Verify your e-mail address"),
+            title=_("Confirm your e-mail address"),
             text=_("Open the link that we sent to %(email)s. Until then you cannot buy.")
             % {"email": user.email},
             action=_("Send it again"),

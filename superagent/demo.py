@@ -43,10 +43,10 @@ CARD = {
 }
 # endpoint, method, share of the calls, typical duration in ms
 ENDPOINTS = (
-    ("api/v1/usage/events", "POST", 58, 9),
-    ("api/v1/quotas", "GET", 22, 4),
-    ("api/v1/usage/stats", "GET", 12, 21),
-    ("api/v1/billing/subscription", "GET", 8, 6),
+    ("/api/v1/usage/events", "POST", 58, 9),
+    ("/api/v1/quotas", "GET", 22, 4),
+    ("/api/v1/usage/stats", "GET", 12, 21),
+    ("/api/v1/billing/subscription", "GET", 8, 6),
 )
 HOURS = (0, 24, 14.5)  # when a day's calls come: the earliest, the latest, the most
 
@@ -206,7 +206,7 @@ def _call(
     return "\t".join(
         (
             spool.VERSION, row.hex, f"demo-{row.hex}", organization.pk.hex, spool.NONE, key.pk.hex, period.pk.hex,
-            method, endpoint, f"/{endpoint}", str(status), str(duration_us), str(dice.randint(0, 900)),
+            method, endpoint, endpoint, str(status), str(duration_us), str(dice.randint(0, 900)),
             str(dice.randint(120, 2600)), spool.NOT_COUNTED if status >= 500 else spool.COUNTED,
             str(int(at.timestamp() * 1_000_000)), spool.NONE,
         )

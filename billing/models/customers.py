@@ -50,5 +50,11 @@ class BillingAccount(OrganizationOwned):
         return max(0, -self.balance)
 
     @property
+    def card_expiry(self) -> str:
+        """As it is written on the card: 12/2034."""
+        year, _, month = self.card_expires.partition("-")
+        return f"{month}/{year}" if month else ""
+
+    @property
     def has_card(self) -> bool:
         return bool(self.payment_method_id)

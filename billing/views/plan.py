@@ -19,13 +19,15 @@ from billing.models import Interval, Invoice, Order, Subscription
 from metering import quotas
 from superagent.foundation import clock
 from superagent.foundation.problems import Refusal
+from superagent.foundation.templatetags.formats import absolute
 
 RECENT = 5
 
 
-def chosen_interval(request: HttpRequest) -> str:
-    """`?interval=`; what makes no sense is a month."""
-    return Interval.YEAR if request.GET.get("interval") == Interval.YEAR else Interval.MONTH
+def chosen_interval(request: HttpRequest, default: str = Interval.MONTH) -> str:
+    """`?interval=`; what makes no sense is the `default`."""
+    wanted = request.GET.get("interval")
+    return wanted if wanted in Interval.values else default
 
 
 @require_safe
@@ -50,11 +52,10 @@ def billing(request: PortalRequest) -> HttpResponse:
 def choose(request: PortalRequest) -> HttpResponse:
     subscription = plans.subscription_of(request.organization)
     current = plans.of(request.organization)
+    interval = chosen_interval(request, subscription.interval if subscription else Interval.MONTH)
     context = {
-        "offers": [
-            _row(offer, current, subscription, chosen_interval(request)) for offer in pricing.plan_offers()
-        ],
-        "interval": chosen_interval(request),
+        "offers": [_row(offer, current, subscription, interval) for offer in pricing.plan_offers()],
+        "interval": interval,
         "current": current,
         "subscription": subscription,
     }
@@ -128,6 +129,7 @@ class Change(PortalView):
             )
         except Refusal as refusal:
             problem = problem or refusal
+        current = plans.of(organization)
         context = {
             "preview": shown,
             "problem": problem,
@@ -135,7 +137,8 @@ class Change(PortalView):
             "interval": interval,
             "slug": plan,
             "effective_at": shown.effective_at.astimezone(UTC).isoformat() if shown else "",
-            "difference": _difference(plans.of(organization), shown),
+            "difference": _difference(current, shown),
+            "is_same_plan": current is not None and shown is not None and shown.plan.pk == current.pk,
         }
         return render(self.request, "billing/change.html", context, status=problem.status if problem else 200)
 
@@ -193,7 +196,7 @@ class Cancel(PortalView):
 
 
 def _ends_sentence(end: datetime) -> str:
-    return _("Your plan ends on %(date)s. Until then nothing changes.") % {"date": f"{end:%d %B %Y}"}
+    return _("Your plan ends on %(date)s. Until then nothing changes.") % {"date": absolute(end)}
 
 
 @require_POST

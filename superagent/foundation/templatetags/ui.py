@@ -208,7 +208,7 @@ def delta(current: float, previous: float, good: str = "up", label: str = "") ->
         tone,
         arrow,
         sign,
-        f"{abs(change) * 100:.1f}".rstrip("0").rstrip("."),
+        f"{abs(change) * 100:,.0f}" if abs(change) >= 1 else f"{abs(change) * 100:.1f}".removesuffix(".0"),
         format_html(" <span>{}</span>", label) if label else "",
     )
 
