@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.models import Organization, User
 from billing import buyers, customers, gateway, orders, plans
 from billing.models import BillingAccount, CheckoutSession, Order, Plan, Price, Subscription
+from billing.projection import checkouts
 from superagent.foundation import tenancy
 from superagent.foundation.problems import FieldError, Invalid, Refusal
 
@@ -63,7 +64,9 @@ def start_plan(
         for session in past.filter(status=CheckoutSession.Status.OPEN):
             if session.price_id == price.pk and not promotion_code and _is_usable(session):
                 return CheckoutStarted(session.stripe_id, session.url)
-            expire(session)
+            if close(session) == CheckoutSession.Status.COMPLETE:
+                checkouts.refresh(session.stripe_id)  # its webhook is still on the way
+                raise AlreadySubscribed("A payment page was paid a moment ago: look at your plan first.")
         account = BillingAccount.objects.get(organization=organization)
         created = gateway.call(
             "checkout.sessions.create",
@@ -97,16 +100,21 @@ def start_order(*, order: Order, now: datetime) -> CheckoutStarted:
         return _remember(created, organization=order.organization, order=order, price=item.price, now=now)
 
 
-def expire(session: CheckoutSession) -> None:
-    """Close a payment page that must not be paid any more."""
+def close(session: CheckoutSession) -> str:
+    """Close a payment page that must not be paid any more; answers its status, which is `complete` if it was paid."""
     try:
         answer = gateway.call(
             "checkout.sessions.expire", session.stripe_id, key=f"expire:{session.stripe_id}"
         )
-        status = answer["status"]
-    except gateway.Rejected:  # it is paid, expired or gone: its webhook says which
-        return
-    CheckoutSession.objects.filter(pk=session.pk, status=CheckoutSession.Status.OPEN).update(status=status)
+    except gateway.Gone:
+        answer = {"status": CheckoutSession.Status.EXPIRED}
+    except gateway.Rejected:  # it is not open any more
+        answer = gateway.call("checkout.sessions.retrieve", session.stripe_id)
+    if answer["status"] != CheckoutSession.Status.COMPLETE:  # what was paid is applied by the projection
+        CheckoutSession.objects.filter(pk=session.pk, status=CheckoutSession.Status.OPEN).update(
+            status=answer["status"]
+        )
+    return str(answer["status"])
 
 
 def outcome(*, organization: Organization, session_id: str) -> tuple[CheckoutSession | None, bool]:

@@ -4,7 +4,8 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from billing import catalog, customers, gateway, handlers, inbox, orders, overage, rehearsals
+from accounts.models import Organization
+from billing import catalog, customers, gateway, handlers, inbox, one_plan, orders, overage, rehearsals
 from billing.projection import customers as customer_projection
 from billing.projection import subscriptions as subscription_projection
 from superagent.foundation import outbox, tenancy
@@ -109,6 +110,11 @@ def adopt_card(message: OutboxMessage) -> None:
     except gateway.Rejected:
         return
     customer_projection.refresh(customer)
+
+
+@outbox.handler(subscription_projection.KEEP_ONE)
+def keep_one_plan(message: OutboxMessage) -> None:
+    one_plan.keep_one(Organization.objects.get(pk=message.organization_id))
 
 
 @outbox.handler(rehearsals.ADVANCE)

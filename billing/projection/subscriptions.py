@@ -14,6 +14,7 @@ from billing.signals import subscription_changed
 from superagent.foundation import clock, outbox
 
 ADOPT_CARD = "billing.adopt_card"
+KEEP_ONE = "billing.keep_one_plan"
 _WATCHED = ("status", "product_id", "price_id", "current_period_end", "cancel_at_period_end", "ended_at")
 
 
@@ -73,6 +74,8 @@ def apply(fetched: Json, number: int) -> Subscription | None:
                 now=now,
             )
         if subscription.plan is not None:
+            if subscription.is_live and (before is None or before.status not in Subscription.LIVE):
+                outbox.enqueue(topic=KEEP_ONE, payload={}, organization_id=organization.pk)
             plans.put_in_force(organization=organization, now=now)
     mirror.keep(fetched, number)
     return subscription

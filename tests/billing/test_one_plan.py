@@ -1,0 +1,81 @@
+"""However often "buy" is pressed, an organization pays for one plan."""
+
+import pytest
+
+from billing import checkout, gateway, plans, subscriptions
+from billing.models import CheckoutSession, Subscription
+from tests.billing.conftest import Customer
+
+
+def at_stripe(customer: Customer) -> list[str]:
+    """The status of each of the customer's subscriptions at Stripe."""
+    params = {"customer": customer.account.stripe_customer_id, "status": "all"}
+    return sorted(each["status"] for each in gateway.listed("subscriptions.list", params=params))
+
+
+def two_pages(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Two clicks at the same moment in two windows: neither sees the other's page."""
+    with monkeypatch.context() as patch:
+        patch.setattr(checkout, "close", lambda session: "expired")
+        return customer.visit("pro").url, customer.visit("enterprise").url
+
+
+def test_two_clicks_open_one_page(customer: Customer) -> None:
+    assert customer.visit("pro").session_id == customer.visit("pro").session_id
+
+
+def test_another_choice_closes_the_page_of_the_first_one(customer: Customer) -> None:
+    first = customer.visit("pro")
+    customer.visit("enterprise")
+    assert customer.pay(first.url).status_code != 303
+    assert CheckoutSession.objects.get(stripe_id=first.session_id).status == "expired"
+
+
+def test_a_page_that_was_paid_a_moment_ago_is_not_followed_by_another(customer: Customer) -> None:
+    """The webhook is late, and the buyer chooses once more."""
+    assert customer.pay(customer.visit("pro").url).status_code == 303
+    with pytest.raises(checkout.AlreadySubscribed):
+        customer.visit("enterprise")
+    assert plans.of(customer.organization).slug == "pro"
+    assert at_stripe(customer) == ["active"]
+
+
+def test_a_page_in_another_window_is_closed_once_a_plan_is_paid(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pro, enterprise = two_pages(customer, monkeypatch)
+    assert customer.pay(pro).status_code == 303
+    customer.settle()
+    assert customer.pay(enterprise).status_code != 303
+    assert at_stripe(customer) == ["active"]
+
+
+def test_of_two_pages_paid_at_once_one_plan_stays_and_the_other_is_credited(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for url in two_pages(customer, monkeypatch):
+        assert customer.pay(url).status_code == 303
+    customer.settle()
+    assert at_stripe(customer) == ["active", "canceled"]
+    assert customer.subscription.plan.slug == plans.of(customer.organization).slug == "enterprise"
+    assert customer.account.credit == 2_900  # all of the pro plan's month
+    customer.settle()
+    assert at_stripe(customer) == ["active", "canceled"]
+
+
+def test_a_suspended_plan_ends_when_another_one_is_paid(customer: Customer) -> None:
+    """Stripe would go on to collect for the old one."""
+    old = customer.buy("pro")
+    Subscription.objects.filter(pk=old.pk).update(status="unpaid")
+    assert customer.pay(customer.visit("enterprise").url).status_code == 303
+    customer.settle()
+    assert at_stripe(customer) == ["active", "canceled"]
+    assert customer.account.credit == 0
+
+
+def test_a_plan_that_was_bought_and_canceled_can_be_bought_again(customer: Customer) -> None:
+    subscriptions.cancel(subscription=customer.buy("pro"), at_period_end=False, now=customer.now)
+    customer.settle()
+    assert plans.of(customer.organization).slug == "free"
+    customer.buy("pro")
+    assert at_stripe(customer) == ["active", "canceled"]
