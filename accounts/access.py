@@ -45,7 +45,10 @@ class PortalView(View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         scope = self.scope
         if isinstance(scope, dict):
-            scope = scope["GET" if request.method in ("HEAD", "OPTIONS") else request.method or "GET"]
+            method = "GET" if request.method in ("HEAD", "OPTIONS") else request.method
+            if method not in scope:
+                return self.http_method_not_allowed(request)
+            scope = scope[method]
         return enter(request, scope=scope, verified=self.verified) or super().dispatch(
             request, *args, **kwargs
         )

@@ -68,8 +68,14 @@ def bearer(request: Request) -> str | None:
 
 
 def enter(request: Request, organization: Organization, principal: Principal) -> None:
-    """Put organization and principal on the request (Django's own, which middleware sees) and open the scope."""
+    """Put organization and principal on the request (Django's own, which middleware sees) and open the scope.
+
+    Raises NotFound for a key that is sent with another organization's id: it must not act where it was not meant to.
+    """
     http_request = request._request
+    named = http_request.META.get("HTTP_X_ORGANIZATION_ID")
+    if named and principal.is_api_key and _organization_id(named) != principal.organization_id:
+        raise NotFound("There is no such organization for this API key.")
     http_request.organization = organization  # type: ignore[attr-defined]
     http_request.principal = principal  # type: ignore[attr-defined]
     tenancy.activate(organization)

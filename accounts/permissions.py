@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -35,7 +36,7 @@ class HasAccess(BasePermission):
 
 
 def required_scope(view: Any, method: str) -> str | None:
-    """What `view` asks for on `method`; HEAD and OPTIONS ask what GET asks."""
+    """What `view` asks for on `method`; HEAD and OPTIONS ask what GET asks. Raises MethodNotAllowed."""
     try:
         declared = view.required_scope
     except AttributeError:
@@ -44,6 +45,8 @@ def required_scope(view: Any, method: str) -> str | None:
         return declared
     if method in ("HEAD", "OPTIONS"):
         method = "GET" if "GET" in declared else next(iter(declared))
+    if method not in declared:  # one that a view answers must be declared: what is not here is no open door
+        raise MethodNotAllowed(method)
     return declared[method]
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from metering.models import Meter
+from superagent.foundation.json_bodies import is_storable
 
 DEFAULT_SOURCE = "api"
 MAX_TEXT = 200
@@ -114,7 +115,7 @@ def _text(item: Mapping[str, Any], name: str, code: str, default: str | None = N
     value = item.get(name, default)
     if value is None:
         raise Unacceptable("required", f"/{name}", f"{name} is missing.")
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not _is_storable(value):
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not is_storable(value):
         raise Unacceptable(code, f"/{name}", f"Send {name} as a text of 1 to {MAX_TEXT} characters.")
     return value
 
@@ -152,8 +153,3 @@ def _properties(value: object, pointer: str) -> dict[str, Any]:
         detail = f"Send at most {MAX_PROPERTIES_BYTES} bytes of JSON without NUL characters."
         raise Unacceptable("invalid_properties", pointer, detail)
     return dict(value)
-
-
-def _is_storable(text: str) -> bool:
-    """PostgreSQL's text holds no NUL and no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,3 +1,4 @@
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
@@ -48,9 +49,15 @@ class VoidAnswer(serializers.Serializer):
 # --- usage
 
 
+def in_our_time(moment: datetime) -> None:
+    """Refuses times with which calendars cannot reckon."""
+    if not 2000 <= moment.year < 2200:
+        raise serializers.ValidationError("Choose a time from 2000 to 2199.", code="out_of_range")
+
+
 class RangeQuery(serializers.Serializer):
-    start = serializers.DateTimeField(required=False, default=None)
-    end = serializers.DateTimeField(required=False, default=None)
+    start = serializers.DateTimeField(required=False, default=None, validators=[in_our_time])
+    end = serializers.DateTimeField(required=False, default=None, validators=[in_our_time])
 
 
 class SeriesQuery(RangeQuery):

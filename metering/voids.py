@@ -9,6 +9,7 @@ from accounts.models import Organization
 from accounts.principals import Principal
 from metering import counters, live, rollups
 from metering.models import REQUESTS, EventVoid, Quota, UsageEvent
+from superagent.foundation.json_bodies import is_storable
 from superagent.foundation.problems import NotFound
 
 
@@ -26,6 +27,8 @@ def void(
 
     A second time answers what the first one did. Raises NotFound.
     """
+    if not (is_storable(event_id) and is_storable(source)):
+        raise NotFound("No event has such an id and source.")
     with transaction.atomic():
         event = (
             UsageEvent.objects.visible_to(organization)

@@ -47,12 +47,6 @@ def dashboard(request: PortalRequest) -> HttpResponse:
 # --- Errors -----------------------------------------------------------------------------------------------------------
 
 
-class Failed(Refusal):
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    code = "internal_error"
-    title = "Something failed on our side"
-
-
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _error(request, problems.Invalid("The request could not be understood."), "400.html")
 
@@ -72,8 +66,7 @@ def nothing(request: HttpRequest, rest: str) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    refusal = Failed("It has been reported. Tell us the request id if you write to us.")
-    return _error(request, refusal, "500.html")
+    return _error(request, problems.Failed(), "500.html")
 
 
 @login_not_required

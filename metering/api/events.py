@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,30 +14,26 @@ from metering import counters, events, ingest, quotas, serializers, voids
 from metering.events import EventIn, Rejection, Unacceptable
 from metering.models import Meter
 from superagent.foundation import clock, idempotency
-from superagent.foundation.problems import FieldError, Invalid, Refusal
+from superagent.foundation.json_bodies import JsonEvents
+from superagent.foundation.problems import FieldError, Invalid
 
 MAX_EVENTS = 1000
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
-class BodyTooLarge(Refusal):
-    status = 413
-    code = "body_too_large"
-    title = "The body is too large"
-
-
-class CloudEventParser(JSONParser):
+class CloudEventParser(JsonEvents):
     media_type = "application/cloudevents+json"
 
 
-class CloudEventBatchParser(JSONParser):
+class CloudEventBatchParser(JsonEvents):
     media_type = "application/cloudevents-batch+json"
 
 
 @extend_schema(tags=["usage"])
 class Events(APIView):
     required_scope = Scope.USAGE_WRITE
-    parser_classes = [JSONParser, CloudEventParser, CloudEventBatchParser]
+    max_body_bytes = MAX_BODY_BYTES
+    parser_classes = [JsonEvents, CloudEventParser, CloudEventBatchParser]
 
     @extend_schema(
         operation_id="usage_events_create",
@@ -56,13 +51,8 @@ class Events(APIView):
         },
         responses=serializers.OutcomeAnswer,
     )
-    def post(self, request: Request) -> Response:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"Send at most {MAX_BODY_BYTES:,} bytes; split the batch.")
-        return self._record(request)
-
     @idempotency.idempotent
-    def _record(self, request: Request) -> Response:
+    def post(self, request: Request) -> Response:
         is_single = not isinstance(request.data, list)
         items: list[Any] = [request.data] if is_single else list(request.data)
         if not items or len(items) > MAX_EVENTS:

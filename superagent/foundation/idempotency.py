@@ -17,6 +17,7 @@ from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from superagent.foundation.json_bodies import is_storable
 from superagent.foundation.models import IdempotencyRecord
 from superagent.foundation.problems import FieldError, Invalid, Refusal
 
@@ -69,8 +70,8 @@ def requested_key(request: Request) -> str | None:
     if in_body and in_header and in_body != in_header:
         raise _invalid(f"It differs from the {HEADER} header: send one of them.")
     key = in_body or in_header
-    if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
-        raise _invalid(f"Send 1 to {MAX_KEY_LENGTH} characters.")
+    if key is not None and not (1 <= len(key) <= MAX_KEY_LENGTH and is_storable(key)):
+        raise _invalid(f"Send 1 to {MAX_KEY_LENGTH} characters, none of them NUL.")
     return key
 
 

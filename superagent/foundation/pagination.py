@@ -1,18 +1,46 @@
 """Lists of the API: cursor pages `{data, next, previous}`, newest first by UUIDv7."""
 
 from typing import Any
+from uuid import UUID
 
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
 from rest_framework.response import Response
+
+from superagent.foundation.problems import FieldError, Invalid
+
+PAGE_SIZE = 25
+MAX_PAGE_SIZE = 100
 
 
 class CursorPages(CursorPagination):
     """`?limit=` 1 to 100 (25), `?cursor=` from `next` and `previous`; the cost does not grow with the depth."""
 
     ordering = "-id"
-    page_size = 25
+    page_size = PAGE_SIZE
     page_size_query_param = "limit"
-    max_page_size = 100
+    max_page_size = MAX_PAGE_SIZE
+
+    def get_page_size(self, request: Request) -> int:
+        asked = request.query_params.get("limit")
+        if asked is None:
+            return PAGE_SIZE
+        if not (
+            asked.isdecimal() and asked.isascii() and len(asked) <= 3 and 1 <= int(asked) <= MAX_PAGE_SIZE
+        ):
+            raise _invalid("limit", f"Send a number from 1 to {MAX_PAGE_SIZE}.")
+        return int(asked)
+
+    def decode_cursor(self, request: Request) -> Any:
+        """DRF's, whose position must be an id: nobody but us makes cursors."""
+        try:
+            cursor = super().decode_cursor(request)
+            if cursor is not None and cursor.position is not None:
+                UUID(str(cursor.position))
+        except (NotFound, ValueError):
+            raise _invalid("cursor", "Send a cursor from next or previous of an earlier page.") from None
+        return cursor
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"data": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
@@ -24,3 +52,7 @@ class CursorPages(CursorPagination):
             "required": ["data", "next", "previous"],
             "properties": {"data": schema, "next": link, "previous": link},
         }
+
+
+def _invalid(name: str, detail: str) -> Invalid:
+    return Invalid(f"{name}: {detail}", errors=[FieldError(f"/{name}", "invalid", detail)])

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
+from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -71,6 +71,15 @@ class Forbidden(Refusal):
     title = "This is not allowed"
 
 
+class Failed(Refusal):
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    code = "internal_error"
+    title = "Something failed on our side"
+
+    def __init__(self) -> None:
+        super().__init__("It has been reported. Tell us the request id if you write to us.")
+
+
 def type_uri(code: str) -> str:
     return f"{settings.PUBLIC_URL}/docs/problems#{code}"
 
@@ -107,30 +116,37 @@ def json_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
     )
 
 
-def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER: every error as a problem document; what nobody foresaw is left to Django's 500."""
-    request_id = getattr(context["request"], "request_id", "")
-    if isinstance(exception, Http404):
-        exception = NotFound()
-    elif isinstance(exception, PermissionDenied):
-        exception = exceptions.PermissionDenied()
-    if isinstance(exception, Refusal):
-        body = document(
-            status=exception.status,
-            code=exception.code,
-            title=exception.title,
-            detail=exception.detail,
-            request_id=request_id,
-            errors=exception.errors,
-        )
-        return Response(
-            body | exception.facts, exception.status, headers=exception.headers, content_type=CONTENT_TYPE
-        )
+def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response:
+    """DRF's EXCEPTION_HANDLER: every error as a problem document, what nobody foresaw too, in DEBUG too."""
+    request = context["request"]
+    request_id = getattr(request, "request_id", "")
     if isinstance(exception, exceptions.APIException):
         return _from_rest_framework(exception, request_id)
-    if isinstance(exception, DatabaseError):
-        log.error("database_error", exc_info=exception)
-    return None
+    refusal = _refusal_of(exception)
+    if isinstance(refusal, Failed):
+        log.error("request_failed", path=request.path, exc_info=exception)
+        got_request_exception.send(
+            sender=None, request=request._request
+        )  # for error reports, and Django's test client
+    body = document(
+        status=refusal.status,
+        code=refusal.code,
+        title=refusal.title,
+        detail=refusal.detail,
+        request_id=request_id,
+        errors=refusal.errors,
+    )
+    return Response(body | refusal.facts, refusal.status, headers=refusal.headers, content_type=CONTENT_TYPE)
+
+
+def _refusal_of(exception: Exception) -> Refusal:
+    if isinstance(exception, Refusal):
+        return exception
+    if isinstance(exception, Http404):
+        return NotFound()
+    if isinstance(exception, PermissionDenied):
+        return Forbidden()
+    return Failed()
 
 
 def _from_rest_framework(exception: exceptions.APIException, request_id: str) -> Response:
@@ -176,7 +192,7 @@ def _field_errors(detail: Any, pointer: str) -> Iterator[FieldError]:
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             own = name == "non_field_errors"
-            yield from _field_errors(inner, pointer if own else f"{pointer}/{_escape(str(name))}")
+            yield from _field_errors(inner, pointer if own else f"{pointer}{pointer_to(name)}")
     elif isinstance(detail, (list, tuple)):
         for index, inner in enumerate(detail):
             nested = isinstance(inner, (Mapping, list, tuple))
@@ -185,5 +201,6 @@ def _field_errors(detail: Any, pointer: str) -> Iterator[FieldError]:
         yield FieldError(pointer, getattr(detail, "code", None) or "invalid", str(detail))
 
 
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+def pointer_to(*path: str | int) -> str:
+    """RFC 6901: `/items/0/product`; empty for the whole body."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

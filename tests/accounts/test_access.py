@@ -1,6 +1,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
 from accounts import permissions, roles
@@ -57,3 +58,9 @@ def test_the_frame_of_a_page_costs_few_queries(acme, owner, django_assert_max_nu
     page.get("/settings/profile/")
     with django_assert_max_num_queries(6):  # session, user, membership twice (default first), switcher
         page.get("/settings/profile/")
+
+
+def test_a_method_without_a_scope_is_no_open_door():
+    view = type("View", (), {"required_scope": {"GET": Scope.KEYS_READ}})()
+    with pytest.raises(MethodNotAllowed):
+        permissions.required_scope(view, "PUT")

@@ -207,3 +207,11 @@ def test_everything_of_another_organization_is_404(acme, globex, owner, stranger
         ):
             assert answer.status_code == 404, answer.request["PATH_INFO"]
             assert answer.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("value", ["nonsense", "globex"])
+def test_a_key_sent_with_another_organization_is_404(acme, globex, value):
+    value = str(globex.pk) if value == "globex" else value
+    assert key_of(acme).get("organizations", **{"X-Organization-Id": str(acme.pk)}).status_code == 200
+    answer = key_of(acme).get("organizations", **{"X-Organization-Id": value})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
