@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from accounts import people, roles
 from accounts.models import ApiKey, AuditEntry, Membership, Organization
 from accounts.roles import Scope
+from accounts.templatetags.accounts_words import action_words
 from billing import overview as billing_overview
 from licensing import overview as licensing_overview
 from metering import overview as metering_overview
@@ -303,7 +304,7 @@ def _activity(organization: Organization) -> list[Activity]:
     entries = AuditEntry.objects.visible_to(organization).order_by("-id")[:ACTIVITY_ROWS]
     return [
         Activity(
-            text=sentence(entry.action),
+            text=action_words(entry.action),
             about=entry.target_label,
             actor=entry.actor_label,
             at=entry.at,
@@ -311,9 +312,3 @@ def _activity(organization: Organization) -> list[Activity]:
         )
         for entry in entries
     ]
-
-
-def sentence(action: str) -> str:
-    """api_key.created is API key created."""
-    words = action.replace(".", " ").replace("_", " ").replace("api ", "API ")
-    return words[:1].upper() + words[1:]

@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from accounts.models import Organization, User
 from accounts.roles import Role
+from accounts.templatetags.accounts_words import action_words
 from billing import catalog
 from billing.models import Invoice
 from licensing import licenses
 from metering import periods
 from metering.models import Quota
-from superagent import dashboard
 from superagent.foundation import tenancy
 from tests.accounts.conftest import founded, join, key_of, page_of, person
 from tests.licensing.conftest import issued
@@ -128,8 +128,8 @@ def test_it_costs_a_fixed_number_of_queries(
 
 
 def test_audit_actions_read_as_sentences() -> None:
-    assert dashboard.sentence("api_key.created") == "API key created"
-    assert dashboard.sentence("license.key_rotated") == "License key rotated"
+    assert action_words("api_key.created") == "API key created"
+    assert action_words("license.key_rotated") == "License key rotated"
 
 
 def test_the_workbench_counts_what_waits(db: None) -> None:
