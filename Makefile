@@ -40,7 +40,7 @@ test: ## Run all tests but the long ones, browser tests included
 
 verify: ## Run the tests and the long ones as well: kills, crawls, load
 	$(need_python)
-	@$(PYTHON) bootstrap.py dev --browser
+	@$(PYTHON) bootstrap.py dev --browser --pooler
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS) && \
 	$(BIN)/python -m pytest -n 0 -m verify $(ARGS)
 

@@ -1,7 +1,7 @@
-"""Prepare what the make targets need: a virtual environment and, for browser tests, Chromium.
+"""Prepare what the make targets need: a virtual environment and, for some tests, Chromium and PgBouncer.
 
 Only the standard library, and only syntax that old Pythons can read, so that a wrong version is answered with
-a sentence instead of a syntax error. Usage: python bootstrap.py run | dev [--browser] | lock
+a sentence instead of a syntax error. Usage: python bootstrap.py run | dev [--browser] [--pooler] | lock
 """
 
 import fcntl
@@ -137,19 +137,30 @@ def find_browser():
     return next((path for path in map(shutil.which, BROWSERS) if path), None)
 
 
+def find_pooler():
+    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
+
+
 def prepare_browser():
-    if find_browser():
-        return
-    if os.environ.get("CHROMIUM"):
+    if os.environ.get("CHROMIUM") and not find_browser():
         stop("CHROMIUM is set to %s, which is not a program." % os.environ["CHROMIUM"])
-    remedy = "install the package chromium, or set CHROMIUM=/path/to/chromium"
-    if not shutil.which("apt-get"):
-        stop("the browser tests need Chromium: %s." % remedy)
-    if os.geteuid() != 0:
-        stop("the browser tests need Chromium: %s (as root: apt-get install chromium)." % remedy)
-    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    say("installing Chromium for the browser tests by apt-get (a minute or two)")
-    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
+    install_system_package("chromium", find_browser, "the browser tests", "set CHROMIUM=/path/to/chromium")
+
+
+def prepare_pooler():
+    install_system_package("pgbouncer", find_pooler, "the tests behind a connection pooler", "put it on PATH")
+
+
+def install_system_package(package, find, purpose, otherwise):
+    """Install a Debian package if `find` finds nothing and we are root; else say what is missing, and stop."""
+    if find():
+        return
+    remedy = "install the package %s (as root: apt-get install %s), or %s" % (package, package, otherwise)
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        stop("%s need %s: %s." % (purpose, package, remedy))
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
+    say("installing %s for %s by apt-get (a minute or two)" % (package, purpose))
+    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", package]):
         done = subprocess.run(
             ["apt-get", *arguments],
             check=False,
@@ -160,9 +171,9 @@ def prepare_browser():
         if done.returncode != 0:
             print(done.stdout.decode(errors="replace")[-3000:], file=sys.stderr)
             stop("apt-get %s failed; its output is above. Remedy: %s." % (arguments[0], remedy))
-    if not find_browser():
-        stop("apt-get installed chromium but no program of that name is on PATH.")
-    say("Chromium ready")
+    if not find():
+        stop("apt-get installed %s, but no program of that name is on PATH." % package)
+    say("%s ready" % package)
 
 
 def main():
@@ -174,6 +185,8 @@ def main():
     prepare_venv(kind)
     if "--browser" in sys.argv[1:]:
         prepare_browser()
+    if "--pooler" in sys.argv[1:]:
+        prepare_pooler()
 
 
 if __name__ == "__main__":

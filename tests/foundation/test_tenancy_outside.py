@@ -122,7 +122,9 @@ class TestPgBouncer:
     def pooled(self, pair: Pair, folder: Path) -> Iterator[None]:
         program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
         if not program:
-            pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
+            pytest.fail(
+                "pgbouncer is not installed: `make verify` installs it for root, or apt-get install pgbouncer"
+            )
         database_settings = connection.settings_dict
         port = host.free_port()
         users = folder / "users.txt"
