@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from django.db import transaction
 
 from accounts.models import Organization, User
 from billing import buyers, customers, gateway
-from billing.models import CheckoutSession, Interval, Order, OrderItem, Price, Product
+from billing.models import BillingAccount, CheckoutSession, Interval, Order, OrderItem, Price, Product
 from billing.signals import order_item_paid
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.problems import FieldError, Invalid, Refusal
@@ -18,6 +19,8 @@ from superagent.foundation.problems import FieldError, Invalid, Refusal
 BUY_ITEM = "billing.buy_item"
 MAX_ITEMS = 10
 STALE_AFTER = timedelta(days=2)
+
+log = structlog.get_logger(__name__)
 
 
 class PriceChanged(Refusal):
@@ -66,7 +69,8 @@ def place(
             total=total,
             currency=currency,
         )
-    if payment == Order.Payment.SAVED_CARD and not customers.account_of(organization).has_card:
+    account = customers.account_of(organization)
+    if payment == Order.Payment.SAVED_CARD and not account.has_card:
         raise PaymentMethodMissing("Pay by checkout once; the card is then saved for the next orders.")
     with transaction.atomic():
         order = Order.objects.create(
@@ -78,11 +82,11 @@ def place(
             created_at=now,
         )
         for wanted, price in zip(items, prices, strict=True):
-            _add_item(order, wanted, price)
+            _add_item(order, wanted, price, account)
     return order
 
 
-def _add_item(order: Order, wanted: Wanted, price: Price) -> None:
+def _add_item(order: Order, wanted: Wanted, price: Price, account: BillingAccount) -> None:
     item = OrderItem.objects.create(
         organization_id=order.organization_id,
         order=order,
@@ -96,7 +100,12 @@ def _add_item(order: Order, wanted: Wanted, price: Price) -> None:
     if order.payment == Order.Payment.SAVED_CARD:
         outbox.enqueue(
             topic=BUY_ITEM,
-            payload={"item": str(item.pk)},
+            # Frozen: a repetition under the same key must ask Stripe for the same.
+            payload={
+                "item": str(item.pk),
+                "customer": account.stripe_customer_id,
+                "payment_method": account.payment_method_id,
+            },
             dedupe_key=f"order_item:{item.pk}",
             organization_id=order.organization_id,
         )
@@ -149,27 +158,27 @@ def _invalid(pointer: str, code: str, detail: str) -> Invalid:
     return Invalid(f"{pointer.lstrip('/')}: {detail}", errors=[FieldError(pointer, code, detail)])
 
 
-def buy_item(item_id: str) -> None:
-    """Subscribe to an item with the saved card, once: the key is the item's. Calls Stripe.
+def buy_item(payload: dict[str, str]) -> None:
+    """Subscribe to an item with the card that was saved when it was ordered, once: the key is the item's. Calls Stripe.
 
-    A decline fails the order and says why. Raises gateway.Unavailable.
+    A refusal, by the bank or by Stripe, fails the order and says why. Raises gateway.Unavailable and
+    gateway.ChargingDisabled.
     """
     from billing.projection import subscriptions as projection
 
     with tenancy.system("buy an order item"):
-        item = OrderItem.objects.select_related("order", "price", "organization").get(pk=item_id)
+        item = OrderItem.objects.select_related("order", "price", "organization").get(pk=payload["item"])
         if item.status != OrderItem.Status.PENDING:
             return
         gateway.require_charging()
-        account = customers.account_of(item.organization)
         try:
             subscription = gateway.call(
                 "subscriptions.create",
                 key=f"order_item:{item.pk}",
                 params={
-                    "customer": account.stripe_customer_id,
+                    "customer": payload["customer"],
                     "items": [{"price": item.price.stripe_id}],
-                    "default_payment_method": account.payment_method_id,
+                    "default_payment_method": payload["payment_method"],
                     "payment_behavior": "error_if_incomplete",
                     "off_session": True,
                     "metadata": metadata_of(item),
@@ -177,6 +186,10 @@ def buy_item(item_id: str) -> None:
             )
         except gateway.Declined as refusal:
             fail(item=item, reason=refusal.detail)
+            return
+        except gateway.Rejected as refusal:
+            log.error("order_item_refused", item=str(item.pk), error=refusal.detail, alarm=True)
+            fail(item=item, reason="The saved card cannot be used any more. Order again by checkout.")
             return
         projection.refresh(subscription["id"])
 

@@ -8,9 +8,9 @@ from typing import Any
 from accounts import audit
 from accounts.models import Organization, User
 from billing import buyers, fence, gateway, plans
-from billing.models import Plan, Price, Subscription
+from billing.models import Invoice, Plan, Price, Subscription
 from billing.projection import invoices, subscriptions
-from billing.projection.reading import Json, moment
+from billing.projection.reading import Json, identifier, moment
 from superagent.foundation import tenancy
 from superagent.foundation.problems import Refusal
 
@@ -50,7 +50,10 @@ class PreviewLine:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a change costs: due at once, and at the next renewal. `credit` is what stays for later invoices."""
+    """What a change costs: due at once, and at the next renewal.
+
+    `credit` is what stays of this change for later invoices, `credit_used` what earlier credit pays of it.
+    """
 
     plan: Plan
     price: Price
@@ -58,6 +61,7 @@ class Preview:
     starts_period: bool
     amount_due: int
     credit: int
+    credit_used: int
     currency: str
     lines: tuple[PreviewLine, ...]
     effective_at: datetime
@@ -80,25 +84,25 @@ def change(
     user: User | None,
     plan: str,
     interval: str,
-    previewed: Preview | None = None,
     previewed_at: datetime | None = None,
     max_amount_due: int | None = None,
-    key: str | None = None,
     now: datetime,
 ) -> Preview:
     """Change the paid plan now: more is charged at once, less is credited. Answers what was done.
 
     A change to another interval or to a lower plan begins a new period now, which closes the usage period under the
     terms that it had. `previewed_at` repeats the moment of a preview that is at most ten minutes old, so that its
-    amounts hold; above `max_amount_due` it raises StalePreview. `key` makes a repetition the same change.
+    amounts hold and a repetition is the same change; above `max_amount_due` it raises StalePreview.
 
     Raises as `preview` does, and gateway.Declined (nothing is changed then), gateway.ChargingDisabled.
     """
     gateway.require_charging()
     buyers.require_verified(organization=organization, user=user)
     subscription, target, price = _change(organization, plan, interval)
+    if (done := _done_before(subscription, target, price)) is not None:
+        return done
     at = previewed_at if previewed_at is not None and now - STALE_AFTER <= previewed_at <= now else now
-    shown = previewed or _preview(subscription, target, price, at)
+    shown = _preview(subscription, target, price, at)
     if max_amount_due is not None and shown.amount_due > max_amount_due:
         raise StalePreview(
             "Look at the new preview, then confirm its amount.",
@@ -109,16 +113,32 @@ def change(
     answer = gateway.call(
         "subscriptions.update",
         subscription.stripe_id,
-        key=f"change:{subscription.stripe_id}:{price.pk}:{key or int(shown.effective_at.timestamp())}",
-        params=_parameters(subscription, target, price, shown.effective_at)
+        key=_key_of_change(subscription, price, shown.effective_at),
+        params=_parameters(subscription, price, shown.effective_at)
         | {"payment_behavior": "error_if_incomplete", "cancel_at_period_end": False},
     )
+    _apply_change(subscription, target, price, answer, number)
+    return shown
+
+
+def _done_before(subscription: Subscription, target: Plan, price: Price) -> Preview | None:
+    """What the change came to, if Stripe did it, but its answer and its webhook have not reached us."""
+    number = fence.draw()
+    found = gateway.call("subscriptions.retrieve", subscription.stripe_id)
+    if identifier(found["items"]["data"][0]["price"]) != price.stripe_id or not found.get("latest_invoice"):
+        return None
+    invoice = gateway.call("invoices.retrieve", identifier(found["latest_invoice"]))
+    shown = _shown(invoice, subscription, target, price, moment(invoice["created"]))
+    _apply_change(subscription, target, price, found, number)
+    return shown
+
+
+def _apply_change(subscription: Subscription, target: Plan, price: Price, answer: Json, number: int) -> None:
     with tenancy.system("apply a change of plan"):
-        _record("subscription.changed", subscription, {"plan": target.slug, "interval": interval})
+        _record("subscription.changed", subscription, {"plan": target.slug, "interval": price.interval})
         subscriptions.apply(answer, number)
         if answer.get("latest_invoice"):
             _refresh_invoice(answer)
-    return shown
 
 
 def cancel(
@@ -174,41 +194,59 @@ def _change(organization: Organization, plan: str, interval: str) -> tuple[Subsc
     return subscription, target, price
 
 
-def _parameters(subscription: Subscription, target: Plan, price: Price, at: datetime) -> dict[str, Any]:
+def _key_of_change(subscription: Subscription, price: Price, at: datetime) -> str:
+    """The same for a repetition. Time may stand still (a rehearsal), but each change has made an invoice."""
+    made = Invoice.objects.filter(subscription=subscription).count()
+    return f"change:{subscription.stripe_id}:{price.pk}:{int(at.timestamp())}:{made}"
+
+
+def _parameters(subscription: Subscription, price: Price, at: datetime) -> dict[str, Any]:
     """The same for the preview and for the change, so that the one says what the other does."""
-    assert subscription.plan is not None  # _change saw to it
     parameters: dict[str, Any] = {
         "items": [{"id": subscription.stripe_item_id, "price": price.stripe_id}],
         "proration_behavior": "always_invoice",
         "proration_date": int(at.timestamp()),
     }
-    is_downgrade = target.rank < subscription.plan.rank
-    if is_downgrade or price.interval != subscription.interval:
+    if _starts_period(subscription, price):
         parameters["billing_cycle_anchor"] = "now"
     return parameters
 
 
+def _starts_period(subscription: Subscription, price: Price) -> bool:
+    """A downgrade and a change of interval begin a new period."""
+    assert subscription.plan is not None and price.plan is not None  # _change saw to it
+    return price.plan.rank < subscription.plan.rank or price.interval != subscription.interval
+
+
 def _preview(subscription: Subscription, target: Plan, price: Price, at: datetime) -> Preview:
-    assert subscription.plan is not None  # _change saw to it
-    parameters = _parameters(subscription, target, price, at)
     invoice = gateway.call(
         "invoices.create_preview",
-        params={"subscription": subscription.stripe_id, "subscription_details": parameters},
+        params={
+            "subscription": subscription.stripe_id,
+            "subscription_details": _parameters(subscription, price, at),
+        },
     )
-    keeps_period = "billing_cycle_anchor" not in parameters
+    return _shown(invoice, subscription, target, price, at)
+
+
+def _shown(invoice: Json, subscription: Subscription, target: Plan, price: Price, at: datetime) -> Preview:
+    """The invoice of a change, to come or made."""
+    assert subscription.plan is not None  # _change saw to it
+    starts_period = _starts_period(subscription, price)
     lines = tuple(_line(line) for line in invoice["lines"]["data"])
     new_end = max((line.period_end for line in lines), default=subscription.current_period_end)
     return Preview(
         plan=target,
         price=price,
         is_upgrade=plans.is_upgrade(current=subscription.plan, target=target),
-        starts_period=not keeps_period,
+        starts_period=starts_period,
         amount_due=invoice["amount_due"],
         credit=max(0, -invoice["total"]),
+        credit_used=max(0, invoice["total"] - invoice["amount_due"]),
         currency=invoice["currency"],
         lines=lines,
         effective_at=at.replace(microsecond=0),
-        renews_at=subscription.current_period_end if keeps_period else new_end,
+        renews_at=new_end if starts_period else subscription.current_period_end,
         renewal_amount=price.unit_amount,
     )
 

@@ -88,7 +88,7 @@ def push_catalog(message: OutboxMessage) -> None:
 @outbox.handler(orders.BUY_ITEM)
 def buy_item(message: OutboxMessage) -> None:
     _refuse_old(message)
-    orders.buy_item(message.payload["item"])
+    orders.buy_item(message.payload)
 
 
 @outbox.handler(overage.PLACE)

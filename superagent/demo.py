@@ -289,7 +289,7 @@ def _license(organization: Organization, customer: User, now: datetime) -> bool:
             now=now,
         )
         item = order.items.get()
-    orders.buy_item(str(item.pk))
+    outbox.sweep()  # it is paid with the saved card
     with tenancy.tenant(organization):
         license_ = License.objects.visible_to(organization).filter(order_item=item).first()
     if license_ is None:

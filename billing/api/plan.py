@@ -1,5 +1,6 @@
 """The organization's API plan: what it is, what a change costs, change, cancel, resume; checkout and portal."""
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -62,15 +63,14 @@ class Change(APIView):
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.ChangeRequest)
 
-        def call(key: str) -> tuple[int, Any]:
+        def call(asked_at: datetime) -> tuple[int, Any]:
             done = subscriptions.change(
                 organization=organization_of(request),
                 user=user_of(request),
                 plan=body["plan"],
                 interval=body["interval"],
-                previewed_at=body["effective_at"],
+                previewed_at=body["effective_at"] or asked_at,
                 max_amount_due=body["max_amount_due"],
-                key=key,
                 now=now_of(request),
             )
             return OK, serializers.PreviewAnswer(done).data
@@ -127,7 +127,7 @@ class CreateCheckoutSession(APIView):
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.CheckoutRequest)
 
-        def call(key: str) -> tuple[int, Any]:
+        def call(asked_at: datetime) -> tuple[int, Any]:
             started = checkout.start_plan(
                 organization=organization_of(request),
                 user=user_of(request),

@@ -1,5 +1,6 @@
 """subscriptions: of plans and licenses; create, and DELETE, which ends one with its period."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +41,7 @@ class Subscriptions(ListAPIView):
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.CheckoutRequest)
 
-        def call(key: str) -> tuple[int, Any]:
+        def call(asked_at: datetime) -> tuple[int, Any]:
             started = checkout.start_plan(
                 organization=organization_of(request),
                 user=user_of(request),

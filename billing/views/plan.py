@@ -114,6 +114,8 @@ class Change(PortalView):
         except subscriptions.StalePreview:
             messages.info(request, _("The amount has changed since you looked. Here is a new preview."))
             return self._page(plan)
+        except plans.AlreadyOnPlan:  # the button was pressed twice
+            return redirect("billing")
         except Refusal as refusal:
             return self._page(plan, problem=refusal)
         messages.success(request, _("You are on %(plan)s now.") % {"plan": done.plan.name})

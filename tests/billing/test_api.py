@@ -10,8 +10,10 @@ from rest_framework.test import APIClient
 
 from accounts import api_keys
 from accounts.roles import Scope
-from billing.models import Invoice, Order, Subscription
-from superagent.foundation import tenancy
+from billing import gateway
+from billing.models import BillingAccount, Invoice, Order, Subscription
+from superagent.foundation import outbox, tenancy
+from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, Sandbox, make_customer
 
 EVERYTHING = [Scope.BILLING_READ, Scope.BILLING_WRITE]
@@ -186,6 +188,26 @@ def test_stripe_down_is_503_and_nothing_is_lost(call: Caller, customer: Customer
     assert again.status_code == 201
 
 
+def test_a_change_whose_answer_was_lost_is_the_same_change_when_it_is_asked_again(
+    call: Caller, customer: Customer, settings: Any
+) -> None:
+    customer.buy("pro", "month")
+    settings.STRIPE_TIMEOUT_SECONDS = 1
+    gateway._client.cache_clear()
+    path = f"/v1/subscriptions/{customer.subscription.stripe_id}"
+    customer.sandbox.fault("timeout_after", path=path, method="POST", times=10, seconds=3)
+    body, key = {"plan": "enterprise", "interval": "month"}, {"Idempotency-Key": "up"}
+    lost = call("post", "billing/subscription/change", body, **key)
+    assert (lost.status_code, lost.data["code"]) == (503, "payments_unavailable")
+    customer.sandbox.mend()
+    done = call("post", "billing/subscription/change", body, **key)
+    assert done.status_code == 200, done.data
+    assert call("post", "billing/subscription/change", body, **key).data == done.data
+    customer.settle()
+    changes = Invoice.objects.filter(organization=customer.organization, billing_reason="subscription_update")
+    assert [(each.status, each.total) for each in changes] == [("paid", done.data["amount_due"])]
+
+
 def test_the_kill_switch_stops_sales_only(call: Caller, settings: Any) -> None:
     settings.CHARGING_ENABLED = False
     answer = call("post", "billing/create-checkout-session", {"plan": "pro"})
@@ -256,6 +278,42 @@ def test_an_order_is_paid_with_the_saved_card(call: Caller, customer: Customer) 
     customer.settle()
     assert call("get", f"orders/{placed.data['id']}").data["status"] == "paid"
     assert Subscription.objects.filter(organization=customer.organization, plan__isnull=True).count() == 2
+
+
+def saved_card_order(call: Caller, customer: Customer) -> tuple[str, OutboxMessage]:
+    """An order that a worker is about to pay."""
+    customer.buy("pro", "month")
+    body = {"items": [{"product": "nextpanel-starter"}], "max_total": 900, "payment": "saved_card"}
+    placed = call("post", "orders", body)
+    return placed.data["id"], OutboxMessage.objects.get(topic="billing.buy_item")
+
+
+def test_another_card_between_two_tries_buys_no_second_license(
+    call: Caller, customer: Customer, settings: Any
+) -> None:
+    """Stripe did the work, its answer was lost, and the customer chose another card before the repetition."""
+    order, message = saved_card_order(call, customer)
+    settings.STRIPE_TIMEOUT_SECONDS = 1
+    gateway._client.cache_clear()
+    customer.sandbox.fault("timeout_after", path="/v1/subscriptions", method="POST", times=10, seconds=3)
+    outbox.deliver(message.pk)
+    customer.sandbox.mend()
+    BillingAccount.objects.filter(organization=customer.organization).update(payment_method_id="pm_another")
+    OutboxMessage.objects.filter(pk=message.pk).update(due_at=timezone.now())
+    outbox.deliver(message.pk)
+    customer.settle()
+    assert call("get", f"orders/{order}").data["status"] == "paid"
+    assert Subscription.objects.filter(organization=customer.organization, plan__isnull=True).count() == 1
+
+
+def test_a_card_that_is_gone_fails_the_order_instead_of_leaving_it_pending(
+    call: Caller, customer: Customer
+) -> None:
+    order, message = saved_card_order(call, customer)
+    gateway.call("payment_methods.detach", message.payload["payment_method"])
+    outbox.deliver(message.pk)
+    assert call("get", f"orders/{order}").data["status"] == "failed"
+    assert not Subscription.objects.filter(organization=customer.organization, plan__isnull=True).exists()
 
 
 def test_a_total_above_what_was_agreed_is_refused(call: Caller) -> None:

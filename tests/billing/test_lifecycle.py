@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from billing import overage, plans, subscriptions
+from billing import gateway, overage, plans, subscriptions
 from billing.models import Invoice, OverageCharge, Payment, Subscription
 from metering import months
 from metering.models import Meter, Quota, UsagePeriod
@@ -80,6 +80,19 @@ def test_an_upgrade_costs_what_its_preview_said(customer: Customer) -> None:
     ).get()
     assert (paid.total, paid.status) == (shown.amount_due, "paid")
     assert done.amount_due == shown.amount_due
+
+
+def test_up_and_down_and_up_again_while_time_stands_still(customer: Customer) -> None:
+    customer.buy("pro", "month")
+    customer.rehearse()
+    for plan in ("enterprise", "pro", "enterprise"):
+        subscriptions.change(
+            organization=customer.organization, user=customer.user, plan=plan, interval="month", now=customer.now
+        )  # fmt: skip
+        customer.settle()
+        assert customer.account.plan.slug == plan
+        at_stripe = gateway.call("subscriptions.retrieve", customer.subscription.stripe_id)
+        assert at_stripe["items"]["data"][0]["price"]["id"] == customer.subscription.price.stripe_id
 
 
 def test_a_downgrade_starts_a_new_period_and_credits_the_rest(customer: Customer) -> None:
