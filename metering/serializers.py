@@ -48,6 +48,8 @@ class VoidAnswer(serializers.Serializer):
 
 # --- usage
 
+BUCKETS = [("hour", "hour"), ("day", "day")]
+
 
 def in_our_time(moment: datetime) -> None:
     """Refuses times with which calendars cannot reckon."""
@@ -61,7 +63,7 @@ class RangeQuery(serializers.Serializer):
 
 
 class SeriesQuery(RangeQuery):
-    interval = serializers.ChoiceField(choices=["hour", "day"], required=False, default="day")
+    interval = serializers.ChoiceField(choices=BUCKETS, required=False, default="day")
     by = serializers.ChoiceField(choices=["meter", "endpoint"], required=False, default="meter")
 
 

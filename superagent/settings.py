@@ -298,6 +298,11 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {  # three fields that are all called interval
+        "PriceInterval": "billing.models.Interval",
+        "PlanInterval": "billing.serializers.RECURRING",
+        "SeriesInterval": "metering.serializers.BUCKETS",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

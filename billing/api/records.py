@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 
 from accounts.roles import Scope
@@ -12,7 +12,9 @@ from billing.api.plumbing import organization_of
 from billing.models import Invoice, Payment
 
 
-@extend_schema(tags=["billing"], operation_id="billing_invoices", summary="Invoices with their lines")
+@extend_schema_view(
+    get=extend_schema(tags=["billing"], operation_id="billing_invoices", summary="Invoices with their lines")
+)
 class Invoices(ListAPIView):
     required_scope = Scope.BILLING_READ
     serializer_class = serializers.InvoiceAnswer
@@ -23,7 +25,9 @@ class Invoices(ListAPIView):
         return Invoice.objects.visible_to(organization_of(self.request)).prefetch_related("lines")
 
 
-@extend_schema(tags=["billing"], operation_id="billing_invoice", summary="One invoice")
+@extend_schema_view(
+    get=extend_schema(tags=["billing"], operation_id="billing_invoice", summary="One invoice")
+)
 class InvoiceDetail(RetrieveAPIView):
     required_scope = Scope.BILLING_READ
     serializer_class = serializers.InvoiceAnswer
@@ -33,8 +37,10 @@ class InvoiceDetail(RetrieveAPIView):
         return Invoice.objects.visible_to(organization_of(self.request)).prefetch_related("lines")
 
 
-@extend_schema(
-    tags=["billing"], operation_id="billing_payments", summary="Payments and what of them was refunded"
+@extend_schema_view(
+    get=extend_schema(
+        tags=["billing"], operation_id="billing_payments", summary="Payments and what of them was refunded"
+    )
 )
 class Payments(ListAPIView):
     required_scope = Scope.BILLING_READ
