@@ -80,8 +80,8 @@ class NotFoundPage(Around):
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         if not isinstance(exception, Http404):
             return None
-        answer: HttpResponseBase = get_resolver().resolve_error_handler(404)(request, exception)
-        return answer
+        page: Callable[..., HttpResponseBase] = get_resolver().resolve_error_handler(404)
+        return page(request, exception)
 
 
 class AccessLog(Around):

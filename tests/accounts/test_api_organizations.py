@@ -1,4 +1,3 @@
-
 import pytest
 from django.utils import timezone
 
@@ -215,3 +214,11 @@ def test_a_key_sent_with_another_organization_is_404(acme, globex, value):
     assert key_of(acme).get("organizations", **{"X-Organization-Id": str(acme.pk)}).status_code == 200
     answer = key_of(acme).get("organizations", **{"X-Organization-Id": value})
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_making_an_organization_again_with_the_same_key_is_the_same_one(acme, as_owner):
+    first = as_owner.post("organizations", {"name": "Second"}, **{"Idempotency-Key": "k1"})
+    again = as_owner.post("organizations", {"name": "Second"}, **{"Idempotency-Key": "k1"})
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert len(as_owner.get("organizations").json()["data"]) == 2
