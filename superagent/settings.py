@@ -298,6 +298,11 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "superagent.api.describe_stream",
+        "superagent.foundation.schema.describe_problems",
+    ],
     "ENUM_NAME_OVERRIDES": {  # three fields that are all called interval
         "PriceInterval": "billing.models.Interval",
         "PlanInterval": "billing.serializers.RECURRING",

@@ -53,6 +53,7 @@ class Organizations(ListAPIView):
         request=serializers.OrganizationCreate,
         responses={201: serializers.OrganizationAnswer},
     )
+    @idempotent
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.OrganizationCreate)
         person = caller_of(request)

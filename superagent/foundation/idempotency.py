@@ -76,12 +76,16 @@ def requested_key(request: Request) -> str | None:
 
 
 def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
-    """Decorate a DRF view method that only writes rows: honours the request's key, if it has one."""
+    """Decorate a DRF view method that only writes rows: honours the request's key, if it has one.
+
+    A person without an organization has nowhere to keep it.
+    """
 
     @functools.wraps(method)
     def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
         key = requested_key(request)
-        if key is None:
+        organization = getattr(request, "organization", None)  # set by our authentication
+        if key is None or organization is None:
             return method(view, request, *args, **kwargs)
 
         def effect() -> tuple[int, Any]:
@@ -90,7 +94,7 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
 
         route = request.resolver_match.route if request.resolver_match else request.path
         status, answer, replayed = once(
-            organization_id=request.organization.pk,  # type: ignore[attr-defined]  # set by our authentication
+            organization_id=organization.pk,
             endpoint=f"{request.method} {route}"[:100],
             key=key,
             body=request.data,
