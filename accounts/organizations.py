@@ -7,7 +7,7 @@ from django.db import transaction
 from accounts import api_keys, audit
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
-from accounts.signals import organization_created
+from accounts.signals import organization_changed, organization_created
 from superagent.foundation import tenancy
 
 
@@ -41,6 +41,7 @@ def update(*, organization: Organization, name: str, email: str) -> Organization
             audit.record(
                 action="organization.updated", organization=stored, target=stored, detail={"changes": changes}
             )
+            organization_changed.send(sender=Organization, organization=stored)
     return stored
 
 

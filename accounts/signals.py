@@ -4,3 +4,6 @@ from django.dispatch import Signal
 
 organization_created = Signal()
 """`organization`, `now`: a new organization exists."""
+
+organization_changed = Signal()
+"""`organization`: what it is called, or where its bills go, was changed."""

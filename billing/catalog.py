@@ -1,8 +1,10 @@
 """The catalog: written into the database once, kept in step with Stripe from then on. All of it may be repeated."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Max
@@ -94,9 +96,10 @@ def push() -> Synced:
     paid = list(
         Price.objects.filter(unit_amount__gt=0).select_related("product", "plan").order_by("is_active", "id")
     )
-    known = _known_prices([price.lookup_key for price in paid])
+    keys = _lookup_keys(paid)
+    known = _known_prices(list(keys.values()))
     for price in paid:
-        _push_price(price, known.get(price.lookup_key))
+        _push_price(price, keys[price.pk], known.get(keys[price.pk]))
     return Synced(len(products), len(paid))
 
 
@@ -123,6 +126,20 @@ def _push_product(product: Product) -> None:
         product.stripe_id = stripe_id
 
 
+def _lookup_keys(prices: list[Price]) -> dict[UUID, str]:
+    """What finds each price at Stripe. An amount that comes back after another one is a new price: its key is numbered.
+
+    Prices are never deleted, nor changed once they are known to Stripe, so that the numbers stay.
+    """
+    seen: Counter[str] = Counter()
+    keys = {}
+    for price in sorted(prices, key=lambda price: price.pk):
+        key = price.lookup_key
+        seen[key] += 1
+        keys[price.pk] = key if seen[key] == 1 else f"{key}_{seen[key]}"
+    return keys
+
+
 def _known_prices(keys: list[str]) -> dict[str, dict[str, Any]]:
     """Stripe's prices by lookup key; ten keys may be asked for at a time."""
     found: dict[str, dict[str, Any]] = {}
@@ -132,13 +149,13 @@ def _known_prices(keys: list[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _push_price(price: Price, found: dict[str, Any] | None) -> None:
+def _push_price(price: Price, lookup_key: str, found: dict[str, Any] | None) -> None:
     if found is None:
         params: dict[str, Any] = {
             "product": f"superagent_{price.product.slug}",
             "currency": price.currency,
             "unit_amount": price.unit_amount,
-            "lookup_key": price.lookup_key,
+            "lookup_key": lookup_key,
             "active": price.is_active,
             "metadata": MARK | {"price": str(price.pk)},
         }

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
@@ -13,6 +14,7 @@ from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 
 CREATE = "billing.create_customer"
+UPDATE = "billing.update_customer"
 
 
 def open_account(*, organization: Organization, now: datetime) -> BillingAccount:
@@ -76,6 +78,26 @@ def create(payload: dict[str, Any]) -> str:
             stripe_customer_id=customer["id"]
         )
         return str(customer["id"])
+
+
+def follow_organization(organization: Organization) -> None:
+    """Have Stripe told the organization's new name and billing address. Only a row, in the caller's transaction."""
+    outbox.enqueue(topic=UPDATE, payload={}, organization_id=organization.pk)
+
+
+def update(organization_id: UUID) -> None:
+    """Tell Stripe the organization's present name and billing address, until they are what they were. Calls Stripe."""
+    with tenancy.system("update a Stripe customer"):
+        organization = Organization.objects.get(pk=organization_id)
+        told = None
+        while told != (present := (organization.name, organization.email)):
+            gateway.call(
+                "customers.update",
+                ensure(organization),
+                params={"name": present[0], "email": present[1]},
+            )
+            told = present
+            organization.refresh_from_db(fields=["name", "email"])  # changed while Stripe was told
 
 
 def replace(account: BillingAccount, *, generation: str) -> None:

@@ -41,7 +41,8 @@ def on_subscription(event: WebhookEvent) -> None:
 
 @handles("customer.subscription.trial_will_end")
 def on_trial_will_end(event: WebhookEvent) -> None:
-    subscription = subscriptions.refresh(event.object_id)
+    subscriptions.refresh(event.object_id)
+    subscription = Subscription.objects.filter(stripe_id=event.object_id).first()
     if subscription is not None:
         messages.trial_will_end(subscription)
 
@@ -75,8 +76,12 @@ def on_invoice_created(event: WebhookEvent) -> None:
 @handles("invoice.paid", "invoice.payment_succeeded")
 def on_invoice_paid(event: WebhookEvent) -> None:
     invoice = _refresh_invoice(event.object_id)
-    if invoice is not None and invoice.subscription is not None:
+    if invoice is None:
+        return
+    if invoice.subscription is not None:
         subscriptions.refresh(invoice.subscription.stripe_id)
+    if invoice.status == Invoice.Status.PAID:
+        messages.receipt(invoice)
 
 
 @handles("invoice.payment_failed")
@@ -138,13 +143,20 @@ def on_test_clock(event: WebhookEvent) -> None:
 
 
 def _refresh_invoice(invoice_id: str) -> Invoice | None:
-    """An invoice may arrive before the subscription that it is for: the subscription is fetched first then."""
-    invoice = invoices.refresh(invoice_id)
+    """The invoice as it is now stored; what a newer fetch has written is left, and still has to be acted on.
+
+    An invoice may arrive before the subscription that it is for: the subscription is fetched first then.
+    """
+    invoices.refresh(invoice_id)
+    invoice = (
+        Invoice.objects.filter(stripe_id=invoice_id).select_related("organization", "subscription").first()
+    )
     if invoice is not None and invoice.subscription is None:
         missing = invoices.subscription_named_by(invoice)
-        if missing and subscriptions.refresh(missing) is not None:
+        if missing:
+            subscriptions.refresh(missing)
             Invoice.objects.filter(pk=invoice.pk).update(
-                subscription=Subscription.objects.get(stripe_id=missing)
+                subscription=Subscription.objects.filter(stripe_id=missing).first()
             )
             invoice.refresh_from_db()
     return invoice

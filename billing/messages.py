@@ -10,6 +10,31 @@ from billing.models import Invoice, Subscription
 from superagent.foundation.money import Money
 
 
+def receipt(invoice: Invoice) -> None:
+    """An invoice was paid; once for each, and not for one that cost nothing."""
+    if not invoice.amount_paid:
+        return
+    credit = invoice.total - invoice.amount_due
+    notifications.send(
+        template="billing/email/receipt",
+        to=[invoice.organization.email],
+        context={
+            "organization": invoice.organization.name,
+            "number": invoice.number,
+            "amount": str(Money(invoice.amount_paid, invoice.currency)),
+            "paid_at": _date(invoice.paid_at),
+            "lines": [
+                {"description": line.description, "amount": str(Money(line.amount, line.currency))}
+                for line in invoice.lines.all()
+            ],
+            "credit": str(Money(credit, invoice.currency)) if credit > 0 else "",
+            "url": settings.PUBLIC_URL + reverse("invoice", args=[invoice.pk]),
+        },
+        dedupe_key=f"receipt:{invoice.stripe_id}",
+        organization=invoice.organization,
+    )
+
+
 def payment_failed(invoice: Invoice) -> None:
     """The card was declined; once for each attempt."""
     latest = invoice.payments.order_by("-created_at").first()

@@ -79,6 +79,12 @@ def create_customer(message: OutboxMessage) -> None:
     customers.create(message.payload)
 
 
+@outbox.handler(customers.UPDATE)
+def update_customer(message: OutboxMessage) -> None:
+    assert message.organization_id is not None  # follow_organization
+    customers.update(message.organization_id)
+
+
 @outbox.handler(catalog.PUSH)
 def push_catalog(message: OutboxMessage) -> None:
     """Staff changed the catalog: bring Stripe in step."""

@@ -4,6 +4,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import customers as port
+from accounts import organizations
 from billing import catalog, customers, endpoints, gateway
 from billing.models import Price, Product, WebhookEndpoint
 from superagent.foundation import outbox
@@ -53,6 +54,44 @@ def test_the_catalog_is_seeded_once_and_staff_edits_survive(shop: Sandbox, syste
     assert dict(Price.objects.values_list("pk", "stripe_id")) == before
     assert gateway.call("products.retrieve", "superagent_pro")["name"] == "Professional"
     assert all(stripe_id for pk, stripe_id in before.items() if Price.objects.get(pk=pk).unit_amount)
+
+
+def test_an_amount_that_comes_back_is_a_price_of_its_own(shop: Sandbox, system_scope: None) -> None:
+    """A license costs $9, then $12, then $9 again: who pays the first $9 keeps that price."""
+    first = Price.objects.get(product__slug="nextpanel-starter", interval="month")
+    for amount in (1_200, 900):
+        Price.objects.filter(product=first.product, interval="month").update(is_active=False)
+        Price.objects.create(product=first.product, interval="month", unit_amount=amount)
+        for _ in range(2):
+            catalog.push()
+    rows = Price.objects.filter(product=first.product, interval="month").order_by("id")
+    assert rows[0].stripe_id == first.stripe_id and len({row.stripe_id for row in rows}) == 3
+    at_stripe = [gateway.call("prices.retrieve", row.stripe_id) for row in rows]
+    assert [(each["unit_amount"], each["active"]) for each in at_stripe] == [
+        (900, False),
+        (1_200, False),
+        (900, True),
+    ]
+
+
+def test_a_new_name_and_billing_address_reach_stripe(customer: Customer) -> None:
+    organizations.update(organization=customer.organization, name="Acme Ltd.", email="bills@acme.example")
+    organizations.update(organization=customer.organization, name="Acme Ltd.", email="bills@acme.example")
+    assert OutboxMessage.objects.filter(topic=customers.UPDATE).count() == 1
+    customer.settle()
+    found = gateway.call("customers.retrieve", customer.account.stripe_customer_id)
+    assert (found["name"], found["email"]) == ("Acme Ltd.", "bills@acme.example")
+
+
+def test_who_is_renamed_before_stripe_knew_them_is_known_by_the_new_name(customer: Customer) -> None:
+    account = customer.account
+    account.stripe_customer_id = None
+    account.save()
+    organizations.update(
+        organization=customer.organization, name="Initech", email=customer.organization.email
+    )
+    customer.settle()
+    assert gateway.call("customers.retrieve", customer.account.stripe_customer_id)["name"] == "Initech"
 
 
 def test_the_endpoint_is_registered_once_with_its_secret(shop: Sandbox, system_scope: None) -> None:
