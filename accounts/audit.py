@@ -30,12 +30,14 @@ def record(
     organization: Organization | None = None,
     actor: Actor | None = None,
     target: models.Model | None = None,
+    label: str = "",
     detail: dict[str, Any] | None = None,
     request: HttpRequest | None = None,
 ) -> AuditEntry:
     """Write an entry in the caller's transaction. `action` is `thing.what_happened`, like `api_key.created`.
 
-    Without `actor` it is whoever makes the request, or the system. `detail` is JSON without secrets.
+    Without `actor` it is whoever makes the request, or the system. `label` is what people call the target, where that
+    is not its `str()`. `detail` is JSON without secrets.
     """
     request = request or _request.get()
     actor = actor or _actor_of(request)
@@ -46,7 +48,7 @@ def record(
         action=action,
         target_type=(target._meta.model_name or "") if target else "",
         target_id=str(target.pk) if target else "",
-        target_label=str(target)[:254] if target else "",
+        target_label=(label or (str(target) if target else ""))[:254],
         detail=detail or {},
         ip_address=client_address(request),
         request_id=getattr(request, "request_id", ""),

@@ -24,5 +24,5 @@ class CancelForm(forms.Form):
         max_length=300,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_("Optional. People read this."),
+        help_text=_("People read this."),
     )

@@ -49,6 +49,7 @@ def _end(subscription: Subscription, *, kept: Subscription) -> None:
         action="subscription.ended_as_double",
         organization=subscription.organization,
         target=subscription,
+        label=subscription.product.name,
         detail={"kept": kept.stripe_id},
     )
     subscriptions.apply(answer, number)

@@ -274,7 +274,13 @@ def _applied(
 
 
 def _record(action: str, subscription: Subscription, detail: dict[str, Any]) -> None:
-    audit.record(action=action, organization=subscription.organization, target=subscription, detail=detail)
+    audit.record(
+        action=action,
+        organization=subscription.organization,
+        target=subscription,
+        label=subscription.product.name,
+        detail=detail,
+    )
 
 
 def _refresh_invoice(answer: Json) -> None:

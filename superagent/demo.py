@@ -226,17 +226,18 @@ def _ship(lines: list[str]) -> None:
 
 
 def _buy(organization: Organization, customer: User, *, then: datetime, now: datetime) -> Iterator[str]:
-    """Pro and a license, as if bought `then`; nothing if both are there or the sandbox does not answer."""
+    """Pro, as if bought `then`, and a license; nothing if both are there or the sandbox does not answer."""
     with tenancy.tenant(organization):
         has_plan = plans.subscription_of(organization) is not None
         if has_plan and License.objects.visible_to(organization).exists():
             return
     try:
         with _in_the_past(organization, now - then):
-            if _subscribe(organization, customer, then):
-                yield "Pro, paid with a test card on the payment page"
-            if _license(organization, customer, then):
-                yield "a NextPanel license"
+            is_bought = _subscribe(organization, customer, then)
+        if is_bought:
+            yield "Pro, paid with a test card on the payment page"
+        if _license(organization, customer, now):
+            yield "a NextPanel license"
     except (gateway.Unavailable, httpx.TransportError):
         return
 

@@ -1,6 +1,7 @@
 """Words for what the audit trail calls by code."""
 
 from django import template
+from django.utils.translation import gettext as _
 
 register = template.Library()
 
@@ -17,3 +18,23 @@ def action_words(action: str) -> str:
     ]
     sentence = " ".join(words)
     return sentence[:1].upper() + sentence[1:]
+
+
+# The first that is found counts: Edge and Opera call themselves Chrome, and all call themselves Safari.
+_BROWSERS = (
+    ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
+)  # fmt: skip
+_SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"), ("Linux", "Linux"),
+)  # fmt: skip
+
+
+@register.filter
+def browser_words(user_agent: str) -> str:
+    """A User-Agent header as people say it: “Firefox on Windows”; what is not known as it was sent, cut."""
+    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    if browser and system:
+        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or user_agent[:48] or _("Unknown")

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts import invitations, memberships
 from accounts.models import ApiKey, Membership, TokenFamily
 from accounts.roles import Role, Scope
+from accounts.templatetags.accounts_words import browser_words
 from superagent.foundation import tenancy
 from tests.accounts.conftest import Api, actions, api_of, founded, key_of, page_of
 
@@ -300,3 +301,22 @@ def test_things_of_another_organization_are_404(acme, globex, owner, stranger, p
 
 def test_pages_of_allauth_know_the_organization(page):
     assert "Acme" in page.get("/accounts/sessions/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "words"),
+    [
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
+            "Firefox on Windows",
+        ),
+        (
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
+            "Edge on Linux",
+        ),
+        ("curl/8.5.0", "curl/8.5.0"),
+        ("", "Unknown"),
+    ],
+)
+def test_browsers_have_names(user_agent: str, words: str) -> None:
+    assert browser_words(user_agent) == words
