@@ -19,18 +19,18 @@ RECONCILED = timedelta(days=3)
 log = structlog.get_logger(__name__)
 
 
-@shared_task(queue="webhooks")
+@shared_task
 def drain_lane(lane: str) -> int:
     return inbox.drain(lane)
 
 
-@shared_task(queue="webhooks")
+@shared_task
 def sweep_webhooks() -> int:
     """Every 10 seconds: events that a lost nudge or a killed worker left."""
     return inbox.sweep()
 
 
-@shared_task(queue="bulk")
+@shared_task
 def reconcile_webhooks() -> int:
     """Nightly: events of the last three days that never arrived."""
     found = inbox.fetch_missing(since=timezone.now() - RECONCILED)
@@ -39,13 +39,13 @@ def reconcile_webhooks() -> int:
     return found
 
 
-@shared_task(queue="bulk")
+@shared_task
 def collect_overage() -> int:
     """Hourly, the invoice job: every closed period is charged, every charge finds its invoice, missed runs heal."""
     return overage.collect(now=timezone.now())
 
 
-@shared_task(queue="bulk")
+@shared_task
 def check_overage() -> int:
     """Daily: for each period, rated = invoiced + adjusted + waived; what differs is an alarm."""
     found = overage.differences()

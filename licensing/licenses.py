@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 
 from accounts import audit
@@ -15,6 +16,8 @@ from accounts.models import Organization, User
 from licensing import keys, vault
 from licensing.models import License, LicenseFeature, Policy
 from superagent.foundation.problems import Refusal
+
+log = structlog.get_logger(__name__)
 
 Status, Reason = License.Status, License.SuspensionReason
 
@@ -215,9 +218,12 @@ def write_down_due(*, now: datetime) -> int:
     due = License.objects.due(now).values_list("pk", flat=True)
     changed = 0
     for pk in list(due):
-        with transaction.atomic():
-            license_ = _locked(pk)
-            changed += _write_down(license_, license_.organization.rehearsal_now or now)
+        try:
+            with transaction.atomic():
+                license_ = _locked(pk)
+                changed += _write_down(license_, license_.organization.rehearsal_now or now)
+        except Exception:  # one that fails does not keep the others; validation says the truth meanwhile
+            log.exception("license_not_written_down", license=str(pk))
     return changed
 
 

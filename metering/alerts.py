@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
@@ -16,12 +17,14 @@ from metering.models import REQUESTS, Quota, QuotaAlert
 THRESHOLDS_PERCENT = (80, 100)
 TEMPLATE = "metering/email/quota_warning"
 
+log = structlog.get_logger(__name__)
+
 
 def raise_due(*, now: datetime) -> int:
     """Raise what is due in every period that is open by its organization's own clock; answers how many mails.
 
     A threshold that was jumped over is raised together with the higher one, and one mail tells the highest. Runs in
-    the system scope; each quota has a transaction of its own.
+    the system scope; each quota has a transaction of its own, and one that fails is tried again by the next run.
     """
     open_now = Coalesce(F("period__organization__rehearsal_now"), now)
     quotas = (
@@ -32,7 +35,15 @@ def raise_due(*, now: datetime) -> int:
         .select_related("meter", "period__organization")
         .order_by("id")
     )
-    return sum(_raise(quota, now) for quota in quotas.iterator(chunk_size=500))
+    return sum(_raise_alone(quota, now) for quota in quotas.iterator(chunk_size=500))
+
+
+def _raise_alone(quota: Quota, now: datetime) -> bool:
+    try:
+        return _raise(quota, now)
+    except Exception:  # whatever it was, the other organizations are warned
+        log.exception("quota_warning_failed", quota=str(quota.pk), organization=str(quota.organization_id))
+        return False
 
 
 def _raise(quota: Quota, now: datetime) -> bool:

@@ -26,6 +26,7 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 SEGMENT_SECONDS = 3600
 RETIRED_SECONDS = 60  # a thread that took the old segment's descriptor must be able to finish its write
 NONE = "-"
+LIMIT = 2**53  # as µs of unix time: the year 2255
 
 NOT_COUNTED, COUNTED, COUNTED_IN_POSTGRES = "0", "1", "2"
 
@@ -78,6 +79,8 @@ class Line:
         ) = fields
         if counted not in (NOT_COUNTED, COUNTED, COUNTED_IN_POSTGRES):
             raise ValueError("unknown count mark")
+        if not all(0 <= int(number) < LIMIT for number in (duration, received, sent, started)):
+            raise ValueError("a number that PostgreSQL cannot hold")  # it would hold up every other line
         return cls(
             UUID(row),
             request_id,

@@ -18,7 +18,7 @@ def ship_spool() -> int:
     return shipping.ship_all()
 
 
-@shared_task(queue="bulk")
+@shared_task
 def aggregate_usage() -> int:
     """Hourly: prove the sums of the last three days against requests and events, heal what differs."""
     shipping.ship_all()
@@ -28,7 +28,7 @@ def aggregate_usage() -> int:
         return proofs.prove_usage(start=start, end=end) + proofs.prove_requests(start=start, end=end)
 
 
-@shared_task(queue="bulk")
+@shared_task
 def close_periods() -> int:
     """Every minute: close and rate every period that has ended."""
     shipping.ship_all()
@@ -36,7 +36,7 @@ def close_periods() -> int:
         return periods.close_due(now=timezone.now())
 
 
-@shared_task(queue="bulk")
+@shared_task
 def warn_of_quotas() -> int:
     """Daily: mail what has reached 80 or 100 percent."""
     shipping.ship_all()
@@ -52,7 +52,7 @@ def reconcile_counters() -> int:
         return counters.settle()
 
 
-@shared_task(queue="bulk")
+@shared_task
 def turn_partitions() -> int:
     """Daily: the next months' partitions of requests, and away with those that are no longer kept."""
     now = timezone.now()

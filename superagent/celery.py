@@ -5,7 +5,7 @@ Queues, so that one kind of work cannot hold up another:
 - `webhooks`: what outside systems reported and customers wait for;
 - `bulk`: rollups, invoice runs, exports: may take minutes.
 
-A task names its queue where it is declared: `@shared_task(queue="bulk")`. Tasks are acknowledged after they ran, and
+A task that belongs elsewhere than on `default` is named in ROUTES. Tasks are acknowledged after they ran, and
 redelivered when a worker is lost, so every task may run twice and must have its effect once.
 """
 
@@ -17,6 +17,17 @@ from kombu import Exchange, Queue
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "superagent.settings")
 
 QUEUES = ("default", "webhooks", "bulk")
+ROUTES = {
+    "billing.tasks.drain_lane": "webhooks",
+    "billing.tasks.sweep_webhooks": "webhooks",
+    "billing.tasks.reconcile_webhooks": "bulk",
+    "billing.tasks.collect_overage": "bulk",
+    "billing.tasks.check_overage": "bulk",
+    "metering.tasks.aggregate_usage": "bulk",
+    "metering.tasks.close_periods": "bulk",
+    "metering.tasks.warn_of_quotas": "bulk",
+    "metering.tasks.turn_partitions": "bulk",
+}
 SOFT_LIMIT_SECONDS = 300
 HARD_LIMIT_SECONDS = 330
 
@@ -25,6 +36,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     # Each with a key of its own: under a shared key Redis would deliver a message to every queue.
     task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
+    task_routes={task: {"queue": queue} for task, queue in ROUTES.items()},
     task_default_queue="default",
     task_default_exchange="default",
     task_default_routing_key="default",

@@ -6,6 +6,7 @@ may therefore run twice, even at once when it outlives its lease: it passes `mes
 behind a unique constraint. Of two such runs a success counts, a failure of the older one does not.
 """
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -100,15 +101,18 @@ def deliver(message_id: UUID) -> None:
             )
 
 
-def sweep(*, limit: int = 500) -> int:
-    """Deliver what is due and was not delivered; answers how many were tried."""
+def sweep(*, limit: int = 500, seconds: float = 60) -> int:
+    """Deliver what is due and was not delivered, for at most `seconds`; answers how many were tried."""
+    deadline = time.monotonic() + seconds
     with tenancy.system("outbox sweep"):
         due = list(
             OutboxMessage.objects.filter(state=OutboxMessage.State.PENDING, due_at__lte=timezone.now())
             .order_by("due_at")
             .values_list("pk", flat=True)[:limit]
         )
-    for message_id in due:
+    for tried, message_id in enumerate(due):
+        if time.monotonic() > deadline:
+            return tried  # the next run goes on, before this one reaches the time limit of tasks
         deliver(message_id)
     return len(due)
 
@@ -193,5 +197,8 @@ def _retry_later(message: OutboxMessage, error: Exception) -> None:
     seconds = min(2**message.attempts, LONGEST_BACKOFF_SECONDS)
     _mine(message).update(due_at=timezone.now() + timedelta(seconds=seconds), last_error=detail[:2000])
     log.warning(
-        "outbox_retry", topic=message.topic, attempts=message.attempts, exc_info=None if is_expected else error
+        "outbox_retry",
+        topic=message.topic,
+        attempts=message.attempts,
+        exc_info=None if is_expected else error,
     )

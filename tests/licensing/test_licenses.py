@@ -209,3 +209,21 @@ def test_a_secret_is_made_once_by_whoever_comes_first(settings, tmp_path) -> Non
     secret_files._kept.cache_clear()
     assert secret_files.secrets_of("SOME_KEY", "", lambda: next(made)) == ["first"]
     assert secret_files.secrets_of("SOME_KEY", " a, b ,", lambda: "unused") == ["a", "b"]
+
+
+def test_one_license_that_fails_does_not_keep_the_job_from_the_others(
+    organization: Organization, make_license, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (make_license(organization, renews_at=NOW) for _ in range(2))
+    write_down = licenses._write_down
+
+    def write_down_others(license_: License, now) -> bool:
+        if license_.pk == first.pk:
+            raise RuntimeError("broken")
+        return write_down(license_, now)
+
+    monkeypatch.setattr(licenses, "_write_down", write_down_others)
+    with tenancy.system("test"):
+        assert licenses.write_down_due(now=NOW + 30 * DAY) == 1
+        second.refresh_from_db()
+    assert second.status == Status.EXPIRED

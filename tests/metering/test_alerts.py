@@ -83,3 +83,21 @@ def test_the_mail_reads_well(organization: Organization) -> None:
     assert mail.subject == "Acme has used 100 % of its AI tokens"
     assert "1,000 of 1,000 tokens (100 %)" in mail.body
     assert "Further use is refused until the period ends" in mail.body
+
+
+def test_one_that_cannot_be_warned_does_not_keep_the_others_from_it(
+    organization: Organization, other_organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (organization, other_organization):
+        give(each, terms("ai_tokens", 100, hard=True))
+        use(each, 90)
+    mail = alerts._mail
+
+    def mail_others(quota: Quota, threshold: int, used: int) -> None:
+        if quota.organization_id == organization.pk:
+            raise RuntimeError("no address")
+        mail(quota, threshold, used)
+
+    monkeypatch.setattr(alerts, "_mail", mail_others)
+    assert alerts.raise_due(now=timezone.now()) == 1
+    assert [alert.organization for alert in QuotaAlert.objects.all()] == [other_organization]

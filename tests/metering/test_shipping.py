@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection, connections
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organization
@@ -248,3 +249,28 @@ def test_the_meters_of_the_catalog_are_there() -> None:
         ("storage_mb_hours", "storage.mb_hours", "mb_hours"),
     ]
     assert Quota.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["duration", "received", "sent", "started"])
+def test_a_number_that_no_column_holds_does_not_hold_up_the_other_lines(
+    organization: Organization, tmp_path: Path, name: str
+) -> None:
+    writer = spool.Writer(tmp_path)
+    for number in (10**30, -1):
+        writer.append(line(organization, **{name: number}))
+    writer.append(line(organization))
+    assert shipping.ship_all(tmp_path) == 1
+    assert shipping.ship_all(tmp_path) == 0
+    writer.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("length", ["9" * 40, "١٢", "-5", str(2**50)])
+def test_a_client_that_lies_about_its_length_is_metered_all_the_same(api: Api, length: str) -> None:
+    Client().get(
+        "/api/v1/quotas", headers={"Authorization": f"Bearer {api.key}"}, CONTENT_LENGTH=length
+    )  # fmt: skip
+    assert shipping.ship_all() == 1
+    with tenancy.system("test"):
+        assert 0 <= RequestRecord.objects.get().request_bytes <= 2**40
