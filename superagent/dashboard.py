@@ -277,7 +277,8 @@ def _quota_banner(usage: quotas.Overview) -> Banner | None:
             return Banner(
                 tone="danger",
                 title=_("%(meter)s are used up") % {"meter": quota.meter.name},
-                text=_("Calls are refused until %(time)s.") % {"time": absolute(quota.resets_at)},
+                text=_("What is over the limit is refused until %(time)s.")
+                % {"time": absolute(quota.resets_at)},
                 action=_("Compare plans"),
                 href=first_url("billing"),
             )
@@ -285,9 +286,9 @@ def _quota_banner(usage: quotas.Overview) -> Banner | None:
         if quota.is_hard and quota.percent is not None and quota.percent >= NEARLY_USED_PERCENT:
             return Banner(
                 tone="warning",
-                title=_("%(meter)s: %(percent)d %% used")
+                title=_("%(meter)s: %(percent)d%% used")
                 % {"meter": quota.meter.name, "percent": quota.percent},
-                text=_("%(left)s left until %(time)s; then calls are refused.")
+                text=_("%(left)s left until %(time)s; what is over the limit is refused.")
                 % {"left": quantity(quota.remaining), "time": absolute(quota.resets_at)},
                 action=_("Compare plans"),
                 href=first_url("billing"),

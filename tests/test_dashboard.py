@@ -70,7 +70,7 @@ def _exhaust(organization: Organization, used: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("used", "text"), [(7_999, ""), (8_000, "AI tokens: 80 % used"), (10_000, "AI tokens are used up")]
+    ("used", "text"), [(7_999, ""), (8_000, "AI tokens: 80% used"), (10_000, "AI tokens are used up")]
 )
 def test_an_allowance_that_runs_out_is_told(owner: User, acme: Organization, used: int, text: str) -> None:
     _exhaust(acme, used)

@@ -52,7 +52,7 @@ def _filtered(entries: QuerySet[AuditEntry], wanted: dict[str, Any]) -> QuerySet
     if since := wanted.get("since"):
         entries = entries.filter(at__gte=_midnight(since))
     if until := wanted.get("until"):
-        entries = entries.filter(at__lt=_midnight(until) + timedelta(days=1))
+        entries = entries.filter(at__date__lte=until)
     return entries
 
 
@@ -74,7 +74,9 @@ def _changes(detail: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _shown(value: Any) -> str:
-    """Roles and times as people write them."""
+    """Roles, times, yes and no as people write them."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
     if value in Role.values:

@@ -1,12 +1,13 @@
 // Live figures: <… data-stream-url="/…"> opens an EventSource. Each message is JSON {"key": value, …} or
 // {"figures": {…}} or {"meters": [{meter, used}, …]}; elements with data-live="key" show it. A value may be a number or {value, text}.
-// data-live-meter="key" moves a <meter>; .live[data-live-state] tells the state of the connection.
+// data-live-meter="key" moves a <meter>, data-live-share="key" with data-limit shows the per cent of it; .live[data-live-state] tells the state of the connection.
 const words = JSON.parse(document.getElementById("ui-strings")?.textContent || "{}");
 const host = document.querySelector("[data-stream-url]");
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 30000;
 const SPEAKS_EVERY_MS = 20000;
 const numbers = new Intl.NumberFormat(document.documentElement.lang || "en");
+const shares = new Intl.NumberFormat(document.documentElement.lang || "en", { style: "percent", maximumFractionDigits: 1 });
 let source = null;
 let wait = FIRST_WAIT_MS;
 let spokenAt = Date.now();
@@ -31,6 +32,7 @@ function put(key, given) {
     element.classList.add("changed");
   }
   for (const meter of document.querySelectorAll(`[data-live-meter="${selector}"]`)) meter.value = Math.min(Number(value), meter.max);
+  for (const share of document.querySelectorAll(`[data-live-share="${selector}"]`)) share.textContent = shares.format(Number(value) / Number(share.dataset.limit));
 }
 
 function speak(figures) {

@@ -229,11 +229,20 @@ def quota(
     share = None if limit is None else 1.0 if limit == 0 else used / limit
     return locals() | {
         "share": share,
+        "share_text": _live_share(share, limit, live),
         "low": int(limit * 0.8) if limit else 0,
         "high": limit - 1 if limit else 0,
         "shown": min(used, limit) if limit is not None else used,
         "over": max(used - limit, 0) if limit is not None else 0,
     }
+
+
+def _live_share(share: float | None, limit: int | None, live: str) -> SafeString | str:
+    if not live or not limit or share is None:
+        return formats.percent(share)
+    return format_html(
+        '<span data-live-share="{}" data-limit="{}">{}</span>', live, limit, formats.percent(share)
+    )
 
 
 @register.inclusion_tag("components/progress.html")
