@@ -1,9 +1,13 @@
-"""What is counted, what is included, and the facts: events and requests, never changed once written."""
+"""What is counted, what is included, and the facts: events and requests, never changed once written.
+
+The indexes `…_lately` are for the hourly proofs, which read the last three days of all organizations at once.
+"""
 
 from datetime import datetime
 from decimal import Decimal
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
@@ -251,6 +255,7 @@ class UsageEvent(OrganizationOwned):
         indexes = [
             models.Index(fields=["organization", "-id"], name="usage_event_organization"),
             models.Index(fields=["organization", "meter", "occurred_at"], name="usage_event_hours"),
+            BrinIndex(fields=["occurred_at"], name="usage_event_lately", autosummarize=True),
         ]
 
     def __str__(self) -> str:
@@ -286,7 +291,10 @@ class UsageRollup(OrganizationOwned):
         constraints = [
             models.UniqueConstraint(fields=["organization", "meter", "hour"], name="usage_rollup_once")
         ]
-        indexes = [models.Index(fields=["organization", "hour"], name="usage_rollup_hours")]
+        indexes = [
+            models.Index(fields=["organization", "hour"], name="usage_rollup_hours"),
+            BrinIndex(fields=["hour"], name="usage_rollup_lately", autosummarize=True),
+        ]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:00} {self.quantity}"
@@ -322,6 +330,7 @@ class RequestRecord(OrganizationOwned):
             models.Index(fields=["organization", "started_at"], name="request_started"),
             models.Index(fields=["organization", "request_id"], name="request_by_request_id"),
             models.Index(fields=["organization", "api_key", "-id"], name="request_by_key"),
+            BrinIndex(fields=["started_at"], name="request_lately", autosummarize=True),
         ]
 
     def __str__(self) -> str:
@@ -355,6 +364,7 @@ class RequestRollup(OrganizationOwned):
                 fields=["organization", "hour", "endpoint", "method", "status"], name="request_rollup_once"
             )
         ]
+        indexes = [BrinIndex(fields=["hour"], name="request_rollup_lately", autosummarize=True)]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:00} {self.method} {self.endpoint} {self.status}: {self.count}"
