@@ -142,11 +142,7 @@ class Buy(PortalView):
         )
         if chosen["payment"] == Order.Payment.CHECKOUT:
             return redirect(checkout.start_order(order=order, now=now).url)
-        messages.success(
-            self.request,
-            _("Your order is being paid with the saved card. The license appears here in a moment."),
-        )
-        return redirect("licenses")
+        return redirect("order", order.pk)  # it shows how the payment goes
 
     def _card(self) -> str:
         account = customers.account_of(self.request.organization)

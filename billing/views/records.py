@@ -61,4 +61,9 @@ def order(request: PortalRequest, order_id: UUID) -> HttpResponse:
         raise Http404
     open_sessions = [session for session in found.checkout_sessions.all() if session.status == "open"]
     pay_url = open_sessions[-1].url if open_sessions and found.status == Order.Status.PENDING else ""
-    return render(request, "billing/order.html", {"order": found, "pay_url": pay_url})
+    context = {
+        "order": found,
+        "pay_url": pay_url,
+        "is_being_paid": found.status == Order.Status.PENDING and found.payment == Order.Payment.SAVED_CARD,
+    }
+    return render(request, "billing/order.html", context)
