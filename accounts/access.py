@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 
 from accounts import memberships, people, roles
@@ -19,6 +20,7 @@ from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
 
 SESSION_KEY = "organization_id"
+MAX_PATH_LENGTH = 500
 Page = ParamSpec("Page")
 
 
@@ -110,6 +112,12 @@ def chosen(request: HttpRequest) -> Membership | None:
 def choose(request: HttpRequest, organization_id: UUID) -> None:
     """From the next page on, the session is about this organization, where the caller is a member."""
     request.session[SESSION_KEY] = str(organization_id)
+
+
+def own_path(path: str) -> str:
+    """`path`, if it leads to a page of this site, else nothing: for `next=` and the like."""
+    is_ours = path.startswith("/") and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
+    return path if is_ours and len(path) <= MAX_PATH_LENGTH else ""
 
 
 def forbidden(request: HttpRequest, scope: str) -> HttpResponse:

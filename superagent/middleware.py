@@ -12,6 +12,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
 from django.urls import Resolver404, get_resolver, resolve
 
@@ -71,17 +72,30 @@ def _is_page(path: str) -> bool:
         return False
 
 
-class NotFoundPage(Around):
-    """Our own page for what is not there in DEBUG too, where Django would show its list of addresses instead."""
+class OwnErrorPages(Around):
+    """Our own page for what is not there or makes no sense, in DEBUG too, where Django would show its own."""
 
     def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
         return response
 
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponseBase | None:
+        """A page's query with a NUL, which PostgreSQL's text cannot hold. The API names the parameter."""
+        is_sound = is_api(request) or "%00" not in request.META.get("QUERY_STRING", "")
+        return None if is_sound else _page_of(request, HTTPStatus.BAD_REQUEST)
+
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        if not isinstance(exception, Http404):
-            return None
-        page: Callable[..., HttpResponseBase] = get_resolver().resolve_error_handler(404)
-        return page(request, exception)
+        if isinstance(exception, Http404):
+            return _page_of(request, HTTPStatus.NOT_FOUND, exception)
+        if isinstance(exception, BadRequest | SuspiciousOperation):
+            return _page_of(request, HTTPStatus.BAD_REQUEST, exception)
+        return None
+
+
+def _page_of(
+    request: HttpRequest, status: HTTPStatus, exception: Exception | None = None
+) -> HttpResponseBase:
+    handler: Callable[..., HttpResponseBase] = get_resolver().resolve_error_handler(int(status))
+    return handler(request, exception)
 
 
 class AccessLog(Around):

@@ -83,7 +83,7 @@ MIDDLEWARE = [
     "accounts.middleware.AuditContext",
     "superagent.middleware.AccessLog",
     "superagent.middleware.ClosingSlash",
-    "superagent.middleware.NotFoundPage",
+    "superagent.middleware.OwnErrorPages",
     "django.middleware.security.SecurityMiddleware",
     "superagent.foundation.middleware.Compression",
     "superagent.foundation.middleware.Cors",

@@ -1,7 +1,7 @@
 """Every address of the product: pages of the apps, the API, the admin, and what machines ask."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from superagent import views
 
@@ -23,7 +23,7 @@ urlpatterns = [
     path(".well-known/security.txt", views.security, name="security-txt"),
     path("favicon.ico", views.favicon, name="favicon"),
     path("_styleguide/", views.style_guide, name="styleguide"),
-    path("<path:rest>", views.nothing, name="nothing"),
+    re_path("", views.nothing, name="nothing"),  # whatever it is: <path:> stops at a line end
 ]
 
 handler400 = views.bad_request

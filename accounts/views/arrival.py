@@ -13,7 +13,6 @@ from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
@@ -23,7 +22,6 @@ from accounts.models import Invitation, User
 from superagent.foundation.problems import Invalid, Refusal
 
 CONTINUE_KEY = "continue_to"
-MAX_PATH_LENGTH = 500
 CHOICES = (
     "plan",
     "product",
@@ -61,15 +59,14 @@ class SignUp(SignupView):
 
 def continue_to(request: HttpRequest) -> str:
     """The page that a visitor is on the way to: `?next=`, or the checkout of what a pricing link chose."""
-    following = request.GET.get("next", "")
-    if following and url_has_allowed_host_and_scheme(following, allowed_hosts=None):
-        return following[:MAX_PATH_LENGTH]
+    if following := access.own_path(request.GET.get("next", "")):
+        return following
     chosen = chosen_offer(request)
     offer = offers.find(chosen)
     if not chosen or (offer is not None and offer.unit_amount == 0):  # what is free needs no checkout
         return ""
     try:
-        return f"{reverse('checkout')}?{urlencode(chosen)}"[:MAX_PATH_LENGTH]
+        return access.own_path(f"{reverse('checkout')}?{urlencode(chosen)}")
     except NoReverseMatch:  # this floor does not know whether anything is sold
         return ""
 
@@ -84,9 +81,7 @@ def chosen_offer(request: HttpRequest) -> dict[str, str]:
 def verify_email(request: HttpRequest) -> HttpResponse:
     """“Look into your mailbox”, with a way to send the mail again; goes on by itself once it is confirmed."""
     user: User = request.user  # type: ignore[assignment]  # logged in
-    following = request.GET.get("next", "")
-    if not url_has_allowed_host_and_scheme(following, allowed_hosts=None):
-        following = ""
+    following = access.own_path(request.GET.get("next", ""))
     if people.has_verified_email(user):
         return redirect(following or "dashboard")
     if request.method == "POST":
@@ -98,7 +93,7 @@ def verify_email(request: HttpRequest) -> HttpResponse:
             )
         return redirect(request.get_full_path())
     if following:
-        people.remember_continue_to(user=user, path=following[:MAX_PATH_LENGTH])
+        people.remember_continue_to(user=user, path=following)
     return render(request, "accounts/verify_email.html", {"address": user.email, "next": following})
 
 

@@ -1,7 +1,7 @@
 """The audit trail of the organization."""
 
 import re
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -50,14 +50,10 @@ def _filtered(entries: QuerySet[AuditEntry], wanted: dict[str, Any]) -> QuerySet
     if text := wanted.get("q"):
         entries = entries.filter(Q(actor_label__icontains=text) | Q(target_label__icontains=text))
     if since := wanted.get("since"):
-        entries = entries.filter(at__gte=_midnight(since))
+        entries = entries.filter(at__gte=datetime.combine(since, time.min, UTC))
     if until := wanted.get("until"):
-        entries = entries.filter(at__date__lte=until)
+        entries = entries.filter(at__lte=datetime.combine(until, time.max, UTC))
     return entries
-
-
-def _midnight(day: Any) -> datetime:
-    return datetime.combine(day, time.min, UTC)
 
 
 def _changes(detail: dict[str, Any]) -> list[tuple[str, str]]:

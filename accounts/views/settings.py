@@ -8,10 +8,9 @@ from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
@@ -100,7 +99,7 @@ def switch_organization(request: PersonRequest) -> HttpResponse:
     if membership is None:
         return render(request, "accounts/not_found.html", status=404)
     access.choose(request, membership.organization_id)
-    return redirect(_safe_next(request) or "dashboard")
+    return redirect(access.own_path(request.POST.get("next", "")) or "dashboard")
 
 
 @login_required
@@ -115,11 +114,3 @@ def new_organization(request: PersonRequest) -> HttpResponse:
         return redirect("dashboard")
     context = {"form": form, "places": places}
     return render(request, "accounts/organization_new.html", context, status=422 if form.errors else 200)
-
-
-def _safe_next(request: HttpRequest) -> str | None:
-    """`next` of the form, if it stays on this site."""
-    path = request.POST.get("next", "")
-    return (
-        path if path and url_has_allowed_host_and_scheme(path, allowed_hosts={request.get_host()}) else None
-    )

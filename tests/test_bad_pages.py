@@ -1,0 +1,168 @@
+"""Bad input on every page: said beside its field, or our own page; never a 500, never somebody else's address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from accounts.models import User
+from billing import catalog
+from superagent.foundation import tenancy
+from tests.accounts.conftest import founded, page_of, person
+from tests.test_tenants import own_patterns
+
+pytestmark = pytest.mark.django_db
+
+PARAMETERS = [
+    "next",
+    "plan",
+    "product",
+    "interval",
+    "promotion_code",
+    "cursor",
+    "limit",
+    "show",
+    "about",
+    "q",
+    "since",
+    "until",
+    "range",
+    "meter",
+    "session_id",
+    "status",
+    "method",
+    "endpoint",
+    "key",
+]
+STRANGE = [
+    "\0",
+    "abc",
+    "9" * 30,
+    "9999-12-31",
+    "0001-01-01",
+    "older-" + "f" * 32,
+    "newer-x",
+    "[]",
+    "x" * 3000,
+]
+FIELDS = [
+    "name",
+    "email",
+    "full_name",
+    "organization_name",
+    "password",
+    "password1",
+    "role",
+    "scopes",
+    "lifetime",
+    "once",
+    "grace_seconds",
+    "organization",
+    "next",
+    "effective_at",
+    "interval",
+    "max_amount_due",
+    "reason",
+    "promotion_code",
+    "payment",
+    "max_total",
+]
+ELSEWHERE = [
+    "//evil.example",
+    "https://evil.example",
+    "/\\evil.example",
+    "javascript:alert(1)",
+    "evil",
+    "/" * 600,
+]
+
+
+@pytest.fixture
+def ada(db: None, settings: Any) -> User:
+    settings.THROTTLES = dict.fromkeys(settings.THROTTLES, (10_000, 60))
+    with tenancy.system("test"):
+        catalog.seed()
+    owner = person("ada@acme.example")
+    founded("Acme", owner)
+    return owner
+
+
+def addresses() -> list[str]:
+    arguments = {"plan-change": ["pro"], "license-buy": ["nextpanel-starter"], "invitation": ["abc"]}
+    found = [each for each in own_patterns() if each.name in arguments or not each.pattern.regex.groups]
+    return [
+        reverse(each.name, args=arguments.get(each.name)) for each in found if each.name != "api-usage-stream"
+    ]
+
+
+def pages() -> list[str]:
+    return [address for address in addresses() if not address.startswith("/api/")]
+
+
+def check(answer: Any, said: str) -> None:
+    assert answer.status_code < 500 or answer.status_code == 503, f"{said}: {answer.status_code}"
+    location = answer.headers.get("Location", "/")
+    is_ours = url_has_allowed_host_and_scheme(location[:1000], allowed_hosts=None)
+    assert is_ours, f"{said}: {location}"
+
+
+def test_queries(ada: User):
+    client = page_of(ada)
+    client.raise_request_exception = False
+    for page in pages():
+        for name in PARAMETERS:
+            value = STRANGE[(len(page) + len(name)) % len(STRANGE)]
+            for strange in {value, "9999-12-31"}:
+                check(client.get(page, {name: strange}), f"{page}?{name}={strange[:20]!r}")
+
+
+def test_forms(ada: User):
+    for page in pages():
+        if page in ("/settings/profile/close/", "/billing/card/"):
+            continue
+        for strange in ("", "a\0b", "x" * 10_000, "9" * 30, "[]", "ada@acme.example"):
+            client = page_of(ada)
+            client.raise_request_exception = False
+            check(client.post(page, dict.fromkeys(FIELDS, strange)), f"{page} {strange[:10]!r}")
+
+
+@pytest.mark.parametrize("next_", ELSEWHERE)
+def test_no_address_of_another_site_is_followed(ada: User, next_: str):
+    with tenancy.system("test"):
+        organization = ada.memberships.get().organization
+    client = page_of(ada)
+    assert client.get("/verify-email/", {"next": next_})["Location"] == "/dashboard/"
+    body = {"organization": str(organization.pk), "next": next_}
+    assert client.post("/organizations/switch/", body)["Location"] == "/dashboard/"
+    visitor = Client()
+    visitor.get("/accounts/signup/", {"next": next_})
+    assert visitor.session["continue_to"] == ""
+
+
+def test_a_page_of_this_site_is(ada: User):
+    assert page_of(ada).get("/verify-email/", {"next": "/billing/"})["Location"] == "/billing/"
+
+
+def test_a_nul_in_a_query_is_our_page_in_debug_too(ada: User, settings: Any):
+    settings.DEBUG = True
+    answer = page_of(ada).get("/checkout/", {"plan": "\0"})
+    assert answer.status_code == 400
+    assert "Traceback" not in answer.content.decode()
+
+
+def test_an_address_with_a_line_end_is_our_page(settings: Any):
+    settings.DEBUG = True
+    answer = Client().get("/a%0Ab")
+    assert (answer.status_code, answer.templates[0].name) == (404, "404.html")
+    assert Client().get("/api/v1/a%0Ab").headers["Content-Type"] == "application/problem+json"
+
+
+def test_the_trail_until_the_last_day_there_is(ada: User):
+    assert page_of(ada).get("/audit/", {"until": "9999-12-31", "since": "0001-01-01"}).status_code == 200
+    today = timezone.now().date().isoformat()
+    assert page_of(ada).get("/audit/", {"until": today, "since": today}).context["page"].rows
