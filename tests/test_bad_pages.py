@@ -116,9 +116,8 @@ def test_queries(ada: User):
     client.raise_request_exception = False
     for page in pages():
         for name in PARAMETERS:
-            value = STRANGE[(len(page) + len(name)) % len(STRANGE)]
-            for strange in {value, "9999-12-31"}:
-                check(client.get(page, {name: strange}), f"{page}?{name}={strange[:20]!r}")
+            strange = STRANGE[(len(page) + len(name)) % len(STRANGE)]
+            check(client.get(page, {name: strange}), f"{page}?{name}={strange[:20]!r}")
 
 
 def test_forms(ada: User):
