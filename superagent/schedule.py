@@ -202,6 +202,7 @@ class Scheduler(DatabaseScheduler):
         with tenancy.system("beat runs the schedule"):
             return super().tick(*args, **kwargs)
 
-    def close(self) -> None:
+    def sync(self) -> None:
+        """Called between ticks too, and at the end."""
         with tenancy.system("beat keeps when it last ran what"):
-            super().close()
+            super().sync()

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from celery import current_app
 from django_celery_beat.models import PeriodicTask
 
 from superagent import schedule
@@ -59,3 +60,16 @@ def test_an_entry_that_left_the_code_is_disabled_and_others_are_not(monkeypatch:
     assert schedule.seed() == (0, 1)
     assert not PeriodicTask.objects.get(name="Test: nightly").enabled
     assert PeriodicTask.objects.get(name="Staff's own").enabled
+
+
+@pytest.mark.django_db(transaction=True)  # beat closes its connection
+def test_beat_keeps_when_it_last_ran_what_between_ticks_too() -> None:
+    """Celery calls `sync` outside of `tick`, where no scope is open."""
+    schedule.seed()
+    with tenancy.isolated():
+        beat = schedule.Scheduler(app=current_app)
+        beat.reserve(beat.schedule[SWEEP.name])
+        beat.sync()
+    row = PeriodicTask.objects.get(name=SWEEP.name)
+    assert row.last_run_at is not None
+    assert row.total_run_count == 1
