@@ -22,7 +22,7 @@ from types import FrameType
 from watchfiles import PythonFilter, watch
 
 ROOT = Path(__file__).resolve().parent.parent
-WATCHED = ("superagent", "accounts", "metering", "billing", "licensing")
+WATCHED = ("superagent", "accounts", "metering", "billing", "licensing", "templates")
 GRACE_SECONDS = 10
 STEADY_SECONDS = 10  # a program that lived this long may be restarted at once
 LONGEST_PAUSE_SECONDS = 15
@@ -105,7 +105,9 @@ def _changes(name: str, stopping: threading.Event) -> Iterator[str]:
         folders, code = [sandbox], PythonFilter()
     else:
         folders = [ROOT / folder for folder in WATCHED if (ROOT / folder).exists()]
-        code = PythonFilter(ignore_paths=[sandbox])
+        # Django keeps templates that it has read; only the web server shows pages, others may go on.
+        templates = (".html", ".txt") if name == "web" else ()
+        code = PythonFilter(ignore_paths=[sandbox], extra_extensions=templates)
     for changes in watch(
         *folders, watch_filter=code, stop_event=stopping, rust_timeout=500, yield_on_timeout=True
     ):
