@@ -105,8 +105,8 @@ def _changes(name: str, stopping: threading.Event) -> Iterator[str]:
         folders, code = [sandbox], PythonFilter()
     else:
         folders = [ROOT / folder for folder in WATCHED if (ROOT / folder).exists()]
-        # Django keeps templates that it has read; only the web server shows pages, others may go on.
-        templates = (".html", ".txt") if name == "web" else ()
+        # Django keeps templates that it has read: those of pages and of mails.
+        templates = (".html", ".txt") if name in ("web", "worker") else ()
         code = PythonFilter(ignore_paths=[sandbox], extra_extensions=templates)
     for changes in watch(
         *folders, watch_filter=code, stop_event=stopping, rust_timeout=500, yield_on_timeout=True
