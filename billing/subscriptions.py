@@ -234,7 +234,8 @@ def _shown(invoice: Json, subscription: Subscription, target: Plan, price: Price
     assert subscription.plan is not None  # _change saw to it
     starts_period = _starts_period(subscription, price)
     lines = tuple(_line(line) for line in invoice["lines"]["data"])
-    new_end = max((line.period_end for line in lines), default=subscription.current_period_end)
+    # Not of the credit: what is left of a year is longer than the month that begins.
+    new_end = max((line.period_end for line in lines if not line.is_proration), default=at)
     return Preview(
         plan=target,
         price=price,

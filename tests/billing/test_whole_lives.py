@@ -1,0 +1,165 @@
+"""Whole lives of customers, in a random order of what people do: in the end the books agree with Stripe's."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from billing import gateway, overage, plans, subscriptions
+from billing.models import Invoice, OverageCharge, Subscription
+from metering import ingest, months, voids
+from metering.events import EventIn
+from metering.models import Quota, RatedLine, UsagePeriod
+from superagent.foundation.identifiers import uuid7
+from tests.billing.conftest import Customer
+
+STEPS = 14
+
+
+class Life:
+    """One customer who does things by chance; `said` tells what, for the message of a failure."""
+
+    def __init__(self, customer: Customer, seed: int) -> None:
+        self.customer = customer
+        self.chance = random.Random(seed)
+        self.said: list[str] = []
+        self.events: list[str] = []
+
+    def step(self) -> None:
+        subscription = self.customer.subscription
+        choices = [self.use, self.use_late, self.take_back, self.wait, self.wait]
+        if subscription is None:
+            choices += [self.buy, self.buy]
+        else:
+            choices += [self.change, self.change, self.cancel_now]
+            choices += [self.resume] if subscription.is_canceling else [self.cancel_at_the_end]
+        self.chance.choice(choices)()
+        self.customer.settle()
+
+    def use(self, ago: timedelta = timedelta()) -> None:
+        meter = self.chance.choice(["api_requests", "ai_tokens"])
+        quantity = self.chance.randint(1, 100_000 if meter == "api_requests" else 30_000_000)
+        name, now = uuid7().hex, self.customer.now
+        first = UsagePeriod.objects.filter(organization=self.customer.organization).earliest("start").start
+        event = EventIn(name, meter, quantity, occurred_at=max(now - ago, first))
+        for _ in range(2):  # sent twice
+            outcome = ingest.record(
+                organization=self.customer.organization, events=[event], principal=None, now=now
+            )
+        self.said.append(f"{now} {meter} {quantity} {ago}: {outcome}")
+        if outcome.duplicates:
+            self.events.append(name)
+
+    def use_late(self) -> None:
+        self.use(timedelta(days=self.chance.randint(1, 34)))
+
+    def take_back(self) -> None:
+        if self.events:
+            name = self.chance.choice(self.events)
+            self.said.append(f"void {name}")
+            voids.void(
+                organization=self.customer.organization,
+                source="api",
+                event_id=name,
+                principal=None,
+                now=self.customer.now,
+            )
+
+    def wait(self) -> None:
+        self.customer.advance(self.customer.now + timedelta(days=self.chance.randint(1, 40)))
+        self.said.append(f"until {self.customer.now}")
+
+    def buy(self) -> None:
+        plan, interval = self.chance.choice(["pro", "enterprise"]), self.chance.choice(["month", "year"])
+        self.said.append(f"buy {plan} {interval}")
+        self.customer.buy(plan, interval)
+
+    def change(self) -> None:
+        plan, interval = self.chance.choice(["pro", "enterprise"]), self.chance.choice(["month", "year"])
+        self.said.append(f"change {plan} {interval}")
+        organization, now = self.customer.organization, self.customer.now
+        try:
+            shown = subscriptions.preview(organization=organization, plan=plan, interval=interval, now=now)
+        except plans.AlreadyOnPlan:
+            return
+        before = set(Invoice.objects.filter(organization=organization).values_list("pk", flat=True))
+        subscriptions.change(
+            organization=organization, user=self.customer.user, plan=plan, interval=interval,
+            previewed_at=shown.effective_at, max_amount_due=shown.amount_due, now=now,
+        )  # fmt: skip
+        made = Invoice.objects.filter(organization=organization).exclude(pk__in=before)
+        paid = made.get(billing_reason="subscription_update")
+        assert (paid.amount_due, max(0, -paid.total)) == (shown.amount_due, shown.credit)
+        renews_at = self.customer.subscription.current_period_end
+        assert abs(renews_at - shown.renews_at) <= timedelta(seconds=1)
+
+    def cancel_now(self) -> None:
+        self.said.append("cancel now")
+        subscriptions.cancel(
+            subscription=self.customer.subscription, at_period_end=False, now=self.customer.now
+        )
+
+    def cancel_at_the_end(self) -> None:
+        self.said.append("cancel at the end")
+        subscriptions.cancel(subscription=self.customer.subscription, now=self.customer.now)
+
+    def resume(self) -> None:
+        self.said.append("resume")
+        subscriptions.resume(subscription=self.customer.subscription, now=self.customer.now)
+
+
+@pytest.mark.parametrize("seed", [12, 27, 35])
+def test_books_and_stripe_agree_at_the_end_of_a_life(customer: Customer, seed: int) -> None:
+    customer.rehearse()
+    life = Life(customer, seed)
+    for _ in range(STEPS):
+        life.step()
+    if customer.subscription is not None:
+        life.cancel_now()
+    customer.advance(months.add(customer.now, 2) + timedelta(days=2))
+    _periods_are_without_gap(customer)
+    assert overage.differences() == [], life.said
+    charges = OverageCharge.objects.filter(organization=customer.organization)
+    assert {charge.status for charge in charges} <= {"invoiced"}, life.said
+    account = customer.account.stripe_customer_id
+    items = [
+        item
+        for item in gateway.listed("invoice_items.list", params={"customer": account})
+        if item["metadata"].get("overage_charge")
+    ]
+    assert sorted(item["amount"] for item in items) == sorted(charge.amount for charge in charges), life.said
+    assert all(item["invoice"] for item in items), life.said
+    for quota in Quota.objects.filter(organization=customer.organization, is_closed=True):
+        assert quota.late_quantity == quota.late_rated, life.said
+        about = RatedLine.objects.filter(about=quota.period_id, meter=quota.meter_id)
+        assert sum(line.amount for line in about) >= 0, life.said
+    for status in ("draft", "open"):
+        assert not Invoice.objects.filter(organization=customer.organization, status=status).exists(), (
+            life.said
+        )
+    at_stripe = gateway.listed("subscriptions.list", params={"customer": account, "status": "all"})
+    assert {each["status"] for each in at_stripe} <= {"canceled"}, life.said
+    assert not Subscription.objects.filter(organization=customer.organization).live().exists()
+
+
+def _periods_are_without_gap(customer: Customer) -> None:
+    periods = list(UsagePeriod.objects.filter(organization=customer.organization).order_by("start"))
+    for former, later in pairwise(periods):
+        assert former.end == later.start
+        assert former.closed_at is not None
+    assert periods[-1].closed_at is None and periods[-1].contains(customer.now)
+
+
+def test_bought_on_the_last_of_january_renews_on_the_last_day_of_each_month(customer: Customer) -> None:
+    customer.rehearse()
+    year = customer.now.year + 1
+    customer.advance(datetime(year, 1, 31, 12, tzinfo=UTC))
+    bought = customer.buy("pro", "month").current_period_start
+    assert bought.day == 31
+    customer.advance(datetime(year, 5, 2, tzinfo=UTC))
+    starts = UsagePeriod.objects.filter(organization=customer.organization, start__gte=bought)
+    days = [(start.month, start.day) for start in starts.order_by("start").values_list("start", flat=True)]
+    assert days == [(1, 31), (2, months.add(bought, 1).day), (3, 31), (4, 30)]
+    assert starts.latest("start").start == customer.subscription.current_period_start
+    _periods_are_without_gap(customer)
