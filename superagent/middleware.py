@@ -14,6 +14,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
+from django.http.multipartparser import MultiPartParserError
 from django.urls import Resolver404, get_resolver, resolve
 
 from superagent import logs, metrics
@@ -78,10 +79,18 @@ class OwnErrorPages(Around):
     def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
         return response
 
-    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponseBase | None:
-        """A page's query with a NUL, which PostgreSQL's text cannot hold. The API names the parameter."""
-        is_sound = is_api(request) or "%00" not in request.META.get("QUERY_STRING", "")
-        return None if is_sound else _page_of(request, HTTPStatus.BAD_REQUEST)
+    def process_view(self, request: HttpRequest, view: Any, *_: Any) -> HttpResponseBase | None:
+        """A query with a NUL, which PostgreSQL's text cannot hold, and a form that is too large. The API says what."""
+        if is_api(request):
+            return None
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            return _page_of(request, HTTPStatus.BAD_REQUEST)
+        if request.method == "POST" and not getattr(view, "csrf_exempt", False):
+            try:
+                request.POST  # noqa: B018  # read here, before the check of its token does
+            except (SuspiciousOperation, MultiPartParserError) as exception:
+                return _page_of(request, HTTPStatus.BAD_REQUEST, exception)
+        return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         if isinstance(exception, Http404):

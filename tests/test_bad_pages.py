@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
@@ -165,3 +166,14 @@ def test_the_trail_until_the_last_day_there_is(ada: User):
     assert page_of(ada).get("/audit/", {"until": "9999-12-31", "since": "0001-01-01"}).status_code == 200
     today = timezone.now().date().isoformat()
     assert page_of(ada).get("/audit/", {"until": today, "since": today}).context["page"].rows
+
+
+@pytest.mark.parametrize(
+    "form", [{str(number): "1" for number in range(2000)}, {"name": "x" * 3_000_000}], ids=["fields", "bytes"]
+)
+def test_a_form_that_is_too_large_is_our_page_in_debug_too(ada: User, settings: Any, form: dict[str, str]):
+    settings.DEBUG = True
+    body = urlencode(form)
+    client = Client(enforce_csrf_checks=True)
+    answer = client.post("/settings/", body, content_type="application/x-www-form-urlencoded")
+    assert (answer.status_code, answer.templates[0].name) == (400, "400.html")
