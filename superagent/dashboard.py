@@ -225,15 +225,17 @@ def _chart(organization: Organization, now: datetime) -> charts.Drawing | None:
 
 def _steps(membership: Membership, *, has_called: bool) -> list[Step]:
     user, organization = membership.user, membership.organization
+    confirm = Step(
+        title=_("Confirm your e-mail address"),
+        text=_("Open the link that we sent to %(email)s. Until then you cannot buy.") % {"email": user.email},
+        action=_("Send it again"),
+        href=first_url("verify-email account_email"),
+        is_done=people.has_verified_email(user),
+    )
+    if not roles.allows(membership.role, Scope.KEYS_WRITE):
+        return [confirm]
     return [
-        Step(
-            title=_("Confirm your e-mail address"),
-            text=_("Open the link that we sent to %(email)s. Until then you cannot buy.")
-            % {"email": user.email},
-            action=_("Send it again"),
-            href=first_url("verify-email account_email"),
-            is_done=people.has_verified_email(user),
-        ),
+        confirm,
         Step(
             title=_("Create an API key"),
             text=_("Your programs send it with every call. Give each program its own."),
@@ -268,10 +270,10 @@ def _banner(
             action=_("See why"),
             href=reverse("license", args=[stopped[0].license.pk]),
         )
-    return _quota_banner(usage)
+    return _quota_banner(usage, action=_("Compare plans") if billing is not None else "")
 
 
-def _quota_banner(usage: quotas.Overview) -> Banner | None:
+def _quota_banner(usage: quotas.Overview, *, action: str) -> Banner | None:
     for quota in usage.quotas:
         if quota.is_hard and quota.remaining == 0:
             return Banner(
@@ -279,8 +281,8 @@ def _quota_banner(usage: quotas.Overview) -> Banner | None:
                 title=_("%(meter)s are used up") % {"meter": quota.meter.name},
                 text=_("What is over the limit is refused until %(time)s.")
                 % {"time": absolute(quota.resets_at)},
-                action=_("Compare plans"),
-                href=first_url("billing"),
+                action=action,
+                href=first_url("billing") if action else "",
             )
     for quota in usage.quotas:
         if quota.is_hard and quota.percent is not None and quota.percent >= NEARLY_USED_PERCENT:
@@ -290,8 +292,8 @@ def _quota_banner(usage: quotas.Overview) -> Banner | None:
                 % {"meter": quota.meter.name, "percent": quota.percent},
                 text=_("%(left)s left until %(time)s; what is over the limit is refused.")
                 % {"left": quantity(quota.remaining), "time": absolute(quota.resets_at)},
-                action=_("Compare plans"),
-                href=first_url("billing"),
+                action=action,
+                href=first_url("billing") if action else "",
             )
     return None
 

@@ -107,6 +107,14 @@ def test_a_viewer_sees_no_money(acme: Organization) -> None:
     assert "Next invoice" not in page
 
 
+def test_a_viewer_is_not_told_to_do_what_only_others_may(acme: Organization) -> None:
+    _exhaust(acme, 10_000)
+    page = html(join(acme, "vera@acme.example", Role.VIEWER))
+    assert "AI tokens are used up" in page
+    assert "Create an API key" not in page
+    assert "Compare plans" not in page
+
+
 def test_one_organization_does_not_see_the_other(owner: User, acme: Organization) -> None:
     stranger = person("gus@globex.example")
     founded("Globex", stranger)
