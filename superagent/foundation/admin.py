@@ -27,12 +27,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(ReadOnlyAdmin):
-    """The queue of what must happen outside. Oldest due first; dead ones can be tried again by who may change them."""
+    """What must happen outside, newest first; dead messages can be tried again by who may change them."""
 
     list_display = ["topic", "state", "attempts", "due_at", "created_at", "finished_at"]
     list_filter = ["state", "topic"]
     search_fields = ["=dedupe_key", "=id"]
-    ordering = ["due_at"]
+    ordering = ["-id"]  # the pending ones have an index, all others only this
     actions = ["replay"]
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
