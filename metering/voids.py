@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Greatest
 
 from accounts.models import Organization
 from accounts.principals import Principal
 from metering import counters, live, rollups
-from metering.models import REQUESTS, EventVoid, Quota, UsageEvent
+from metering.models import REQUESTS, EventVoid, FormerTerms, Quota, UsageEvent
 from superagent.foundation.json_bodies import is_storable
 from superagent.foundation.problems import NotFound
 
@@ -55,6 +57,9 @@ def void(
             quota.late_quantity -= event.quantity
         else:
             quota.used -= event.quantity
+            # Under terms that a change of plan has replaced: what comes from now on must not take its place there.
+            replaced = FormerTerms.objects.filter(quota=quota, replaced_at__gt=event.received_at)
+            replaced.update(used_until=Greatest(F("used_until") - event.quantity, 0))
         quota.save(update_fields=["used", "late_quantity"])
         hour = rollups.hour_of(event.occurred_at)
         rollups.add_usage({(organization.pk, event.meter_id, hour): (-event.quantity, -1)})

@@ -49,6 +49,22 @@ def test_the_worker_advances_in_messages_of_its_own(customer: Customer) -> None:
         rehearsals.advance(organization=customer.organization, to=customer.now)
 
 
+def test_a_start_whose_answer_was_lost_finds_the_clock_of_the_first_time(
+    customer: Customer, settings: Any
+) -> None:
+    settings.STRIPE_TIMEOUT_SECONDS = 1
+    gateway._client.cache_clear()
+    customer.sandbox.fault(
+        "timeout_after", path="/v1/test_helpers/test_clocks", method="POST", times=10, seconds=3
+    )
+    with pytest.raises(gateway.Unavailable):
+        rehearsals.start(customer.organization)
+    customer.sandbox.mend()
+    rehearsals.start(customer.organization)
+    at_stripe = gateway.call("customers.retrieve", customer.account.stripe_customer_id)
+    assert at_stripe["test_clock"] == customer.account.test_clock_id
+
+
 def test_the_command_starts_and_advances(customer: Customer) -> None:
     customer.buy("pro", "month")
     said = StringIO()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Organization
-from metering import periods, rating
+from metering import ingest, periods, rating, voids
+from metering.events import EventIn
 from metering.models import Quota, RatedLine, UsagePeriod
 from metering.rating import Part
 from superagent.foundation.money import round_down
@@ -120,3 +121,31 @@ def test_late_use_is_adjusted_with_the_next_period_and_only_once(organization: O
     fourth = closed(organization, used=0, month=4)
     assert rating.rate(fourth) == []
     assert sum(RatedLine.objects.values_list("amount", flat=True)) == 0
+
+
+@pytest.mark.usefixtures("system_scope")
+def test_what_was_taken_back_after_an_upgrade_does_not_charge_later_use_by_the_old_terms(
+    organization: Organization,
+) -> None:
+    start = organization.created_at = start_of(1)
+    organization.save()
+    give(organization, terms("ai_tokens", 50, rate="1"), now=start)
+
+    def use(name: str, quantity: int, day: int) -> None:
+        moment = start + timedelta(days=day)
+        event = EventIn(name, "ai_tokens", quantity, occurred_at=moment)
+        ingest.record(organization=organization, events=[event], principal=None, now=moment)
+
+    use("wrong", 60, day=1)
+    give(organization, terms("ai_tokens", 1_000, rate="1"), now=start + timedelta(days=2))
+    voids.void(
+        organization=organization,
+        source="api",
+        event_id="wrong",
+        principal=None,
+        now=start + timedelta(days=3),
+    )
+    use("right", 60, day=4)  # all within what the larger plan includes
+    period = periods.current(organization=organization, now=start)
+    assert period is not None and periods.close(period=period, now=period.end)
+    assert rating.rate(period) == []
