@@ -30,7 +30,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         try:
             principal = api_keys.resolve(credential)
         except api_keys.InvalidKey as refusal:
-            raise AuthenticationFailed(refusal.detail, code=refusal.code) from None
+            refusal.headers["WWW-Authenticate"] = CHALLENGE
+            raise
         key_records.note_use(principal.api_key_id)  # type: ignore[arg-type]  # it is a key
         enter(request, principal.make_organization(), principal)
         return None, principal
@@ -51,7 +52,8 @@ class JwtAuthentication(BaseAuthentication):
         try:
             family = tokens.authenticate(credential)
         except tokens.InvalidToken as refusal:
-            raise AuthenticationFailed(refusal.detail, code=refusal.code) from None
+            refusal.headers["WWW-Authenticate"] = CHALLENGE
+            raise
         principal = _choose_organization(request, family.user)
         return family.user, principal or family
 

@@ -64,7 +64,8 @@ def create_person(
                 audit.record(action="user.registered", actor=user, target=user)
                 and_then(user)
         except _Taken:
-            raise EmailTaken("Log in, or ask for a new password if you have forgotten yours.") from None
+            detail = "Log in, or ask for a new password if you have forgotten yours."
+            raise EmailTaken(detail, errors=[FieldError("/email", EmailTaken.code, detail)]) from None
     return user
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from accounts.models import Organization
 from metering import counters, periods, rating
 from metering.models import REQUESTS, Meter, Quota, UsagePeriod
-from superagent.foundation.problems import NotFound
+from superagent.foundation.problems import FieldError, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,20 @@ def used_in(period: UsagePeriod) -> dict[str, int]:
 
 
 def of_meter(organization: Organization, meter_slug: str, now: datetime) -> QuotaView:
-    """One meter of the open period. Raises NotFound."""
+    """One meter of the open period. Raises Invalid."""
     for each in overview(organization, now).quotas:
         if each.meter.slug == meter_slug:
             return each
     meter = Meter.objects.filter(slug=meter_slug, is_active=True).first()
     if meter is None:
-        raise NotFound(f"There is no meter {meter_slug}.")
+        detail = f"There is no meter {meter_slug}: usage/meters lists them."
+        raise Invalid(f"meter: {detail}", errors=[FieldError("/meter", "unknown_meter", detail)])
     period = periods.ensure(organization=organization, now=now)
     return _view(Quota(organization=organization, period=period, meter=meter), period, 0)
 
 
 def check(*, organization: Organization, meter_slug: str, quantity: int, now: datetime) -> Answer:
-    """Whether `quantity` units would be taken now; takes nothing. Raises NotFound."""
+    """Whether `quantity` units would be taken now; takes nothing. Raises Invalid."""
     view = of_meter(organization, meter_slug, now)
     fits = not view.is_hard or view.remaining is None or quantity <= view.remaining
     return Answer(fits, view.remaining, "" if fits else counters.QuotaExceeded.code)

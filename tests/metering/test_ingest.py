@@ -347,3 +347,11 @@ def test_use_of_a_closed_period_is_late(organization: Organization, api: Api) ->
         assert periods.close(period=second, now=second.end)
         [line] = rating.rate(second)
     assert (line.quantity, line.amount) == (2, 4)
+
+
+def test_an_unknown_meter_of_a_question_is_named(api: Api) -> None:
+    answer = api.post("quotas/check", {"meter": "nothing", "quantity": 1})
+    assert answer.status_code == 400
+    assert [(error["pointer"], error["code"]) for error in answer.json()["errors"]] == [
+        ("/meter", "unknown_meter")
+    ]

@@ -220,7 +220,8 @@ def _programs(installation: Installation, workers: int) -> dict[str, list[str]]:
         "web": [
             *uvicorn,
             *("--port", str(installation.port), "--workers", str(workers)),
-            *("--timeout-graceful-shutdown", "5", "superagent.asgi:application"),
+            # No proxy stands before it: X-Forwarded-For is only what a caller claims.
+            *("--no-proxy-headers", "--timeout-graceful-shutdown", "5", "superagent.asgi:application"),
         ],
         "worker": [
             *celery,
