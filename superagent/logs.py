@@ -18,9 +18,10 @@ MAX_DEPTH = 6
 # Names whose value is a secret, whatever it looks like.
 _SECRET_NAME = re.compile(
     r"(?i)(pass(word|wd|phrase)|secret|authorization|cookie|csrf|license_key|api_key$|^key$|private|dsn|"
-    r"(^|_)(access|refresh|id|reset)?_?token$|card_?number|cvc)"
+    r"(^|_)(access|refresh|id|reset)?_?token$|card_?number|cvc|^otp$)"
 )
-# Secrets that give themselves away: our keys, Stripe's, bearer tokens, JWTs, license keys, passwords in URLs.
+# Secrets that give themselves away: our keys, Stripe's, bearer tokens, JWTs, license keys, passwords in URLs, and the
+# links of our mails.
 _SECRET_TEXT = re.compile(
     r"""(?x)
     \b(?:sa|sk|rk|pk)_(?:test|live)_[A-Za-z0-9_-]{6,}
@@ -29,6 +30,9 @@ _SECRET_TEXT = re.compile(
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+
     | \b[0-9A-HJKMNP-TV-Z]{2,4}(?:-[0-9A-Z]{5}){5}\b
     | (?<=://)[^\s/:@]+:[^\s/@]+(?=@)
+    | (?<=/reset/key/)[^/\s"']+
+    | (?<=/confirm-email/)[^/\s"']+
+    | (?<=/invitations/)[^/\s"']+:[^/\s"']+
     | (?i:(?<=password=)|(?<=password":\ ")|(?<=token=)|(?<=secret=))[^\s&"']+
     """
 )

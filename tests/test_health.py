@@ -206,3 +206,15 @@ def test_request_factory_requests_without_a_match_are_counted_as_unknown() -> No
     request = RequestFactory().generic("BREW", "/")
     metrics.observe_request(request.method, "unknown", 405, 0.001)
     assert ("OTHER", "unknown", 405) in metrics._children
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/accounts/password/reset/key/1a-d2x-secret/",
+        "/accounts/confirm-email/MQ:1abc:secret/",
+        "/invitations/01a1f896-cfd0-7de5-9b83-4571a2ba46ab:secret/",
+    ],
+)
+def test_links_of_mails_are_not_told(path: str) -> None:
+    assert "secret" not in logs.scrubbed(f"Forbidden: {path}")
