@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.test import AsyncClient
+from django.utils import timezone
 
-from accounts.models import Organization
+from accounts import api_keys
+from accounts.models import ApiKey, Membership, Organization
 from metering import shipping
 from metering.api import stream as module
 from metering.models import RequestRecord
@@ -111,3 +113,37 @@ def test_the_portal_streams_by_its_session_and_is_not_metered(
 
     asyncio.run(scenario())
     assert shipping.ship_all() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stream_ends_when_its_key_is_revoked_or_its_member_removed(
+    organization: Organization, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(organization, terms("ai_tokens", 100))
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(module, "ADMISSION_SECONDS", 0.1)
+    cookie = signed_in(organization).cookies["sessionid"].value
+
+    def shut_out() -> None:
+        with tenancy.tenant(organization):
+            for key in ApiKey.objects.visible_to(organization):
+                api_keys.revoke(organization=organization, key_id=key.pk, revoked_by=None, now=timezone.now())
+            Membership.objects.visible_to(organization).delete()
+
+    async def scenario() -> None:
+        member, caller = AsyncClient(), AsyncClient()
+        member.cookies["sessionid"] = cookie
+        streams = [
+            (await member.get("/api/v1/usage/stream")).streaming_content,
+            (
+                await caller.get("/api/v1/usage/stream", headers={"Authorization": f"Bearer {api.key}"})
+            ).streaming_content,
+        ]
+        for parts in streams:
+            await next_event(parts)
+        await sync_to_async(shut_out)()
+        for parts in streams:
+            with pytest.raises(AssertionError, match="the stream ended"):
+                await next_event(parts)
+
+    asyncio.run(scenario())
