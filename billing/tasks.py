@@ -120,6 +120,7 @@ def adopt_card(message: OutboxMessage) -> None:
 
 @outbox.handler(subscription_projection.KEEP_ONE)
 def keep_one_plan(message: OutboxMessage) -> None:
+    assert message.organization_id is not None  # written with it
     one_plan.keep_one(Organization.objects.get(pk=message.organization_id))
 
 
