@@ -36,12 +36,12 @@ run: ## Set up and start everything; ends with a line `ready: http://127.0.0.1:8
 test: ## Run all tests but the long ones, browser tests included
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev --browser
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not verify" $(ARGS)
 
 verify: ## Run the tests and the long ones as well: kills, crawls, load
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev --browser --pooler
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not verify" $(ARGS) && \
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not verify" $(ARGS) && \
 	$(BIN)/python -m pytest -n 0 -m verify $(ARGS)
 
 check: ## Check style, types, migrations, the structure of the code and the templates

@@ -7,9 +7,12 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.journeys.conftest import System, eventually
+
+pytestmark = pytest.mark.browser
 
 EMAIL = "first@example.com"
 PASSWORD = "correct horse battery"
@@ -91,27 +94,30 @@ def see_the_chart(page: Page) -> None:
     expect(page.locator("figure table, details[open] table").first).to_contain_text("usage/events")
 
 
-def hard_quota_refuses(system: System) -> None:
-    """Another customer, on the free plan, whose hard allowance is used up."""
+def program_at_its_limit(system: System, email: str) -> httpx.Client:
+    """The API client of a new customer on the free plan, whose hard allowance is used up."""
     with system.api() as visitor:
-        email = "free@example.com"
         visitor.post(
             "auth/register", json={"email": email, "password": PASSWORD, "full_name": "Free Customer"}
         )
         token = visitor.post("auth/login", json={"email": email, "password": PASSWORD}).json()["access_token"]
     with system.api(token) as customer:
-        key = customer.post("api-keys", json={"name": "k", "scopes": ["usage:write", "quotas:read"]}).json()[
-            "key"
-        ]
-    with system.api(key) as program:
-        allowed = {"event_id": "1", "meter": "ai_tokens", "quantity": 10_000}
-        assert program.post("usage/events", json=allowed).status_code == 200
-        refused = program.post("usage/events", json={"event_id": "2", "meter": "ai_tokens", "quantity": 1})
-        assert refused.status_code == 429
-        problem = refused.json()
-        assert problem["code"] == "quota_exceeded"
-        assert problem["resets_at"]
-        assert int(refused.headers["Retry-After"]) > 0
+        key = customer.post("api-keys", json={"name": "k", "scopes": ["usage:write"]}).json()["key"]
+    program = system.api(key)
+    allowed = {"event_id": "1", "meter": "ai_tokens", "quantity": 10_000}
+    assert program.post("usage/events", json=allowed).status_code == 200
+    return program
+
+
+def hard_quota_refuses(system: System) -> None:
+    program = program_at_its_limit(system, "free@example.com")
+    refused = program.post("usage/events", json={"event_id": "2", "meter": "ai_tokens", "quantity": 1})
+    program.close()
+    assert refused.status_code == 429
+    problem = refused.json()
+    assert problem["code"] == "quota_exceeded"
+    assert problem["resets_at"]
+    assert int(refused.headers["Retry-After"]) > 0
 
 
 def buy_license(page: Page, system: System) -> str:
@@ -191,11 +197,13 @@ def test_first_month_of_a_customer(page: Page, system: System) -> None:
 
 
 def test_warning_mail_comes_once(system: System) -> None:
-    """The free customer above is at its limit: the daily job mails its owner, however often it runs."""
+    """A customer at its limit: the daily job mails its owner, however often it runs."""
+    email = "warned@example.com"
+    program_at_its_limit(system, email).close()
     for _ in range(2):
         run_task(system, "metering.tasks.warn_of_quotas")
-    system.mail(to="free@example.com", subject="100")
-    assert len([m for m in system.mails("free@example.com") if "100" in m["subject"]]) == 1
+    system.mail(to=email, subject="100")
+    assert len([mail for mail in system.mails(email) if "100" in mail["subject"]]) == 1
 
 
 def run_task(system: System, name: str) -> None:
