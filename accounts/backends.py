@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from django.core.cache.backends.redis import RedisCache
 
-from superagent.foundation.redis_client import LOST
+from superagent.foundation.redis_client import LOST, breaker
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +19,8 @@ def _without_redis(answer: Callable[..., Any]) -> Callable[[Callable[..., Any]],
         @functools.wraps(method)
         def wrapped(self: RedisCache, *args: Any, **kwargs: Any) -> Any:
             try:
-                return method(self, *args, **kwargs)
+                with breaker.guard():
+                    return method(self, *args, **kwargs)
             except LOST as error:
                 log.error("cache_lost", operation=method.__name__, error=str(error))
                 return answer(*args, **kwargs)

@@ -15,7 +15,7 @@ import redis
 from django.conf import settings
 
 from metering.scripts import Script
-from superagent.foundation.redis_client import LOST, TIMEOUT_SECONDS
+from superagent.foundation.redis_client import LOST, TIMEOUT_SECONDS, breaker
 
 __all__ = ["LOST", "pack", "pack_script", "run", "send"]
 
@@ -62,6 +62,17 @@ def _repeat(error: Exception, packed: bytes, count: int, scripts: Sequence[Scrip
 
 
 def _exchange(packed: bytes, count: int) -> list[Any]:
+    breaker.check()
+    try:
+        answers = _exchanged(packed, count)
+    except redis.TimeoutError:
+        breaker.timed_out()
+        raise
+    breaker.answered()
+    return answers
+
+
+def _exchanged(packed: bytes, count: int) -> list[Any]:
     wire = getattr(_local, "wire", None)
     if wire is not None and wire.pid == os.getpid():
         try:

@@ -178,7 +178,7 @@ CACHES = {
         "BACKEND": "accounts.backends.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cache",
-        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},  # as foundation.redis_client
     }
 }
 

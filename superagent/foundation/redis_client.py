@@ -1,21 +1,110 @@
-"""The one connection pool to Redis of a process. Redis may be lost: callers catch `LOST` and say what happens then."""
+"""The one connection pool to Redis of a process. Redis may be lost: callers catch `LOST` and say what happens then.
+
+A Redis that refuses is lost at once; one that hangs costs a time-out each time. So after a few time-outs in a row the
+circuit breaker of the process opens: nobody asks Redis until the pause is over, then one caller tries.
+"""
 
 import functools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import redis
+import structlog
 from django.conf import settings
 
 LOST = (
     redis.ConnectionError,
     redis.TimeoutError,
     redis.ResponseError,
-)  # down, silent, or still loading its file
-TIMEOUT_SECONDS = 1
+)  # down, silent, not asked because of that, or still loading its file
+TIMEOUT_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class NotAsked(redis.ConnectionError):
+    """Redis did not answer the last calls of this process, so this one was not made."""
+
+
+class CircuitBreaker:
+    """Opens after `failures` time-outs in a row, for `pause_seconds`; then one call is let through, which decides.
+
+    Shared by all threads. Two threads that read the state at the same moment may both be let through: that costs one
+    time-out more, and a lock would cost every call, and could be held during a fork.
+    """
+
+    def __init__(self, *, failures: int, pause_seconds: float) -> None:
+        self._failures = failures
+        self._pause_seconds = pause_seconds
+        self._failed = 0
+        self._closed_again_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self._failed >= self._failures
+
+    def check(self) -> None:
+        """Raises NotAsked while it is open; the first caller after the pause is let through."""
+        if not self.is_open:
+            return
+        now = time.monotonic()
+        if now < self._closed_again_at:
+            raise NotAsked("Redis is not asked for a moment: it did not answer the last calls")
+        self._closed_again_at = now + self._pause_seconds
+
+    def timed_out(self) -> None:
+        self._failed += 1
+        if self.is_open:
+            self._closed_again_at = time.monotonic() + self._pause_seconds
+            log.error("redis_breaker_open", timeouts=self._failed, pause_seconds=self._pause_seconds)
+
+    def answered(self) -> None:
+        """Redis is there, even if it refused."""
+        if self._failed:
+            if self.is_open:
+                log.warning("redis_breaker_closed")
+            self._failed = 0
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Around one exchange with Redis. Raises NotAsked."""
+        self.check()
+        try:
+            yield
+        except redis.TimeoutError:
+            self.timed_out()
+            raise
+        except redis.RedisError:
+            self.answered()
+            raise
+        self.answered()
+
+
+breaker = CircuitBreaker(failures=3, pause_seconds=2)
 
 
 @functools.cache
 def connection() -> "redis.Redis":
     """Thread-safe, and safe after a fork: the pool notices that the process is another one."""
-    return redis.Redis.from_url(
+    return _Redis.from_url(
         settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
     )
+
+
+class _Pipeline(redis.client.Pipeline):
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        with breaker.guard():
+            return super().execute(raise_on_error)
+
+
+class _Redis(redis.Redis):
+    """Asks behind the breaker."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        with breaker.guard():
+            return super().execute_command(*args, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> _Pipeline:
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
