@@ -18,6 +18,7 @@ from accounts import memberships, people, roles
 from accounts.models import Membership, User
 from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
+from superagent.foundation.page_addresses import page_address
 
 SESSION_KEY = "organization_id"
 MAX_PATH_LENGTH = 500
@@ -77,7 +78,7 @@ def portal_view(
 def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpResponse | None:
     """Open the door, or answer with the page that says what is missing."""
     if not request.user.is_authenticated:
-        return redirect_to_login(request.get_full_path())
+        return redirect_to_login(page_address(request))
     membership = note(request)
     if membership is None:
         return redirect("organization-new")
@@ -85,8 +86,7 @@ def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpRes
     if scope is not None and not roles.allows(membership.role, scope):
         return forbidden(request, scope)
     if verified and not people.has_verified_email(request.user):
-        back = request.get_full_path() if request.method == "GET" else reverse("dashboard")
-        return redirect(f"{reverse('verify-email')}?{urlencode({'next': back})}")
+        return redirect(f"{reverse('verify-email')}?{urlencode({'next': page_address(request)})}")
     return None
 
 
@@ -97,6 +97,18 @@ def note(request: HttpRequest) -> Membership | None:
     request.organization = membership.organization if membership else None  # type: ignore[attr-defined]
     request.memberships = SimpleLazyObject(lambda: memberships.of_user(request.user))  # type: ignore[attr-defined, arg-type]  # logged in
     return membership
+
+
+def open_frame(request: HttpRequest) -> bool:
+    """Whether the portal's menu can stand around an answer that no portal view gave; opens the scope that it reads."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or tenancy.current().kind == "system":
+        return False  # in the admin, staff have the admin's own way back
+    membership = request.membership if hasattr(request, "membership") else note(request)
+    if membership is None:
+        return False
+    tenancy.activate(membership.organization)
+    return True
 
 
 def chosen(request: HttpRequest) -> Membership | None:

@@ -3,7 +3,10 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from accounts.models import Organization
 from billing import overview
+from billing.models import Invoice
+from superagent.foundation import tenancy
 
 
 def past_due(request: HttpRequest) -> dict[str, Any]:
@@ -11,4 +14,9 @@ def past_due(request: HttpRequest) -> dict[str, Any]:
     organization = getattr(request, "organization", None)
     if organization is None:
         return {}
-    return {"past_due_invoice": SimpleLazyObject(lambda: overview.past_due_invoice(organization))}
+    return {"past_due_invoice": SimpleLazyObject(lambda: _past_due_invoice(organization))}
+
+
+def _past_due_invoice(organization: Organization) -> Invoice | None:
+    with tenancy.tenant(organization):  # pages of allauth, which have the frame too, open no scope
+        return overview.past_due_invoice(organization)

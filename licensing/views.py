@@ -19,6 +19,7 @@ from licensing.forms import BuyForm
 from licensing.models import License
 from licensing.offers import license_offers
 from superagent.foundation import clock
+from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 
 REVEALED_SECONDS = 30
@@ -71,14 +72,11 @@ class LicenseDetail(LicenseView):
         return self.page(self.license(license_id))
 
 
-@method_decorator(never_cache, name="dispatch")
+@method_decorator([never_cache, post_only(page="license")], name="dispatch")
 class Reveal(LicenseView):
     """The license's page with the key, for half a minute: then the browser goes back to the page without."""
 
     scope = Scope.LICENSES_WRITE
-
-    def get(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
-        return redirect("license", license_id)
 
     @method_decorator(reauthentication_required)
     def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
@@ -89,12 +87,9 @@ class Reveal(LicenseView):
         return response
 
 
-@method_decorator(never_cache, name="dispatch")
+@method_decorator([never_cache, post_only(page="license")], name="dispatch")
 class Rotate(LicenseView):
     scope = Scope.LICENSES_WRITE
-
-    def get(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
-        return redirect("license", license_id)
 
     @method_decorator(reauthentication_required)
     def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:

@@ -100,6 +100,17 @@ class OwnErrorPages(Around):
         return None
 
 
+class MethodNotAllowedPages(Around):
+    """Our own page instead of Django's empty 405. Innermost, so that the page gets what every page gets."""
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
+        if response.status_code != HTTPStatus.METHOD_NOT_ALLOWED or is_api(request):
+            return response
+        page = _page_of(request, HTTPStatus.METHOD_NOT_ALLOWED)
+        page.headers["Allow"] = response.headers["Allow"]
+        return page
+
+
 def _page_of(
     request: HttpRequest, status: HTTPStatus, exception: Exception | None = None
 ) -> HttpResponseBase:

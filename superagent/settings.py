@@ -100,6 +100,7 @@ MIDDLEWARE = [
     "superagent.foundation.middleware.Clickjacking",
     "superagent.foundation.middleware.ContentSecurityPolicy",
     "allauth.account.middleware.AccountMiddleware",
+    "superagent.middleware.MethodNotAllowedPages",
     "superagent.foundation.middleware.PagesEnd",
 ]
 APPEND_SLASH = False

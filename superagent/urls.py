@@ -29,4 +29,5 @@ urlpatterns = [
 handler400 = views.bad_request
 handler403 = views.forbidden
 handler404 = views.not_found
+handler405 = views.method_not_allowed  # ours: superagent.middleware asks for it
 handler500 = views.failed

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import access
 from accounts.access import PortalRequest, portal_view
 from billing import pricing
 from licensing.offers import license_offers
@@ -19,6 +20,7 @@ from superagent import dashboard as composition
 from superagent import health, metrics, problem_codes
 from superagent.foundation import clock, problems, styleguide
 from superagent.foundation.middleware import is_api
+from superagent.foundation.page_addresses import page_address
 from superagent.foundation.problems import NotFound, Refusal
 
 INTERVALS = ("month", "year")
@@ -52,6 +54,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The account or its role does not allow it; a page of the portal names the role (accounts.access)."""
     return _error(request, problems.Forbidden(), "403.html")
 
 
@@ -72,14 +75,37 @@ def failed(request: HttpRequest) -> HttpResponse:
 @login_not_required
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form that was left open too long, or cookies that the browser does not keep."""
-    return _error(request, problems.Forbidden(), "403.html")
+    return _error(request, problems.Forbidden(), "403_csrf.html")
+
+
+def method_not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """A person seldom comes here: what only takes a POST leads to its page (superagent.foundation.page_addresses)."""
+    return _error_page(request, HTTPStatus.METHOD_NOT_ALLOWED, "405.html")
 
 
 def _error(request: HttpRequest, refusal: Refusal, template: str) -> HttpResponse:
     if is_api(request):
         return problems.json_response(request, refusal)
-    context = {"request_id": getattr(request, "request_id", "")}
-    return render(request, template, context, status=refusal.status)
+    return _error_page(request, refusal.status, template)
+
+
+def _error_page(request: HttpRequest, status: int, template: str) -> HttpResponse:
+    """Inside the menu for who is logged in, so that a mistyped address is no way out of the portal."""
+    is_inside = status < HTTPStatus.INTERNAL_SERVER_ERROR and access.open_frame(request)
+    context = {
+        "request_id": getattr(request, "request_id", ""),
+        "error_frame": "frame/inside.html" if is_inside else "frame/outside.html",
+        "page_address": _page_to_open(request),
+    }
+    return render(request, template, context, status=status)
+
+
+def _page_to_open(request: HttpRequest) -> str:
+    """Where to start again after a POST that was refused; nothing when the address itself cannot be opened."""
+    match = request.resolver_match
+    if request.method in ("GET", "HEAD") or match is None or match.url_name == "nothing":
+        return ""
+    return access.own_path(page_address(request))
 
 
 # --- For operators ----------------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from accounts import api_keys, cursors, key_traffic, roles
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import ApiKeyForm, RotateForm
 from accounts.models import ApiKey
 from accounts.roles import Scope
+from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 
 FORMS_KEY = "api_key_forms"  # in the session: forms that were shown and not yet used
@@ -72,7 +72,7 @@ def create(request: PortalRequest) -> HttpResponse:
 
 
 @never_cache
-@require_POST
+@post_only(page="api-keys")
 @portal_view(scope=Scope.KEYS_WRITE)
 def rotate(request: PortalRequest, key_id: UUID) -> HttpResponse:
     form = RotateForm(request.POST)
@@ -93,7 +93,7 @@ def rotate(request: PortalRequest, key_id: UUID) -> HttpResponse:
     return _shown_once(request, key, plain_text)
 
 
-@require_POST
+@post_only(page="api-keys")
 @portal_view(scope=Scope.KEYS_WRITE)
 def revoke(request: PortalRequest, key_id: UUID) -> HttpResponse:
     try:

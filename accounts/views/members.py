@@ -8,13 +8,13 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
 
 from accounts import cursors, invitations, memberships, roles, throttles
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import InvitationForm, RoleForm
 from accounts.models import Invitation, Membership
 from accounts.roles import Role, Scope
+from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 
 
@@ -64,7 +64,7 @@ def invite(request: PortalRequest) -> HttpResponse:
     return render(request, "accounts/member_invite.html", context, status=422 if form.errors else 200)
 
 
-@require_POST
+@post_only(page="members")
 @portal_view(scope=Scope.ORGANIZATION_WRITE)
 def withdraw(request: PortalRequest, invitation_id: UUID) -> HttpResponse:
     try:
@@ -104,7 +104,7 @@ def member(request: PortalRequest, user_id: UUID) -> HttpResponse:
     return render(request, "accounts/member.html", context, status=422 if form.errors else 200)
 
 
-@require_POST
+@post_only(page="members")
 @portal_view(scope=Scope.ORGANIZATION_READ)
 def remove(request: PortalRequest, user_id: UUID) -> HttpResponse:
     """Remove a member, or leave."""

@@ -12,12 +12,12 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
 
 from accounts import access, memberships, organizations, people, roles
 from accounts.access import PersonRequest, PortalRequest, portal_view
 from accounts.forms import CloseAccountForm, NewOrganizationForm, OrganizationForm, ProfileForm
 from accounts.roles import Scope
+from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 
 
@@ -62,7 +62,7 @@ def security(request: PortalRequest) -> HttpResponse:
     return render(request, "accounts/security.html", context)
 
 
-@require_POST
+@post_only(page="security")
 @portal_view()
 def end_api_log_ins(request: PortalRequest) -> HttpResponse:
     """End every log-in of the person through the API, at once."""
@@ -71,7 +71,7 @@ def end_api_log_ins(request: PortalRequest) -> HttpResponse:
     return redirect("security")
 
 
-@require_POST
+@post_only(page="profile")
 @portal_view()
 def close_account(request: PortalRequest) -> HttpResponse:
     form = CloseAccountForm(request.POST, user=request.user)
@@ -88,7 +88,7 @@ def close_account(request: PortalRequest) -> HttpResponse:
     return render(request, "accounts/profile.html", context, status=422)
 
 
-@require_POST
+@post_only(page="dashboard")
 @login_required
 def switch_organization(request: PersonRequest) -> HttpResponse:
     """Turn the session to another of the person's organizations."""

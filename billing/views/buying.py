@@ -15,6 +15,7 @@ from billing import checkout, plans
 from billing.forms import CheckoutForm
 from billing.views.plan import chosen_interval
 from superagent.foundation import clock
+from superagent.foundation.page_addresses import fragment
 from superagent.foundation.problems import Refusal
 
 
@@ -99,6 +100,7 @@ def returned(request: PortalRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
+@fragment(page="checkout-return")
 @portal_view(scope=Scope.BILLING_READ)
 def status(request: PortalRequest) -> HttpResponse:
     """The part of that page that asks again every two seconds."""

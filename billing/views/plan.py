@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.access import PortalRequest, PortalView, portal_view
 from accounts.roles import Scope
@@ -18,6 +18,7 @@ from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Invoice, Order, Subscription
 from metering import quotas
 from superagent.foundation import clock
+from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 from superagent.foundation.templatetags.formats import absolute
 
@@ -201,7 +202,7 @@ def _ends_sentence(end: datetime) -> str:
     return _("Your plan ends on %(date)s. Until then nothing changes.") % {"date": absolute(end)}
 
 
-@require_POST
+@post_only(page="billing")
 @portal_view(scope=Scope.BILLING_WRITE)
 def resume(request: PortalRequest) -> HttpResponse:
     subscription = plans.subscription_of(request.organization)
@@ -216,7 +217,7 @@ def resume(request: PortalRequest) -> HttpResponse:
 
 
 @never_cache
-@require_POST
+@post_only(page="billing")
 @portal_view(scope=Scope.BILLING_WRITE)
 def customer_portal(request: PortalRequest) -> HttpResponse:
     try:

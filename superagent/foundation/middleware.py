@@ -9,9 +9,10 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from corsheaders.middleware import CorsMiddleware
 from csp.middleware import CSPMiddleware
 from django.contrib.auth.middleware import AuthenticationMiddleware, LoginRequiredMiddleware
+from django.contrib.auth.views import redirect_to_login
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.gzip import GZipMiddleware
@@ -19,6 +20,7 @@ from django.middleware.locale import LocaleMiddleware
 
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import uuid7
+from superagent.foundation.page_addresses import page_address
 
 API_PREFIX = "/api/"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -151,11 +153,20 @@ def pages_only(middleware: type) -> type:
     return PagesOnly
 
 
+class _LoginRequired(LoginRequiredMiddleware):
+    """Leads back to a page after the log-in, never to an address that only takes a POST."""
+
+    def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponseRedirect:
+        return redirect_to_login(
+            page_address(request), self.get_login_url(view_func), self.get_redirect_field_name(view_func)
+        )
+
+
 Sessions = pages_only(SessionMiddleware)
 Locale = pages_only(LocaleMiddleware)
 Csrf = pages_only(CsrfViewMiddleware)
 Authentication = pages_only(AuthenticationMiddleware)
-LoginRequired = pages_only(LoginRequiredMiddleware)
+LoginRequired = pages_only(_LoginRequired)
 Messages = pages_only(MessageMiddleware)
 Clickjacking = pages_only(XFrameOptionsMiddleware)
 ContentSecurityPolicy = pages_only(CSPMiddleware)

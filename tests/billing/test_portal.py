@@ -73,7 +73,8 @@ def test_from_a_pricing_link_to_the_active_plan(browser: Browser, customer: Cust
     waiting = browser.get(path)
     assert "Confirming your payment" in text(waiting) and "every 2s" in waiting.content.decode()
     customer.settle()
-    status = browser.get(path.replace("/checkout/confirm/", "/checkout/confirm/status/"))
+    part = path.replace("/checkout/confirm/", "/checkout/confirm/status/")
+    status = browser.get(part, headers={"HX-Request": "true"})
     assert "Welcome to Pro" in text(status) and "every 2s" not in status.content.decode()
     shown = text(browser.get("/billing/"))
     assert "Pro" in shown and "4242" in shown and "$29.00" in shown

@@ -1,0 +1,64 @@
+"""Addresses that show no page of their own name the page that they belong to.
+
+A form posts to `/api-keys/<id>/revoke/`; htmx loads a part of a page. Whoever opens such an address in a browser (after
+a log-in that a lost session asked for, from the history, by a copied link) is led to the page.
+"""
+
+import functools
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import NoReverseMatch, reverse
+
+View = Callable[..., HttpResponseBase]
+ATTRIBUTE = "belongs_to_page"
+READING = ("GET", "HEAD")
+
+
+def post_only(*, page: str) -> Callable[[View], View]:
+    """Decorate a view that only takes a POST, from a form on the page with the URL name `page`."""
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def wrapped(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+            if request.method in READING:
+                return redirect(page_address(request))
+            if request.method != "POST":
+                return HttpResponseNotAllowed(["POST"])
+            return view(request, *args, **kwargs)
+
+        setattr(wrapped, ATTRIBUTE, page)
+        return wrapped
+
+    return decorate
+
+
+def fragment(*, page: str) -> Callable[[View], View]:
+    """Decorate a view that answers htmx with a part of the page with the URL name `page`."""
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def wrapped(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+            if request.method in READING and "HX-Request" not in request.headers:
+                return redirect(page_address(request))
+            return view(request, *args, **kwargs)
+
+        setattr(wrapped, ATTRIBUTE, page)
+        return wrapped
+
+    return decorate
+
+
+def page_address(request: HttpRequest) -> str:
+    """What a browser can open to be where this request came from: its own address, or the page that it belongs to."""
+    match = request.resolver_match
+    page = getattr(match.func, ATTRIBUTE, None) if match else None
+    if match is None or page is None:
+        return request.get_full_path()
+    try:
+        address = reverse(page, kwargs=match.kwargs)
+    except NoReverseMatch:  # the page of all, such as the list in which each row has a button
+        address = reverse(page)
+    query = request.META.get("QUERY_STRING", "")
+    return f"{address}?{query}" if query else address
