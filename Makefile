@@ -16,6 +16,8 @@ ARGS ?=
 
 export PYTHONUNBUFFERED := 1
 export DJANGO_SETTINGS_MODULE := superagent.settings
+# Without DATABASE_URL and REDIS_URL, these commands start a PostgreSQL and a Redis of their own
+export LOCAL ?= true
 
 define need_python
 	@test -n "$(PYTHON)" || { echo "set-up stopped: Python 3.11 or newer is needed and none is on PATH." \

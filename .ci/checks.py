@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "DATABASE_URL": "postgres://nobody@127.0.0.1:9/none",
     "REDIS_URL": "redis://127.0.0.1:9/0",
     "DEBUG": "false",
+    "LOCAL": "true",
     "PYTHONWARNINGS": "ignore:Got an error checking a consistent migration history:RuntimeWarning",
 }
 

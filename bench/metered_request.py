@@ -157,7 +157,7 @@ def run(place: Path, options: argparse.Namespace) -> None:
     code.mkdir(parents=True, exist_ok=True)
     for name, text in FILES.items():
         (code / name).write_text(textwrap.dedent(text))
-    common = os.environ | {"PYTHONPATH": f"{code}:{ROOT}", "DATA_DIR": str(place / "data")}
+    common = os.environ | {"PYTHONPATH": f"{code}:{ROOT}", "DATA_DIR": str(place / "data"), "LOCAL": "true"}
     bare = common | {"DJANGO_SETTINGS_MODULE": "bench_bare"}
     metered = common | {"DJANGO_SETTINGS_MODULE": "bench_metered"}
     servers: list[subprocess.Popen[bytes]] = []

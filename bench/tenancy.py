@@ -34,7 +34,7 @@ def main() -> None:
     from superagent import embedded
 
     with tempfile.TemporaryDirectory(prefix="bench-tenancy-") as data_dir:
-        os.environ |= {"DATA_DIR": data_dir, "DJANGO_SETTINGS_MODULE": "superagent.settings"}
+        os.environ |= {"DATA_DIR": data_dir, "LOCAL": "true", "DJANGO_SETTINGS_MODULE": "superagent.settings"}
         for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL"):
             os.environ.pop(name, None)
         try:

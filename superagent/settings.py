@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from superagent import embedded, logs
@@ -27,12 +28,18 @@ DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
 PUBLIC_URL = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
 SANDBOX_URL = env.str("SANDBOX_URL", default=f"http://127.0.0.1:{SANDBOX_PORT}").rstrip("/")
 IS_TESTING = "pytest" in sys.modules
+IS_SECURE = PUBLIC_URL.startswith("https://")
 IS_LAUNCHER = sys.argv[1:2] == ["dev"]  # starts and stops the embedded services itself, and uses neither
+# Whether what is missing may be made up: a key, a PostgreSQL and a Redis. The Makefile sets it; a server never does.
+IS_LOCAL = IS_TESTING or DEBUG or env.bool("LOCAL", default=False)
 
-SECRET_KEY = env.str(
-    "SECRET_KEY", default="insecure-development-key-that-is-refused-in-production-0123456789"
-)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "testserver"])
+DEVELOPMENT_KEY = "insecure-development-key-that-is-refused-in-production-0123456789"
+SECRET_KEY = env.str("SECRET_KEY", default=DEVELOPMENT_KEY)
+if SECRET_KEY == DEVELOPMENT_KEY and (IS_SECURE or not IS_LOCAL):
+    raise ImproperlyConfigured(
+        "SECRET_KEY is missing: set it to 50 or more random characters (.env.example)."
+    )
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 
 # --- Apps: the floors, lowest first ----------------------------------------------------------------------------------
@@ -124,14 +131,17 @@ TEMPLATES = [
 
 # --- PostgreSQL and Redis --------------------------------------------------------------------------------------------
 
-# Without URLs, a PostgreSQL and a Redis of our own run under DATA_DIR; tests have theirs beside them, which do not
-# wait for the disk. DATABASE_URL logs in as app_web, DATABASE_OWNER_URL as app_owner (roles.sql).
+# Without URLs, a local installation runs a PostgreSQL and a Redis of its own under DATA_DIR; tests have theirs beside
+# them, which do not wait for the disk. DATABASE_URL logs in as app_web, DATABASE_OWNER_URL as app_owner (roles.sql).
 DATABASE_URL = env.str("DATABASE_URL", default="")
 DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default=DATABASE_URL)
 REDIS_URL = env.str("REDIS_URL", default="")
 # Tests that run at the same time share the servers; each process has a database and a Redis database of its own.
 TEST_SLOT = slots.claim(DATA_DIR / "tests") if IS_TESTING else None
 EMBEDDED_DATA_DIR = None if DATABASE_URL and REDIS_URL else DATA_DIR / "tests" if IS_TESTING else DATA_DIR
+if EMBEDDED_DATA_DIR and not IS_LOCAL:
+    # An empty database that nobody asked for would look like a working one.
+    raise ImproperlyConfigured("DATABASE_URL and REDIS_URL are missing: load the environment, or use make.")
 if EMBEDDED_DATA_DIR and IS_LAUNCHER:
     DATABASE_URL = DATABASE_OWNER_URL = DATABASE_URL or "postgres:///"
 elif EMBEDDED_DATA_DIR:
@@ -396,9 +406,8 @@ CONTENT_SECURITY_POLICY = {
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-IS_SECURE = PUBLIC_URL.startswith("https://")
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=IS_SECURE)
-SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked by machines, past the proxy
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if IS_SECURE else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_SECURE
 SECURE_PROXY_SSL_HEADER = (

@@ -9,6 +9,7 @@ fixture `system_scope`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,7 @@ from superagent.embedded import slots
 from superagent.foundation import tenancy
 from tests.fixtures import database
 
+os.environ["LOCAL"] = "true"  # for the processes that tests start, as the Makefile sets it
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # bcrypt's 12 rounds take 0.2 s
 
 

