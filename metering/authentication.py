@@ -12,7 +12,7 @@ from accounts.models import Organization
 from accounts.principals import Principal
 from metering import counters, leases
 from metering.exchange import LOST
-from metering.metered import is_metered
+from metering.metered import is_counted
 
 MAX_KNOWN = 20_000
 USUAL_START = "Bearer sa_"
@@ -26,7 +26,7 @@ and again."""
 class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
     def authenticate(self, request: Request) -> tuple[None, Principal] | None:
         header = request._request.META.get("HTTP_AUTHORIZATION", "")
-        if not header.startswith(USUAL_START) or not is_metered(request.parser_context["view"]):
+        if not header.startswith(USUAL_START):
             return super().authenticate(request)
         credential = header.removeprefix("Bearer ").rstrip()
         key_hash = api_keys.digest(credential)
@@ -40,12 +40,15 @@ class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
         return self._authenticate_at_once(request, caller)
 
     def _authenticate_at_once(self, request: Request, caller: leases.Caller) -> tuple[None, Principal] | None:
+        http_request: Any = request._request
         try:
-            stored, charge = caller.obtain()
+            if is_counted(http_request):
+                stored, http_request.charge = caller.obtain()  # None: the throttle takes it
+            else:
+                stored, http_request.pace = caller.obtain_uncounted()
         except LOST as error:
             counters.note_loss(error)
             return super().authenticate(request)
-        request._request.charge = charge  # type: ignore[attr-defined]  # None: the throttle takes it
         if stored is None:
             return super().authenticate(request)
         record = _parse(stored)

@@ -23,9 +23,10 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from accounts.models import Organization
-from metering import exchange, scripts
+from metering import exchange, rates, scripts
 from metering.exchange import LOST
 from metering.models import REQUESTS, Quota, UsagePeriod
+from metering.rates import Pace
 from superagent.foundation import tenancy
 from superagent.foundation.problems import Refusal
 
@@ -43,12 +44,6 @@ class QuotaExceeded(Refusal):
     status = 429
     code = "quota_exceeded"
     title = "The quota of the usage period is used up"
-
-
-class RateLimited(Refusal):
-    status = 429
-    code = "rate_limited"
-    title = "Too many requests at once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +88,7 @@ class Charge:
     def headers(self, now_seconds: float) -> list[tuple[str, str]]:
         """`RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10."""
         facts = self.facts
-        burst = f'"second";r={self.burst_left};t=1'
+        burst = rates.standing(self.burst_left)
         if facts.included is None:
             return [("RateLimit-Policy", facts.policy), ("RateLimit", burst)]
         left = max(0, facts.included - self.used)
@@ -105,26 +100,40 @@ class Charge:
         if self.verdict == "quota":
             raise quota_exceeded(
                 meter=REQUESTS,
+                counted="API requests",
+                requested=1,
+                remaining=0,
                 limit=self.facts.included,
                 resets_at=self.facts.resets_at,
                 now_seconds=now_seconds,
             )
         if self.verdict == "rate":
-            raise RateLimited(
-                "Slow down: wait as long as Retry-After says, then go on.",
-                headers={"Retry-After": str(math.ceil(self.wait_us / 1_000_000) or 1)},
-            )
+            raise rates.rate_limited(self.wait_us)
 
 
 def quota_exceeded(
-    *, meter: str, limit: int | None, resets_at: datetime, now_seconds: float
+    *,
+    meter: str,
+    counted: str,
+    requested: int,
+    remaining: int,
+    limit: int | None,
+    resets_at: datetime,
+    now_seconds: float,
 ) -> QuotaExceeded:
+    """What was asked of `meter` (`counted`: its units in words), and what remains until when."""
+    until = f"{resets_at:%Y-%m-%d %H:%M:%S} UTC"
+    if remaining:
+        detail = f"{requested:,} {counted} were requested; {remaining:,} of {limit:,} remain until {until}."
+    else:
+        detail = f"All {limit:,} {counted} of the usage period are used. The quota resets at {until}."
     wait = max(1, math.ceil(resets_at.timestamp() - now_seconds))
     return QuotaExceeded(
-        f"All {limit:,} {meter} of the period are used. They start anew at {resets_at:%Y-%m-%d %H:%M:%S} UTC; "
-        "a larger plan helps at once.",
+        f"{detail} A larger plan raises the limit at once.",
         headers={"Retry-After": str(wait)},
         meter=meter,
+        requested=requested,
+        remaining=remaining,
         limit=limit,
         resets_at=resets_at.isoformat().replace("+00:00", "Z"),
     )
@@ -146,11 +155,22 @@ def pack_charge(organization_id: UUID, caller: str, units: int = 1) -> bytes:
         scripts.CHARGE,
         [counter_key(organization_id)],
         f"rate:{caller}",
-        1_000_000 // settings.API_RATE_PER_SECOND or 1,
+        rates.interval_us(),
         settings.API_RATE_BURST,
         units,
         LEASE_RESERVE,
     )
+
+
+def pace(*, organization_id: UUID, caller: str) -> Pace | None:
+    """The rate of a request of `caller` that the quota does not count; None while Redis is lost: unlimited."""
+    if is_lost():
+        return None
+    try:
+        return Pace(*exchange.send(rates.pack_pace(organization_id, caller), 1, (scripts.PACE,))[0])
+    except LOST as error:
+        note_loss(error)
+        return None
 
 
 def charge(*, organization_id: UUID, caller: str, organization: Callable[[], Organization]) -> Charge:
@@ -340,7 +360,7 @@ def settle(*, quiet_seconds: int = QUIET_SECONDS) -> int:
 def parse_facts(text: bytes) -> Facts:
     seed_name, period, start, end, included, is_hard = text.decode().split("|")
     limit = int(included) if included else None
-    burst = f'"second";q={settings.API_RATE_PER_SECOND};w=1'
+    burst = rates.policy()
     policy = burst if limit is None else f'"period";q={limit};w={int(end) - int(start)}, {burst}'
     return Facts(seed_name, UUID(period), int(start), int(end), limit, is_hard == "1", policy)
 

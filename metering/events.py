@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from metering.models import Meter
+from metering.models import Meter, Quota
 from superagent.foundation.json_bodies import is_storable
 
 DEFAULT_SOURCE = "api"
@@ -45,12 +45,14 @@ class EventIn:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why the event at `index` of the batch was not taken; `pointer` names the field (RFC 6901)."""
+    """Why the event at `index` of the batch was not taken; `pointer` names the field (RFC 6901), `quota` what it did
+    not fit."""
 
     index: int
     code: str
     detail: str
     pointer: str = ""
+    quota: Quota | None = None
 
 
 class Unacceptable(Exception):

@@ -285,7 +285,7 @@ class _Batch:
 
     def _reject_for_quota(self, entry: _Entry) -> None:
         detail = f"It does not fit what is left of the {entry.meter.slug} of its period."
-        self._reject(entry.index, "quota_exceeded", detail, "/quantity")
+        self.rejected.append(Rejection(entry.index, "quota_exceeded", detail, "/quantity", entry.quota))
 
     def _reject(self, index: int, code: str, detail: str, pointer: str) -> None:
         self.rejected.append(Rejection(index, code, detail, pointer))

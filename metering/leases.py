@@ -13,8 +13,9 @@ import time
 from uuid import UUID
 
 from accounts import key_records
-from metering import counters, exchange, scripts
+from metering import counters, exchange, rates, scripts
 from metering.counters import Charge
+from metering.rates import Pace
 
 LIFETIME_SECONDS = 0.2
 BUSY = 100
@@ -26,8 +27,8 @@ SWEEP_SECONDS = 0.1
 class Caller:
     """One API key on this process; used by many threads."""
 
-    __slots__ = ("_charge", "_count", "_expires", "_lock", "_packed", "_size", "_stored", "_units", "_window",
-                 "organization_id")  # fmt: skip
+    __slots__ = ("_charge", "_count", "_expires", "_lock", "_packed", "_size", "_stored", "_uncounted", "_units",
+                 "_window", "organization_id")  # fmt: skip
 
     def __init__(self, *, key_hash: bytes, organization_id: UUID, api_key_id: UUID) -> None:
         record = exchange.pack("GET", key_records.name_of(key_hash))
@@ -36,6 +37,7 @@ class Caller:
             size: record + counters.pack_charge(organization_id, str(api_key_id), size)
             for size in (1, SMALL, LARGE)
         }
+        self._uncounted = record + rates.pack_pace(organization_id, str(api_key_id))
         self._lock = threading.Lock()
         self._units = 0
         self._expires = self._window = 0.0
@@ -62,6 +64,11 @@ class Caller:
             self._keep(stored, charge)
             charge = charge.earlier(charge.units - 1)
         return stored, charge
+
+    def obtain_uncounted(self) -> tuple[bytes | None, Pace]:
+        """As `obtain`, for a request that the quota does not count. Raises exchange.LOST."""
+        stored, answer = exchange.send(self._uncounted, 2, (scripts.PACE,))
+        return stored, Pace(*answer)
 
     def give_back(self, *, all_of_them: bool = False) -> None:
         """Give back what was not used of a lease that has run out. Raises exchange.LOST."""

@@ -1,17 +1,26 @@
-"""Which views are metered: all that act for an organization, but those that say `is_metered = False`."""
+"""Which requests count against the request quota, and which are only recorded: the way out of an exhausted quota."""
 
-from typing import Any
+import re
+from functools import lru_cache
 
 from django.http import HttpRequest
 
+# Who has used everything up must still be able to see it, pay, change the plan and revoke a stolen key.
+_WAY_OUT = re.compile(
+    r"api/v1/(?:"
+    r"(?:auth|users|organizations|api-keys|quotas|credits|licenses|billing|subscriptions|orders)(?:/|$)"
+    r"|reservations/[^/]+/(?:commit|release)$"
+    r"|domains/[^/]+/renew$"
+    r")"
+)
 
-def is_metered(view: Any) -> bool:
-    return getattr(view, "is_metered", True)
 
-
-def view_of(request: HttpRequest) -> Any:
-    """The class, or the function, that answers `request`; None when the address leads nowhere."""
+def is_counted(request: HttpRequest) -> bool:
+    """True if `request` takes a unit of the quota. An address that leads nowhere has nobody's quota to take it from."""
     match = request.resolver_match
-    if match is None:
-        return None
-    return getattr(match.func, "cls", None) or getattr(match.func, "view_class", None) or match.func
+    return match is not None and _is_counted(match.route)
+
+
+@lru_cache(maxsize=1024)
+def _is_counted(route: str) -> bool:
+    return _WAY_OUT.match(route) is None

@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponseBase
 
 from accounts.principals import Principal
 from metering import counters, shipping, spool
-from metering.metered import is_metered, view_of
 from superagent.foundation.identifiers import uuid7
 
 PREFIX = "/api/v1/"
@@ -96,14 +95,12 @@ class _Meter:
         if principal is None:
             _give_back(getattr(request, "charge", None))
             return None
-        view = view_of(request)
-        if view is not None and not is_metered(view):
-            return None
         meter = cls(request, principal, response.status_code, started_ns)
-        if meter.charge is not None:
+        limits = meter.charge or getattr(request, "pace", None)
+        if limits is not None:
             clock = principal.rehearsal_now
             now = clock.timestamp() if clock else started_ns / 1_000_000_000
-            for name, value in meter.charge.headers(now):
+            for name, value in limits.headers(now):
                 response.headers[name] = value
         return meter
 

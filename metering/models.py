@@ -54,6 +54,11 @@ class Meter(Record):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def counted(self) -> str:
+        """What a quantity is of, in words: "AI tokens", "MB hours (Storage)"."""
+        return self.name if self.name.lower().endswith(self.unit.lower()) else f"{self.unit} ({self.name})"
+
 
 class TermsRecord(OrganizationOwned):
     """Base of rows that hold the terms of one meter for one organization."""

@@ -85,6 +85,19 @@ def check(*, organization: Organization, meter_slug: str, quantity: int, now: da
     return Answer(fits, view.remaining, "" if fits else counters.QuotaExceeded.code)
 
 
+def shortage(*, quota: Quota, requested: int, now: datetime) -> counters.QuotaExceeded:
+    """The refusal of `requested` units that did not fit `quota`."""
+    return counters.quota_exceeded(
+        meter=quota.meter.slug,
+        counted=quota.meter.counted,
+        requested=requested,
+        remaining=max(0, (quota.included or 0) - _live_used(quota)),
+        limit=quota.included,
+        resets_at=quota.period.end,
+        now_seconds=now.timestamp(),
+    )
+
+
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

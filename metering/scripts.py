@@ -9,6 +9,7 @@ run on a Redis Cluster too.
   last            unix seconds of the last unit taken
   facts           what Python needs to answer, kept as one string: see counters.Facts
   rate:<caller>   the caller's theoretical arrival time (µs) in the generic cell rate algorithm
+`{organization}:pace:<caller>` is that time for calls that do not count.
 """
 
 from dataclasses import dataclass, field
@@ -51,6 +52,20 @@ if limit >= 0 and used >= limit then return {'quota', used, counter[4], left, 0,
 used = used + units
 redis.call('HSET', KEYS[1], 'used', used, 'last', time[1], ARGV[1], string.format('%.0f', arrival))
 return {'ok', used, counter[4], left, 0, units}
+""")
+
+# KEYS: the caller's arrival time, by itself. ARGV: interval (µs between calls), burst (calls). The rate of calls that
+# do not count: theirs alone, so that they are possible when the counter is not. Answers {calls left of the burst, µs
+# to wait}.
+PACE = Script("""
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local interval = tonumber(ARGV[1])
+local arrival = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + interval
+local latest = now + interval * tonumber(ARGV[2])
+if arrival > latest then return {0, math.ceil(arrival - latest)} end
+redis.call('SET', KEYS[1], string.format('%.0f', arrival), 'PX', math.ceil((arrival - now) / 1000) + 1)
+return {math.floor((latest - arrival) / interval), 0}
 """)
 
 # KEYS: counter. ARGV: seed, units. Gives them back.

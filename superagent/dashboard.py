@@ -245,7 +245,7 @@ def _steps(membership: Membership, *, has_called: bool) -> list[Step]:
         ),
         Step(
             title=_("Make the first call"),
-            text=_("Ask for your quotas with the key: the answer counts as the first request."),
+            text=_("Call the API with your key. It shows up here within seconds."),
             action=_("Show the call"),
             href=f"{reverse('dashboard')}#first-call",
             is_done=has_called,

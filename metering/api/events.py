@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from accounts.principals import Principal
 from accounts.roles import Scope
-from metering import counters, events, ingest, quotas, serializers, voids
+from metering import events, ingest, quotas, serializers, voids
 from metering.events import EventIn, Rejection, Unacceptable
 from metering.models import Meter
 from superagent.foundation import clock, idempotency
@@ -73,16 +73,10 @@ class Events(APIView):
             principal=_principal(request),
             now=now,
         )
+        if is_single and outcome.rejected and (quota := outcome.rejected[0].quota) is not None:
+            raise quotas.shortage(quota=quota, requested=readable[0][1].quantity, now=now)
         for each in outcome.rejected:
             rejected.append(Rejection(readable[each.index][0], each.code, each.detail, each.pointer))
-        if is_single and rejected and rejected[0].code == counters.QuotaExceeded.code:
-            view = quotas.of_meter(organization, readable[0][1].meter, now)
-            raise counters.quota_exceeded(
-                meter=view.meter.slug,
-                limit=view.limit,
-                resets_at=view.resets_at,
-                now_seconds=now.timestamp(),
-            )
         rejected.sort(key=lambda each: each.index)
         return Response(serializers.outcome(outcome.accepted, outcome.duplicates, rejected))
 

@@ -25,35 +25,35 @@ def records() -> list[RequestRecord]:
 @pytest.mark.django_db(transaction=True)
 def test_a_request_becomes_one_row_with_its_facts(organization: Organization, api: Api) -> None:
     give(organization, terms(REQUESTS, 1000, hard=True))
-    response = api.post("quotas/check", {"meter": "ai_tokens", "quantity": 1})
+    response = api.post("usage/events", {"event_id": "1", "meter": "ai_tokens"})
     assert response.status_code == 200, response.content
     assert shipping.ship_all() == 1
     assert shipping.ship_all() == 0
     [row] = records()
     assert row.organization_id == organization.pk
     assert row.request_id == response.headers["X-Request-Id"]
-    assert (row.method, row.endpoint, row.path) == ("POST", "/api/v1/quotas/check", "/api/v1/quotas/check")
+    assert (row.method, row.endpoint, row.path) == ("POST", "/api/v1/usage/events", "/api/v1/usage/events")
     assert (row.status, row.is_counted) == (200, True)
     assert row.api_key_id is not None
-    assert row.request_bytes == len('{"meter": "ai_tokens", "quantity": 1}')
+    assert row.request_bytes == len('{"event_id": "1", "meter": "ai_tokens"}')
     assert row.response_bytes == len(response.content)
     assert row.duration_us > 0
     assert quota_of(organization, REQUESTS).used == 1
     with tenancy.system("test"):
         rollup = RequestRollup.objects.get()
         assert (rollup.count, rollup.counted, sum(rollup.histogram)) == (1, 1, 1)
-        assert UsageRollup.objects.get().quantity == 1
+        assert UsageRollup.objects.get(meter__slug=REQUESTS).quantity == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_metered_answers_say_what_remains(organization: Organization, api: Api) -> None:
     give(organization, terms(REQUESTS, 1000, hard=True))
-    first = api.get("quotas")
-    second = api.get("quotas")
+    first = api.get("usage/meters")
+    second = api.get("usage/meters")
     assert first.headers["RateLimit"].startswith('"period";r=999;t=')
     assert second.headers["RateLimit"].startswith('"period";r=998;t=')
     assert second.headers["RateLimit-Policy"].startswith('"period";q=1000;w=')
-    [quota] = [each for each in second.json()["data"] if each["meter"] == REQUESTS]
+    [quota] = [each for each in api.get("quotas").json()["data"] if each["meter"] == REQUESTS]
     assert (quota["used"], quota["remaining"], quota["hard"], quota["limit"]) == (2, 998, True, 1000)
 
 
@@ -86,9 +86,9 @@ def test_a_soft_quota_goes_on(organization: Organization, api: Api) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_answers_that_do_not_count_give_their_unit_back(organization: Organization) -> None:
     give(organization, terms(REQUESTS, 100, hard=True))
-    limited = new_key(organization, "quotas:read")
-    assert limited.get("quotas").status_code == 200
-    assert limited.get("usage/meters").status_code == 403
+    limited = new_key(organization, "usage:read")
+    assert limited.get("usage/meters").status_code == 200
+    assert limited.post("usage/events", {}).status_code == 403
     assert limited.get("nothing/here").status_code == 404
     assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one
     shipping.ship_all()
@@ -99,7 +99,7 @@ def test_answers_that_do_not_count_give_their_unit_back(organization: Organizati
 @pytest.mark.django_db(transaction=True)
 def test_a_bad_request_counts(organization: Organization, api: Api) -> None:
     give(organization, terms(REQUESTS, 100, hard=True))
-    assert api.post("quotas/check", {"meter": "ai_tokens"}).status_code == 400
+    assert api.post("usage/events", {"meter": "ai_tokens"}).status_code == 400
     assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one
 
 
@@ -111,24 +111,25 @@ def test_a_revoked_key_is_refused_and_takes_nothing(organization: Organization, 
     from accounts.models import ApiKey
 
     give(organization, terms(REQUESTS, 100, hard=True))
-    assert api.get("quotas").status_code == 200
-    assert api.get("quotas").status_code == 200
+    assert api.get("usage/meters").status_code == 200
+    assert api.get("usage/meters").status_code == 200
     with tenancy.system("test"):
         key = ApiKey.objects.get()
         api_keys.revoke(organization=organization, key_id=key.pk, revoked_by=None, now=timezone.now())
-    assert api.get("quotas").status_code == 401
+    assert api.get("usage/meters").status_code == 401
     assert counters.live_used(organization.pk)[1] == 2  # type: ignore[index]  # there is one
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["usage/events", "quotas/check"], ids=["counted", "not counted"])
 def test_the_common_case_asks_postgres_nothing(
-    organization: Organization, api: Api, django_assert_num_queries: Any
+    organization: Organization, api: Api, django_assert_num_queries: Any, path: str
 ) -> None:
     give(organization, terms(REQUESTS, 100, hard=True))
     for _ in range(2):
-        api.post("quotas/check", [])
+        api.post(path, [])
     with django_assert_num_queries(0):
-        assert api.post("quotas/check", []).status_code == 400
+        assert api.post(path, []).status_code == 400
 
 
 @pytest.mark.django_db(transaction=True)

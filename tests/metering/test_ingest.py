@@ -154,7 +154,24 @@ def test_a_hard_quota_takes_what_fits(organization: Organization, api: Api) -> N
     refused = api.post("usage/events", event("e", 1))
     assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
     assert refused.json()["resets_at"].endswith("Z")
+    assert refused.json()["detail"].startswith(
+        "All 10 AI tokens of the usage period are used. The quota resets at 20"
+    )
     assert quota_of(organization, TOKENS).used == 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_refusal_of_an_event_says_what_was_asked_and_what_remains(
+    organization: Organization, api: Api
+) -> None:
+    """Portal A6."""
+    give(organization, terms(TOKENS, 10_000, hard=True))
+    assert api.post("usage/events", event("a", 8_500)).status_code == 200
+    refused = api.post("usage/events", event("b", 2_000)).json()
+    assert (refused["requested"], refused["remaining"], refused["limit"]) == (2_000, 1_500, 10_000)
+    said = "2,000 AI tokens were requested; 1,500 of 10,000 remain until "
+    assert refused["detail"].startswith(said + refused["resets_at"][:10])
+    assert api.post("usage/events", event("c", 1_500)).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)
@@ -162,13 +179,13 @@ def test_reported_requests_and_own_requests_share_one_quota(organization: Organi
     from metering import shipping
 
     give(organization, terms("api_requests", 10, hard=True))
-    assert api.get("quotas").status_code == 200  # 1
+    assert api.get("usage/meters").status_code == 200  # 1
     answer = api.post(
         "usage/events", [event("a", 7, "api_requests"), event("b", 2, "api_requests")]
     ).json()  # 2
     assert (answer["accepted"], len(answer["rejected"])) == (1, 1)
-    assert api.get("quotas").status_code == 200  # 10
-    assert api.get("quotas").status_code == 429
+    assert api.get("usage/meters").status_code == 200  # 10
+    assert api.get("usage/meters").status_code == 429
     shipping.ship_all()
     assert quota_of(organization, "api_requests").used == 10
 

@@ -1,0 +1,105 @@
+"""What an organization can still do that has used up its request quota: everything that leads out of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Organization
+from accounts.roles import Scope
+from metering import counters, shipping
+from metering.models import RequestRecord
+from superagent.foundation import tenancy
+from tests.metering.conftest import Api, give, new_key, quota_of, terms
+from tests.test_bad_input import operations
+
+REQUESTS = "api_requests"
+COUNTED = {"usage"}
+"""The areas whose calls take a unit; each other one is a way out."""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_only_use_is_refused_when_the_quota_is_used_up(organization: Organization) -> None:
+    """Licensing and API A1, operations D9."""
+    give(organization, terms(REQUESTS, 1, hard=True))
+    api = new_key(organization, *Scope)
+    assert api.get("usage/meters").status_code == 200
+    assert api.get("usage/meters").status_code == 429
+    schema = json.loads(Client().get("/api/schema/", headers={"Accept": "application/json"}).content)
+    refused, answered = set(), set()
+    for method, path, operation in operations(schema, organization):
+        if path.endswith("usage/stream"):
+            continue
+        answer = call(api, method, path)
+        area = path.split("/")[3]
+        (refused if code_of(answer) == "quota_exceeded" else answered).add(area)
+        assert (code_of(answer) == "quota_exceeded") == (area in COUNTED), operation["operationId"]
+    assert refused == COUNTED
+    assert {"api-keys", "auth", "billing", "licenses", "orders", "organizations", "quotas"} < answered
+
+
+def call(api: Api, method: str, path: str) -> Any:
+    headers = {"Authorization": f"Bearer {api.key}"}
+    return Client(raise_request_exception=False).generic(
+        method, path, b"{}", content_type="application/json", headers=headers
+    )
+
+
+def code_of(answer: Any) -> str:
+    is_problem = answer.headers.get("Content-Type") == "application/problem+json"
+    return str(answer.json()["code"]) if is_problem else ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stolen_key_is_revoked_by_the_api_though_it_burnt_the_quota(organization: Organization) -> None:
+    give(organization, terms(REQUESTS, 1, hard=True))
+    stolen, own = new_key(organization, Scope.USAGE_READ), new_key(organization, *Scope)
+    assert [stolen.get("usage/meters").status_code for _ in range(2)] == [200, 429]
+    found = own.get("api-keys", prefix=stolen.key[:12]).json()["data"]
+    assert own.post(f"api-keys/{found[0]['id']}/revoke").status_code == 200
+    assert stolen.get("usage/meters").status_code == 401
+
+
+@pytest.mark.django_db(transaction=True)
+def test_calls_of_the_way_out_are_recorded_but_not_counted(organization: Organization, api: Api) -> None:
+    give(organization, terms(REQUESTS, 10, hard=True))
+    for _ in range(3):  # by PostgreSQL, then by the one round trip to Redis
+        assert api.get("quotas").status_code == 200
+    assert api.get("usage/meters").status_code == 200
+    assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one
+    shipping.ship_all()
+    with tenancy.system("test"):
+        rows = list(RequestRecord.objects.order_by("id").values_list("endpoint", "is_counted"))
+    assert rows == [("/api/v1/quotas", False)] * 3 + [("/api/v1/usage/meters", True)]
+    assert quota_of(organization, REQUESTS).used == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("calls", [1, 3], ids=["first", "known key"])
+def test_calls_of_the_way_out_have_a_rate_of_their_own(
+    organization: Organization, settings: Any, calls: int
+) -> None:
+    give(organization, terms(REQUESTS, 0, hard=True))
+    settings.API_RATE_PER_SECOND, settings.API_RATE_BURST = 1, calls
+    api = new_key(organization)
+    answers = [api.get("quotas") for _ in range(calls + 1)]
+    assert [answer.status_code for answer in answers] == [200] * calls + [429]
+    assert answers[-1].json()["code"] == "rate_limited"
+    assert answers[-1].headers["Retry-After"] == "1"
+    assert answers[0].headers["RateLimit-Policy"] == f'"burst";q={calls};w={calls}'
+    assert [int(answer.headers["RateLimit"].split("r=")[1].split(";")[0]) for answer in answers] == [
+        *range(calls - 1, -1, -1),
+        0,
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_never_more_calls_remain_than_the_policy_grants(organization: Organization, api: Api) -> None:
+    """Licensing and API A7: the policy said 500 and 999 remained."""
+    give(organization, terms(REQUESTS, 10))
+    answer = api.get("usage/meters")
+    assert answer.headers["RateLimit-Policy"].endswith(', "burst";q=1000;w=2')
+    assert answer.headers["RateLimit"].endswith(', "burst";r=999;t=1')
