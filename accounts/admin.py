@@ -17,7 +17,6 @@ from django.utils.translation import ngettext
 
 from accounts import api_keys, audit, memberships, organizations
 from accounts.models import ApiKey, AuditEntry, Invitation, Membership, Organization, TokenFamily, User
-from accounts.roles import Role
 from superagent.foundation.admin import ReadOnlyAdmin
 from superagent.foundation.problems import Refusal
 
@@ -142,8 +141,10 @@ class MembershipAdmin(RefusalsAsMessages):
         return False
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
-        memberships.change_role(
-            organization=obj.organization, user_id=obj.user_id, role=obj.role, by_role=Role.OWNER
+        staff = request.user
+        assert isinstance(staff, User), "the admin is for people who are logged in"
+        memberships.change_role_by_staff(
+            organization=obj.organization, user_id=obj.user_id, role=obj.role, staff=staff, now=timezone.now()
         )
 
 

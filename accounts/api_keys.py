@@ -8,6 +8,7 @@ database just before the revocation cannot put the old record back. Redis lost: 
 import hashlib
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from uuid import UUID
@@ -17,9 +18,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import audit, key_records
-from accounts.models import ApiKey, Organization, User
+from accounts.models import ApiKey, Membership, Organization, User
 from accounts.principals import Principal
-from accounts.roles import Scope
+from accounts.roles import SCOPES_OF_ROLE, Scope, allows
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.problems import FieldError, Forbidden, Invalid, NotFound, Refusal
 
@@ -77,18 +78,22 @@ def create(
     created_by: User | None,
     expires_at: datetime | None,
     now: datetime,
-    allowed: frozenset[str] = frozenset(Scope),
+    made_with: UUID | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its plain text, which is not kept. `allowed` is what the maker may do. `now` is real time.
+    """A new key and its plain text, which is not kept. `now` is real time.
 
-    Raises ScopeNotAllowed, TooManyKeys, and Invalid for an empty list of scopes or a time that has passed.
+    The maker is the member `created_by`, or the API key with the id `made_with`, whose own maker then counts as the
+    new key's too; without either, it is the system. What the maker may do is read under the organization's lock, so
+    that rights which were just taken away count. Raises ScopeNotAllowed, InvalidKey, TooManyKeys, and Invalid for an
+    empty list of scopes or a time that has passed.
     """
-    wanted = _checked_scopes(scopes, allowed)
+    wanted = _checked_scopes(scopes)
     if expires_at is not None and expires_at <= now:
         detail = "Choose a time in the future."
         raise Invalid(f"expires_at: {detail}", errors=[FieldError("/expires_at", "in_the_past", detail)])
     with transaction.atomic():
-        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        maker = _locked_maker(organization, created_by, made_with, now)
+        maker.may_grant(wanted)
         usable = ApiKey.objects.visible_to(organization).usable(now)
         if usable.count() >= MAX_KEYS:
             raise TooManyKeys(f"Revoke one of the {MAX_KEYS} keys that you no longer need.")
@@ -96,14 +101,14 @@ def create(
             organization=organization,
             name=name,
             scopes=wanted,
-            created_by=created_by,
+            created_by=maker.person,
             expires_at=expires_at,
             now=now,
         )
         audit.record(
             action="api_key.created",
             organization=organization,
-            actor=created_by,
+            actor=maker.actor,
             target=key,
             detail={"scopes": wanted, "expires_at": expires_at.isoformat() if expires_at else None},
         )
@@ -117,11 +122,11 @@ def rotate(
     grace: timedelta,
     rotated_by: User | None,
     now: datetime,
-    allowed: frozenset[str] = frozenset(Scope),
+    rotated_with: UUID | None = None,
 ) -> tuple[ApiKey, str]:
     """A successor with the same name, scopes and lifetime; the old key works on for `grace`. `now` is real time.
 
-    Raises NotFound, KeyRevoked, KeyAlreadyRotated, ScopeNotAllowed.
+    Who rotates is said as in `create`. Raises NotFound, KeyRevoked, KeyAlreadyRotated, ScopeNotAllowed, InvalidKey.
     """
     if grace not in GRACE_PERIODS.values():
         choices = ", ".join(str(seconds) for seconds in GRACE_PERIODS)
@@ -130,18 +135,19 @@ def rotate(
             f"grace_seconds: {detail}", errors=[FieldError("/grace_seconds", "invalid_choice", detail)]
         )
     with transaction.atomic():
+        maker = _locked_maker(organization, rotated_by, rotated_with, now)
         old = _locked(organization, key_id)
         if not old.is_usable(now):
             raise KeyRevoked("Make a new key: this one was revoked or has expired.")
         if ApiKey.objects.filter(rotated_from=old).exists():
             raise KeyAlreadyRotated("Rotate the key that took its place.")
-        _checked_scopes(old.scopes, allowed)
+        maker.may_grant(old.scopes)
         lifetime = old.expires_at - old.created_at if old.expires_at else None
         key, plain_text = _issue(
             organization=organization,
             name=old.name,
             scopes=old.scopes,
-            created_by=rotated_by,
+            created_by=maker.person,
             expires_at=now + lifetime if lifetime else None,
             now=now,
             rotated_from=old,
@@ -155,14 +161,21 @@ def rotate(
         audit.record(
             action="api_key.rotated",
             organization=organization,
-            actor=rotated_by,
+            actor=maker.actor,
             target=old,
             detail={"successor": str(key.pk), "grace_seconds": int(grace.total_seconds())},
         )
     return key, plain_text
 
 
-def revoke(*, organization: Organization, key_id: UUID, revoked_by: User | None, now: datetime) -> ApiKey:
+def revoke(
+    *,
+    organization: Organization,
+    key_id: UUID,
+    revoked_by: User | None,
+    now: datetime,
+    reason: str = "",
+) -> ApiKey:
     """End a key at once, on every process; doing it again changes nothing. Raises NotFound."""
     with transaction.atomic():
         key = _locked(organization, key_id)
@@ -170,7 +183,13 @@ def revoke(*, organization: Organization, key_id: UUID, revoked_by: User | None,
             key.revoked_at = now
             key.save(update_fields=["revoked_at"])
             _publish(key)
-            audit.record(action="api_key.revoked", organization=organization, actor=revoked_by, target=key)
+            audit.record(
+                action="api_key.revoked",
+                organization=organization,
+                actor=revoked_by,
+                target=key,
+                detail={"reason": reason} if reason else {},
+            )
     return key
 
 
@@ -300,12 +319,44 @@ def _locked(organization: Organization, key_id: UUID) -> ApiKey:
     return key
 
 
-def _checked_scopes(scopes: Sequence[str], allowed: frozenset[str]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    person: User | None  # who answers for the key
+    actor: User | None  # for the audit trail; None: whoever makes the request, such as an API key
+    scopes: frozenset[str]
+
+    def may_grant(self, wanted: Sequence[str]) -> None:
+        """Raises ScopeNotAllowed."""
+        if missing := [scope for scope in wanted if scope not in self.scopes]:
+            raise ScopeNotAllowed(
+                f"You may not grant {', '.join(missing)}: your own access does not include it."
+            )
+
+
+def _locked_maker(
+    organization: Organization, person: User | None, made_with: UUID | None, now: datetime
+) -> _Maker:
+    """Who makes a key, with the organization locked: rights in it are changed under the same lock."""
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    if made_with is not None:
+        key = (
+            ApiKey.objects.visible_to(organization).select_related("created_by").filter(pk=made_with).first()
+        )
+        if key is None or not key.is_usable(now):
+            raise InvalidKey("The key is unknown, expired, or it was revoked.")
+        return _Maker(person=key.created_by, actor=None, scopes=frozenset(key.scopes))
+    if person is not None:
+        membership = Membership.objects.visible_to(organization).filter(user=person).first()
+        may_make = membership is not None and allows(membership.role, Scope.KEYS_WRITE)
+        scopes = SCOPES_OF_ROLE[membership.role] if may_make else frozenset()
+        return _Maker(person=person, actor=person, scopes=scopes)
+    return _Maker(person=None, actor=None, scopes=frozenset(Scope))
+
+
+def _checked_scopes(scopes: Sequence[str]) -> list[str]:
     """In the order of `Scope`, without repetition."""
     wanted = [scope.value for scope in Scope if scope in scopes]
     if not wanted or len(set(scopes)) != len(wanted):
         detail = f"Choose at least one of {', '.join(Scope.values)}."
         raise Invalid(f"scopes: {detail}", errors=[FieldError("/scopes", "invalid_choice", detail)])
-    if missing := [scope for scope in wanted if scope not in allowed]:
-        raise ScopeNotAllowed(f"You may not grant {', '.join(missing)}: your own access does not include it.")
     return wanted

@@ -118,13 +118,34 @@ class InvitationForm(forms.Form):
 
     def __init__(self, *args: Any, by_role: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if by_role != Role.OWNER:
-            role = cast(forms.ChoiceField, self.fields["role"])
-            role.choices = [choice for choice in Role.choices if choice[0] != Role.OWNER]
+        _offer_roles(self, by_role)
 
 
 class RoleForm(forms.Form):
+    """The choice about the keys is there only where the member has made some."""
+
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices)
+    revoke_keys = forms.BooleanField(
+        label=_("Revoke API keys that allow more than the new role"),
+        required=False,
+        initial=True,
+    )
+
+    def __init__(self, *args: Any, by_role: str, key_names: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _offer_roles(self, by_role)
+        if key_names:
+            self.fields["revoke_keys"].help_text = _("Made by this member: %(names)s.") % {
+                "names": ", ".join(key_names)
+            }
+        else:
+            del self.fields["revoke_keys"]
+
+
+def _offer_roles(form: forms.Form, by_role: str) -> None:
+    """Only those that a member with `by_role` may give."""
+    role = cast(forms.ChoiceField, form.fields["role"])
+    role.choices = [(value, label) for value, label in Role.choices if roles.may_give(by_role, value)]
 
 
 class ApiKeyForm(forms.Form):
@@ -143,6 +164,7 @@ class ApiKeyForm(forms.Form):
     )
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"),
+        help_text=_("Members are managed by people only, whatever the scopes of a key."),
         choices=Scope.choices,
         widget=forms.CheckboxSelectMultiple,
         initial=[Scope.USAGE_WRITE, Scope.QUOTAS_READ],

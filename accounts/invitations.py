@@ -11,7 +11,7 @@ from accounts import audit, mail_links, memberships, notifications, registration
 from accounts.models import Invitation, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
-from superagent.foundation.problems import FieldError, Invalid, NotFound, Refusal
+from superagent.foundation.problems import NotFound, Refusal
 
 LIFETIME = timedelta(days=7)
 MAX_OPEN = 50
@@ -49,18 +49,17 @@ def invite(
     organization: Organization,
     email: str,
     role: str,
-    invited_by: User | None,
-    by_role: str | None,
+    invited_by: User,
     now: datetime,
 ) -> Invitation:
-    """Offer `email` a place and mail the link. `by_role` is the role of who invites, None for an API key.
+    """Offer `email` a place and mail the link. An API key invites nobody.
 
-    Raises memberships.OwnersOnly, AlreadyMember, AlreadyInvited, TooManyInvitations. `now` is real time.
+    Raises memberships.OwnersOnly and RoleNotAllowed (nobody gives more than they have), AlreadyMember, AlreadyInvited,
+    TooManyInvitations. `now` is real time.
     """
     email = email.strip().lower()
-    _check_role(role, by_role)
     with transaction.atomic():
-        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        memberships.check_manager_may_give(organization=organization, user=invited_by, role=role)
         if Membership.objects.visible_to(organization).filter(user__email=email).exists():
             raise AlreadyMember(f"{email} is a member. Change the role in the list of members.")
         own = Invitation.objects.visible_to(organization)
@@ -107,8 +106,7 @@ def revoke(*, organization: Organization, invitation_id: UUID, now: datetime) ->
         if invitation.accepted_at is not None:
             raise InvitationGone("It was accepted: remove the member instead.")
         if invitation.revoked_at is None:
-            invitation.revoked_at = now
-            invitation.save(update_fields=["revoked_at"])
+            invitation.withdraw(now)
             audit.record(action="invitation.revoked", organization=organization, target=invitation)
     return invitation
 
@@ -177,21 +175,13 @@ def _accept(invitation: Invitation, user: User, now: datetime) -> Membership:
     return memberships.add(organization=stored.organization, user=user, role=Role(stored.role), now=now)
 
 
-def _check_role(role: str, by_role: str | None) -> None:
-    if role not in Role.values:
-        detail = f"Choose one of {', '.join(Role.values)}."
-        raise Invalid(f"role: {detail}", errors=[FieldError("/role", "invalid_choice", detail)])
-    if role == Role.OWNER and by_role != Role.OWNER:
-        raise memberships.OwnersOnly("Ask an owner of the organization to invite an owner.")
-
-
-def _mail(invitation: Invitation, organization: Organization, invited_by: User | None) -> None:
+def _mail(invitation: Invitation, organization: Organization, invited_by: User) -> None:
     notifications.send(
         template="accounts/email/invitation",
         to=[invitation.email],
         context={
             "organization": organization.name,
-            "invited_by": invited_by.full_name or invited_by.email if invited_by else organization.name,
+            "invited_by": invited_by.full_name or invited_by.email,
             "role": str(Role(invitation.role).label),
             "days": LIFETIME.days,
             "link": mail_links.to_invitation(invitation),

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from http import HTTPStatus
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
 
-from accounts import audit
-from accounts.models import Membership, Organization, User
+from accounts import audit, offboarding, roles
+from accounts.models import ApiKey, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
 from superagent.foundation.problems import FieldError, Forbidden, Invalid, NotFound, Refusal
@@ -23,10 +24,20 @@ class OwnersOnly(Forbidden):
     title = "Only an owner may do this"
 
 
+class RoleNotAllowed(Forbidden):
+    code = "role_not_allowed"
+    title = "Nobody can give more than they have"
+
+
 class NoOrganization(Refusal):
     status = HTTPStatus.FORBIDDEN
     code = "no_organization"
     title = "You do not belong to an organization"
+
+
+class RoleChange(NamedTuple):
+    membership: Membership
+    revoked_keys: list[ApiKey]
 
 
 def role_of(user: User, organization: Organization) -> Role | None:
@@ -76,45 +87,47 @@ def add(*, organization: Organization, user: User, role: Role, now: datetime) ->
     return membership
 
 
-def change_role(*, organization: Organization, user_id: UUID, role: str, by_role: str | None) -> Membership:
-    """Give a member another role. `by_role` is the role of who does it, None for an API key, which is no owner.
+def change_role(
+    *, organization: Organization, user_id: UUID, role: str, by: User, revoke_keys: bool, now: datetime
+) -> RoleChange:
+    """Give a member another role, within what `by` may give at this moment. An API key manages no members.
 
-    Raises NotFound, OwnersOnly (only owners make and unmake owners), LastOwner.
-    """
-    if role not in Role.values:
-        detail = f"Choose one of {', '.join(Role.values)}."
-        raise Invalid(f"role: {detail}", errors=[FieldError("/role", "invalid_choice", detail)])
-    with transaction.atomic():
-        membership = _locked(organization, user_id)
-        if membership.role == role:
-            return membership
-        if by_role != Role.OWNER and Role.OWNER in (membership.role, role):
-            raise OwnersOnly("Ask an owner of the organization to make or unmake an owner.")
-        if membership.role == Role.OWNER:
-            _keep_an_owner(membership)
-        before, membership.role = membership.role, role
-        membership.save(update_fields=["role"])
-        audit.record(
-            action="member.role_changed",
-            organization=organization,
-            target=membership.user,
-            detail={"from": before, "to": role},
-        )
-    return membership
-
-
-def remove(*, organization: Organization, user_id: UUID, by_user: User | None, by_role: str | None) -> None:
-    """End a membership; one's own is always one's own to end. API keys stay: they are the organization's.
-
-    Raises NotFound, OwnersOnly, LastOwner.
+    `revoke_keys` ends the keys that the member made and that allow more than the new role. Raises NotFound,
+    OwnersOnly, RoleNotAllowed, LastOwner.
     """
     with transaction.atomic():
         membership = _locked(organization, user_id)
-        is_leaving = by_user is not None and by_user.pk == user_id
-        if membership.role == Role.OWNER:
-            if by_role != Role.OWNER and not is_leaving:
-                raise OwnersOnly("Ask an owner of the organization to remove an owner.")
-            _keep_an_owner(membership)
+        for given in (membership.role, role):
+            check_manager_may_give(organization=organization, user=by, role=given)
+        return _change(membership, role=role, by=by, revoke_keys=revoke_keys, now=now)
+
+
+def change_role_by_staff(
+    *, organization: Organization, user_id: UUID, role: str, staff: User, now: datetime
+) -> RoleChange:
+    """Give a member another role on behalf of the company; keys that exceed it are revoked.
+
+    Raises NotFound, LastOwner.
+    """
+    with transaction.atomic():
+        membership = _locked(organization, user_id)
+        return _change(membership, role=role, by=staff, revoke_keys=True, now=now)
+
+
+def remove(
+    *, organization: Organization, user_id: UUID, by: User, revoke_keys: bool, now: datetime
+) -> list[ApiKey]:
+    """End a membership; one's own is always one's own to end. Returns the keys that were revoked with it.
+
+    API keys are the organization's and work on, unless `revoke_keys` ends those that the member made. Raises NotFound,
+    OwnersOnly, RoleNotAllowed, LastOwner.
+    """
+    with transaction.atomic():
+        membership = _locked(organization, user_id)
+        is_leaving = by.pk == user_id
+        if not is_leaving:
+            check_manager_may_give(organization=organization, user=by, role=membership.role)
+        _keep_an_owner(membership)
         user = membership.user
         membership.delete()
         if user.default_organization_id == organization.pk:
@@ -123,9 +136,30 @@ def remove(*, organization: Organization, user_id: UUID, by_user: User | None, b
         audit.record(
             action="member.left" if is_leaving else "member.removed",
             organization=organization,
+            actor=by,
             target=user,
             detail={"role": membership.role},
         )
+        return offboarding.end_beyond(
+            organization=organization, user=user, role=None, by=by, revoke_keys=revoke_keys, now=now
+        )
+
+
+def check_manager_may_give(*, organization: Organization, user: User, role: str) -> None:
+    """Lock the organization and check that `user` may, at this moment, make or unmake someone `role` in it.
+
+    Under the lock, because the right may just have been taken away. Raises Invalid, OwnersOnly, RoleNotAllowed.
+    """
+    if role not in Role.values:
+        detail = f"Choose one of {', '.join(Role.values)}."
+        raise Invalid(f"role: {detail}", errors=[FieldError("/role", "invalid_choice", detail)])
+    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    giver = Membership.objects.visible_to(organization).filter(user=user).first()
+    if giver is not None and roles.may_give(giver.role, role):
+        return
+    if role == Role.OWNER:
+        raise OwnersOnly("Ask an owner of the organization to make or unmake an owner.")
+    raise RoleNotAllowed(f"Your own role does not include all that the role {Role(role).label} may do.")
 
 
 def is_last_owner(membership: Membership) -> bool:
@@ -142,11 +176,35 @@ def _locked(organization: Organization, user_id: UUID) -> Membership:
     """The membership, with the organization locked: it guards the rule that an owner remains."""
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     membership = (
-        Membership.objects.visible_to(organization).select_related("user").filter(user_id=user_id).first()
+        Membership.objects.visible_to(organization)
+        .select_related("user", "organization")
+        .filter(user_id=user_id)
+        .first()
     )
     if membership is None:
         raise NotFound("There is no such member.")
     return membership
+
+
+def _change(membership: Membership, *, role: str, by: User, revoke_keys: bool, now: datetime) -> RoleChange:
+    if membership.role == role:
+        return RoleChange(membership, [])
+    if membership.role == Role.OWNER:
+        _keep_an_owner(membership)
+    before, membership.role = membership.role, role
+    membership.save(update_fields=["role"])
+    organization, user = membership.organization, membership.user
+    audit.record(
+        action="member.role_changed",
+        organization=organization,
+        actor=by,
+        target=user,
+        detail={"from": before, "to": role},
+    )
+    keys = offboarding.end_beyond(
+        organization=organization, user=user, role=role, by=by, revoke_keys=revoke_keys, now=now
+    )
+    return RoleChange(membership, keys)
 
 
 def _keep_an_owner(leaving: Membership) -> None:

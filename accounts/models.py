@@ -157,9 +157,16 @@ class Invitation(OrganizationOwned):
         """`now` is real time."""
         return self.accepted_at is None and self.revoked_at is None and now < self.expires_at
 
+    def withdraw(self, now: datetime) -> None:
+        self.revoked_at = now
+        self.save(update_fields=["revoked_at"])
+
 
 class ApiKey(OrganizationOwned):
-    """A credential of an organization. Only the SHA-256 of the key is stored: it has 256 random bits."""
+    """A credential of an organization. Only the SHA-256 of the key is stored: it has 256 random bits.
+
+    `created_by` is who made it, or whose API key made it: the person who may have kept a copy.
+    """
 
     name = models.CharField(_("name"), max_length=100)
     prefix = models.CharField(max_length=20, help_text=_("The start of the key, to recognize it by."))

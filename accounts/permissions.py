@@ -16,16 +16,31 @@ class MissingScope(Forbidden):
     title = "Your access does not include this"
 
 
+class PersonRequired(Forbidden):
+    code = "person_required"
+    title = "An API key cannot do this"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Members and organizations are managed by people, whatever the scopes of a key: send the access token of "
+            "a person, or use the portal."
+        )
+
+
 class HasAccess(BasePermission):
     """Whoever is authenticated and has the view's `required_scope`: a scope, one by HTTP method, or None.
 
-    A view must say it: forgetting it is an error, not an open door.
+    A view must say it: forgetting it is an error, not an open door. HTTP methods in the view's `people_only` are
+    refused to API keys, whatever their scopes.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if request.auth is None:
             return False
         scope = required_scope(view, request.method or "")
+        is_api_key = isinstance(request.auth, Principal) and request.auth.is_api_key
+        if is_api_key and request.method in getattr(view, "people_only", ()):
+            raise PersonRequired
         if scope is None:
             return True
         if not isinstance(request.auth, Principal):

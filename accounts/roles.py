@@ -44,6 +44,14 @@ def allows(role: str, scope: str) -> bool:
     return scope in SCOPES_OF_ROLE.get(role, frozenset())
 
 
+def may_give(giver: str, role: str) -> bool:
+    """May a member with the role `giver` make someone `role`, or unmake one? Only owners make owners; nobody gives
+    more than they have."""
+    if role == Role.OWNER:
+        return giver == Role.OWNER
+    return allows(giver, Scope.ORGANIZATION_WRITE) and SCOPES_OF_ROLE[role] <= SCOPES_OF_ROLE[giver]
+
+
 def roles_with(scope: str) -> list[Role]:
     """The roles that may do what `scope` names, highest first."""
     return [role for role in Role if allows(role, scope)]

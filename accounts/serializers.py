@@ -4,6 +4,8 @@ from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role, Scope
 from superagent.foundation.serializers import PartialAnswer
 
+REVOKE_BEYOND = "With a role: revoke the API keys that the member made and that allow more than the new role."
+
 # --- log-in
 
 
@@ -85,6 +87,7 @@ class UserUpdate(serializers.Serializer):
     role = serializers.ChoiceField(
         choices=Role.choices, required=False, help_text="Needs organization:write."
     )
+    revoke_keys = serializers.BooleanField(default=True, help_text=REVOKE_BEYOND)
 
 
 # --- organizations
@@ -117,6 +120,15 @@ class MemberAnswer(PartialAnswer, serializers.ModelSerializer):
 
 class MemberUpdate(serializers.Serializer):
     role = serializers.ChoiceField(choices=Role.choices)
+    revoke_keys = serializers.BooleanField(default=True, help_text=REVOKE_BEYOND)
+
+
+class MemberRemoval(serializers.Serializer):
+    """The query of a removal."""
+
+    revoke_keys = serializers.BooleanField(
+        default=True, help_text="Revoke the API keys that the member made, or made with one of them."
+    )
 
 
 class InvitationAnswer(PartialAnswer, serializers.ModelSerializer):

@@ -58,7 +58,6 @@ class World:
                 email="new@globex.example",
                 role="viewer",
                 invited_by=self.owner,
-                by_role="owner",
                 now=now,
             )
             ingest.record(
@@ -242,8 +241,9 @@ def _leads_to_its_page(path: str, method: str, answer: Any) -> bool:
 
 def test_its_own_people_find_them(globex: World):
     """Without this, an address that is always 404 would pass for a wall."""
+    all_arguments = globex.arguments()  # first: the key that calls is not the one that is rotated
     callers = [portal_of(globex.owner), api_of(globex.owner), key_of(globex.organization)]
-    for name, arguments in globex.arguments().items():
+    for name, arguments in all_arguments.items():
         if name == "api-invitation-accept":  # for who was invited
             continue
         path = reverse(name, kwargs=arguments)

@@ -55,7 +55,7 @@ class ApiKeys(ListAPIView):
                 created_by=caller_of(request),
                 expires_at=body["expires_at"],
                 now=timezone.now(),
-                allowed=principal_of(request).scopes,
+                made_with=principal_of(request).api_key_id,
             )
 
         return _shown_once(request, "POST api-keys", create)
@@ -112,7 +112,7 @@ class RotateApiKey(APIView):
                 grace=timedelta(seconds=int(body["grace_seconds"])),
                 rotated_by=caller_of(request),
                 now=timezone.now(),
-                allowed=principal_of(request).scopes,
+                rotated_with=principal_of(request).api_key_id,
             )
 
         return _shown_once(request, f"POST api-keys/{key_id}/rotate", rotate)

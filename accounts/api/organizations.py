@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import invitations, memberships, organizations, people, serializers, throttles
-from accounts.api.plumbing import OfOrganization, caller_of, organization_of, parsed, person_of, role_of
+from accounts.api.plumbing import OfOrganization, caller_of, organization_of, parsed, person_of
 from accounts.authentication import JwtAuthentication
 from accounts.models import Invitation, Membership, Organization
 from accounts.roles import Scope
@@ -26,6 +26,7 @@ READ_WRITE = {
     "PATCH": Scope.ORGANIZATION_WRITE,
     "DELETE": Scope.ORGANIZATION_WRITE,
 }
+OF_PEOPLE = [{"AccessToken": []}]  # for the schema: what an API key cannot do (`people_only`)
 
 
 @extend_schema(tags=["organizations"])
@@ -33,6 +34,7 @@ class Organizations(ListAPIView):
     """A person sees every organization that they belong to; an API key its own."""
 
     required_scope = None
+    people_only = frozenset({"POST"})
     serializer_class = serializers.OrganizationAnswer
     queryset = Organization.objects.none()  # for the schema
 
@@ -49,6 +51,7 @@ class Organizations(ListAPIView):
 
     @extend_schema(
         operation_id="organizations_create",
+        auth=OF_PEOPLE,
         summary="Make another organization and own it",
         request=serializers.OrganizationCreate,
         responses={201: serializers.OrganizationAnswer},
@@ -56,10 +59,7 @@ class Organizations(ListAPIView):
     @idempotent
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.OrganizationCreate)
-        person = caller_of(request)
-        if person is None:
-            raise Forbidden("An API key cannot own an organization: send the access token of a person.")
-        organization = organizations.create(name=body["name"], owner=person, now=timezone.now())
+        organization = organizations.create(name=body["name"], owner=person_of(request), now=timezone.now())
         return Response(serializers.OrganizationAnswer(organization).data, status.HTTP_201_CREATED)
 
 
@@ -108,6 +108,7 @@ class Members(OfOrganization, ListAPIView):
 @extend_schema(tags=["organizations"])
 class Member(OfOrganization):
     required_scope = READ_WRITE
+    people_only = frozenset({"PATCH", "DELETE"})
 
     @extend_schema(operation_id="members_detail", summary="One member", responses=serializers.MemberAnswer)
     def get(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
@@ -119,27 +120,39 @@ class Member(OfOrganization):
 
     @extend_schema(
         operation_id="members_update",
+        auth=OF_PEOPLE,
         summary="Change a member's role",
         request=serializers.MemberUpdate,
         responses=serializers.MemberAnswer,
     )
     def patch(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
         body = parsed(request, serializers.MemberUpdate)
-        membership = memberships.change_role(
+        change = memberships.change_role(
             organization=organization_of(request),
             user_id=user_id,
             role=body["role"],
-            by_role=role_of(request),
+            by=person_of(request),
+            revoke_keys=body["revoke_keys"],
+            now=timezone.now(),
         )
-        return Response(serializers.MemberAnswer(membership).data)
+        return Response(serializers.MemberAnswer(change.membership).data)
 
-    @extend_schema(operation_id="members_remove", summary="Remove a member", responses={204: None})
+    @extend_schema(
+        operation_id="members_remove",
+        auth=OF_PEOPLE,
+        summary="Remove a member, or leave; the API keys that they made are revoked",
+        parameters=[serializers.MemberRemoval],
+        responses={204: None},
+    )
     def delete(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
+        query = serializers.MemberRemoval(data=request.query_params)
+        query.is_valid(raise_exception=True)
         memberships.remove(
             organization=organization_of(request),
             user_id=user_id,
-            by_user=caller_of(request),
-            by_role=role_of(request),
+            by=person_of(request),
+            revoke_keys=query.validated_data["revoke_keys"],
+            now=timezone.now(),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -147,6 +160,7 @@ class Member(OfOrganization):
 @extend_schema(tags=["organizations"])
 class Invitations(OfOrganization, ListAPIView):
     required_scope = READ_WRITE
+    people_only = frozenset({"POST"})
     serializer_class = serializers.InvitationAnswer
     filterset_fields = ["email", "role"]
     queryset = Invitation.objects.none()  # for the schema
@@ -160,6 +174,7 @@ class Invitations(OfOrganization, ListAPIView):
 
     @extend_schema(
         operation_id="invitations_create",
+        auth=OF_PEOPLE,
         summary="Invite a person by mail",
         request=serializers.InvitationCreate,
         responses={201: serializers.InvitationAnswer},
@@ -172,8 +187,7 @@ class Invitations(OfOrganization, ListAPIView):
             organization=organization_of(request),
             email=body["email"],
             role=body["role"],
-            invited_by=caller_of(request),
-            by_role=role_of(request),
+            invited_by=person_of(request),
             now=timezone.now(),
         )
         return Response(serializers.InvitationAnswer(invitation).data, status.HTTP_201_CREATED)
@@ -182,8 +196,14 @@ class Invitations(OfOrganization, ListAPIView):
 @extend_schema(tags=["organizations"])
 class InvitationDetail(OfOrganization):
     required_scope = READ_WRITE
+    people_only = frozenset({"DELETE"})
 
-    @extend_schema(operation_id="invitations_revoke", summary="Withdraw an invitation", responses={204: None})
+    @extend_schema(
+        operation_id="invitations_revoke",
+        auth=OF_PEOPLE,
+        summary="Withdraw an invitation",
+        responses={204: None},
+    )
     def delete(self, request: Request, organization_id: UUID, invitation_id: UUID) -> Response:
         invitations.revoke(
             organization=organization_of(request), invitation_id=invitation_id, now=timezone.now()

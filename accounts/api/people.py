@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -11,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import customers, memberships, people, serializers
-from accounts.api.plumbing import caller_of, organization_of, parsed, person_of, principal_of, role_of
+from accounts.api.plumbing import organization_of, parsed, person_of, principal_of, role_of
 from accounts.authentication import JwtAuthentication
 from accounts.models import Membership, Organization, User
 from accounts.principals import Principal
@@ -105,6 +106,7 @@ class UserDetail(APIView):
 
     @extend_schema(
         operation_id="users_update",
+        auth=[{"AccessToken": []}],
         summary="Change one's own name, or a member's role",
         request=serializers.UserUpdate,
         responses=serializers.UserAnswer,
@@ -112,8 +114,9 @@ class UserDetail(APIView):
     def patch(self, request: Request, user_id: UUID) -> Response:
         body = parsed(request, serializers.UserUpdate)
         user = self._find(request, user_id)
+        person = person_of(request)
         if "full_name" in body:
-            if caller_of(request) != user:
+            if person != user:
                 raise Forbidden("Only a person may change their own name.")
             people.rename(user=user, full_name=body["full_name"])
         if "role" in body:
@@ -123,7 +126,9 @@ class UserDetail(APIView):
                 organization=organization_of(request),
                 user_id=user_id,
                 role=body["role"],
-                by_role=role_of(request),
+                by=person,
+                revoke_keys=body["revoke_keys"],
+                now=timezone.now(),
             )
         return self._answer(request, user_id)
 

@@ -8,6 +8,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from accounts.models import Organization, User
+from accounts.permissions import PersonRequired
 from accounts.principals import Principal
 from accounts.roles import Role
 from superagent.foundation.problems import NotFound
@@ -37,9 +38,10 @@ def caller_of(request: Request) -> User | None:
 
 
 def person_of(request: Request) -> User:
-    """The person who calls, for views that take no API key."""
+    """The person who calls. Raises PersonRequired for an API key."""
     user = caller_of(request)
-    assert user is not None, "JwtAuthentication gives a user"
+    if user is None:
+        raise PersonRequired
     return user
 
 
@@ -56,8 +58,8 @@ def role_of(request: Request) -> Role | None:
 class OfOrganization(APIView):
     """A view under `organizations/{organization_id}/`: another organization's is 404, for keys and members alike."""
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        wanted: UUID = kwargs[ORGANIZATION]
-        if wanted != organization_of(request).pk:
+    def check_permissions(self, request: Request) -> None:
+        wanted: UUID = self.kwargs[ORGANIZATION]
+        if isinstance(request.auth, Principal) and wanted != request.auth.organization_id:
             raise NotFound("There is no such organization.")
+        super().check_permissions(request)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from accounts import api_keys, cursors, key_traffic, roles
+from accounts import api_keys, cursors, key_traffic
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import ApiKeyForm, RotateForm
 from accounts.models import ApiKey
@@ -62,7 +62,6 @@ def create(request: PortalRequest) -> HttpResponse:
                 created_by=request.user,
                 expires_at=form.expires_at(),
                 now=timezone.now(),
-                allowed=roles.SCOPES_OF_ROLE[request.membership.role],
             )
         except Refusal as refusal:
             form.add_error(None, refusal.detail)
@@ -86,7 +85,6 @@ def rotate(request: PortalRequest, key_id: UUID) -> HttpResponse:
             grace=timedelta(seconds=int(form.cleaned_data["grace_seconds"])),
             rotated_by=request.user,
             now=timezone.now(),
-            allowed=roles.SCOPES_OF_ROLE[request.membership.role],
         )
     except Refusal as refusal:
         return _refused(request, refusal)

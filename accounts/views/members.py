@@ -9,10 +9,10 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import cursors, invitations, memberships, roles, throttles
+from accounts import cursors, invitations, memberships, offboarding, roles, throttles
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import InvitationForm, RoleForm
-from accounts.models import Invitation, Membership
+from accounts.models import ApiKey, Invitation, Membership
 from accounts.roles import Role, Scope
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
@@ -23,6 +23,9 @@ def index(request: PortalRequest) -> HttpResponse:
     page = cursors.page(_members(request), request.GET)
     open_invitations = Invitation.objects.visible_to(request.organization).open(timezone.now())
     owners = _members(request).filter(role=Role.OWNER).count()
+    keys = offboarding.keys_by_maker(
+        organization=request.organization, users=[place.user_id for place in page.rows], now=timezone.now()
+    )
     context = {
         "page": page,
         "rows": [
@@ -30,7 +33,8 @@ def index(request: PortalRequest) -> HttpResponse:
                 "place": place,
                 "is_me": place.user_id == request.user.pk,
                 "is_last_owner": place.role == Role.OWNER and owners == 1,
-                "may_manage": request.membership.role == Role.OWNER or place.role != Role.OWNER,
+                "may_manage": roles.may_give(request.membership.role, place.role),
+                "keys": keys.get(place.user_id, []),
             }
             for place in page.rows
         ],
@@ -50,7 +54,6 @@ def invite(request: PortalRequest) -> HttpResponse:
                 email=form.cleaned_data["email"],
                 role=form.cleaned_data["role"],
                 invited_by=request.user,
-                by_role=request.membership.role,
                 now=timezone.now(),
             )
         except Refusal as refusal:
@@ -83,22 +86,33 @@ def member(request: PortalRequest, user_id: UUID) -> HttpResponse:
     place = _members(request).filter(user_id=user_id).first()
     if place is None:
         return render(request, "accounts/not_found.html", status=404)
-    form = RoleForm(request.POST or None, initial={"role": place.role})
+    keys = offboarding.keys_beyond(
+        organization=request.organization, user=place.user, role=None, now=timezone.now()
+    )
+    form = RoleForm(
+        request.POST or None,
+        initial={"role": place.role},
+        by_role=request.membership.role,
+        key_names=[str(key) for key in keys],
+    )
     if request.method == "POST" and form.is_valid():
         try:
-            memberships.change_role(
+            change = memberships.change_role(
                 organization=request.organization,
                 user_id=user_id,
                 role=form.cleaned_data["role"],
-                by_role=request.membership.role,
+                by=request.user,
+                revoke_keys=form.cleaned_data.get("revoke_keys", True),
+                now=timezone.now(),
             )
         except Refusal as refusal:
             form.add_error("role", refusal.detail)
         else:
             role = Role(form.cleaned_data["role"]).label
             messages.success(
-                request, _("%(person)s is now: %(role)s.") % {"person": place.user, "role": role}
+                request, _("%(person)s's role is now %(role)s.") % {"person": place.user, "role": role}
             )
+            _say_revoked(request, change.revoked_keys)
             return redirect("members")
     context = {"form": form, "place": place, "comparison": comparison()}
     return render(request, "accounts/member.html", context, status=422 if form.errors else 200)
@@ -112,11 +126,12 @@ def remove(request: PortalRequest, user_id: UUID) -> HttpResponse:
     if not is_leaving and not roles.allows(request.membership.role, Scope.ORGANIZATION_WRITE):
         return redirect("member", user_id=user_id)  # which says who may
     try:
-        memberships.remove(
+        revoked = memberships.remove(
             organization=request.organization,
             user_id=user_id,
-            by_user=request.user,
-            by_role=request.membership.role,
+            by=request.user,
+            revoke_keys=request.POST.get("keys") != "keep",
+            now=timezone.now(),
         )
     except Refusal as refusal:
         return refused(request, refusal)
@@ -124,6 +139,7 @@ def remove(request: PortalRequest, user_id: UUID) -> HttpResponse:
         messages.success(request, _("You have left %(name)s.") % {"name": request.organization})
         return redirect("dashboard")
     messages.success(request, _("The member is removed and has no access any more."))
+    _say_revoked(request, revoked)
     return redirect("members")
 
 
@@ -137,6 +153,12 @@ def refused(request: PortalRequest, refusal: Refusal) -> HttpResponse:
         return render(request, "accounts/not_found.html", {"refusal": refusal}, status=404)
     messages.error(request, refusal.detail)
     return redirect("members")
+
+
+def _say_revoked(request: PortalRequest, keys: list[ApiKey]) -> None:
+    if keys:
+        names = ", ".join(str(key) for key in keys)
+        messages.warning(request, _("These API keys no longer work: %(names)s.") % {"names": names})
 
 
 def _members(request: PortalRequest) -> QuerySet[Membership]:

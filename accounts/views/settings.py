@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import access, memberships, organizations, people, roles
+from accounts import access, memberships, offboarding, organizations, people, roles
 from accounts.access import PersonRequest, PortalRequest, portal_view
 from accounts.forms import CloseAccountForm, NewOrganizationForm, OrganizationForm, ProfileForm
 from accounts.roles import Scope
@@ -34,7 +34,10 @@ def organization(request: PortalRequest) -> HttpResponse:
             return redirect("settings")
         request.organization.refresh_from_db()  # the form has written what is wrong into it
     is_last_owner = memberships.is_last_owner(request.membership)
-    context = {"form": form, "may_change": may_change, "is_last_owner": is_last_owner}
+    keys = offboarding.keys_beyond(
+        organization=request.organization, user=request.user, role=None, now=timezone.now()
+    )
+    context = {"form": form, "may_change": may_change, "is_last_owner": is_last_owner, "keys": keys}
     return render(request, "accounts/settings.html", context, status=422 if form.errors else 200)
 
 

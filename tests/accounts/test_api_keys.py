@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts import api_keys, key_records, organizations
 from accounts.models import ApiKey
-from accounts.roles import Scope
+from accounts.roles import Role, Scope
 from superagent.foundation import redis_client, tenancy
 from superagent.foundation.problems import Invalid, NotFound
 from tests.accounts.conftest import actions
@@ -198,12 +198,32 @@ def test_a_key_is_rotated_once_and_not_after_its_end(acme):
         rotate(acme, create(acme)[0], timedelta(minutes=7))
 
 
-def test_a_key_cannot_be_given_more_than_its_maker_has(acme):
+def test_a_key_cannot_be_given_more_than_its_maker_has(acme, member):
+    maker, _text = create(acme, scopes=[Scope.KEYS_WRITE, Scope.USAGE_READ])
     with pytest.raises(api_keys.ScopeNotAllowed):
-        create(acme, allowed=frozenset({Scope.USAGE_READ}))
+        create(acme, made_with=maker.pk)
     key, _text = create(acme)
     with pytest.raises(api_keys.ScopeNotAllowed):
-        rotate(acme, key, allowed=frozenset({Scope.USAGE_READ}))
+        rotate(acme, key, rotated_with=maker.pk)
+    with pytest.raises(api_keys.ScopeNotAllowed):
+        create(acme, created_by=member(Role.DEVELOPER), scopes=[Scope.BILLING_WRITE])
+
+
+def test_rights_that_were_taken_away_make_no_key(acme, member, stranger):
+    developer, viewer = member(Role.DEVELOPER), member(Role.VIEWER)
+    maker, _text = create(acme, created_by=developer, scopes=[Scope.KEYS_WRITE, *SCOPES])
+    revoke(acme, maker)
+    with pytest.raises(api_keys.InvalidKey):
+        create(acme, made_with=maker.pk)
+    for nobody in (viewer, stranger):
+        with pytest.raises(api_keys.ScopeNotAllowed):
+            create(acme, created_by=nobody, scopes=[Scope.USAGE_READ])
+
+
+def test_a_key_of_another_organization_makes_none(acme, globex):
+    maker, _text = create(globex, scopes=list(Scope))
+    with pytest.raises(api_keys.InvalidKey):
+        create(acme, made_with=maker.pk)
 
 
 @pytest.mark.parametrize("scopes", [[], ["everything"], ["usage:read", "everything"]])

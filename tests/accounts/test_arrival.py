@@ -143,7 +143,6 @@ def invited(acme, owner, email="new@acme.example") -> str:
             email=email,
             role=Role.DEVELOPER,
             invited_by=owner,
-            by_role="owner",
             now=timezone.now(),
         )
     return f"/invitations/{mail_links.invitation_token(made)}/"

@@ -279,7 +279,6 @@ def test_things_of_another_organization_are_404(acme, globex, owner, stranger, p
             email="new@globex.example",
             role="viewer",
             invited_by=stranger,
-            by_role="owner",
             now=timezone.now(),
         )
     for path, body in (

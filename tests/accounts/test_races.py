@@ -63,7 +63,9 @@ def test_two_owners_cannot_both_leave(acme, owner):
     def leave(user: User) -> Callable[[], None]:
         def act() -> None:
             with tenancy.tenant(acme):
-                memberships.remove(organization=acme, user_id=user.pk, by_user=user, by_role=Role.OWNER)
+                memberships.remove(
+                    organization=acme, user_id=user.pk, by=user, revoke_keys=True, now=timezone.now()
+                )
 
         return act
 
@@ -136,7 +138,6 @@ def test_an_address_is_invited_once_and_joins_once(acme, owner):
                 email="new@acme.example",
                 role=Role.VIEWER,
                 invited_by=owner,
-                by_role=Role.OWNER,
                 now=timezone.now(),
             )
 
