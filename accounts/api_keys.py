@@ -347,8 +347,8 @@ def _locked_maker(
         return _Maker(person=key.created_by, actor=None, scopes=frozenset(key.scopes))
     if person is not None:
         membership = Membership.objects.visible_to(organization).filter(user=person).first()
-        may_make = membership is not None and allows(membership.role, Scope.KEYS_WRITE)
-        scopes = SCOPES_OF_ROLE[membership.role] if may_make else frozenset()
+        role = membership.role if membership else ""
+        scopes = SCOPES_OF_ROLE[role] if allows(role, Scope.KEYS_WRITE) else frozenset()
         return _Maker(person=person, actor=person, scopes=scopes)
     return _Maker(person=None, actor=None, scopes=frozenset(Scope))
 

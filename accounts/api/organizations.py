@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import invitations, memberships, organizations, people, serializers, throttles
-from accounts.api.plumbing import OfOrganization, caller_of, organization_of, parsed, person_of
+from accounts.api.plumbing import OF_PEOPLE, OfOrganization, caller_of, organization_of, parsed, person_of
 from accounts.authentication import JwtAuthentication
 from accounts.models import Invitation, Membership, Organization
 from accounts.roles import Scope
@@ -26,7 +26,6 @@ READ_WRITE = {
     "PATCH": Scope.ORGANIZATION_WRITE,
     "DELETE": Scope.ORGANIZATION_WRITE,
 }
-OF_PEOPLE = [{"AccessToken": []}]  # for the schema: what an API key cannot do (`people_only`)
 
 
 @extend_schema(tags=["organizations"])

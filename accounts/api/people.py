@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import customers, memberships, people, serializers
-from accounts.api.plumbing import organization_of, parsed, person_of, principal_of, role_of
+from accounts.api.plumbing import OF_PEOPLE, organization_of, parsed, person_of, principal_of, role_of
 from accounts.authentication import JwtAuthentication
 from accounts.models import Membership, Organization, User
 from accounts.principals import Principal
@@ -106,7 +106,7 @@ class UserDetail(APIView):
 
     @extend_schema(
         operation_id="users_update",
-        auth=[{"AccessToken": []}],
+        auth=OF_PEOPLE,
         summary="Change one's own name, or a member's role",
         request=serializers.UserUpdate,
         responses=serializers.UserAnswer,

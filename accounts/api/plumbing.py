@@ -14,6 +14,7 @@ from accounts.roles import Role
 from superagent.foundation.problems import NotFound
 
 ORGANIZATION = "organization_id"  # the name of the part of a path that accounts.authentication looks at too
+OF_PEOPLE: Any = [{"AccessToken": []}]  # for the schema, which is typed otherwise: what an API key cannot do
 View = TypeVar("View", bound=APIView)
 
 
