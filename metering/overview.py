@@ -14,6 +14,7 @@ from metering.rollups import HOUR, hour_of
 from superagent.foundation import charts
 
 DAY = timedelta(days=1)
+MICROSECOND = timedelta(microseconds=1)
 SHORTEST_BASIS = timedelta(hours=6)
 """A pace is not told from less."""
 HOURLY_UP_TO = timedelta(days=2)
@@ -74,9 +75,11 @@ def forecast(view: QuotaView, period: UsagePeriod, now: datetime) -> str:
     elapsed = now - period.start
     if not view.limit or not view.used or view.used >= view.limit or elapsed < SHORTEST_BASIS:
         return ""
-    reached_at = now + elapsed * ((view.limit - view.used) / view.used)
-    if reached_at >= period.end:
+    # Whole numbers, compared before they become a date: a little of much would be used up after the year 9999.
+    wait_us = elapsed // MICROSECOND * (view.limit - view.used) // view.used
+    if wait_us >= (period.end - now) // MICROSECOND:
         return ""
+    reached_at = now + wait_us * MICROSECOND
     return _("At this pace you reach the limit on %(day)s.") % {"day": date_format(reached_at, "M j, Y")}
 
 
