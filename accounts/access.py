@@ -81,7 +81,7 @@ def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpRes
         return redirect_to_login(page_address(request))
     membership = note(request)
     if membership is None:
-        return redirect("organization-new")
+        return redirect(f"{reverse('organization-new')}?{urlencode({'next': page_address(request)})}")
     tenancy.activate(membership.organization)
     if scope is not None and not roles.allows(membership.role, scope):
         return forbidden(request, scope)

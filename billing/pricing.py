@@ -1,10 +1,12 @@
-"""Plans as a price table shows them."""
+"""Plans as a price table shows them, and what choosing one means for an organization."""
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 
 from django.utils.translation import gettext as _
 
+from accounts.models import Organization
 from billing import plans
 from billing.models import Interval, Plan, PlanAllowance
 from superagent.foundation.money import decimal_places, major_units
@@ -43,6 +45,58 @@ class PlanOffer:
 
     def amount(self, interval: str) -> int | None:
         return self.yearly if interval == Interval.YEAR else self.monthly
+
+
+class Action(StrEnum):
+    """What the button of a plan does: first purchase, change of the subscription, its end, or nothing."""
+
+    BUY = "buy"
+    CHANGE = "change"
+    CANCEL = "cancel"
+    CURRENT = "current"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A plan at an interval, for one organization. `amount` is in minor units, None where it is not sold."""
+
+    offer: PlanOffer
+    interval: str
+    amount: int | None
+    action: Action
+    is_upgrade: bool
+    is_other_interval: bool
+
+    @property
+    def is_current(self) -> bool:
+        return self.action == Action.CURRENT
+
+
+def choices(*, organization: Organization, interval: str) -> list[Choice]:
+    """Every plan on sale, lowest rank first, with what its button does. Runs in the organization's scope."""
+    current = plans.of(organization)
+    subscription = plans.subscription_of(organization)
+    paid_interval = subscription.interval if subscription is not None else None
+    return [_choice(offer, interval, current, paid_interval) for offer in plan_offers()]
+
+
+def _choice(offer: PlanOffer, interval: str, current: Plan | None, paid_interval: str | None) -> Choice:
+    amount = offer.amount(interval)
+    is_current_plan = current is not None and current.slug == offer.slug
+    if is_current_plan and paid_interval in (None, interval):
+        action = Action.CURRENT
+    elif paid_interval is None:
+        action = Action.BUY if amount else Action.CURRENT
+    else:
+        action = Action.CHANGE if amount else Action.CANCEL
+    return Choice(
+        offer=offer,
+        interval=interval,
+        amount=amount,
+        action=action,
+        is_upgrade=offer.rank > (current.rank if current is not None else 0),
+        is_other_interval=is_current_plan and action != Action.CURRENT,
+    )
 
 
 def plan_offers() -> list[PlanOffer]:

@@ -31,11 +31,20 @@ INTERVALS = ("month", "year")
 def landing(request: HttpRequest) -> HttpResponse:
     interval = request.GET.get("interval", "month")
     context = {
-        "plans": pricing.plan_offers(),
+        "plans": _plans(request),
         "license_products": license_offers(),
         "interval": interval if interval in INTERVALS else "month",
     }
     return render(request, "landing.html", context)
+
+
+def _plans(request: HttpRequest) -> list[tuple[pricing.PlanOffer, list[pricing.Choice]]]:
+    """Each plan with what its button does at each interval; without choices for a visitor, who signs up first."""
+    if not access.open_frame(request):
+        return [(offer, []) for offer in pricing.plan_offers()]
+    organization = request.organization  # type: ignore[attr-defined]  # set with the frame
+    by_interval = [pricing.choices(organization=organization, interval=each) for each in INTERVALS]
+    return [(choices[0].offer, list(choices)) for choices in zip(*by_interval, strict=True)]
 
 
 @require_safe

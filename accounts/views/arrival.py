@@ -39,6 +39,11 @@ class SignUp(SignupView):
         request.session[CONTINUE_KEY] = continue_to(request)
         return super().get(request, *args, **kwargs)
 
+    def get_authenticated_redirect_url(self) -> str:
+        """Who is logged in goes on with what the pricing link chose; the checkout knows the plan that there is."""
+        following = access.own_path(self.request.GET.get("next", "")) or _checkout(chosen_offer(self.request))
+        return following or reverse("dashboard")
+
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"continue_to": self.request.session.get(CONTINUE_KEY, "")}
 
@@ -63,7 +68,13 @@ def continue_to(request: HttpRequest) -> str:
         return following
     chosen = chosen_offer(request)
     offer = offers.find(chosen)
-    if not chosen or (offer is not None and offer.unit_amount == 0):  # what is free needs no checkout
+    if offer is not None and offer.unit_amount == 0:  # what is free needs no checkout
+        return ""
+    return _checkout(chosen)
+
+
+def _checkout(chosen: dict[str, str]) -> str:
+    if not chosen:
         return ""
     try:
         return access.own_path(f"{reverse('checkout')}?{urlencode(chosen)}")

@@ -114,6 +114,6 @@ def new_organization(request: PersonRequest) -> HttpResponse:
         made = organizations.create(name=form.cleaned_data["name"], owner=request.user, now=timezone.now())
         access.choose(request, made.pk)
         messages.success(request, _("%(name)s is ready.") % {"name": made.name})
-        return redirect("dashboard")
+        return redirect(access.own_path(request.GET.get("next", "")) or "dashboard")
     context = {"form": form, "places": places}
     return render(request, "accounts/organization_new.html", context, status=422 if form.errors else 200)

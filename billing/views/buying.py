@@ -67,9 +67,10 @@ class Checkout(PortalView):
             price = plans.price_of(plans.named(query.get("plan", "")), interval)
         except Refusal:
             return reverse("plans")
+        is_subscribed = plans.subscription_of(self.request.organization) is not None
         if price.unit_amount == 0:
-            return reverse("billing")
-        if plans.subscription_of(self.request.organization) is not None:
+            return reverse("plan-cancel") if is_subscribed else reverse("billing")
+        if is_subscribed:
             return f"{reverse('plan-change', args=[query['plan']])}?{urlencode({'interval': interval})}"
         return None
 

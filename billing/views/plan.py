@@ -52,37 +52,14 @@ def billing(request: PortalRequest) -> HttpResponse:
 @portal_view(scope=Scope.BILLING_READ)
 def choose(request: PortalRequest) -> HttpResponse:
     subscription = plans.subscription_of(request.organization)
-    current = plans.of(request.organization)
     interval = chosen_interval(request, subscription.interval if subscription else Interval.MONTH)
     context = {
-        "offers": [_row(offer, current, subscription, interval) for offer in pricing.plan_offers()],
+        "choices": pricing.choices(organization=request.organization, interval=interval),
         "interval": interval,
-        "current": current,
+        "current": plans.of(request.organization),
         "subscription": subscription,
     }
     return render(request, "billing/plans.html", context)
-
-
-def _row(
-    offer: pricing.PlanOffer, current: Any, subscription: Subscription | None, interval: str
-) -> dict[str, Any]:
-    """A plan with what its button does for this organization: buy, change, cancel or nothing."""
-    is_current_plan = current is not None and current.slug == offer.slug
-    is_current = is_current_plan and (subscription is None or subscription.interval == interval)
-    action = "change" if subscription is not None else "buy"
-    if is_current:
-        action = "current"
-    elif not offer.amount(interval):
-        action = "cancel" if subscription is not None else "current"
-    rank = current.rank if current is not None else 0
-    return {
-        "offer": offer,
-        "amount": offer.amount(interval),
-        "action": action,
-        "is_current": is_current,
-        "is_upgrade": offer.rank > rank,
-        "is_other_interval": is_current_plan and not is_current,
-    }
 
 
 class Change(PortalView):
@@ -130,6 +107,9 @@ class Change(PortalView):
             shown = subscriptions.preview(
                 organization=organization, plan=plan, interval=interval, now=clock.now(organization)
             )
+        except plans.AlreadyOnPlan as refusal:
+            messages.info(self.request, f"{refusal.title}. {refusal.detail}")
+            return redirect("billing")
         except Refusal as refusal:
             problem = problem or refusal
         current = plans.of(organization)

@@ -170,7 +170,7 @@ def test_a_viewer_may_leave_but_remove_nobody(acme, owner, member):
     assert memberships.role_of(owner, acme) == Role.OWNER
     page.post(f"/members/{user.pk}/remove/")
     assert memberships.role_of(user, acme) is None
-    assert page.get("/members/")["Location"] == "/organizations/new/"
+    assert page.get("/members/")["Location"] == "/organizations/new/?next=%2Fmembers%2F"
     assert "You belong to no organization" in page.get("/organizations/new/").content.decode()
 
 
