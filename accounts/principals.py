@@ -27,6 +27,11 @@ class Principal:
     def is_api_key(self) -> bool:
         return self.api_key_id is not None
 
+    @property
+    def caller(self) -> str:
+        """The API key or the person, whatever the organization: the same in every request of theirs."""
+        return f"api_key:{self.api_key_id}" if self.api_key_id else f"user:{self.user_id}"
+
     def allows(self, scope: str) -> bool:
         return scope in self.scopes
 

@@ -41,21 +41,15 @@ def answered_once(request: Request, endpoint: str, call: Call) -> Response:
 
 
 def _record(request: Request, endpoint: str, key: str) -> IdempotencyRecord:
-    organization_id = request.organization.pk  # type: ignore[attr-defined]  # set by our authentication
-    fingerprint = idempotency.body_hash(request.data)
     with transaction.atomic():
-        IdempotencyRecord.objects.bulk_create(
-            [
-                IdempotencyRecord(
-                    organization_id=organization_id, endpoint=endpoint, key=key, body_hash=fingerprint
-                )
-            ],
-            ignore_conflicts=True,
+        record, _is_new = idempotency.claim(
+            organization_id=request.organization.pk,  # type: ignore[attr-defined]  # set by our authentication
+            caller=idempotency.caller_of(request),
+            endpoint=endpoint,
+            key=key,
+            body=request.data,
         )
-        stored = IdempotencyRecord.objects.get(organization_id=organization_id, endpoint=endpoint, key=key)
-    if bytes(stored.body_hash) != fingerprint:
-        raise idempotency.KeyReused("Send the body of the first request, or choose a new key.")
-    return stored
+    return record
 
 
 CREATED = int(HTTPStatus.CREATED)

@@ -147,6 +147,7 @@ def _shown_once(request: Request, endpoint: str, make: Callable[[], tuple[ApiKey
     else:
         code, answer, _replayed = idempotency.once(
             organization_id=organization_of(request).pk,
+            caller=idempotency.caller_of(request),
             endpoint=endpoint,
             key=idempotency_key,
             body=request.data,

@@ -17,7 +17,7 @@ from accounts.authentication import JwtAuthentication
 from accounts.models import Invitation, Membership, Organization
 from accounts.roles import Scope
 from superagent.foundation import tenancy
-from superagent.foundation.idempotency import idempotent
+from superagent.foundation.idempotency import idempotent, idempotent_for_person
 from superagent.foundation.problems import Forbidden, NotFound
 
 READ_WRITE = {
@@ -55,7 +55,7 @@ class Organizations(ListAPIView):
         request=serializers.OrganizationCreate,
         responses={201: serializers.OrganizationAnswer},
     )
-    @idempotent
+    @idempotent_for_person
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.OrganizationCreate)
         organization = organizations.create(name=body["name"], owner=person_of(request), now=timezone.now())

@@ -68,6 +68,7 @@ def _place(request: Request) -> str:
     else:
         _status, answer, _replayed = idempotency.once(
             organization_id=organization_of(request).pk,
+            caller=idempotency.caller_of(request),
             endpoint="POST orders",
             key=key,
             body=request.data,

@@ -1,4 +1,4 @@
-"""Keyed requests: the same key and body replays the answer, the same key with another body is 409.
+"""Keyed requests: the same key, body and caller replays the answer; with another body or from another caller it is 409.
 
 The record is stored in the transaction of its effect, so a crash half-way leaves neither. Two requests with one key at
 once: the second waits for the first's commit on the unique constraint, then replays. Kept 30 days.
@@ -17,6 +17,7 @@ from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from superagent.foundation import tenancy
 from superagent.foundation.json_bodies import is_storable
 from superagent.foundation.models import IdempotencyRecord
 from superagent.foundation.problems import FieldError, Invalid, Refusal
@@ -38,23 +39,54 @@ def body_hash(body: Any) -> bytes:
     return hashlib.sha256(canonical.encode()).digest()
 
 
+def caller_of(request: Request) -> str:
+    """Who asks, the same in every request of one API key or one person."""
+    principal = getattr(request, "principal", None)  # set by our authentication
+    return principal.caller if principal is not None else f"user:{request.user.pk}"
+
+
+def claim(
+    *, organization_id: UUID, caller: str, endpoint: str, key: str, body: Any
+) -> tuple[IdempotencyRecord, bool]:
+    """The record of `key`, and whether this call made it. Runs in a transaction. Raises KeyReused.
+
+    An answer is told to none but its caller. Another member or key that comes with the same key is refused, not
+    served anew: it may be the same program after its API key was rotated, and what it asks for has been done.
+    """
+    record = IdempotencyRecord(
+        organization_id=organization_id,
+        caller=caller,
+        endpoint=endpoint,
+        key=key,
+        body_hash=body_hash(body),
+    )
+    IdempotencyRecord.objects.bulk_create([record], ignore_conflicts=True)
+    stored = IdempotencyRecord.objects.get(organization_id=organization_id, endpoint=endpoint, key=key)
+    if stored.caller != caller:
+        raise KeyReused("Another member or API key of the organization has used this key: choose a new one.")
+    if bytes(stored.body_hash) != record.body_hash:
+        raise KeyReused("Send the body of the first request, or choose a new key.")
+    return stored, stored.pk == record.pk
+
+
 def once(
-    *, organization_id: UUID, endpoint: str, key: str, body: Any, effect: Callable[[], tuple[int, Any]]
+    *,
+    organization_id: UUID,
+    caller: str,
+    endpoint: str,
+    key: str,
+    body: Any,
+    effect: Callable[[], tuple[int, Any]],
 ) -> tuple[int, Any, bool]:
     """Run `effect` at most once for `key`; answers (HTTP status, JSON answer, replayed).
 
     `effect` must only write rows: what it writes and the record commit together. Raises KeyReused.
     """
-    fingerprint = body_hash(body)
     with transaction.atomic():
-        record = IdempotencyRecord(
-            organization_id=organization_id, endpoint=endpoint, key=key, body_hash=fingerprint
+        stored, is_new = claim(
+            organization_id=organization_id, caller=caller, endpoint=endpoint, key=key, body=body
         )
-        IdempotencyRecord.objects.bulk_create([record], ignore_conflicts=True)
-        stored = IdempotencyRecord.objects.get(organization_id=organization_id, endpoint=endpoint, key=key)
-        if bytes(stored.body_hash) != fingerprint:
-            raise KeyReused("Send the body of the first request, or choose a new key.")
-        if stored.pk != record.pk:
+        if not is_new:
             return stored.status or HTTPStatus.OK, stored.answer, True
         stored.status, stored.answer = effect()
         stored.save(update_fields=["status", "answer"])
@@ -76,33 +108,55 @@ def requested_key(request: Request) -> str | None:
 
 
 def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
-    """Decorate a DRF view method that only writes rows: honours the request's key, if it has one.
-
-    A person without an organization has nowhere to keep it.
-    """
+    """Decorate a DRF view method that only writes rows: honours the request's key, if it has one."""
 
     @functools.wraps(method)
     def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
         key = requested_key(request)
-        organization = getattr(request, "organization", None)  # set by our authentication
-        if key is None or organization is None:
+        if key is None:
             return method(view, request, *args, **kwargs)
-
-        def effect() -> tuple[int, Any]:
-            response = method(view, request, *args, **kwargs)
-            return response.status_code, json.loads(view.get_renderers()[0].render(response.data))
-
-        route = request.resolver_match.route if request.resolver_match else request.path
-        status, answer, replayed = once(
-            organization_id=organization.pk,
-            endpoint=f"{request.method} {route}"[:100],
-            key=key,
-            body=request.data,
-            effect=effect,
-        )
-        return Response(answer, status, headers={"Idempotent-Replayed": "true"} if replayed else None)
+        organization_id = request.organization.pk  # type: ignore[attr-defined]  # set by our authentication
+        return _answered_once(method, view, request, args, kwargs, organization_id, key)
 
     return wrapped
+
+
+def idempotent_for_person(method: Callable[..., Response]) -> Callable[..., Response]:
+    """The same for what belongs to the person who asks, whichever organization they act for, or none."""
+
+    @functools.wraps(method)
+    def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        key = requested_key(request)
+        if key is None:
+            return method(view, request, *args, **kwargs)
+        with tenancy.system("a person's own request may come before they have an organization"):
+            return _answered_once(method, view, request, args, kwargs, request.user.pk, key)
+
+    return wrapped
+
+
+def _answered_once(
+    method: Callable[..., Response],
+    view: Any,
+    request: Request,
+    args: Any,
+    kwargs: Any,
+    organization_id: UUID,
+    key: str,
+) -> Response:
+    def effect() -> tuple[int, Any]:
+        response = method(view, request, *args, **kwargs)
+        return response.status_code, json.loads(view.get_renderers()[0].render(response.data))
+
+    status, answer, replayed = once(
+        organization_id=organization_id,
+        caller=caller_of(request),
+        endpoint=f"{request.method} {request.path}",
+        key=key,
+        body=request.data,
+        effect=effect,
+    )
+    return Response(answer, status, headers={"Idempotent-Replayed": "true"} if replayed else None)
 
 
 def forget_old(*, now: datetime) -> int:

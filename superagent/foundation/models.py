@@ -39,9 +39,13 @@ class OutboxMessage(Record):
 
 
 class IdempotencyRecord(Record):
-    """The answer given to a keyed request, stored in the transaction of its effect."""
+    """The answer given to a keyed request, stored in the transaction of its effect.
+
+    `organization_id` is a person's id for what belongs to a person, such as founding an organization.
+    """
 
     organization_id = models.UUIDField()
+    caller = models.CharField(max_length=50, db_default="", help_text="The member or API key that asked.")
     key = models.CharField(max_length=255)
     endpoint = models.CharField(max_length=100)
     body_hash = models.BinaryField(max_length=32)

@@ -60,6 +60,14 @@ def test_a_repeated_request_makes_one_key_and_stores_no_secret(acme, as_owner):
         assert first.json()["key"] not in str(IdempotencyRecord.objects.get().answer)
 
 
+def test_a_replay_is_for_who_made_the_key_only(acme, as_owner, member):
+    as_owner.post("api-keys", NEW, **{"Idempotency-Key": "k1"})
+    answer = api_of(member(Role.DEVELOPER)).post("api-keys", NEW, **{"Idempotency-Key": "k1"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
+    with tenancy.tenant(acme):
+        assert ApiKey.objects.count() == 1
+
+
 def test_a_developer_cannot_grant_more_than_they_have(acme, member):
     developer = api_of(member(Role.DEVELOPER))
     answer = developer.post("api-keys", NEW | {"scopes": ["usage:write", "billing:write"]})

@@ -144,6 +144,35 @@ def test_invite_list_withdraw(acme, as_owner):
     assert as_owner.get(path).json()["data"][0]["status"] == "withdrawn"
 
 
+def test_an_organization_is_never_replayed_to_another_person(acme, owner, member):
+    """L1: a viewer who repeated the owner's key and body was told of an organization that is not theirs."""
+    vic = member(Role.VIEWER)
+    body, headers = {"name": "Second"}, {"Idempotency-Key": "k1"}
+    first = api_of(owner).post("organizations", body, **headers)
+    again = api_of(owner).post("organizations", body, **headers)
+    assert (again.json(), again.headers["Idempotent-Replayed"]) == (first.json(), "true")
+    others = api_of(vic).post("organizations", body, **headers)
+    assert (others.status_code, others.json()["email"]) == (201, vic.email)
+    assert "Idempotent-Replayed" not in others.headers
+    assert memberships.role_of(vic, acme) == Role.VIEWER
+
+
+def test_a_person_founds_once_for_a_key_whatever_organization_they_act_for(acme, owner):
+    second = founded("Second", owner)
+    answers = [
+        api_of(owner, organization).post("organizations", {"name": "Third"}, **{"Idempotency-Key": "k1"})
+        for organization in (acme, second)
+    ]
+    assert answers[0].json() == answers[1].json()
+
+
+def test_a_person_without_an_organization_founds_one_for_a_key(db):
+    nobody = api_of(person("nobody@x.example"))
+    answers = [nobody.post("organizations", {"name": "Mine"}, **{"Idempotency-Key": "k1"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json()["id"] == answers[1].json()["id"]
+
+
 def test_an_invitation_is_made_once_for_a_key(acme, as_owner):
     path, body = f"organizations/{acme.pk}/invitations", {"email": "new@acme.example", "role": "viewer"}
     answers = [as_owner.post(path, body, **{"Idempotency-Key": "k1"}) for _ in range(2)]

@@ -241,6 +241,31 @@ def test_the_customer_portal_is_a_short_lived_address(call: Caller, customer: Cu
     assert answer.data["url"].startswith(customer.sandbox.url)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            "orders",
+            {
+                "items": [{"product": "nextpanel-professional", "options": {"interval": "month"}}],
+                "max_total": 1900,
+                "currency": "usd",
+                "payment": "checkout",
+            },
+        ),
+        ("billing/create-checkout-session", {"plan": "pro"}),
+    ],
+)
+def test_no_purchase_is_replayed_to_another_key_of_the_organization(
+    call: Caller, customer: Customer, path: str, body: dict[str, Any]
+) -> None:
+    header = {"Idempotency-Key": "k1"}
+    assert call("post", path, body, **header).status_code == 201
+    other = Caller(customer)("post", path, body, **header)
+    assert (other.status_code, other.data["code"]) == (409, "idempotency_key_reused")
+    assert call("post", path, body, **header).status_code == 201
+
+
 # --- Orders
 
 

@@ -12,14 +12,19 @@ from superagent.foundation.models import IdempotencyRecord
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def run(organization_id, effects, body=None, key="k1"):
+def run(organization_id, effects, body=None, key="k1", caller="user:ada"):
     def effect():
         effects.append(1)
         return 201, {"n": len(effects)}
 
     with tenancy.tenant(organization_id):
         return idempotency.once(
-            organization_id=organization_id, endpoint="POST orders", key=key, body=body, effect=effect
+            organization_id=organization_id,
+            caller=caller,
+            endpoint="POST orders",
+            key=key,
+            body=body,
+            effect=effect,
         )
 
 
@@ -38,6 +43,15 @@ def test_same_key_with_another_body_is_refused():
     assert len(effects) == 1
 
 
+def test_nothing_is_replayed_to_another_caller_nor_done_twice():
+    organization_id, effects = uuid4(), []
+    run(organization_id, effects, {"a": 1}, caller="user:ada")
+    for other in ("user:vic", "api_key:1", ""):
+        with pytest.raises(idempotency.KeyReused):
+            run(organization_id, effects, {"a": 1}, caller=other)
+    assert len(effects) == 1
+
+
 def test_keys_of_two_organizations_do_not_meet():
     effects = []
     assert run(uuid4(), effects)[2] is False
@@ -52,7 +66,12 @@ def test_a_failed_effect_leaves_the_key_free():
 
     with tenancy.tenant(organization_id), pytest.raises(RuntimeError):
         idempotency.once(
-            organization_id=organization_id, endpoint="POST orders", key="k1", body=None, effect=fail
+            organization_id=organization_id,
+            caller="user:ada",
+            endpoint="POST orders",
+            key="k1",
+            body=None,
+            effect=fail,
         )
     assert run(organization_id, effects) == (201, {"n": 1}, False)
 
