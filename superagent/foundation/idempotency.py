@@ -130,7 +130,7 @@ def idempotent_for_person(method: Callable[..., Response]) -> Callable[..., Resp
         if key is None:
             return method(view, request, *args, **kwargs)
         with tenancy.system("a person's own request may come before they have an organization"):
-            return _answered_once(method, view, request, args, kwargs, request.user.pk, key)
+            return _answered_once(method, view, request, args, kwargs, request.user.pk, key)  # type: ignore[arg-type]  # UUIDs
 
     return wrapped
 
