@@ -10,8 +10,10 @@ redelivered when a worker is lost, so every task may run twice and must have its
 """
 
 import os
+from typing import Any
 
-from celery import Celery
+import structlog
+from celery import Celery, Task, signals
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "superagent.settings")
@@ -51,3 +53,20 @@ app.conf.update(
 )
 app.autodiscover_tasks()
 app.set_default()  # for every thread of a web server, not only the one that imported this
+
+REQUEST_ID = "request_id"
+
+
+@signals.before_task_publish.connect
+def _send_request_id(headers: dict[str, Any], **kwargs: Any) -> None:
+    """A task carries the id of the request that caused it; one that a task sends, that of the first request."""
+    if request_id := structlog.contextvars.get_contextvars().get(REQUEST_ID):
+        headers[REQUEST_ID] = request_id
+
+
+@signals.task_prerun.connect
+def _bind_request_id(task: Task, **kwargs: Any) -> None:
+    """Log lines and error reports of the task bear that id."""
+    structlog.contextvars.clear_contextvars()
+    if request_id := task.request.get(REQUEST_ID):
+        structlog.contextvars.bind_contextvars(request_id=request_id)

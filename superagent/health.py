@@ -1,14 +1,16 @@
 """Is this installation well? Alive: the process answers. Ready: the database does, and it alone decides.
 
-Everything else may fail on purpose (docs/design: "failing on purpose") and is reported as degraded, so that a load
+Everything else may fail on purpose (docs/operations: "failing on purpose") and is reported as degraded, so that a load
 balancer does not take every process out because Redis is away.
 """
 
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,8 +22,10 @@ from django.db import DatabaseError, connection
 
 from superagent.foundation import redis_client, tenancy
 
-BEAT_SECONDS = 10  # how often a worker and beat sign the book in Redis
+BEAT_SECONDS = 10  # how often a worker and beat give a sign of life in Redis
 SILENT_SECONDS = 90  # after which they count as gone
+TASK = "task"  # the sign of a finished task; beat sends several each minute
+DATABASE_SECONDS = 1
 REACH_SECONDS = 0.5
 REMEMBER_SECONDS = 15
 HEARTBEAT_KEY = "health:{}"
@@ -39,40 +43,93 @@ class Part:
     is_needed: bool = False
 
 
+class Probe:
+    """Asks something in a thread of its own, because what hangs must not hold up the answer.
+
+    While a question is still unanswered no other is asked: one thread waits for a part that hangs, however many
+    health checks come.
+    """
+
+    def __init__(self, ask: Callable[[], Any]) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._pending: Future[Any] | None = None
+
+    def answer(self, *, timeout_seconds: float) -> Any:
+        """Return what was answered. Raises TimeoutError without an answer in time, else what the question raised."""
+        with self._lock:
+            if self._pending is not None and not self._pending.done():
+                raise TimeoutError("an earlier question is still unanswered")
+            pending = self._pending = Future()
+        threading.Thread(target=self._run, args=(pending,), daemon=True, name="health").start()
+        return pending.result(timeout_seconds)
+
+    def _run(self, pending: Future[Any]) -> None:
+        try:
+            pending.set_result(self._ask())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it
+            pending.set_exception(error)
+
+
 def report() -> list[Part]:
-    """The state of every part. Takes two seconds at most, also when all of them are silent."""
-    return [_database(), _redis(), _process("worker"), _process("beat"), _stripe()]
+    """The state of every part. Takes two seconds at most, also when all of them hang."""
+    signs = _signs_of_life()
+    return [_database(), _redis(signs), _worker(signs), _process("beat", signs), _stripe()]
+
+
+def _ask_database() -> None:
+    try:
+        with tenancy.isolated(), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connection.close()  # of this thread, which ends; with a pool it goes back there
+
+
+_database_probe = Probe(_ask_database)
 
 
 def _database() -> Part:
     try:
-        with tenancy.isolated(), connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError as error:
+        _database_probe.answer(timeout_seconds=DATABASE_SECONDS)
+    except (DatabaseError, TimeoutError) as error:
         log.error("database_is_down", error=str(error))
         return Part("database", is_well=False, detail="no answer", is_needed=True)
     return Part("database", is_well=True, detail="answers", is_needed=True)
 
 
-def _redis() -> Part:
+def _signs_of_life() -> dict[str, float] | None:
+    """The seconds since each process, and the last task of a worker, gave a sign; None without Redis."""
+    names = ("worker", "beat", TASK)
     try:
-        redis_client.connection().ping()
+        signed = redis_client.connection().mget([HEARTBEAT_KEY.format(name) for name in names])
     except redis_client.LOST:
+        return None
+    now = time.time()
+    return {name: max(now - float(at), 0.0) for name, at in zip(names, signed, strict=True) if at is not None}
+
+
+def _redis(signs: dict[str, float] | None) -> Part:
+    if signs is None:
         return Part(
             "redis", is_well=False, detail="no answer: limits are counted in PostgreSQL or not at all"
         )
     return Part("redis", is_well=True, detail="answers")
 
 
-def _process(name: str) -> Part:
-    try:
-        signed = redis_client.connection().get(HEARTBEAT_KEY.format(name))
-    except redis_client.LOST:
+def _process(name: str, signs: dict[str, float] | None) -> Part:
+    if signs is None:
         return Part(name, is_well=False, detail="not known without Redis")
-    if signed is None:
+    if name not in signs:
         return Part(name, is_well=False, detail=f"no sign of life for {SILENT_SECONDS} s")
-    seconds = max(int(time.time() - float(signed)), 0)
-    return Part(name, is_well=True, detail=f"last sign of life {seconds} s ago")
+    return Part(name, is_well=True, detail=f"last sign of life {signs[name]:.0f} s ago")
+
+
+def _worker(signs: dict[str, float] | None) -> Part:
+    """Its main process may be well while the processes that do the work hang, or all are busy with long tasks."""
+    part = _process("worker", signs)
+    if signs and part.is_well and "beat" in signs and TASK not in signs:
+        return Part("worker", is_well=False, detail=f"no task was finished for {SILENT_SECONDS} s")
+    return part
 
 
 def _stripe() -> Part:
@@ -123,6 +180,13 @@ def sign(name: str) -> None:
 @signals.heartbeat_sent.connect
 def _worker_lives(**kwargs: Any) -> None:
     sign("worker")
+
+
+@signals.task_postrun.connect
+def _task_ended(**kwargs: Any) -> None:
+    """In the process that does the work: the worker's main process lives on when all of those hang."""
+    if not kwargs["task"].request.called_directly:
+        sign(TASK)
 
 
 @signals.beat_init.connect

@@ -46,6 +46,7 @@ REMEDIES = {
     "invalid_api_key": _("The key is unknown, expired or revoked. Create one in the portal."),
     "token_invalid": _("Log in again, or use the refresh token."),
     "LIMIT_REACHED": _("The license includes no more of this feature. A larger plan does."),
+    "temporarily_unavailable": _("Wait for Retry-After, then send the same request again."),
     "internal_error": _("It has been reported. If you write to us, name the request id."),
 }
 

@@ -168,14 +168,20 @@ IS_OWNER = len(sys.argv) > 1 and sys.argv[1] in OWNER_COMMANDS
 DATABASE_POOL_SIZE = env.int(
     "DATABASE_POOL_SIZE", default=0
 )  # web servers only: a pool does not survive a fork
+_database = env.db_url_config(DATABASE_OWNER_URL if IS_OWNER else DATABASE_URL)
 DATABASES = {
     "default": {
-        **env.db_url_config(DATABASE_OWNER_URL if IS_OWNER else DATABASE_URL),
+        **_database,
         "ENGINE": "superagent.foundation.postgres",
         "OWNER": env.db_url_config(DATABASE_OWNER_URL),
         "ATOMIC_REQUESTS": False,
         "CONN_MAX_AGE": 0 if DATABASE_POOL_SIZE else 60,
         "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "application_name": f"superagent {Path(sys.argv[0]).name}"[:63],  # in pg_stat_activity
+            **_database.get("OPTIONS", {}),  # of the URL: ?sslmode=verify-full
+        },
         # A transaction pooler (PgBouncer) gives every transaction another connection: no cursor may outlive one.
         "DISABLE_SERVER_SIDE_CURSORS": env.bool("DATABASE_IS_POOLED", default=False),
     }
@@ -183,7 +189,8 @@ DATABASES = {
 if TEST_SLOT is not None:
     DATABASES["default"]["NAME"] = f"test_{TEST_SLOT}"
 if DATABASE_POOL_SIZE:
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10}}
+    # There are connections for all threads, so one that must wait for its own waits for a database that is down.
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5}
 CACHES = {
     "default": {
         "BACKEND": "accounts.backends.ForgivingRedisCache",

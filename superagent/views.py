@@ -1,5 +1,6 @@
 """The pages that compose every app, and what machines ask of the whole: health, metrics, robots.txt."""
 
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -78,7 +79,12 @@ def nothing(request: HttpRequest) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    return _error(request, problems.Failed(), "500.html")
+    """An exception that nobody foresaw. Without a database it is a 503, so that callers try again."""
+    refusal = problems.failure_of(sys.exception())
+    response = _error(request, refusal, "500.html")
+    for name, value in refusal.headers.items():
+        response[name] = value
+    return response
 
 
 @login_not_required
@@ -102,6 +108,7 @@ def _error_page(request: HttpRequest, status: int, template: str) -> HttpRespons
     """Inside the menu for who is logged in, so that a mistyped address is no way out of the portal."""
     is_inside = status < HTTPStatus.INTERNAL_SERVER_ERROR and access.open_frame(request)
     context = {
+        "status": int(status),
         "request_id": getattr(request, "request_id", ""),
         "error_frame": "frame/inside.html" if is_inside else "frame/outside.html",
         "page_address": _page_to_open(request),

@@ -1,11 +1,15 @@
 """Health, metrics, errors and what strangers ask for."""
 
+import html
 import json
 import re
+import threading
 
 import pytest
 import redis
-from django.db import DatabaseError
+import sentry_sdk
+import structlog
+from django.db import DatabaseError, OperationalError
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
@@ -42,8 +46,8 @@ def test_processes_that_gave_a_sign_are_well(client: Client, db: None, monkeypat
     monkeypatch.setattr(health, "_signed_at", {})
     monkeypatch.setattr(health, "_can_connect", lambda url: True)
     monkeypatch.setattr(health, "_memory", {})
-    health.sign("worker")
-    health.sign("beat")
+    for name in ("worker", "beat", health.TASK):
+        health.sign(name)
     response = client.get("/health/ready")
     assert response.json()["status"] == "ok"
 
@@ -57,11 +61,39 @@ def test_a_lost_redis_degrades_and_a_lost_database_fails(client: Client, db: Non
     def refuse() -> None:
         raise DatabaseError("connection refused: password=hunter2")
 
-    with monkeypatch.context() as database_down:
-        database_down.setattr(health.connection, "cursor", refuse)
-        response = client.get("/health/ready")
+    monkeypatch.setattr(health, "_database_probe", health.Probe(refuse))
+    response = client.get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (503, "failed")
     assert "hunter2" not in response.content.decode()
+
+
+def test_a_database_that_hangs_holds_up_neither_the_answer_nor_more_than_one_thread(
+    client: Client, db: None, monkeypatch
+) -> None:
+    asked, is_over = [], threading.Event()
+
+    def hang() -> None:
+        asked.append(1)
+        is_over.wait(60)
+
+    monkeypatch.setattr(health, "_database_probe", health.Probe(hang))
+    monkeypatch.setattr(health, "DATABASE_SECONDS", 0.05)
+    try:
+        answers = [client.get("/health/ready").json()["parts"]["database"]["status"] for _ in range(5)]
+    finally:
+        is_over.set()
+    assert answers == ["failed"] * 5
+    assert len(asked) == 1
+
+
+def test_a_worker_whose_processes_finish_nothing_is_not_well(client: Client, db: None, monkeypatch) -> None:
+    monkeypatch.setattr(health, "_signed_at", {})
+    for name in ("worker", "beat"):
+        health.sign(name)
+    worker = client.get("/health/ready").json()["parts"]["worker"]
+    assert worker == {"status": "failed", "detail": "no task was finished for 90 s"}
+    health.sign(health.TASK)
+    assert client.get("/health/ready").json()["parts"]["worker"]["status"] == "ok"
 
 
 # --- Metrics ----------------------------------------------------------------------------------------------------------
@@ -109,6 +141,27 @@ def test_unknown_addresses_answer_in_the_readers_language(client: Client, db: No
 def test_a_page_is_found_without_its_closing_slash(client: Client, db: None) -> None:
     response = client.get("/licenses?x=1")
     assert (response.status_code, response["Location"]) == (301, "/licenses/?x=1")
+
+
+@pytest.mark.parametrize("address", ["/api/v1/licenses/public-keys", "/"])
+def test_a_lost_database_is_503_and_asks_for_another_try(
+    client: Client, db: None, monkeypatch, address: str
+) -> None:
+    from billing import pricing
+    from licensing import signing
+
+    def fail() -> None:
+        raise OperationalError("connection to server failed")
+
+    monkeypatch.setattr(signing, "public_keys", fail)
+    monkeypatch.setattr(pricing, "plan_offers", fail)
+    client.raise_request_exception = False
+    response = client.get(address)
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    if address.startswith("/api/"):
+        assert response.json()["code"] == "temporarily_unavailable"
+    else:
+        assert "We can't answer right now" in html.unescape(response.content.decode())
 
 
 def test_a_failure_tells_the_request_id_and_nothing_else(db: None, monkeypatch) -> None:
@@ -198,6 +251,29 @@ def test_each_request_is_one_line_without_its_secrets(client: Client, db: None, 
 def test_a_report_to_the_error_tracker_is_scrubbed() -> None:
     event = {"exception": {"values": [{"stacktrace": {"frames": [{"vars": {"password": "hunter2"}}]}}]}}
     assert "hunter2" not in json.dumps(logs.scrub_report(event, {}))
+
+
+def test_reports_hold_no_bodies_and_name_the_request(monkeypatch) -> None:
+    """Variables of frames hold the body of a request, whatever is scrubbed by name."""
+    reports = []
+    logs.report_errors(dsn="http://key@127.0.0.1:9/1", environment="test", traces_share=0)
+    client = sentry_sdk.get_client()
+    monkeypatch.setattr(
+        client.transport, "capture_envelope", lambda envelope: reports.append(envelope.get_event())
+    )
+    try:
+        with structlog.contextvars.bound_contextvars(request_id="from-the-caller"):
+            body = " ".join(["body", "of", "a", "webhook"])  # in a variable, not in the source that is shown
+            try:
+                raise RuntimeError(len(body))
+            except RuntimeError as error:
+                sentry_sdk.capture_exception(error)
+    finally:
+        sentry_sdk.init()  # off again
+    [report] = reports
+    assert report["tags"]["request_id"] == "from-the-caller"
+    assert report["exception"]["values"][0]["stacktrace"]["frames"]
+    assert "body of a webhook" not in json.dumps(report, default=str)
 
 
 def test_request_factory_requests_without_a_match_are_counted_as_unknown() -> None:

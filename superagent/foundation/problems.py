@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -80,6 +81,22 @@ class Failed(Refusal):
         super().__init__("It has been reported. Tell us the request id if you write to us.")
 
 
+class TemporarilyUnavailable(Refusal):
+    """The database cannot be reached, or gave up a statement that may succeed the next time (a deadlock)."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "temporarily_unavailable"
+    title = "We cannot answer at the moment"
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was changed. Try again in a few seconds.", headers={"Retry-After": "5"})
+
+
+def failure_of(exception: BaseException | None) -> Failed | TemporarilyUnavailable:
+    """What is answered to a request that ended with an exception that nobody foresaw."""
+    return TemporarilyUnavailable() if isinstance(exception, OperationalError | InterfaceError) else Failed()
+
+
 def type_uri(code: str) -> str:
     return f"{settings.PUBLIC_URL}/docs/problems#{code}"
 
@@ -123,7 +140,7 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
     if isinstance(exception, exceptions.APIException):
         return _from_rest_framework(exception, request_id)
     refusal = _refusal_of(exception)
-    if isinstance(refusal, Failed):
+    if isinstance(refusal, Failed | TemporarilyUnavailable):
         log.error("request_failed", path=request.path, exc_info=exception)
         got_request_exception.send(
             sender=None, request=request._request
@@ -146,7 +163,7 @@ def _refusal_of(exception: Exception) -> Refusal:
         return NotFound()
     if isinstance(exception, PermissionDenied):
         return Forbidden()
-    return Failed()
+    return failure_of(exception)
 
 
 def _from_rest_framework(exception: exceptions.APIException, request_id: str) -> Response:

@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+import structlog
 from celery.result import EagerResult
 from django.conf import settings
 from django.db import connection, connections, transaction
@@ -101,6 +102,12 @@ class TestWorker:
             worker.look.delay("next")
         found = Counter(line.rsplit(":", 1)[0] if "careless" in line else line for line in reports(20))
         assert found == {"careless:aaa": 10, "next:": 10}
+
+    def test_a_task_logs_the_id_of_the_request_that_caused_it(self, pair: Pair, running_worker: None) -> None:
+        with structlog.contextvars.bound_contextvars(request_id="from-the-caller"):
+            worker.name_the_request.delay()
+        worker.name_the_request.delay()
+        assert reports(2) == ["caused by None", "caused by from-the-caller"]
 
     def test_sent_at_commit_by_a_tenant(self, pair: Pair, running_worker: None) -> None:
         with tenancy.tenant(pair.a), transaction.atomic():
