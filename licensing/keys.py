@@ -8,6 +8,7 @@ characters, so any four wrong characters, and any two swapped ones, are found of
 import hashlib
 import re
 import secrets
+import unicodedata
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 RANDOM_CHARACTERS = 21
@@ -18,6 +19,9 @@ PREFIX = re.compile(rf"[{ALPHABET}]{{2,4}}")
 _BODY = RANDOM_CHARACTERS + CHECK_CHARACTERS
 _VALUE = {character: value for value, character in enumerate(ALPHABET)}
 _MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})
+# Dashes, underscores, spaces of every width, tabs, zero-width marks; the minus sign is none of them.
+_SEPARATORS = frozenset({"Pd", "Pc", "Zs", "Cc", "Cf"})
+_MINUS = "\N{MINUS SIGN}"
 _FIELD_POLYNOMIAL = 0b100101  # x^5 + x^2 + 1 is primitive
 
 
@@ -34,18 +38,31 @@ def generate(prefix: str) -> str:
 
 
 def canonical(text: str) -> str:
-    """The one form that is hashed: upper case, without separators, misread letters mapped back.
+    """Return the one form that is counted and hashed: upper case, no separators, misread letters mapped back.
+
+    Separators are any dashes, spaces and invisible marks, as word processors and mail programs put them in.
 
     Raises Malformed when the length or the check characters are wrong.
     """
     symbols = text.upper().translate(_MISREAD)
-    if not all(character in _VALUE for character in symbols):
-        raise Malformed("A license key has letters and digits only.")
+    if not _VALUE.keys() >= set(symbols):
+        symbols = _without_separators(text).upper().translate(_MISREAD)
+        if not _VALUE.keys() >= set(symbols):
+            raise Malformed("A license key has letters and digits only.")
     if not PREFIX.fullmatch(symbols[:-_BODY]):
         raise Malformed("A license key has a prefix and five groups of five characters.")
     if _check(symbols[:-CHECK_CHARACTERS]) != symbols[-CHECK_CHARACTERS:]:
         raise Malformed("The license key has a typing error: compare it with the original.")
     return symbols
+
+
+def _without_separators(text: str) -> str:
+    """Full-width letters and digits become plain ones."""
+    return "".join(
+        character
+        for character in unicodedata.normalize("NFKC", text)
+        if character != _MINUS and unicodedata.category(character) not in _SEPARATORS
+    )
 
 
 def written(symbols: str) -> str:

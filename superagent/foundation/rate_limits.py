@@ -1,0 +1,96 @@
+"""How often somebody may ask, counted in Redis by the generic cell rate algorithm. Without Redis everybody may.
+
+A limit of 600 in a minute lets 600 through at once and then one each 100 ms; there is no window whose turn would let
+twice as many through. Each subject is one key, so that all of it runs on a Redis Cluster too.
+"""
+
+import math
+from dataclasses import dataclass
+
+import structlog
+
+from superagent.foundation import redis_client
+
+# KEYS: the theoretical arrival time (ms) of one subject. ARGV: quantity, window in ms, units (0: only look).
+# Answers {1 if the units fit, how many fit after that, ms until one more fits, ms until all fit}.
+_TAKE = """
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000
+local interval = tonumber(ARGV[2]) / tonumber(ARGV[1])
+local latest = now + tonumber(ARGV[2]) + 0.01
+local arrival = tonumber(redis.call('GET', KEYS[1]) or 0)
+if arrival < now then arrival = now end
+local units = tonumber(ARGV[3])
+local fits = arrival + interval * math.max(units, 1) <= latest
+if fits and units > 0 then
+    arrival = arrival + interval * units
+    redis.call('SET', KEYS[1], string.format('%.3f', arrival), 'PX', math.ceil(arrival - now))
+end
+local left = math.floor((latest - arrival) / interval)
+local wait = math.max(0, math.ceil(arrival + interval - latest))
+return {fits and 1 or 0, left, wait, math.ceil(arrival - now)}
+"""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `quantity` in `window_seconds`; `name` is what the RateLimit headers call it."""
+
+    name: str
+    quantity: int
+    window_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """`units` that `subject` wants of a limit; 0 takes nothing and tells whether one would fit."""
+
+    limit: Limit
+    subject: str
+    units: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"rate:{self.limit.name}:{self.subject}"
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is left of a limit after a use, or after its refusal."""
+
+    limit: Limit
+    is_allowed: bool
+    remaining: int
+    wait_seconds: int
+    reset_seconds: int
+
+    def headers(self) -> dict[str, str]:
+        """`RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10."""
+        limit = self.limit
+        return {
+            "RateLimit-Policy": f'"{limit.name}";q={limit.quantity};w={limit.window_seconds}',
+            "RateLimit": f'"{limit.name}";r={self.remaining};t={self.reset_seconds}',
+        }
+
+
+def take(*uses: Use) -> list[Balance]:
+    """Take each use that fits, in one round trip; each is decided alone."""
+    pipe = redis_client.connection().pipeline(transaction=False)
+    for use in uses:
+        limit = use.limit
+        pipe.eval(_TAKE, 1, use.key, max(limit.quantity, 1), limit.window_seconds * 1000, use.units)
+    try:
+        answers = pipe.execute()
+    except redis_client.LOST as error:
+        log.error("rate_limits_open", limits=[use.limit.name for use in uses], error=str(error))
+        return [Balance(use.limit, True, use.limit.quantity, 0, 0) for use in uses]
+    return [
+        Balance(use.limit, bool(fits), left, _seconds(wait), _seconds(reset))
+        for use, (fits, left, wait, reset) in zip(uses, answers, strict=True)
+    ]
+
+
+def _seconds(milliseconds: int) -> int:
+    return math.ceil(milliseconds / 1000)
