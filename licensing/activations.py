@@ -20,6 +20,14 @@ class Seat:
     limit: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """How many servers run on a license now, and may."""
+
+    taken: int
+    limit: int | None
+
+
 def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
     """Let a server run on the license; one that is activated already stays so.
 
@@ -48,11 +56,13 @@ def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
         return _seat(locked, activation)
 
 
-def deactivate(*, license_key: str, fingerprint: str) -> None:
+def deactivate(*, license_key: str, fingerprint: str) -> Seats:
     """Free the server's activation; nothing happens if it has none. Raises Unknown."""
     license_ = license_with_key(license_key)
     with tenancy.tenant(license_.organization_id), transaction.atomic():
-        _locked(license_).activations.filter(fingerprint=fingerprint).delete()
+        locked = _locked(license_)
+        locked.activations.filter(fingerprint=fingerprint).delete()
+        return Seats(locked.activations.count(), locked.max_activations)
 
 
 def heartbeat(*, license_key: str, fingerprint: str) -> Seat:

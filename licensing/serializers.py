@@ -1,3 +1,5 @@
+import re
+
 from rest_framework import serializers
 
 from licensing.models import License
@@ -8,17 +10,49 @@ MAX_QUANTITY = 1_000_000
 MAX_COUNT = 1_000_000_000
 
 
-class ValidateRequest(serializers.Serializer):
+NONCE = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class PanelQuestion(serializers.Serializer):
     license_key = serializers.CharField(max_length=100)
+    nonce = serializers.RegexField(
+        rf"^{NONCE.pattern}\Z",
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Chosen anew for each question; the signature covers it, so an old answer cannot be played again.",
+        error_messages={"invalid": "Send 1 to 128 printable ASCII characters without spaces."},
+    )
+
+
+class Asked(serializers.Serializer):
+    """The question, as it arrived: a panel compares it with the one that it sent."""
+
+    endpoint = serializers.CharField()
+    key_tail = serializers.CharField(
+        allow_null=True, help_text="The last group of the license key; null if it is no license key."
+    )
+    feature = serializers.CharField(allow_null=True)
+    quantity = serializers.IntegerField(allow_null=True)
+    fingerprint = serializers.CharField(allow_null=True)
+    body_sha256 = serializers.CharField(
+        allow_null=True,
+        help_text="SHA-256 of the bytes of the question's body, in hexadecimal. It covers all of the question.",
+    )
+
+
+class SignedAnswer(serializers.Serializer):
+    """What every answer of the license API has, problems too."""
+
+    asked = Asked()
+    nonce = serializers.CharField(allow_null=True)
+    ts = serializers.IntegerField(help_text="Unix seconds, as in the signature.")
+
+
+class ValidateRequest(PanelQuestion):
     feature = serializers.CharField(max_length=60, required=False, allow_null=True)
     quantity = serializers.IntegerField(min_value=1, max_value=MAX_QUANTITY, default=1)
     fingerprint = serializers.CharField(max_length=128, required=False, allow_null=True)
-    nonce = serializers.RegexField(
-        r"^[\x21-\x7e]{1,128}$",
-        required=False,
-        allow_null=True,
-        error_messages={"invalid": "Send 1 to 128 printable ASCII characters without spaces."},
-    )
 
 
 class ValidatedLicense(serializers.Serializer):
@@ -35,7 +69,7 @@ class ValidatedLicense(serializers.Serializer):
     )
 
 
-class ValidateAnswer(serializers.Serializer):
+class ValidateAnswer(SignedAnswer):
     valid = serializers.BooleanField()
     code = serializers.ChoiceField(choices=[(code.value, code.value) for code in Code])
     detail = serializers.CharField()
@@ -44,16 +78,15 @@ class ValidateAnswer(serializers.Serializer):
     used = serializers.IntegerField(allow_null=True)
     remaining = serializers.IntegerField(allow_null=True)
     license = ValidatedLicense(allow_null=True)
-    nonce = serializers.CharField(allow_null=True)
-    ts = serializers.IntegerField(help_text="Unix seconds, as in the signature.")
 
 
-class FeatureUsageRequest(serializers.Serializer):
-    license_key = serializers.CharField(max_length=100)
+class FeatureUsageRequest(PanelQuestion):
     feature = serializers.CharField(max_length=60)
     delta = serializers.IntegerField(min_value=-MAX_QUANTITY, max_value=MAX_QUANTITY, required=False)
     used = serializers.IntegerField(min_value=0, max_value=MAX_COUNT, required=False)
-    idempotency_key = serializers.CharField(max_length=255)
+    idempotency_key = serializers.CharField(
+        max_length=255, required=False, help_text="Or in the header Idempotency-Key; one of them is needed."
+    )
 
     def validate(self, attrs):
         if ("delta" in attrs) == ("used" in attrs):
@@ -63,25 +96,29 @@ class FeatureUsageRequest(serializers.Serializer):
         return attrs
 
 
-class FeatureUsageAnswer(serializers.Serializer):
+class FeatureUsageAnswer(SignedAnswer):
     feature = serializers.CharField()
     limit = serializers.IntegerField(allow_null=True)
     used = serializers.IntegerField()
     remaining = serializers.IntegerField(allow_null=True)
 
 
-class ActivateRequest(serializers.Serializer):
-    license_key = serializers.CharField(max_length=100)
+class ActivateRequest(PanelQuestion):
     fingerprint = serializers.CharField(max_length=128)
     label = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
 
 
-class ServerRequest(serializers.Serializer):
-    license_key = serializers.CharField(max_length=100)
+class ServerRequest(PanelQuestion):
     fingerprint = serializers.CharField(max_length=128)
 
 
-class ActivationAnswer(serializers.Serializer):
+class DeactivationAnswer(SignedAnswer):
+    fingerprint = serializers.CharField()
+    activations = serializers.IntegerField(help_text="Servers that are activated now.")
+    max_activations = serializers.IntegerField(allow_null=True)
+
+
+class ActivationAnswer(SignedAnswer):
     fingerprint = serializers.CharField()
     label = serializers.CharField()
     activated_at = serializers.DateTimeField()

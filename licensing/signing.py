@@ -1,20 +1,25 @@
 """Signed answers: a control panel can tell our license server from one that merely says VALID.
 
 Ed25519 over `ts`, a line feed, the caller's `nonce` (empty without one), a line feed and the body as sent. The nonce
-stops an old answer from being played again. Public keys are at GET /api/v1/licenses/public-keys.
+stops an old answer from being played again; `asked` in the body, with the SHA-256 of the question's own bytes, stops
+the answer to another question, say for another key. Public keys are at GET /api/v1/licenses/public-keys.
 LICENSE_SIGNING_KEY is the base64 of a 32-byte seed, or several, newest first: the first signs, all are published.
 """
 
 import base64
 import binascii
 import hashlib
+import json
 import os
+import time
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from rest_framework.utils.encoders import JSONEncoder
 
 from licensing.secret_files import secrets_of
 
@@ -28,6 +33,22 @@ class SigningKey:
     keyid: str
     private: Ed25519PrivateKey
     public: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAnswer:
+    """`body` as it is sent, and the value of the header `SuperAgent-Signature`."""
+
+    body: bytes
+    signature: str
+
+
+def signed_answer(answer: dict[str, Any], *, asked: dict[str, Any], nonce: str | None) -> SignedAnswer:
+    """`answer` with what it answers. `ts` is real time: signatures do not follow a test clock."""
+    ts = int(time.time())
+    whole = answer | {"asked": asked, "nonce": nonce, "ts": ts}
+    body = json.dumps(whole, separators=(",", ":"), cls=JSONEncoder).encode()
+    return SignedAnswer(body, signature(body=body, nonce=nonce or "", ts=ts))
 
 
 def signature(*, body: bytes, nonce: str, ts: int) -> str:

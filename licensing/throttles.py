@@ -1,73 +1,78 @@
-"""How often a license key, and an address, may ask: counted in Redis for each minute. Without Redis everyone may.
+"""How often a license key may ask, and a network for keys that nobody has. Without Redis everybody may.
 
-A key may ask often, for a panel asks before each action. An address that asks for keys that nobody has may not: that
-is a guess or a broken configuration, and each costs a look-up.
+A key may ask often, for a panel asks before each action; only its own questions count against it. A network that asks
+for keys that nobody has is guessing, or has a broken configuration: that counts for such keys alone. A panel with a
+good key is answered wherever it runs, whatever its neighbors do.
 """
 
-import hashlib
-import time
+from http import HTTPStatus
 
-import structlog
 from django.conf import settings
 
-from superagent.foundation import redis_client
+from licensing import keys, validation
+from superagent.foundation import rate_limits
+from superagent.foundation.networks import networks_of
+from superagent.foundation.problems import Refusal
+from superagent.foundation.rate_limits import Balance, Limit, Use
 
-WINDOW_SECONDS = 60
-
-# Counts a question of the address and of the key; 1 when one of them, or the address's unknown keys, is over its limit.
-_ASK = """
-local address = redis.call('INCR', KEYS[1])
-if address == 1 then redis.call('EXPIRE', KEYS[1], ARGV[4]) end
-local key = redis.call('INCR', KEYS[2])
-if key == 1 then redis.call('EXPIRE', KEYS[2], ARGV[4]) end
-local unknown = tonumber(redis.call('GET', KEYS[3]) or '0')
-if address > tonumber(ARGV[1]) or key > tonumber(ARGV[2]) or unknown >= tonumber(ARGV[3]) then return 1 end
-return 0
-"""
-
-log = structlog.get_logger(__name__)
+WIDE_FACTOR = 16  # a /48, or whatever else holds many subscribers, may ask as often as so many of them
 
 
-def wait_seconds(*, license_key: str, address: str) -> int:
-    """Count one question; 0 when it may be answered, else after how many seconds to ask again."""
-    window, elapsed = divmod(int(time.time()), WINDOW_SECONDS)
-    names = [
-        _name("address", address, window),
-        _name("key", _digest(license_key), window),
-        _unknown(address, window),
-    ]
-    limits = [
-        settings.LICENSE_QUESTIONS_PER_ADDRESS,
-        settings.LICENSE_QUESTIONS_PER_KEY,
-        settings.LICENSE_UNKNOWN_PER_ADDRESS,
-    ]
+class AskedTooOften(Refusal):
+    """Nothing was said about the license: a panel keeps its last answer and asks again after Retry-After."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "rate_limited"
+    title = "Asked too often: keep the last answer"
+
+    def __init__(self, why: str, balance: Balance) -> None:
+        wait = max(balance.wait_seconds, 1)
+        super().__init__(
+            f"{why} Keep the last answer and ask again in {wait} seconds.",
+            headers={"Retry-After": str(wait)} | balance.headers(),
+        )
+
+
+def admit(*, license_key: str, address: str | None) -> dict[str, str]:
+    """Count one question of `license_key`; return the headers that tell its limit.
+
+    Raises AskedTooOften for a key over its limit, and for an unknown one from a network that asked for too many.
+    """
+    looks = _unknown(address, units=0)
     try:
-        is_closed = redis_client.connection().eval(_ASK, len(names), *names, *limits, WINDOW_SECONDS)
-    except redis_client.LOST as error:
-        log.error("license_throttle_open", error=str(error))
-        return 0
-    return WINDOW_SECONDS - elapsed if is_closed else 0
+        digest = keys.digest(keys.canonical(license_key))
+    except keys.Malformed:
+        _refuse_guesses(rate_limits.take(*looks))
+        return {}
+    balance, *guesses = rate_limits.take(Use(_per_key(), digest.hex()[:32]), *looks)
+    if not balance.is_allowed:
+        raise AskedTooOften(f"This key asked {balance.limit.quantity} times within a minute.", balance)
+    if not all(guess.is_allowed for guess in guesses) and not validation.is_known(digest):
+        _refuse_guesses(guesses)
+    return balance.headers()
 
 
-def count_unknown(*, address: str) -> None:
+def count_unknown(*, address: str | None) -> None:
     """`address` asked for a key that nobody has."""
-    name = _unknown(address, int(time.time()) // WINDOW_SECONDS)
-    try:
-        pipe = redis_client.connection().pipeline(transaction=False)
-        pipe.incr(name)
-        pipe.expire(name, WINDOW_SECONDS)
-        pipe.execute()
-    except redis_client.LOST as error:
-        log.error("license_throttle_open", error=str(error))
+    rate_limits.take(*_unknown(address, units=1))
 
 
-def _unknown(address: str, window: int) -> str:
-    return _name("unknown", address, window)
+def _refuse_guesses(guesses: list[Balance]) -> None:
+    for guess in guesses:
+        if not guess.is_allowed:
+            raise AskedTooOften(
+                "Too many questions came from this network for keys that no license has.", guess
+            )
 
 
-def _name(kind: str, subject: str, window: int) -> str:
-    return f"license-questions:{kind}:{subject}:{window}"
+def _per_key() -> Limit:
+    return Limit("key", settings.LICENSE_QUESTIONS_PER_KEY)
 
 
-def _digest(license_key: str) -> str:
-    return hashlib.sha256(license_key.encode()).hexdigest()[:32]
+def _unknown(address: str | None, units: int) -> list[Use]:
+    networks = networks_of(address)
+    limit = settings.LICENSE_UNKNOWN_PER_NETWORK
+    uses = [Use(Limit("unknown-keys", limit), networks.narrow, units)]
+    if networks.wide != networks.narrow:
+        uses.append(Use(Limit("unknown-keys-wide", limit * WIDE_FACTOR), networks.wide, units))
+    return uses

@@ -25,7 +25,6 @@ class Code(StrEnum):
     FINGERPRINT_REQUIRED = "FINGERPRINT_REQUIRED"
     TOO_MANY_ACTIVATIONS = "TOO_MANY_ACTIVATIONS"
     HEARTBEAT_DEAD = "HEARTBEAT_DEAD"
-    RATE_LIMITED = "RATE_LIMITED"
 
 
 class FeatureRow(TypedDict):
@@ -94,6 +93,12 @@ def find(license_key: str) -> License | None:
     key_hash = keys.digest(keys.canonical(license_key))
     with tenancy.system("license key"):
         return License.objects.with_key(key_hash).for_validation().first()
+
+
+def is_known(key_hash: bytes) -> bool:
+    """Whether some license has the key, in whatever state it is."""
+    with tenancy.system("license key"):
+        return License.objects.with_key(key_hash).exists()
 
 
 def feature_named(license_: License, name: str) -> FeatureRow | None:

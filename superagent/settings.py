@@ -436,10 +436,9 @@ SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "djstripe.W002"]
 # Both may list several secrets, newest first. Empty: made once under DATA_DIR, which is refused in production.
 LICENSE_ENCRYPTION_KEY = env.str("LICENSE_ENCRYPTION_KEY", default="")
 LICENSE_SIGNING_KEY = env.str("LICENSE_SIGNING_KEY", default="")
-# Questions of control panels in a minute: by license key, by address, and by address for keys that nobody has.
+# Questions of control panels in a minute: by license key, and by network for keys that nobody has.
 LICENSE_QUESTIONS_PER_KEY = env.int("LICENSE_QUESTIONS_PER_KEY", default=600)
-LICENSE_QUESTIONS_PER_ADDRESS = env.int("LICENSE_QUESTIONS_PER_ADDRESS", default=3000)
-LICENSE_UNKNOWN_PER_ADDRESS = env.int("LICENSE_UNKNOWN_PER_ADDRESS", default=60)
+LICENSE_UNKNOWN_PER_NETWORK = env.int("LICENSE_UNKNOWN_PER_NETWORK", default=60)
 
 # --- Logs, errors and metrics ----------------------------------------------------------------------------------------
 

@@ -42,9 +42,10 @@ def post(client: Client, **body: Any):
 def test_a_report_answers_what_remains(client: Client, license_: License, license_key: str) -> None:
     response = post(client, license_key=license_key, feature="create_database", delta=3, idempotency_key="a")
     assert response.status_code == 200
-    assert response.json() == {"feature": "databases", "limit": 50, "used": 3, "remaining": 47}
+    figures = {"feature": "databases", "limit": 50, "used": 3, "remaining": 47}
+    assert response.json().items() >= figures.items()
     again = post(client, license_key=license_key, feature="create_database", delta=3, idempotency_key="a")
-    assert again.json() == response.json()
+    assert again.json().items() >= figures.items()
     other = post(client, license_key=license_key, feature="create_database", delta=4, idempotency_key="a")
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
     assert used(license_) == 3

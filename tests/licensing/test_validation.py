@@ -1,17 +1,14 @@
 """What a control panel is answered, and that it can trust the answer."""
 
-import base64
 import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.test import Client
 
 from accounts.models import Organization
-from licensing import keys, licenses, policies, signing
+from licensing import keys, licenses, policies
 from licensing.models import License, LicenseFeature, Policy
 from superagent.foundation import tenancy
 from tests.licensing.conftest import NOW
@@ -34,6 +31,7 @@ def test_a_valid_license_answers_what_remains(client: Client, license_: License,
     assert response.status_code == 200
     answer = response.json()
     assert isinstance(answer.pop("ts"), int)
+    assert answer.pop("asked")["key_tail"] == license_.key_tail
     assert answer == {
         "valid": True,
         "code": "VALID",
@@ -156,46 +154,6 @@ def test_an_ill_formed_question_is_400_and_names_the_field(
     assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
 
 
-# --- Signature --------------------------------------------------------------------------------------------------------
-
-
-def verify(client: Client, response, nonce: str) -> None:
-    """As a panel does it, with nothing of ours but the published key. Raises InvalidSignature."""
-    fields = dict(part.strip().split("=", 1) for part in response[signing.HEADER].split(","))
-    published = client.get("/api/v1/licenses/public-keys").json()["data"]
-    key = next(entry for entry in published if entry["keyid"] == fields["keyid"])
-    assert key["algorithm"] == "Ed25519"
-    public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key["public_key"]))
-    signed = f"{fields['ts']}\n{nonce}\n".encode() + response.content
-    public.verify(base64.b64decode(fields["sig"]), signed)
-    assert response.json()["ts"] == int(fields["ts"])
-
-
-@pytest.mark.parametrize("nonce", ["abc-123", None])
-def test_every_answer_is_signed(client: Client, license_key: str, nonce: str | None) -> None:
-    verify(client, ask(client, license_key=license_key, nonce=nonce), nonce or "")
-    verify(client, ask(client, license_key=keys.generate("NP"), nonce=nonce), nonce or "")
-
-
-def test_a_changed_answer_or_another_nonce_does_not_verify(client: Client, license_key: str) -> None:
-    response = ask(client, license_key=license_key, nonce="first")
-    with pytest.raises(InvalidSignature):
-        verify(client, response, "second")
-    response.content = response.content.replace(b'"valid":true', b'"valid": 1')
-    with pytest.raises(InvalidSignature):
-        verify(client, response, "first")
-
-
-def test_an_old_signing_key_stays_published(client: Client, license_key: str, settings) -> None:
-    old, new = signing.new_seed(), signing.new_seed()
-    settings.LICENSE_SIGNING_KEY = old
-    earlier = ask(client, license_key=license_key, nonce="a")
-    settings.LICENSE_SIGNING_KEY = f"{new},{old}"
-    verify(client, earlier, "a")
-    published = client.get("/api/v1/licenses/public-keys").json()["data"]
-    assert [key["is_signing"] for key in published] == [True, False]
-
-
 # --- Servers ----------------------------------------------------------------------------------------------------------
 
 
@@ -225,7 +183,8 @@ def test_a_node_locked_license_asks_which_server(client: Client, node_locked: tu
     third = post(client, "activate", license_key=key, fingerprint="three")
     assert (third.status_code, third.json()["code"]) == (409, "TOO_MANY_ACTIVATIONS")
     assert ask(client, license_key=key, fingerprint="three").json()["code"] == "TOO_MANY_ACTIVATIONS"
-    assert post(client, "deactivate", license_key=key, fingerprint="one").status_code == 204
+    left = post(client, "deactivate", license_key=key, fingerprint="one")
+    assert (left.status_code, left.json()["activations"], left.json()["max_activations"]) == (200, 1, 2)
     assert post(client, "activate", license_key=key, fingerprint="three").status_code == 200
 
 
@@ -242,36 +201,3 @@ def test_a_silent_server_makes_room(client: Client, node_locked: tuple[License, 
     assert post(client, "heartbeat", license_key=key, fingerprint="two").status_code == 200
     with tenancy.system("test"):
         assert set(license_.activations.values_list("fingerprint", flat=True)) == {"two", "three"}
-
-
-# --- Throttle ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_key_that_asks_too_often_is_told_to_wait(client: Client, license_key: str, settings) -> None:
-    settings.LICENSE_QUESTIONS_PER_KEY = 2
-    codes = [ask(client, license_key=license_key).json()["code"] for _ in range(3)]
-    assert codes == ["VALID", "VALID", "RATE_LIMITED"]
-    response = ask(client, license_key=license_key, nonce="n")
-    assert response.status_code == 200
-    assert 1 <= int(response["Retry-After"]) <= 60
-    verify(client, response, "n")
-    refused = post(
-        client, "usage", license_key=license_key, feature="databases", delta=1, idempotency_key="1"
-    )
-    assert refused.status_code == 429
-
-
-def test_an_address_that_asks_for_unknown_keys_is_stopped(client: Client, license_key: str, settings) -> None:
-    settings.LICENSE_UNKNOWN_PER_ADDRESS = 2
-    codes = [ask(client, license_key=keys.generate("NP")).json()["code"] for _ in range(3)]
-    assert codes == ["NOT_FOUND", "NOT_FOUND", "RATE_LIMITED"]
-
-
-def test_without_redis_questions_are_answered(client: Client, license_key: str, monkeypatch) -> None:
-    import redis
-
-    from superagent.foundation import redis_client
-
-    lost = redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.1)
-    monkeypatch.setattr(redis_client, "connection", lambda: lost)
-    assert ask(client, license_key=license_key).json()["code"] == "VALID"

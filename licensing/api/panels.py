@@ -1,0 +1,264 @@
+"""What control panels ask. They send the license key as their credential; every answer is signed, refusals too."""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.audit import client_address
+from licensing import activations, keys, serializers, signing, throttles, usage, validation
+from licensing.models import License
+from licensing.validation import Code, Verdict
+from superagent.foundation import idempotency
+from superagent.foundation.json_bodies import BodyTooLarge
+from superagent.foundation.problems import FieldError, Invalid
+
+
+class PanelView(APIView):
+    """Asked by control panels: no member and no API key, and so not metered.
+
+    An answer says what was asked, so that nobody can pass off the answer to another question as this one's.
+    """
+
+    authentication_classes: list[type] = []
+    permission_classes: list[type[BasePermission]] = []
+    max_body_bytes = 16 * 1024
+    endpoint = ""
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        self.body_sha256 = _digest_of_body(request)
+        self.asked: dict[str, Any] = {}
+        self.limits: dict[str, str] = {}
+        return super().initialize_request(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if self.body_sha256 is None:
+            raise BodyTooLarge(f"Send at most {self.max_body_bytes:,} bytes.")
+
+    def parse(self, request: Request, serializer: type[serializers.PanelQuestion]) -> dict[str, Any]:
+        """The question, admitted. Raises ValidationError, and AskedTooOften (429) for its key or its network."""
+        parsed = serializer(data=request.data)
+        parsed.is_valid(raise_exception=True)
+        self.asked = parsed.validated_data
+        self.limits = throttles.admit(
+            license_key=self.asked["license_key"], address=client_address(request._request)
+        )
+        return self.asked
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, usage.Unknown):
+            self.count_unknown()
+        return super().handle_exception(exc)
+
+    def count_unknown(self) -> None:
+        throttles.count_unknown(address=client_address(self.request._request))
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Put what was asked into the answer and sign it, whatever it says."""
+        if isinstance(response, Response):
+            nonce = self.asked["nonce"] if self.asked else _nonce_of(request)
+            answer = signing.signed_answer(response.data or {}, asked=self._echo(), nonce=nonce)
+            signed = HttpResponse(
+                answer.body,
+                status=response.status_code,
+                content_type=response.content_type or "application/json",
+                headers={signing.HEADER: answer.signature, "Cache-Control": "no-store"} | self.limits,
+            )
+            for name, value in response.items():
+                if name != "Content-Type":  # DRF's would be known when it renders, which it does not here
+                    signed[name] = value
+            response = signed
+        return super().finalize_response(request, response, *args, **kwargs)
+
+    def _echo(self) -> dict[str, Any]:
+        asked = self.asked
+        return {
+            "endpoint": self.endpoint,
+            "key_tail": _tail(asked["license_key"]) if asked else None,
+            "feature": asked.get("feature"),
+            "quantity": asked.get("quantity"),
+            "fingerprint": asked.get("fingerprint"),
+            "body_sha256": self.body_sha256,
+        }
+
+
+class Validate(PanelView):
+    """May this license do this now? Always 200 for a well-formed question; the answer is in `valid` and `code`."""
+
+    endpoint = "validate"
+
+    @extend_schema(request=serializers.ValidateRequest, responses=serializers.ValidateAnswer)
+    def post(self, request: Request) -> Response:
+        asked = self.parse(request, serializers.ValidateRequest)
+        verdict = validation.validate(
+            license_key=asked["license_key"],
+            feature=asked.get("feature"),
+            quantity=asked["quantity"],
+            fingerprint=asked.get("fingerprint"),
+        )
+        if verdict.code == Code.NOT_FOUND:
+            self.count_unknown()
+        return Response(_answer(verdict))
+
+
+class Usage(PanelView):
+    """Report what is used of a feature; safe to send again under the same `idempotency_key`."""
+
+    endpoint = "usage"
+
+    @extend_schema(request=serializers.FeatureUsageRequest, responses=serializers.FeatureUsageAnswer)
+    def post(self, request: Request) -> Response:
+        told = self.parse(request, serializers.FeatureUsageRequest)
+        key = idempotency.requested_key(request)
+        if key is None:
+            detail = "Send a key of your own for each report, here or in the header Idempotency-Key."
+            raise Invalid(
+                f"idempotency_key: {detail}", errors=[FieldError("/idempotency_key", "required", detail)]
+            )
+        standing = usage.report(
+            usage.Report(
+                license_key=told["license_key"],
+                feature=told["feature"],
+                delta=told.get("delta"),
+                used=told.get("used"),
+                idempotency_key=key,
+            )
+        )
+        return Response(
+            {
+                "feature": standing.feature,
+                "limit": standing.limit,
+                "used": standing.used,
+                "remaining": standing.remaining,
+            }
+        )
+
+
+class Activate(PanelView):
+    """Let a server run on the license; repeatable."""
+
+    endpoint = "activate"
+
+    @extend_schema(request=serializers.ActivateRequest, responses=serializers.ActivationAnswer)
+    def post(self, request: Request) -> Response:
+        asked = self.parse(request, serializers.ActivateRequest)
+        return _seat(
+            activations.activate(
+                license_key=asked["license_key"], fingerprint=asked["fingerprint"], label=asked["label"]
+            )
+        )
+
+
+class Deactivate(PanelView):
+    """Free a server's activation; repeatable."""
+
+    endpoint = "deactivate"
+
+    @extend_schema(request=serializers.ServerRequest, responses=serializers.DeactivationAnswer)
+    def post(self, request: Request) -> Response:
+        asked = self.parse(request, serializers.ServerRequest)
+        left = activations.deactivate(license_key=asked["license_key"], fingerprint=asked["fingerprint"])
+        return Response(
+            {"fingerprint": asked["fingerprint"], "activations": left.taken, "max_activations": left.limit}
+        )
+
+
+class Heartbeat(PanelView):
+    """The server is alive; a policy with a heartbeat forgets servers that are silent."""
+
+    endpoint = "heartbeat"
+
+    @extend_schema(request=serializers.ServerRequest, responses=serializers.ActivationAnswer)
+    def post(self, request: Request) -> Response:
+        asked = self.parse(request, serializers.ServerRequest)
+        return _seat(
+            activations.heartbeat(license_key=asked["license_key"], fingerprint=asked["fingerprint"])
+        )
+
+
+class PublicKeys(APIView):
+    """The keys that vouch for answers of the license API, the signing one first."""
+
+    authentication_classes: list[type] = []
+    permission_classes: list[type[BasePermission]] = []
+
+    @extend_schema(responses=serializers.PublicKeys)
+    def get(self, request: Request) -> Response:
+        return Response({"data": signing.public_keys()}, headers={"Cache-Control": "public, max-age=3600"})
+
+
+def _digest_of_body(request: HttpRequest) -> str | None:
+    """Of the bytes as they came, in hex; None for a body that is too large to be read."""
+    try:
+        return hashlib.sha256(request.body).hexdigest()
+    except RequestDataTooBig:
+        return None
+
+
+def _nonce_of(request: Request) -> str | None:
+    """The nonce of a question that was refused before its fields were read: its refusal answers it all the same."""
+    try:
+        nonce = dict(request.data).get("nonce")
+    except Exception:  # noqa: BLE001 - there is no JSON object: that is what is being refused
+        return None
+    return nonce if isinstance(nonce, str) and serializers.NONCE.fullmatch(nonce) else None
+
+
+def _tail(license_key: str) -> str | None:
+    """The last group of a well-formed key."""
+    try:
+        return keys.canonical(license_key)[-keys.GROUP :]
+    except keys.Malformed:
+        return None
+
+
+def _answer(verdict: Verdict) -> dict[str, Any]:
+    feature, license_ = verdict.feature, verdict.license
+    return {
+        "valid": verdict.is_valid,
+        "code": verdict.code.value,
+        "detail": verdict.detail,
+        "feature": feature["slug"] if feature else None,
+        "limit": feature["limit"] if feature else None,
+        "used": feature["used"] if feature else None,
+        "remaining": verdict.remaining,
+        "license": _license_part(license_, verdict.status) if license_ else None,
+    }
+
+
+def _license_part(license_: License, status: License.Status | None) -> dict[str, Any]:
+    rows = validation.feature_rows(license_)
+    return {
+        "id": str(license_.pk),
+        "status": status.value if status else license_.status,
+        "plan": license_.policy.product_slug,
+        "expires_at": _moment(license_.expires_at),
+        "features": {f"max_{row['slug']}": row["limit"] for row in rows},
+        "used": {row["slug"]: row["used"] for row in rows},
+    }
+
+
+def _seat(seat: activations.Seat) -> Response:
+    activation = seat.activation
+    return Response(
+        {
+            "fingerprint": activation.fingerprint,
+            "label": activation.label,
+            "activated_at": _moment(activation.activated_at),
+            "last_heartbeat_at": _moment(activation.last_heartbeat_at),
+            "activations": seat.taken,
+            "max_activations": seat.limit,
+        }
+    )
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
