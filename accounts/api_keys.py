@@ -1,4 +1,4 @@
-"""API keys: `sa_test_…` or `sa_live_…` and 256 random bits. Shown once; only their SHA-256 is stored.
+"""API keys: `sa_test_…` or `sa_live_…` and 256 random bits in letters and digits. Shown once; only their SHA-256 is stored.
 
 A request with a key needs no query in the common case: what the key may do is kept in Redis under `key:{sha256}`
 for five minutes (`Record`). A revoked key is overwritten there by a tombstone, so that a process which read the
@@ -7,6 +7,7 @@ database just before the revocation cannot put the old record back. Redis lost: 
 
 import hashlib
 import secrets
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,6 +36,8 @@ PORTAL_LIFETIME = timedelta(days=90)
 UNUSED_AFTER = timedelta(days=90)
 MAX_KEYS = 100
 PREFIXES = ("sa_test_", "sa_live_")
+ALPHABET = string.ascii_letters + string.digits  # a double click selects the whole key
+RANDOM_CHARACTERS = 43  # 256 bits
 SHOWN_CHARACTERS = 4  # of the random part, before and after the dots
 
 log = structlog.get_logger(__name__)
@@ -296,7 +299,7 @@ def _issue(
     rotated_from: ApiKey | None = None,
 ) -> tuple[ApiKey, str]:
     start = "sa_live_" if organization.livemode else "sa_test_"
-    plain_text = start + secrets.token_urlsafe(32)
+    plain_text = start + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
     key = ApiKey.objects.create(
         organization=organization,
         name=name,

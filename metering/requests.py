@@ -40,7 +40,9 @@ def matching(organization: Organization, wanted: dict[str, Any], now: datetime) 
 def curl(record: RequestRecord) -> str:
     """The request as a command to try again, with a placeholder for the key; the body is not kept."""
     parts = ["curl"]
-    if record.method != "GET":
+    if record.method == "HEAD":
+        parts.append("--head")
+    elif record.method != "GET" or record.request_bytes:  # with a body, curl would make a POST of a GET
         parts.append(f"-X {record.method}")
     parts.append(f"'{settings.PUBLIC_URL}{record.path.replace(chr(39), '%27')}'")
     lines = [" ".join(parts), "  -H 'Authorization: Bearer YOUR_API_KEY'"]

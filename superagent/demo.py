@@ -202,11 +202,12 @@ def _call(
     endpoint, method, _, typical_ms = dice.choices(ENDPOINTS, weights=[entry[2] for entry in ENDPOINTS])[0]
     status = dice.choices((200, 400, 404, 500), weights=(979, 11, 8, 2))[0]
     duration_us = int(typical_ms * 1000 * dice.lognormvariate(0, 0.5))
+    sent = dice.randint(60, 900) if method == "POST" else 0
     row = UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62 | dice.getrandbits(62))
     return "\t".join(
         (
             spool.VERSION, row.hex, f"demo-{row.hex}", organization.pk.hex, spool.NONE, key.pk.hex, period.pk.hex,
-            method, endpoint, endpoint, str(status), str(duration_us), str(dice.randint(0, 900)),
+            method, endpoint, endpoint, str(status), str(duration_us), str(sent),
             str(dice.randint(120, 2600)), spool.NOT_COUNTED if status >= 500 else spool.COUNTED,
             str(int(at.timestamp() * 1_000_000)), spool.NONE,
         )

@@ -53,6 +53,7 @@ def test_the_demo_is_made_once(without_stripe: None) -> None:
         last_day = [at for at in moments if at > timezone.now() - timedelta(days=1)]
         assert max(moments) <= timezone.now()
         assert len({at.replace(microsecond=0) for at in last_day}) > len(last_day) * 0.9
+        assert not RequestRecord.objects.filter(method="GET", request_bytes__gt=0).exists()  # as real ones
     assert seed()[-2:] == logins
     with tenancy.system("test"):
         assert RequestRecord.objects.filter(organization=organization).count() == calls

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Organization, User
-from metering import ingest, overview, periods, shipping
+from metering import ingest, overview, periods, requests, shipping
 from metering.events import EventIn
 from metering.models import Meter, RequestRecord, UsagePeriod
 from metering.quotas import QuotaView
@@ -77,6 +77,22 @@ def test_the_request_log_filters_and_leads_to_the_request(organization: Organiza
     assert record.request_id in detail
     assert "YOUR_API_KEY" in detail
     assert "/api/v1/quotas/check" in detail
+
+
+@pytest.mark.parametrize(
+    ("method", "sent", "command"),
+    [
+        ("GET", 0, "curl 'http"),
+        ("GET", 20, "curl -X GET 'http"),  # curl alone would make a POST of it
+        ("POST", 20, "curl -X POST 'http"),
+        ("DELETE", 0, "curl -X DELETE 'http"),
+        ("HEAD", 0, "curl --head 'http"),
+    ],
+)
+def test_the_command_to_try_again_has_the_method_of_the_call(method: str, sent: int, command: str) -> None:
+    told = requests.curl(RequestRecord(method=method, path="/api/v1/quotas", request_bytes=sent))
+    assert told.startswith(command)
+    assert ("-d '{ }'" in told) == bool(sent)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,5 +1,7 @@
 """The hosted portal, invoice page, PDF and receipt."""
 
+import re
+
 import httpx
 import pytest
 import stripe
@@ -104,8 +106,15 @@ def test_invoice_page_pdf_and_receipt(
     assert file.content.startswith(b"%PDF-1.4") and file.content.rstrip().endswith(b"%%EOF")
     start = int(file.content.rsplit(b"startxref\n", 1)[1].split(b"\n")[0])
     assert file.content[start:].startswith(b"xref")
+    assert figures(page.text) == {"Amount paid": "-$29.00", "Amount due": "$0.00"}
+    assert b"Amount due" in file.content
     charge = shop.client.v1.charges.list({"customer": str(subscription.customer)}).data[0]
     assert browser.get(str(charge.receipt_url)).status_code == 200
+
+
+def figures(page: str) -> dict[str, str]:
+    """What the invoice's page says was paid and is still due."""
+    return dict(re.findall(r">(Amount \w+)</th><td class=\"number\">([^<]+)<", page))
 
 
 def test_an_open_invoice_is_paid_on_its_page(shop: Shop, browser: httpx.Client) -> None:
@@ -120,6 +129,7 @@ def test_an_open_invoice_is_paid_on_its_page(shop: Shop, browser: httpx.Client) 
         }
     )
     url = str(shop.client.v1.invoices.finalize_invoice(invoice.id).hosted_invoice_url)
+    assert figures(browser.get(url).text) == {"Amount due": "$12.00"}
     declined = browser.post(url, data={**CARD, "cardNumber": "4000000000009995"})
     assert declined.status_code == 402 and "insufficient funds" in declined.text
     asked = browser.post(url, data={**CARD, "cardNumber": "4000002760003184"})
@@ -127,3 +137,4 @@ def test_an_open_invoice_is_paid_on_its_page(shop: Shop, browser: httpx.Client) 
     done = browser.post(asked.headers["location"], data={"result": "complete"})
     assert done.headers["location"] == url
     assert shop.client.v1.invoices.retrieve(invoice.id).status == "paid"
+    assert figures(browser.get(url).text) == {"Amount paid": "-$12.00", "Amount due": "$0.00"}

@@ -33,8 +33,8 @@ def of_invoice(invoice: dict[str, Any]) -> bytes:
     sums += [("Discount", -item["amount"]) for item in invoice["total_discount_amounts"]]
     sums += [
         ("Total", invoice["total"]),
-        ("Amount due", invoice["amount_due"]),
-        ("Paid", invoice["amount_paid"]),
+        ("Amount paid", -invoice["amount_paid"]),
+        ("Amount due", invoice["amount_remaining"]),
     ]
     rows += [(name, lines.money(amount, currency)) for name, amount in sums]
     return _document(_pages(invoice, rows))
