@@ -1,4 +1,4 @@
-"""API keys: `sa_test_…` or `sa_live_…` and 256 random bits in letters and digits. Shown once; only their SHA-256 is stored.
+"""API keys: `sa_test_…` or `sa_live_…`, then 256 random bits in letters and digits. Only the SHA-256 is stored.
 
 A request with a key needs no query in the common case: what the key may do is kept in Redis under `key:{sha256}`
 for five minutes (`Record`). A revoked key is overwritten there by a tombstone, so that a process which read the
