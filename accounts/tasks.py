@@ -1,7 +1,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from accounts import api_keys, key_records, notifications, tokens
+from accounts import api_keys, key_records, notifications, sessions, tokens
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 
@@ -31,3 +31,10 @@ def forget_token_families() -> int:
     """Daily: drop log-ins whose last refresh token has expired."""
     with tenancy.system("forget expired log-ins"):
         return tokens.forget_expired(now=timezone.now())
+
+
+@shared_task
+def forget_sessions() -> int:
+    """Daily: drop sessions of the portal that have expired."""
+    with tenancy.system("forget expired sessions"):
+        return sessions.forget_expired(now=timezone.now())

@@ -154,6 +154,12 @@ ENTRIES: tuple[Entry, ...] = (
         when=At(hour="3", minute="40"),
         why="log-ins of the API end when their last refresh token expires",
     ),
+    Entry(
+        name="Accounts: forget expired sessions",
+        task="accounts.tasks.forget_sessions",
+        when=At(hour="3", minute="50"),
+        why="sessions of the portal are rows, and nobody else deletes them",
+    ),
 )
 
 

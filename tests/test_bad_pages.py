@@ -139,9 +139,13 @@ def test_no_address_of_another_site_is_followed(ada: User, next_: str):
     assert client.get("/verify-email/", {"next": next_})["Location"] == "/dashboard/"
     body = {"organization": str(organization.pk), "next": next_}
     assert client.post("/organizations/switch/", body)["Location"] == "/dashboard/"
-    visitor = Client()
-    visitor.get("/accounts/signup/", {"next": next_})
-    assert visitor.session["continue_to"] == ""
+    form = {
+        "full_name": "Eve",
+        "email": "eve@engines.example",
+        "password1": "seven words that nobody guesses",
+    }
+    Client().post(f"/accounts/signup/?{urlencode({'next': next_})}", form)
+    assert User.objects.get(email="eve@engines.example").continue_to == ""
 
 
 def test_a_page_of_this_site_is(ada: User):

@@ -3,6 +3,11 @@
 import pytest
 from django.conf import settings as django_settings
 from django.test import Client
+from django.utils import timezone
+
+from accounts import organizations
+from accounts.models import User
+from superagent.foundation import tenancy
 
 POLICY = {
     "default-src": "'none'",
@@ -83,3 +88,20 @@ def test_the_api_needs_no_cookie_and_sets_none(client: Client, db: None) -> None
     response = client.get("/api/v1/licenses/public-keys")
     assert not response.cookies
     assert "Vary" not in response.headers or "Cookie" not in response["Vary"]
+
+
+def test_nothing_keeps_a_copy_of_what_is_somebodys_own(client: Client, db: None) -> None:
+    user = User.objects.create(email="ada@engines.example")
+    with tenancy.system("test"):
+        organizations.create(name="Engines", owner=user, now=timezone.now())
+    client.force_login(user)
+    for address in ("/dashboard/", "/api-keys/", "/members/", "/audit/", "/requests/", "/settings/"):
+        response = client.get(address, follow=True)
+        assert response.status_code == 200, address
+        assert "no-store" in response["Cache-Control"], address
+    assert client.get("/api/v1/auth/me")["Cache-Control"] == "no-store"
+
+
+def test_what_is_everybodys_may_be_kept(client: Client, db: None) -> None:
+    assert "no-store" not in client.get("/docs/problems")["Cache-Control"]
+    assert "Cache-Control" not in Client().get("/")

@@ -21,7 +21,6 @@ from accounts.forms import InvitedSignUpForm, SignUpForm
 from accounts.models import Invitation, User
 from superagent.foundation.problems import Invalid, Refusal
 
-CONTINUE_KEY = "continue_to"
 CHOICES = (
     "plan",
     "product",
@@ -35,17 +34,14 @@ CHOICES = (
 class SignUp(SignupView):
     """allauth's sign-up, which remembers the plan of a pricing link (`?plan=pro&interval=month`) for afterwards."""
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        request.session[CONTINUE_KEY] = continue_to(request)
-        return super().get(request, *args, **kwargs)
-
     def get_authenticated_redirect_url(self) -> str:
         """Who is logged in goes on with what the pricing link chose; the checkout knows the plan that there is."""
         following = access.own_path(self.request.GET.get("next", "")) or _checkout(chosen_offer(self.request))
         return following or reverse("dashboard")
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        return super().get_form_kwargs() | {"continue_to": self.request.session.get(CONTINUE_KEY, "")}
+        # the form is sent to the address that the link opened: strangers need no session
+        return super().get_form_kwargs() | {"continue_to": continue_to(self.request)}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         offer = offers.find(chosen_offer(self.request))

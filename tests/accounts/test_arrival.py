@@ -57,10 +57,7 @@ def test_sign_up_confirm_and_go_on_to_the_chosen_plan():
 
 
 def test_confirmation_in_another_browser_goes_on_after_the_log_in():
-    Client().get("/accounts/signup/?plan=pro&interval=year")
-    first = Client()
-    first.get("/accounts/signup/?plan=pro&interval=year")
-    first.post("/accounts/signup/", ADA)
+    Client().post("/accounts/signup/?plan=pro&interval=year", ADA)
     other = Client()
     confirmed = other.post(path_in_mail("ada@engines.example", "confirm-email"))
     assert confirmed["Location"] == "/accounts/login/?next=%2Fcheckout%2F%3Fplan%3Dpro%26interval%3Dyear"

@@ -1,6 +1,7 @@
 import pytest
 
 from accounts import customers, key_traffic, offers
+from accounts.models import User
 from accounts.templatetags.accounts_words import action_words
 from tests.accounts.conftest import key_of, page_of
 
@@ -35,8 +36,13 @@ def test_sign_up_shows_what_was_chosen(client, db):
 
 def test_what_is_free_needs_no_checkout(client, db):
     offers.provide(lambda chosen: offers.Offer("Free", 0, "usd", "month"))
-    client.get("/accounts/signup/?plan=free")
-    assert client.session["continue_to"] == ""
+    form = {
+        "full_name": "Ada",
+        "email": "ada@engines.example",
+        "password1": "seven words that nobody guesses",
+    }
+    client.post("/accounts/signup/?plan=free", form)
+    assert User.objects.get(email="ada@engines.example").continue_to == ""
 
 
 @pytest.mark.parametrize(

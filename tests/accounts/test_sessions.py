@@ -1,0 +1,34 @@
+"""Sessions of the portal: strangers get none, and the expired ones are forgotten."""
+
+from datetime import timedelta
+
+import pytest
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.utils import timezone
+
+from accounts import sessions
+from accounts.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/accounts/signup/", "/accounts/signup/?plan=pro", "/accounts/login/"]
+)
+def test_a_stranger_who_looks_leaves_no_session(client: Client, address: str) -> None:
+    assert client.get(address).status_code == 200
+    assert Session.objects.count() == 0
+
+
+def test_expired_sessions_are_forgotten_with_what_was_noted_of_them() -> None:
+    now = timezone.now()
+    user = User.objects.create(email="ada@engines.example")
+    for key, expires_at in (("kept", now + timedelta(seconds=1)), ("old", now - timedelta(seconds=1))):
+        Session.objects.create(session_key=key, session_data="", expire_date=expires_at)
+        UserSession.objects.create(user=user, session_key=key, ip="192.0.2.1", user_agent="")
+    assert sessions.forget_expired(now=now) == 1
+    assert list(Session.objects.values_list("session_key", flat=True)) == ["kept"]
+    assert list(UserSession.objects.values_list("session_key", flat=True)) == ["kept"]
+    assert sessions.forget_expired(now=now) == 0
