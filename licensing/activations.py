@@ -1,23 +1,21 @@
 """Which servers run on a license: at most so many at a time, counted under the lock of the license's row."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
+from accounts import audit
 from licensing import validation
 from licensing.models import Activation, License
 from licensing.usage import Stopped, license_with_key
 from superagent.foundation import clock, tenancy
+from superagent.foundation.problems import NotFound
 
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """A server's activation, and how many there are now."""
-
-    activation: Activation
-    taken: int
-    limit: int | None
+FORGOTTEN_AFTER = timedelta(days=180)
+BATCH = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,12 @@ class Seats:
     """How many servers run on a license now, and may."""
 
     taken: int
-    limit: int | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seat(Seats):
+    activation: Activation
 
 
 def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
@@ -37,9 +40,7 @@ def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
     license_ = license_with_key(license_key)
     now = clock.now(license_.organization)
     with tenancy.tenant(license_.organization_id), transaction.atomic():
-        locked = _locked(license_)
-        if refused := validation.refused_for_state(locked, now):
-            raise Stopped(refused.detail, refused.code)
+        locked = _locked_alive(license_.pk, now)
         activation = locked.activations.filter(fingerprint=fingerprint).first()
         if activation is None:
             _make_room(locked, now)
@@ -53,26 +54,25 @@ def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
             _make_room(locked, now, besides=activation)
         activation.label, activation.last_heartbeat_at = label or activation.label, now
         activation.save()
-        return _seat(locked, activation)
+        return _seat(locked, activation, now)
 
 
 def deactivate(*, license_key: str, fingerprint: str) -> Seats:
     """Free the server's activation; nothing happens if it has none. Raises Unknown."""
     license_ = license_with_key(license_key)
+    now = clock.now(license_.organization)
     with tenancy.tenant(license_.organization_id), transaction.atomic():
-        locked = _locked(license_)
+        locked = _locked(license_.pk)
         locked.activations.filter(fingerprint=fingerprint).delete()
-        return Seats(locked.activations.count(), locked.max_activations)
+        return Seats(validation.activations_taken(locked, now), locked.activation_limit)
 
 
 def heartbeat(*, license_key: str, fingerprint: str) -> Seat:
     """The server is alive. Raises Stopped (NOT_ACTIVATED, HEARTBEAT_DEAD, SUSPENDED, …) and Unknown."""
     license_ = license_with_key(license_key)
     now = clock.now(license_.organization)
-    if refused := validation.refused_for_state(license_, now):
-        raise Stopped(refused.detail, refused.code)
     with tenancy.tenant(license_.organization_id), transaction.atomic():
-        locked = _locked(license_)
+        locked = _locked_alive(license_.pk, now)
         activation = locked.activations.filter(fingerprint=fingerprint).first()
         if activation is None:
             raise Stopped("Activate this server first.", validation.Code.NOT_ACTIVATED)
@@ -81,27 +81,70 @@ def heartbeat(*, license_key: str, fingerprint: str) -> Seat:
             raise Stopped(detail, validation.Code.HEARTBEAT_DEAD)
         activation.last_heartbeat_at = now
         activation.save(update_fields=["last_heartbeat_at"])
-        return _seat(locked, activation)
+        return _seat(locked, activation, now)
 
 
-def _seat(license_: License, activation: Activation) -> Seat:
-    return Seat(activation, license_.activations.count(), license_.max_activations)
+def remove(*, license_: License, activation_id: UUID) -> Activation:
+    """A member or staff frees the activation of a server that cannot do it itself any more. Raises NotFound."""
+    with transaction.atomic():
+        locked = _locked(license_.pk)
+        activation = locked.activations.filter(pk=activation_id).first()
+        if activation is None:
+            raise NotFound("This server is not activated any more.")
+        activation.delete()
+        audit.record(
+            action="license.server_removed",
+            organization=license_.organization,
+            target=locked,
+            detail={"server": str(activation), "fingerprint": activation.fingerprint},
+        )
+        return activation
 
 
-def _locked(license_: License) -> License:
-    return License.objects.select_for_update(of=("self",)).select_related("organization").get(pk=license_.pk)
+def forget_silent(*, now: datetime) -> int:
+    """The daily job: drop servers not heard of for FORGOTTEN_AFTER; return how many.
+
+    One whose license requires activation without a heartbeat stays: its silence means nothing while the license lives.
+    """
+    silent = Activation.objects.filter(last_heartbeat_at__lt=now - FORGOTTEN_AFTER)
+    means_nothing = Q(
+        license__requires_activation=True,
+        license__heartbeat_hours__isnull=True,
+        license__status__in=[License.Status.ACTIVE, License.Status.SUSPENDED, License.Status.PENDING],
+    )
+    forgotten = 0
+    while batch := list(silent.exclude(means_nothing).values_list("pk", flat=True)[:BATCH]):
+        forgotten += silent.filter(pk__in=batch).delete()[0]
+    return forgotten
+
+
+def _seat(license_: License, activation: Activation, now: datetime) -> Seat:
+    taken = validation.activations_taken(license_, now)
+    return Seat(taken=taken, limit=license_.activation_limit, activation=activation)
+
+
+def _locked(license_id: UUID) -> License:
+    # NO KEY: what refers to the license may be inserted meanwhile.
+    rows = License.objects.select_for_update(of=("self",), no_key=True)
+    return rows.select_related("organization").get(pk=license_id)
+
+
+def _locked_alive(license_id: UUID, now: datetime) -> License:
+    """What was true when the key was looked up may have changed until the lock was had. Raises Stopped."""
+    locked = _locked(license_id)
+    if refused := validation.refused_for_state(locked, now):
+        raise Stopped(refused.detail, refused.code)
+    return locked
 
 
 def _make_room(license_: License, now: datetime, besides: Activation | None = None) -> None:
-    """Forget servers that fell silent, then refuse if the rest are as many as may be."""
-    alive = 0
-    for other in license_.activations.exclude(pk__in=[besides.pk] if besides else []):
-        if validation.is_dead(license_, other.last_heartbeat_at, now):
-            other.delete()
-        else:
-            alive += 1
-    if license_.max_activations is not None and alive >= license_.max_activations:
-        raise Stopped(
-            f"All {license_.max_activations} activations are taken: deactivate another server first.",
-            validation.Code.TOO_MANY_ACTIVATIONS,
-        )
+    """Drop servers that fell silent if their places are needed, and refuse if the rest are as many as may be.
+
+    So a license never has more rows than its limit says, and what is counted here stays small.
+    """
+    others = license_.activations.exclude(pk=besides.pk) if besides else license_.activations.all()
+    if others.count_up_to(license_.activation_limit) < license_.activation_limit:
+        return
+    others.dead(license_, now).delete()
+    if others.count_up_to(license_.activation_limit) >= license_.activation_limit:
+        raise Stopped(validation.all_taken(license_), validation.Code.TOO_MANY_ACTIVATIONS)

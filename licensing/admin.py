@@ -25,7 +25,7 @@ class PolicyFeatureInline(admin.TabularInline):
 class PolicyAdmin(admin.ModelAdmin):
     """What the products include. Licenses keep what they were issued with until their tier changes."""
 
-    list_display = ["name", "product_slug", "key_prefix", "max_activations", "payment_grace_days"]
+    list_display = ["name", "product_slug", "key_prefix", "max_activations", "requires_activation"]
     search_fields = ["name", "product_slug"]
     inlines = [PolicyFeatureInline]
 
@@ -76,7 +76,7 @@ class LicenseAdmin(ReadOnlyAdmin):
         "masked_key",
         ("issued_at", "renews_at"),
         ("expires_at", "suspends_at"),
-        "max_activations",
+        ("max_activations", "requires_activation"),
         "order_item",
     ]
     inlines = [LicenseFeatureInline, ActivationInline]

@@ -53,6 +53,7 @@ def issue(
             renews_at=renews_at,
             expires_at=_expiry(policy, renews_at),
             max_activations=policy.max_activations,
+            requires_activation=policy.requires_activation,
             heartbeat_hours=policy.heartbeat_hours,
         )
         _put_key(license_, plain, now)
@@ -135,7 +136,8 @@ def change_policy(*, license_id: UUID, policy: Policy) -> None:
         before = license_.policy.product_slug
         license_.policy = policy
         license_.max_activations, license_.heartbeat_hours = policy.max_activations, policy.heartbeat_hours
-        license_.save(update_fields=["policy", "max_activations", "heartbeat_hours"])
+        license_.requires_activation = policy.requires_activation
+        license_.save(update_fields=["policy", "max_activations", "heartbeat_hours", "requires_activation"])
         _include(license_, policy)
         audit.record(
             action="license.policy_changed",

@@ -1,15 +1,15 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import OuterRef, Q, Value
+from django.db.models import OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, JSONObject
 
 from accounts.managers import OwnedQuerySet
 
 if TYPE_CHECKING:
-    pass
+    from licensing.models import License
 
 
 class LicenseQuerySet(OwnedQuerySet):
@@ -18,20 +18,20 @@ class LicenseQuerySet(OwnedQuerySet):
     def with_key(self, key_hash: bytes) -> Self:
         return self.filter(key_hash=key_hash)
 
-    def for_validation(self) -> Self:
-        """Policy, organization's clock, features and activations in the same query: validate must be fast."""
+    def for_validation(self, fingerprint: str | None = None) -> Self:
+        """Policy, organization's clock, features and the one server's activation, in one query."""
         from licensing.models import Activation, LicenseFeature
 
         features = LicenseFeature.objects.filter(license=OuterRef("pk")).order_by("id")
-        activations = Activation.objects.filter(license=OuterRef("pk"))
-        return self.select_related("policy", "organization").annotate(
+        found = self.select_related("policy", "organization").annotate(
             feature_rows=ArraySubquery(
                 features.values(row=JSONObject(slug="slug", action="action", limit="limit", used="used"))
-            ),
-            heartbeats=ArraySubquery(
-                activations.values(row=JSONObject(fingerprint="fingerprint", at="last_heartbeat_at"))
-            ),
+            )
         )
+        if fingerprint is None:
+            return found
+        server = Activation.objects.filter(license=OuterRef("pk"), fingerprint=fingerprint)
+        return found.annotate(server_seen_at=Subquery(server.values("last_heartbeat_at")))
 
     def due(self, now: datetime) -> Self:
         """Those whose dates have passed by their organization's clock while the stored status is the earlier one."""
@@ -42,3 +42,24 @@ class LicenseQuerySet(OwnedQuerySet):
 
 
 LicenseManager = models.Manager.from_queryset(LicenseQuerySet)
+
+
+class ActivationQuerySet(OwnedQuerySet):
+    def count_up_to(self, most: int) -> int:
+        """Reads no more rows than that, so they must not be sorted first."""
+        return self.order_by()[:most].count()
+
+    def alive(self, license_: "License", now: datetime) -> Self:
+        """Those heard of within the heartbeat of `license_`, which they belong to; without one, all."""
+        if license_.heartbeat_hours is None:
+            return self
+        return self.filter(last_heartbeat_at__gte=now - timedelta(hours=license_.heartbeat_hours))
+
+    def dead(self, license_: "License", now: datetime) -> Self:
+        """The others."""
+        if license_.heartbeat_hours is None:
+            return self.none()
+        return self.filter(last_heartbeat_at__lt=now - timedelta(hours=license_.heartbeat_hours))
+
+
+ActivationManager = models.Manager.from_queryset(ActivationQuerySet)

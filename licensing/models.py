@@ -1,6 +1,6 @@
 from datetime import datetime
 
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -8,9 +8,12 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OrganizationOwned
 from licensing import keys
-from licensing.managers import LicenseManager
+from licensing.managers import ActivationManager, LicenseManager
 from superagent.foundation.records import Record
 from superagent.foundation.row_security import Published
+
+MAX_ACTIVATIONS = 1000  # of any license: who is activated is counted at each new server
+UNSTATED_ACTIVATIONS = 100  # where a policy says no number
 
 _slug = RegexValidator(r"^[a-z][a-z0-9_]{1,49}$", _("Use lower-case letters, digits and underscores."))
 
@@ -48,7 +51,14 @@ class Policy(Record):
         _("activations"),
         null=True,
         blank=True,
-        help_text=_("Servers at a time. Empty: none need to be activated."),
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_ACTIVATIONS)],
+        help_text=_("Servers at a time, 1,000 at most. Empty: 100."),
+    )
+    requires_activation = models.BooleanField(
+        _("requires activation"),
+        default=False,
+        db_default=False,
+        help_text=_("Validation is refused for a server that is not activated."),
     )
     heartbeat_hours = models.PositiveSmallIntegerField(
         _("heartbeat in hours"),
@@ -141,6 +151,7 @@ class License(OrganizationOwned):
         help_text=_("A payment failed; suspended then unless it is paid."),
     )
     max_activations = models.PositiveIntegerField(_("activations"), null=True, blank=True)
+    requires_activation = models.BooleanField(_("requires activation"), default=False, db_default=False)
     heartbeat_hours = models.PositiveSmallIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -166,6 +177,10 @@ class License(OrganizationOwned):
     @property
     def masked_key(self) -> str:
         return f"{self.key_prefix}-…-{self.key_tail}"
+
+    @property
+    def activation_limit(self) -> int:
+        return UNSTATED_ACTIVATIONS if self.max_activations is None else self.max_activations
 
     def status_at(self, now: datetime) -> Status:
         """What the license is at `now`, exactly, whether or not the hourly job has written it down."""
@@ -251,6 +266,8 @@ class Activation(OrganizationOwned):
     label = models.CharField(_("label"), max_length=100, blank=True)
     activated_at = models.DateTimeField(_("activated"))
     last_heartbeat_at = models.DateTimeField(_("last heartbeat"))
+
+    objects = ActivationManager()  # type: ignore[misc]  # as above
 
     class Meta(OrganizationOwned.Meta):
         constraints = [models.UniqueConstraint(fields=["license", "fingerprint"], name="activation_once")]

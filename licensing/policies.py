@@ -18,12 +18,15 @@ class Tier:
     databases: int
     domains: int
     emails: int
+    servers: int
 
 
 NEXTPANEL = (
-    Tier("nextpanel-starter", "NextPanel Starter", databases=10, domains=5, emails=20),
-    Tier("nextpanel-professional", "NextPanel Professional", databases=50, domains=25, emails=100),
-    Tier("nextpanel-business", "NextPanel Business", databases=500, domains=250, emails=1000),
+    Tier("nextpanel-starter", "NextPanel Starter", databases=10, domains=5, emails=20, servers=5),
+    Tier(
+        "nextpanel-professional", "NextPanel Professional", databases=50, domains=25, emails=100, servers=20
+    ),
+    Tier("nextpanel-business", "NextPanel Business", databases=500, domains=250, emails=1000, servers=100),
 )
 
 
@@ -41,7 +44,8 @@ def seed() -> int:
     for tier in NEXTPANEL:
         with transaction.atomic():
             policy, is_new = Policy.objects.get_or_create(
-                product_slug=tier.slug, defaults={"name": tier.name, "key_prefix": "NP"}
+                product_slug=tier.slug,
+                defaults={"name": tier.name, "key_prefix": "NP", "max_activations": tier.servers},
             )
             if is_new:
                 _add_features(policy, tier)

@@ -115,7 +115,7 @@ class ServerRequest(PanelQuestion):
 class DeactivationAnswer(SignedAnswer):
     fingerprint = serializers.CharField()
     activations = serializers.IntegerField(help_text="Servers that are activated now.")
-    max_activations = serializers.IntegerField(allow_null=True)
+    max_activations = serializers.IntegerField()
 
 
 class ActivationAnswer(SignedAnswer):
@@ -124,7 +124,7 @@ class ActivationAnswer(SignedAnswer):
     activated_at = serializers.DateTimeField()
     last_heartbeat_at = serializers.DateTimeField()
     activations = serializers.IntegerField(help_text="Servers that are activated now.")
-    max_activations = serializers.IntegerField(allow_null=True)
+    max_activations = serializers.IntegerField()
 
 
 class PublicKey(serializers.Serializer):
@@ -160,7 +160,7 @@ class LicenseAnswer(PartialAnswer):
     renews_at = serializers.DateTimeField(allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True)
     suspends_at = serializers.DateTimeField(allow_null=True)
-    max_activations = serializers.IntegerField(allow_null=True)
+    max_activations = serializers.IntegerField(source="activation_limit")
     features = FeatureAnswer(many=True)
 
     def get_status(self, license_: License) -> str:

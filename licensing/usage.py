@@ -2,6 +2,7 @@
 safe to send again."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -10,9 +11,11 @@ from django.db.models import F, Q, QuerySet
 
 from licensing import keys, validation
 from licensing.models import FeatureUsage, License, LicenseFeature
-from superagent.foundation import clock, idempotency, tenancy
+from superagent.foundation import clock, idempotency, identifiers, tenancy
 from superagent.foundation.problems import FieldError, Invalid, Refusal
 
+REPORTS_KEPT_FOR = timedelta(days=90)
+BATCH = 5000
 MAX_COUNT = 2_000_000_000  # what an unlimited feature counts to; the column ends a little later
 
 
@@ -83,6 +86,18 @@ def report(report: Report) -> Standing:
         return _once(license_, feature["slug"], report)
 
 
+def forget_old_reports(*, now: datetime) -> int:
+    """The daily job: drop reports that arrived REPORTS_KEPT_FOR before `now` (real time); return how many.
+
+    Until then a report that is sent again changes nothing.
+    """
+    old = FeatureUsage.objects.filter(pk__lt=identifiers.first_at(now - REPORTS_KEPT_FOR))
+    forgotten = 0
+    while batch := list(old.order_by("pk").values_list("pk", flat=True)[:BATCH]):
+        forgotten += old.filter(pk__in=batch).delete()[0]
+    return forgotten
+
+
 def license_with_key(license_key: str) -> License:
     """The license of a key that a panel sent, looked up before its tenant is known. Raises Unknown."""
     try:
@@ -96,6 +111,8 @@ def license_with_key(license_key: str) -> License:
 
 def _once(license_: License, slug: str, report: Report) -> Standing:
     now = clock.now(license_.organization)
+    # Its state may have changed since the key was looked up. NO KEY: rows that refer to it may be written meanwhile.
+    locked = License.objects.select_for_update(no_key=True).get(pk=license_.pk)
     fingerprint = idempotency.body_hash([slug, report.delta, report.used])
     entry = FeatureUsage(
         organization_id=license_.organization_id,
@@ -112,7 +129,7 @@ def _once(license_: License, slug: str, report: Report) -> Standing:
         raise idempotency.KeyReused("Send the content of the first report, or choose a new key.")
     if stored.pk != entry.pk:
         return Standing(stored.feature_slug, stored.limit, stored.used)
-    verdict = validation.refused_for_state(license_, now)
+    verdict = validation.refused_for_state(locked, now)
     row = _booked(LicenseFeature.objects.filter(license=license_, slug=slug), report, verdict)
     stored.used, stored.limit = row.used, row.limit
     stored.save(update_fields=["used", "limit"])

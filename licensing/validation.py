@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from licensing import keys
-from licensing.models import License
+from licensing.models import MAX_ACTIVATIONS, License
 from superagent.foundation import clock, tenancy
 
 
@@ -75,7 +75,7 @@ def validate(
     Changes nothing. To claim what was allowed, report it to `usage.report`, which decides again under the row's lock.
     """
     try:
-        license_ = find(license_key)
+        license_ = find(license_key, fingerprint)
     except keys.Malformed as error:
         return Verdict(Code.NOT_FOUND, str(error))
     if license_ is None:
@@ -88,11 +88,11 @@ def validate(
     )
 
 
-def find(license_key: str) -> License | None:
+def find(license_key: str, fingerprint: str | None = None) -> License | None:
     """The license of a key, with all that a verdict needs, in one query. Raises keys.Malformed without any."""
     key_hash = keys.digest(keys.canonical(license_key))
     with tenancy.system("license key"):
-        return License.objects.with_key(key_hash).for_validation().first()
+        return License.objects.with_key(key_hash).for_validation(fingerprint or None).first()
 
 
 def is_known(key_hash: bytes) -> bool:
@@ -125,25 +125,33 @@ def refused_for_state(license_: License, now: datetime) -> Verdict | None:
 
 
 def _refused_for_server(license_: License, fingerprint: str | None, now: datetime) -> Verdict | None:
-    """Only a policy with a number of activations asks on which server the license runs."""
-    if license_.max_activations is None:
+    """Only a license that requires activation asks on which server it runs."""
+    if not license_.requires_activation:
         return None
     alive = License.Status.ACTIVE
     if not fingerprint:
         return Verdict(Code.FINGERPRINT_REQUIRED, "Send the server's fingerprint.", license_, alive)
-    heartbeats: list[dict[str, Any]] = license_.heartbeats  # type: ignore[attr-defined]  # by for_validation()
-    last = next((row["at"] for row in heartbeats if row["fingerprint"] == fingerprint), None)
-    if last is not None:
-        if not is_dead(license_, datetime.fromisoformat(last), now):
-            return None
+    seen_at: datetime | None = license_.server_seen_at  # type: ignore[attr-defined]  # by for_validation()
+    if seen_at is None:
+        with tenancy.tenant(license_.organization_id):
+            is_full = activations_taken(license_, now) >= license_.activation_limit
+        if is_full:
+            return Verdict(Code.TOO_MANY_ACTIVATIONS, all_taken(license_), license_, alive)
+        return Verdict(Code.NOT_ACTIVATED, "Activate this server first.", license_, alive)
+    if is_dead(license_, seen_at, now):
         return Verdict(
             Code.HEARTBEAT_DEAD, "This server was silent for too long: activate it again.", license_, alive
         )
-    taken = sum(not is_dead(license_, datetime.fromisoformat(row["at"]), now) for row in heartbeats)
-    if taken >= license_.max_activations:
-        detail = f"All {license_.max_activations} activations are taken: deactivate another server first."
-        return Verdict(Code.TOO_MANY_ACTIVATIONS, detail, license_, alive)
-    return Verdict(Code.NOT_ACTIVATED, "Activate this server first.", license_, alive)
+    return None
+
+
+def activations_taken(license_: License, now: datetime) -> int:
+    """How many servers run on the license: a count of at most MAX_ACTIVATIONS rows."""
+    return license_.activations.alive(license_, now).count_up_to(MAX_ACTIVATIONS)
+
+
+def all_taken(license_: License) -> str:
+    return f"All {license_.activation_limit} activations are taken: deactivate another server first."
 
 
 def is_dead(license_: License, last_heartbeat_at: datetime, now: datetime) -> bool:

@@ -143,6 +143,13 @@ ENTRIES: tuple[Entry, ...] = (
         why="lists and filters show suspended and expired what validation has refused since its date",
     ),
     Entry(
+        name="Licensing: forget old records",
+        task="licensing.tasks.forget_old_license_records",
+        when=At(hour="3", minute="50"),
+        why="servers that were silent for half a year, and reports of use older than 90 days",
+        queue="bulk",
+    ),
+    Entry(
         name="Accounts: record the use of API keys",
         task="accounts.tasks.record_key_uses",
         when=Every(timedelta(minutes=1)),

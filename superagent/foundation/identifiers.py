@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import datetime
 from uuid import UUID
 
 
@@ -11,3 +12,8 @@ def uuid7() -> UUID:
     sub_millisecond = (rest_ns << 12) // 1_000_000
     random_62_bits = int.from_bytes(os.urandom(8), "big") >> 2
     return UUID(int=milliseconds << 80 | 0x7 << 76 | sub_millisecond << 64 | 0b10 << 62 | random_62_bits)
+
+
+def first_at(moment: datetime) -> UUID:
+    """Below every UUIDv7 of the millisecond of `moment`, above all earlier ones."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)

@@ -61,14 +61,10 @@ class Balance:
     """What is left of a limit after a use, or after its refusal."""
 
     limit: Limit
-    fits: int
+    is_allowed: bool
     remaining: int
     wait_seconds: int
     reset_seconds: int
-
-    @property
-    def is_allowed(self) -> bool:
-        return self.fits == 1
 
     def headers(self) -> dict[str, str]:
         """`RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10."""
@@ -89,9 +85,18 @@ def take(*uses: Use) -> list[Balance]:
         answers = pipe.execute()
     except redis_client.LOST as error:
         log.error("rate_limits_open", limits=[use.limit.name for use in uses], error=str(error))
-        return [Balance(use.limit, 1, use.limit.quantity, 0, 0) for use in uses]
+        return [
+            Balance(
+                limit=use.limit,
+                is_allowed=True,
+                remaining=use.limit.quantity,
+                wait_seconds=0,
+                reset_seconds=0,
+            )
+            for use in uses
+        ]
     return [
-        Balance(use.limit, fits, left, _seconds(wait), _seconds(reset))
+        Balance(use.limit, bool(fits), left, _seconds(wait), _seconds(reset))
         for use, (fits, left, wait, reset) in zip(uses, answers, strict=True)
     ]
 

@@ -1,7 +1,8 @@
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from superagent.foundation.identifiers import uuid7
+from superagent.foundation.identifiers import first_at, uuid7
 
 
 def test_uuid7_has_version_and_variant_of_rfc_9562():
@@ -24,3 +25,9 @@ def test_uuid7_carries_the_unix_milliseconds():
 
 def test_uuid7_does_not_repeat():
     assert len({uuid7() for _ in range(10_000)}) == 10_000
+
+
+def test_a_moment_divides_what_was_made_before_it_from_what_came_after():
+    identifier = uuid7()
+    made_at = datetime.fromtimestamp((identifier.int >> 80) / 1000, UTC)
+    assert first_at(made_at) < identifier < first_at(made_at + timedelta(milliseconds=1))

@@ -161,7 +161,9 @@ def test_an_ill_formed_question_is_400_and_names_the_field(
 def node_locked(organization: Organization, make_license) -> tuple[License, str]:
     """Two servers at a time, each heard of every 24 hours."""
     with tenancy.system("test"):
-        Policy.objects.filter(product_slug="nextpanel-starter").update(max_activations=2, heartbeat_hours=24)
+        Policy.objects.filter(product_slug="nextpanel-starter").update(
+            max_activations=2, requires_activation=True, heartbeat_hours=24
+        )
     license_ = make_license(organization, "nextpanel-starter")
     assert license_.policy == policies.of_product("nextpanel-starter")
     return license_, licenses.reveal(license_=license_, actor=None)
