@@ -1,5 +1,7 @@
 """The audit trail: who did what to which thing, when and from where. PostgreSQL refuses to change a row of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
@@ -17,6 +19,19 @@ Actor = User | ApiKey | Principal
 
 # The request that is being answered, set by accounts.middleware.AuditContext: domain functions need not pass it down.
 _request: ContextVar[HttpRequest | None] = ContextVar("audit_request", default=None)
+
+# Why staff do what they are doing, set by the admin: entries of the domain functions that they call tell it.
+_reason: ContextVar[str] = ContextVar("audit_reason", default="")
+
+
+@contextmanager
+def because(reason: str) -> Iterator[None]:
+    """Entries recorded inside carry `reason` in their detail, unless they have one of their own."""
+    token = _reason.set(reason)
+    try:
+        yield
+    finally:
+        _reason.reset(token)
 
 
 def follow(request: HttpRequest | None) -> None:
@@ -49,7 +64,7 @@ def record(
         target_type=(target._meta.model_name or "") if target else "",
         target_id=str(target.pk) if target else "",
         target_label=(label or (str(target) if target else ""))[:254],
-        detail=detail or {},
+        detail=({"reason": reason} if (reason := _reason.get()) else {}) | (detail or {}),
         ip_address=client_address(request),
         request_id=getattr(request, "request_id", ""),
     )

@@ -8,7 +8,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
-from accounts import audit
+from accounts import audit, staff_access
 from superagent.foundation import tenancy
 
 
@@ -52,13 +52,15 @@ class AuditContext(_Around):
 
 
 class AdminScope(_Around):
-    """The admin is for staff, who look after every organization: its pages run in the system scope."""
+    """Staff look after every organization: for those who may enter, the admin's pages run in the system scope."""
 
     @contextmanager
     def around(self, request: HttpRequest) -> Iterator[None]:
-        user = getattr(request, "user", None)  # API requests have none: the cheapest question comes first
-        if user is None or not request.path_info.startswith(reverse("admin:index")) or not user.is_staff:
+        is_page = hasattr(request, "user")  # API requests have none: the cheapest question comes first
+        is_admin = is_page and request.path_info.startswith(reverse("admin:index"))
+        if not is_admin or not staff_access.may_enter(request):
             yield
-            return
-        with tenancy.system("admin"):
-            yield
+        else:
+            staff_access.note_presence(request)
+            with tenancy.system("admin"):
+                yield

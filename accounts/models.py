@@ -185,6 +185,8 @@ class ApiKey(OrganizationOwned):
     objects: ClassVar[ApiKeyManager] = ApiKeyManager()
 
     class Meta(OrganizationOwned.Meta):
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
         indexes = [models.Index(fields=["organization", "-id"], name="api_key_organization")]
 
     def __str__(self) -> str:
@@ -224,7 +226,8 @@ class TokenFamily(Record):
     row_security = Shared("a log-in belongs to a person and is read before an organization is known")
 
     class Meta(Record.Meta):
-        verbose_name_plural = _("token families")
+        verbose_name = _("API log-in")
+        verbose_name_plural = _("API log-ins")
         indexes = [models.Index(fields=["refreshed_at"], name="token_family_refreshed")]
 
     def __str__(self) -> str:

@@ -3,11 +3,13 @@
 from typing import Any
 
 from allauth.account import signals as account
+from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa import signals as mfa
+from allauth.mfa.models import Authenticator
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 
-from accounts import audit
+from accounts import audit, staff_access
 from accounts.models import User
 
 ACTIONS: dict[Signal, str] = {
@@ -38,3 +40,14 @@ def record_confirmation(sender: Any, request: HttpRequest, email_address: Any, *
     audit.record(
         action="user.email_confirmed", actor=email_address.user, target=email_address.user, request=request
     )
+
+
+@receiver(mfa.authenticator_added)
+def count_set_up_as_proof(
+    sender: Any, request: HttpRequest, user: User, authenticator: Authenticator, **kwargs: Any
+) -> None:
+    """Whoever has just set up a second factor has shown it: the session need not ask for the next code at once."""
+    if request.user == user and authenticator.type in staff_access.FACTORS:
+        record_authentication(
+            request, user, method="mfa", id=authenticator.pk, type=authenticator.type, reauthenticated=True
+        )

@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 from django.apps import apps
 from django.conf import settings
-from django.contrib import admin
 from django.db import models, transaction
 
 from billing import fence, gateway
@@ -43,19 +42,12 @@ log = structlog.get_logger(__name__)
 
 
 def prepare() -> None:
-    """At start: end dj-stripe's habit of storing the secret key, its calls for features, and its admin pages."""
+    """At start: end dj-stripe's habit of storing the secret key and its calls for features."""
     from djstripe.models import Product
     from djstripe.models.base import StripeModel
 
     StripeModel._find_owner_account = classmethod(lambda cls, data, api_key=None, livemode=None: None)
     Product._sync_product_features = lambda self, api_key=None: None
-
-
-def hide_admins() -> None:
-    """dj-stripe's own admin pages print the secret key and let staff without rights cancel: none stays."""
-    for model in list(admin.site._registry):
-        if model._meta.app_label == "djstripe":
-            admin.site.unregister(model)
 
 
 def keep(fetched: Json, number: int, *, depth: int = 0) -> None:

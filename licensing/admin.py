@@ -8,6 +8,8 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from accounts import staff_notices
+from accounts.admin.audited import AuditedAdmin, staff_of
 from licensing import licenses
 from licensing.forms import ReasonForm
 from licensing.models import Activation, FeatureUsage, License, LicenseFeature, Policy, PolicyFeature
@@ -22,12 +24,21 @@ class PolicyFeatureInline(admin.TabularInline):
 
 
 @admin.register(Policy)
-class PolicyAdmin(admin.ModelAdmin):
+class PolicyAdmin(AuditedAdmin):
     """What the products include. Licenses keep what they were issued with until their tier changes."""
 
     list_display = ["name", "product_slug", "key_prefix", "max_activations", "requires_activation"]
     search_fields = ["name", "product_slug"]
     inlines = [PolicyFeatureInline]
+    needs_fresh_log_in = True
+
+    def after_change(self, request: HttpRequest, row: Policy, reason: str, changes: dict[str, Any]) -> None:
+        staff_notices.to_superusers(
+            subject=f"The license policy {row.name} was changed",
+            by=staff_of(request),
+            reason=reason,
+            changes=changes,
+        )
 
 
 class _Facts(admin.TabularInline):

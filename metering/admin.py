@@ -6,12 +6,13 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from accounts.admin.audited import AuditedAdmin
 from metering import models
 from superagent.foundation.admin import ReadOnlyAdmin
 
 
 @admin.register(models.Meter)
-class MeterAdmin(admin.ModelAdmin):
+class MeterAdmin(AuditedAdmin):
     list_display = ["name", "slug", "unit", "event_name", "value_property", "is_active"]
     list_filter = ["is_active"]
     search_fields = ("slug", "name", "event_name")
@@ -19,9 +20,6 @@ class MeterAdmin(admin.ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["slug"] if obj else []  # programs name it
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # facts refer to it: make it inactive
 
 
 class FactAdmin(ReadOnlyAdmin):

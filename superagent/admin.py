@@ -1,46 +1,117 @@
-"""The admin as a workbench: what waits for staff is on its first page."""
+"""What runs in the background, for staff: the outbox and the schedule."""
 
-from __future__ import annotations
-
+from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-from superagent import queues
+from accounts.admin.audited import AuditedAdmin, FactsAdmin, ReasonedModelForm
+from superagent import schedule
+from superagent.foundation import outbox
+from superagent.foundation.models import OutboxMessage
+from superagent.schedule import At, Every
 
-
-class Workbench(admin.AdminSite):
-    """The one admin site; apps register with it by `admin.register` as usual (superagent.apps.WorkbenchConfig)."""
-
-    site_title = _("SuperAgent staff")
-    site_header = _("SuperAgent")
-    index_title = _("Workbench")
-
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        rows = [(measure, _address(measure.queue)) for measure in queues.measures()]
-        return super().index(request, (extra_context or {}) | {"queues": rows})
-
-    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Ours first, in the order of the house; Stripe's mirror, which is only for looking things up, last."""
-        found = super().get_app_list(request, app_label)
-        return sorted(
-            found,
-            key=lambda app: (_PLACES.get(app["app_label"], len(_PLACES)), app["app_label"] == "djstripe"),
-        )
+TIMES = ("minute", "hour", "day_of_month")
+CHANGE_MESSAGE = "foundation.change_outboxmessage"
 
 
-_ORDER = ("accounts", "billing", "metering", "licensing", "foundation", "django_celery_beat")
-_PLACES = {label: place for place, label in enumerate(_ORDER)}
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(FactsAdmin):
+    """What must happen outside, newest first. Dead messages are tried again, or dismissed when nothing will help."""
+
+    list_display = ["topic", "state", "attempts", "due_at", "created_at", "finished_at"]
+    list_filter = ["state", "topic"]
+    search_fields = ["=dedupe_key", "=id"]
+    ordering = ["-id"]  # the pending ones have an index, all others only this
+    actions = ["replay", "dismiss"]
+
+    @admin.action(description=_("Try dead messages again"), permissions=["view"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
+        def call(message: OutboxMessage, reason: str) -> bool:
+            return outbox.replay(message, by_person=True)
+
+        self.act(request, queryset, permission=CHANGE_MESSAGE, action="outbox_message.replayed", call=call)
+
+    @admin.action(description=_("Dismiss dead messages: they are never sent"), permissions=["view"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
+        def call(message: OutboxMessage, reason: str) -> bool:
+            return outbox.dismiss(message)
+
+        self.act(request, queryset, permission=CHANGE_MESSAGE, action="outbox_message.dismissed", call=call)
 
 
-def _address(queue: queues.Queue) -> str:
-    """The change list of the queue's rows; empty when its app has none."""
-    options = queue.waiting().model._meta
-    try:
-        return f"{reverse(f'admin:{options.app_label}_{options.model_name}_changelist')}?{queue.query}"
-    except NoReverseMatch:
-        return ""
+class ScheduleForm(ReasonedModelForm):
+    """An interval in seconds, or times of the clock, whichever the task has."""
+
+    every_seconds = forms.IntegerField(label=_("Every … seconds"), min_value=1, max_value=7 * 24 * 3600)
+    minute = forms.CharField(label=_("Minute"), max_length=60, help_text=_("As in crontab: 5, */10 or *."))
+    hour = forms.CharField(label=_("Hour (UTC)"), max_length=60)
+    day_of_month = forms.CharField(label=_("Day of the month"), max_length=60)
+
+    class Meta:
+        model = PeriodicTask
+        fields = ["enabled"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value in _times_of(self.instance).items():
+            self.initial[name] = value
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        if "minute" in self.fields and not self.errors:
+            times = {name: values[name] for name in TIMES}
+            try:
+                CrontabSchedule(**times).clean_fields()
+            except ValidationError as error:
+                raise ValidationError(
+                    {name: error.message_dict[name] for name in times if name in error.message_dict}
+                ) from None
+        return values
+
+
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(AuditedAdmin):
+    """The schedule is declared in code (superagent.schedule); when a task runs, and whether, belongs to staff."""
+
+    form = ScheduleForm
+    list_display = ["name", "enabled", "runs", "last_run_at", "total_run_count"]
+    list_filter = ["enabled"]
+    list_select_related = ["interval", "crontab"]
+    search_fields = ["name", "task"]
+    ordering = ["name"]
+    readonly_fields = ["name", "task", "description", "last_run_at", "total_run_count"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_fields(self, request: HttpRequest, obj: PeriodicTask | None = None) -> Any:
+        facts = ["name", "task", "description", "last_run_at", "total_run_count"]
+        if obj is None or not self.has_change_permission(request, obj):
+            return [*facts, "enabled"]
+        return [*facts, "enabled", *_times_of(obj)]
+
+    def save_model(self, request: HttpRequest, obj: PeriodicTask, form: ScheduleForm, change: bool) -> None:
+        values = form.cleaned_data
+        if "every_seconds" in values:
+            when: Every | At = Every(timedelta(seconds=values["every_seconds"]))
+        else:
+            when = At(**{name: values[name] for name in TIMES})
+        schedule.change(task=obj, is_enabled=values["enabled"], when=when)
+
+    @admin.display(description=_("runs"))
+    def runs(self, task: PeriodicTask) -> str:
+        return str(task.interval or task.crontab or "")
+
+
+def _times_of(task: PeriodicTask) -> dict[str, Any]:
+    """What of its schedule staff may change, as it is now."""
+    if task.interval is not None:
+        return {"every_seconds": int(task.interval.schedule.run_every.total_seconds())}
+    return {name: getattr(task.crontab, name) for name in TIMES} if task.crontab else {}

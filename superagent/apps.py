@@ -22,4 +22,4 @@ class WorkbenchConfig(admin.AdminConfig):
     """Django's admin with our site as the default one."""
 
     default = False
-    default_site = "superagent.admin.Workbench"
+    default_site = "superagent.workbench.Workbench"

@@ -1,5 +1,6 @@
 """What `manage.py check --deploy` says about this product's own settings, beside Django's checks."""
 
+from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
@@ -63,3 +64,29 @@ def check_pool(**kwargs: Any) -> list[checks.CheckMessage]:
             )
         ]
     return []
+
+
+@checks.register
+def check_admin(**kwargs: Any) -> list[checks.CheckMessage]:
+    """The settings refuse to start without it too; this tells it where settings come from elsewhere."""
+    findings: list[checks.CheckMessage] = []
+    if not settings.ADMIN_SECOND_FACTOR and (settings.IS_SECURE or not settings.IS_LOCAL):
+        findings.append(
+            checks.Error(
+                "ADMIN_SECOND_FACTOR is off: a password alone opens the admin.",
+                hint="Remove the variable. It is for `make run` only.",
+                id="superagent.E004",
+            )
+        )
+    for network in settings.ADMIN_NETWORKS:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            findings.append(
+                checks.Error(
+                    f"ADMIN_NETWORKS: {error}.",
+                    hint="Write networks as 192.0.2.0/24 or 2001:db8::/32.",
+                    id="superagent.E005",
+                )
+            )
+    return findings

@@ -187,6 +187,15 @@ def seed() -> tuple[int, int]:
     return added, disabled
 
 
+@transaction.atomic
+def change(*, task: PeriodicTask, is_enabled: bool, when: Every | At) -> None:
+    """Switch a task on or off, or run it at other times. Beat takes it up within seconds."""
+    task.enabled = is_enabled
+    for field, value in _schedule_fields(when).items():
+        setattr(task, field, value)
+    task.save()  # its signal tells beat
+
+
 def _schedule_fields(when: Every | At) -> dict[str, object]:
     if isinstance(when, Every):
         seconds = int(when.interval.total_seconds())

@@ -283,6 +283,13 @@ THROTTLES = {
     "invite": (60, 3600),  # by organization
 }
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+# Staff: see accounts/staff_access.py. Without a second factor only on a developer's machine (`make run`).
+ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=True)
+ADMIN_NETWORKS = env.list("ADMIN_NETWORKS", default=[])  # CIDR; empty: the admin may be entered from anywhere
+if not ADMIN_SECOND_FACTOR and (IS_SECURE or not IS_LOCAL):
+    raise ImproperlyConfigured(
+        "ADMIN_SECOND_FACTOR is off, so a password alone would open the admin: remove the variable."
+    )
 USERSESSIONS_TRACK_ACTIVITY = False
 
 # --- The API ---------------------------------------------------------------------------------------------------------

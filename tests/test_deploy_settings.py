@@ -94,6 +94,14 @@ def test_no_server_starts_with_the_development_key(tmp_path: Path, public_url: s
     assert settings_error(tmp_path, {**environment, "SECRET_KEY": "x" * 60}) == ""
 
 
+@pytest.mark.parametrize("where", [{}, {"LOCAL": "true"}, {"PUBLIC_URL": "http://10.0.0.1"}])
+def test_no_server_starts_with_an_admin_that_a_password_opens(tmp_path: Path, where: dict[str, str]) -> None:
+    environment = PRODUCTION | where
+    assert settings_error(tmp_path, environment) == ""
+    error = settings_error(tmp_path, environment | {"ADMIN_SECOND_FACTOR": "false"})
+    assert "ADMIN_SECOND_FACTOR is off, so a password alone would open the admin" in error
+
+
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "REDIS_URL"])
 def test_a_server_without_its_environment_starts_no_database_of_its_own(tmp_path: Path, missing: str) -> None:
     environment = {name: value for name, value in PRODUCTION.items() if name != missing}

@@ -5,33 +5,22 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
-from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit
+from accounts.admin.audited import AuditedAdmin
 from billing import catalog
 from billing.models import OrderItem, Plan, PlanAllowance, Price, Product
 from superagent.foundation import outbox
 
+CHANGE_PLAN = "billing.change_plan"
 
-class _CatalogAdmin(admin.ModelAdmin):
+
+class _CatalogAdmin(AuditedAdmin):
     """Saving writes rows and has Stripe brought in step by the outbox."""
 
-    show_full_result_count = False
-
-    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
-        with transaction.atomic():
-            super().save_model(request, obj, form, change)
-            audit.record(
-                action=f"{obj._meta.model_name}.{'updated' if change else 'created'}",
-                target=obj,
-                detail={"fields": form.changed_data},
-            )
-            outbox.enqueue(topic=catalog.PUSH, payload={})
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def after_change(self, request: HttpRequest, row: Any, reason: str, changes: dict[str, Any]) -> None:
+        outbox.enqueue(topic=catalog.PUSH, payload={})
 
 
 @admin.register(Product)
@@ -86,10 +75,12 @@ class PlanAdmin(_CatalogAdmin):
 
     @admin.action(description=_("Make a new version"), permissions=["change"])
     def make_version(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
-        for plan in queryset:
+        def call(plan: Plan, reason: str) -> bool:
             copy = catalog.new_version(plan)
-            audit.record(action="plan.version_made", target=copy)
             self.message_user(request, _("%s was made: edit it, then publish it.") % copy, messages.SUCCESS)
+            return True
+
+        self.act(request, queryset, permission=CHANGE_PLAN, action="plan.version_made", call=call)
 
     @admin.action(
         description=_("Publish: put on sale in place of the present version"), permissions=["change"]
@@ -98,12 +89,15 @@ class PlanAdmin(_CatalogAdmin):
         if queryset.count() != 1:
             self.message_user(request, _("Publish one version at a time."), messages.ERROR)
             return
-        plan = queryset.get()
-        with transaction.atomic():
-            catalog.publish(plan)
-            audit.record(action="plan.published", target=plan)
-            outbox.enqueue(topic=catalog.PUSH, payload={})
-        self.message_user(request, _("%s is on sale now.") % plan, messages.SUCCESS)
+
+        def call(plan: Plan, reason: str) -> bool:
+            with transaction.atomic():
+                catalog.publish(plan)
+                outbox.enqueue(topic=catalog.PUSH, payload={})
+            self.message_user(request, _("%s is on sale now.") % plan, messages.SUCCESS)
+            return True
+
+        self.act(request, queryset, permission=CHANGE_PLAN, action="plan.published", call=call)
 
 
 @admin.register(Price)

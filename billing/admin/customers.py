@@ -8,8 +8,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from accounts.admin.audited import FactsAdmin, FactsInline
 from billing import rehearsals, subscriptions
-from billing.admin.plumbing import FactsAdmin, FactsInline
 from billing.models import BillingAccount, CheckoutSession, Order, OrderItem, Subscription
 from billing.projection import customers as customer_projection
 from billing.projection import subscriptions as subscription_projection

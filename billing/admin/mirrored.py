@@ -33,6 +33,6 @@ class MirrorAdmin(ReadOnlyAdmin):
 
 
 def register() -> None:
-    """After dj-stripe's own admins were taken away."""
+    """dj-stripe's own pages are not taken by the site: they print the secret key and let anyone cancel."""
     for name in SERVICES:
         admin.site.register(apps.get_model("djstripe", name), MirrorAdmin)

@@ -5,8 +5,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from accounts.admin.audited import FactsAdmin, FactsInline
 from billing import overage
-from billing.admin.plumbing import FactsAdmin, FactsInline
 from billing.models import Invoice, InvoiceLine, OverageCharge, Payment, Refund
 from billing.projection import invoices as invoice_projection
 from superagent.foundation.money import Money

@@ -9,8 +9,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from accounts.admin.audited import FactsAdmin
 from billing import inbox
-from billing.admin.plumbing import FactsAdmin
 from billing.models import WebhookEndpoint, WebhookEvent
 
 

@@ -1,13 +1,7 @@
 from typing import Any
 
-from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
-
-from superagent.foundation import outbox
-from superagent.foundation.models import OutboxMessage
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -23,25 +17,3 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-@admin.register(OutboxMessage)
-class OutboxMessageAdmin(ReadOnlyAdmin):
-    """What must happen outside, newest first; dead messages can be tried again by who may change them."""
-
-    list_display = ["topic", "state", "attempts", "due_at", "created_at", "finished_at"]
-    list_filter = ["state", "topic"]
-    search_fields = ["=dedupe_key", "=id"]
-    ordering = ["-id"]  # the pending ones have an index, all others only this
-    actions = ["replay"]
-
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("foundation.change_outboxmessage")
-
-    @admin.action(description=_("Try dead messages again"), permissions=["replay"])
-    def replay(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
-        dead = list(queryset.filter(state=OutboxMessage.State.DEAD))
-        for message in dead:
-            outbox.replay(message, by_person=True)
-        text = ngettext("%d message will be tried again.", "%d messages will be tried again.", len(dead))
-        self.message_user(request, text % len(dead), messages.SUCCESS)

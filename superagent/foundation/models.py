@@ -15,6 +15,7 @@ class OutboxMessage(Record):
         PENDING = "pending", _("Pending")
         DONE = "done", _("Done")
         DEAD = "dead", _("Dead")
+        DISMISSED = "dismissed", _("Dismissed")
 
     organization_id = models.UUIDField(null=True, blank=True)
     topic = models.CharField(max_length=100)

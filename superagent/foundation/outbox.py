@@ -117,8 +117,8 @@ def sweep(*, limit: int = 500, seconds: float = 60) -> int:
     return len(due)
 
 
-def replay(message: OutboxMessage, *, by_person: bool = False) -> None:
-    """Try a dead message again, under the same id.
+def replay(message: OutboxMessage, *, by_person: bool = False) -> bool:
+    """Try a dead message again, under the same id. Returns whether it was dead.
 
     `by_person`: somebody has looked at the outside world and takes it that nothing was done there, so it counts as
     never sent.
@@ -129,8 +129,19 @@ def replay(message: OutboxMessage, *, by_person: bool = False) -> None:
     if by_person:
         fields["first_sent_at"] = None
     with transaction.atomic():
-        OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD).update(**fields)
-        transaction.on_commit(lambda: _nudge(message.pk))
+        is_dead = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD).update(**fields)
+        if is_dead:
+            transaction.on_commit(lambda: _nudge(message.pk))
+    return bool(is_dead)
+
+
+def dismiss(message: OutboxMessage) -> bool:
+    """Give a dead message up for good: a person has looked, and nothing will make it work. Returns whether it was dead.
+
+    The row stays, as the record of what was not done; it no longer counts as waiting for somebody.
+    """
+    dead = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD)
+    return bool(dead.update(state=OutboxMessage.State.DISMISSED, finished_at=timezone.now()))
 
 
 def _nudge(message_id: UUID) -> None:

@@ -18,6 +18,7 @@ from accounts import api_keys, organizations, tokens
 from accounts.models import AuditEntry, Membership, Organization, User
 from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
+from tests.fixtures.staff import staff_client
 
 PASSWORD = "a horse on a mountain"
 
@@ -94,6 +95,8 @@ def key_of(organization: Organization, *scopes: Scope, expires_at: datetime | No
 
 
 def page_of(user: User) -> Client:
+    if user.is_staff:
+        return staff_client(user)
     client = Client()
     client.force_login(user)
     return client

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEntry, User
@@ -14,8 +13,7 @@ from metering.models import Meter, UsagePeriod
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer
-
-BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+from tests.fixtures.staff import staff_client
 
 
 class Staff:
@@ -23,9 +21,7 @@ class Staff:
         person = User.objects.create_user(
             "staff@example.com", "correct horse battery", full_name="S", is_staff=True, **rights
         )
-        self.client = Client()
-        with tenancy.isolated():
-            self.client.force_login(person, backend=BACKEND)
+        self.client = staff_client(person)
 
     def get(self, path: str) -> Any:
         with tenancy.isolated():

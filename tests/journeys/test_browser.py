@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.journeys.conftest import System, eventually
+from tests.journeys.staff import enter_admin
 
 pytestmark = pytest.mark.browser
 
@@ -155,19 +156,7 @@ def a_month_passes(page: Page, system: System) -> None:
 
 
 def staff_see_it(page: Page, system: System) -> None:
-    system.manage(
-        "createsuperuser",
-        "--noinput",
-        f"--email={STAFF_EMAIL}",
-        "--full_name=Staff",
-        DJANGO_SUPERUSER_PASSWORD=PASSWORD,
-    )
-    page.context.clear_cookies()
-    page.goto("/admin/")
-    page.locator("main input[name=login]").fill(STAFF_EMAIL)
-    page.locator("main input[name=password]").fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Log in", exact=True).click()
-    expect(page.get_by_role("heading", name="Workbench")).to_be_visible()
+    enter_admin(page, system, STAFF_EMAIL)
     for model, text in {
         "accounts/organization": "First Company",
         "billing/plan": "Pro",

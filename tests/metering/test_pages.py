@@ -14,6 +14,7 @@ from metering.events import EventIn
 from metering.models import Meter, RequestRecord, UsagePeriod
 from metering.quotas import QuotaView
 from superagent.foundation import tenancy
+from tests.fixtures.staff import staff_client
 from tests.metering.conftest import Api, give, new_key, terms
 
 
@@ -27,6 +28,8 @@ def signed_in(organization: Organization, role: str = "viewer", **fields: object
             **fields,
         )
         Membership.objects.create(organization=organization, user=user, role=role)
+        if user.is_staff:
+            return staff_client(user)
         client = Client()
         client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
     return client

@@ -79,6 +79,7 @@ class Installation:
         self.uses_embedded = not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"))
         self.environment = dict(os.environ)
         self.environment.setdefault("DEBUG", "true")
+        self.environment.setdefault("ADMIN_SECOND_FACTOR", "false")  # the demo's staff log in by password
         self.environment |= {
             "PORT": str(port),
             "SANDBOX_PORT": str(sandbox_port),

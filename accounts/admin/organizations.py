@@ -1,0 +1,84 @@
+"""Organizations, their members and invitations. Pages run in the system scope (AdminScope)."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy
+
+from accounts import organizations, support
+from accounts.admin.audited import AuditedAdmin, FactsInline, staff_of
+from accounts.models import Invitation, Membership, Organization
+from superagent.foundation.admin import ReadOnlyAdmin
+
+
+class MembershipInline(FactsInline):
+    model = Membership
+    fields = ("organization", "user", "role", "created_at")
+    show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).select_related("organization", "user")
+
+
+@admin.register(Organization)
+class OrganizationAdmin(AuditedAdmin):
+    records_itself = True
+    list_display = ["name", "email", "member_count", "livemode", "rehearsal_now", "created_at"]
+    list_filter = ["livemode", ("rehearsal_now", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "email", "=id", "memberships__user__email"]
+    date_hierarchy = "created_at"
+    fields = ["name", "email", "livemode", "rehearsal_now", "created_at"]
+    readonly_fields = ["livemode", "rehearsal_now", "created_at"]
+    inlines = [MembershipInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
+        return super().get_queryset(request).annotate(members=Count("memberships"))
+
+    @admin.display(description=gettext_lazy("members"), ordering="members")
+    def member_count(self, organization: Any) -> int:
+        return int(organization.members)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # it is made with its owner, by sign-up
+
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
+        organizations.update(organization=obj, name=obj.name, email=obj.email)
+
+
+@admin.register(Membership)
+class MembershipAdmin(AuditedAdmin):
+    """A role, changed as an owner could; the person and the owners are told."""
+
+    records_itself = True
+    needs_fresh_log_in = True
+    list_display = ["user", "organization", "role", "created_at"]
+    list_filter = ["role"]
+    list_select_related = ["user", "organization"]
+    search_fields = ["user__email", "organization__name", "=organization__id"]
+    fields = ["user", "organization", "role", "created_at"]
+    readonly_fields = ["user", "organization", "created_at"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # a person joins by an invitation
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        stored = Membership.objects.select_related("organization", "user").get(pk=obj.pk)
+        support.change_role(
+            membership=stored,
+            role=obj.role,
+            by=staff_of(request),
+            reason=form.cleaned_data["reason"],
+            now=timezone.now(),
+        )
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ReadOnlyAdmin):
+    list_display = ["email", "organization", "role", "status", "invited_by", "created_at", "expires_at"]
+    list_filter = ["role"]
+    list_select_related = ["organization", "invited_by"]
+    search_fields = ["email", "organization__name"]
+    date_hierarchy = "created_at"

@@ -1,0 +1,233 @@
+"""People, and what staff do to their accounts. Pages run in the system scope (AdminScope)."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.contrib.auth.models import Group, Permission
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import staff_notices, staff_rights, support
+from accounts.admin.acts import Act, ActForm, ActsAdmin
+from accounts.admin.audited import AuditedAdmin, staff_of
+from accounts.admin.organizations import MembershipInline
+from accounts.models import User
+
+CHANGE_USER = "accounts.change_user"
+
+
+def _permissions() -> Any:
+    """Those that mean something here: of pages that the admin has, and nothing is deleted."""
+    models = [model._meta for model in admin.site._registry]
+    return (
+        Permission.objects.filter(
+            content_type__app_label__in={options.app_label for options in models},
+            content_type__model__in={options.model_name for options in models},
+        )
+        .exclude(codename__startswith="delete_")
+        .select_related("content_type")
+        .order_by("content_type__app_label", "content_type__model", "codename")
+    )
+
+
+class MailedReason(ActForm):
+    reason_help = gettext_lazy("It is mailed to the person and kept in the audit trail.")
+
+
+class RightsForm(ActForm):
+    is_staff = forms.BooleanField(
+        label=gettext_lazy("Staff"), required=False, help_text=gettext_lazy("May enter the admin.")
+    )
+    is_superuser = forms.BooleanField(
+        label=gettext_lazy("Superuser"),
+        required=False,
+        help_text=gettext_lazy("May do everything, and give rights to others."),
+    )
+    groups = forms.ModelMultipleChoiceField(
+        label=gettext_lazy("Groups"),
+        queryset=Group.objects.order_by("name"),
+        required=False,
+        widget=FilteredSelectMultiple(gettext_lazy("groups"), is_stacked=False),
+    )
+    permissions = forms.ModelMultipleChoiceField(
+        label=gettext_lazy("Permissions of their own"),
+        queryset=Permission.objects.none(),
+        required=False,
+        widget=FilteredSelectMultiple(gettext_lazy("permissions"), is_stacked=False),
+    )
+    reason_help = gettext_lazy("It is mailed to all superusers and the person, and kept in the audit trail.")
+
+    def __init__(self, row: Any, data: Any = None) -> None:
+        super().__init__(row, data)
+        self.fields["permissions"].queryset = _permissions()  # type: ignore[attr-defined]  # a model field
+
+    @staticmethod
+    def initial_of(row: User) -> dict[str, Any]:
+        return {
+            "is_staff": row.is_staff,
+            "is_superuser": row.is_superuser,
+            "groups": list(row.groups.all()),
+            "permissions": list(row.user_permissions.all()),
+        }
+
+
+def _may_help(by: User, person: User) -> bool:
+    is_colleague = person.is_staff or person.is_superuser
+    return by.has_perm(CHANGE_USER) and by.pk != person.pk and (by.is_superuser or not is_colleague)
+
+
+def _change_rights(person: User, values: dict[str, Any], by: User) -> str:
+    is_changed = staff_rights.change(person=person, by=by, **values)
+    if not is_changed:
+        return _("%(person)s has these rights already.") % {"person": person}
+    return _("The rights of %(person)s are changed, and all superusers are told.") % {"person": person}
+
+
+def _send_reset_link(person: User, values: dict[str, Any], by: User) -> str:
+    support.send_reset_link(person=person, by=by, reason=values["reason"])
+    return _("%(person)s gets a mail with the link.") % {"person": person}
+
+
+def _reset_second_factor(person: User, values: dict[str, Any], by: User) -> str:
+    support.reset_second_factor(person=person, by=by, reason=values["reason"], now=timezone.now())
+    return _("%(person)s can log in with the password alone.") % {"person": person}
+
+
+def _deactivate(person: User, values: dict[str, Any], by: User) -> str:
+    support.deactivate(person=person, by=by, reason=values["reason"], now=timezone.now())
+    return _("%(person)s is logged out everywhere and cannot log in.") % {"person": person}
+
+
+def _reactivate(person: User, values: dict[str, Any], by: User) -> str:
+    support.reactivate(person=person, by=by, reason=values["reason"])
+    return _("%(person)s can log in again.") % {"person": person}
+
+
+@admin.register(User)
+class UserAdmin(ActsAdmin):
+    """A person signs up; staff change the name, help with the log-in, and superusers give rights."""
+
+    fieldsets = (
+        (None, {"fields": ("email", "full_name", "default_organization", "is_active")}),
+        (
+            gettext_lazy("Rights in this admin"),
+            {"fields": ("is_staff", "is_superuser", "groups_named", "permissions_named")},
+        ),
+        (gettext_lazy("Dates"), {"fields": ("last_login", "created_at")}),
+    )
+    readonly_fields = [
+        "email", "default_organization", "is_active", "is_staff", "is_superuser", "groups_named", "permissions_named",
+        "last_login", "created_at",
+    ]  # fmt: skip
+    list_display = ["email", "full_name", "is_active", "is_staff", "last_login", "created_at"]
+    list_filter = ["is_active", "is_staff"]
+    search_fields = ["email", "full_name", "=id"]
+    ordering = ["-id"]
+    date_hierarchy = "created_at"
+    inlines = [MembershipInline]
+    acts = (
+        Act(
+            "rights",
+            gettext_lazy("Change rights"),
+            gettext_lazy("What the person may do in this admin. The person's own address must be confirmed."),
+            _change_rights,
+            lambda by, person: by.is_superuser and by.pk != person.pk,
+            RightsForm,
+        ),
+        Act(
+            "reset-link",
+            gettext_lazy("Send a password reset link"),
+            gettext_lazy("Mails a link by which the person chooses a new password. It works once."),
+            _send_reset_link,
+            lambda by, person: _may_help(by, person) and person.is_active,
+        ),
+        Act(
+            "second-factor",
+            gettext_lazy("Remove two-step login"),
+            gettext_lazy(
+                "Removes authenticator app, passkeys and recovery codes, and ends all log-ins. Be sure who asks: "
+                "whoever has the password then has the account."
+            ),
+            _reset_second_factor,
+            _may_help,
+            MailedReason,
+        ),
+        Act(
+            "deactivate",
+            gettext_lazy("Deactivate"),
+            gettext_lazy(
+                "Ends all log-ins at once and allows no new one. API keys go on: revoke them apart."
+            ),
+            _deactivate,
+            lambda by, person: _may_help(by, person) and person.is_active,
+            MailedReason,
+        ),
+        Act(
+            "reactivate",
+            gettext_lazy("Reactivate"),
+            gettext_lazy("The person can log in again, with the same memberships as before."),
+            _reactivate,
+            lambda by, person: _may_help(by, person) and not person.is_active,
+            MailedReason,
+        ),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # people sign up; a superuser then gives them rights
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        if not super().has_change_permission(request, obj):
+            return False
+        return obj is None or _may_help(staff_of(request), obj) or staff_of(request).is_superuser
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        obj.save(update_fields=["full_name"])  # never back to an older password or right
+
+    @admin.display(description=gettext_lazy("groups"))
+    def groups_named(self, person: User) -> str:
+        return staff_notices.as_text(staff_rights.of(person)["groups"])
+
+    @admin.display(description=gettext_lazy("permissions of their own"))
+    def permissions_named(self, person: User) -> str:
+        return staff_notices.as_text(staff_rights.of(person)["permissions"])
+
+
+@admin.register(Group)
+class GroupAdmin(AuditedAdmin):
+    """Rights that several people have. For superusers only."""
+
+    needs_fresh_log_in = True
+    list_display = ["name", "member_count"]
+    search_fields = ["name"]
+    fields = ["name", "permissions"]
+    filter_horizontal = ["permissions"]
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return staff_of(request).is_superuser
+
+    def has_view_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return staff_of(request).is_superuser
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return staff_of(request).is_superuser
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return staff_of(request).is_superuser
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "permissions":
+            kwargs["queryset"] = _permissions()
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def after_change(self, request: HttpRequest, row: Group, reason: str, changes: dict[str, Any]) -> None:
+        staff_notices.to_superusers(
+            subject=f"The group {row.name} was changed", by=staff_of(request), reason=reason, changes=changes
+        )
+
+    @admin.display(description=gettext_lazy("members"))
+    def member_count(self, group: Group) -> int:
+        return group.user_set.count()

@@ -1,0 +1,45 @@
+"""Mails about what staff did: to the person whom it concerns, and to superusers where rights or rules changed."""
+
+from typing import Any
+
+from accounts import notifications
+from accounts.models import User
+
+
+def to_person(*, person: User, what: str, reason: str, remedy: str = "") -> None:
+    """Tell a person what our support did to their account, and what to do if they did not ask for it."""
+    notifications.send(
+        template="accounts/email/support_notice",
+        to=[person.email],
+        context={"what": what, "reason": reason, "remedy": remedy},
+        dedupe_key=None,
+    )
+
+
+def to_superusers(
+    *, subject: str, by: User, reason: str, changes: dict[str, Any], also: User | None = None
+) -> None:
+    """Tell every superuser, and the person whom it is about, what a member of staff changed."""
+    addresses = set(User.objects.filter(is_superuser=True, is_active=True).values_list("email", flat=True))
+    if also is not None and also.is_active:
+        addresses.add(also.email)
+    lines = [
+        {"name": name, "before": as_text(change["from"]), "after": as_text(change["to"])}
+        for name, change in changes.items()
+    ]
+    for address in sorted(addresses):
+        notifications.send(
+            template="accounts/email/staff_change",
+            to=[address],
+            context={"subject_line": subject, "by": by.email, "reason": reason, "changes": lines},
+            dedupe_key=None,
+        )
+
+
+def as_text(value: Any) -> str:
+    """A value of a change as a mail shows it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(entry) for entry in value) or "none"
+    return "–" if value in (None, "") else str(value)
