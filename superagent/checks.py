@@ -28,12 +28,39 @@ def check_production_settings(**kwargs: Any) -> list[checks.CheckMessage]:
                 "STRIPE_SECRET_KEY is missing, so the sandbox would take payments.", id="superagent.W002"
             )
         )
-    elif not settings.STRIPE_WEBHOOK_SECRET:
+    return [*findings, *_unset()]
+
+
+def _unset() -> list[checks.CheckMessage]:
+    """What has a default that suits one machine, and nobody else's customers."""
+    findings: list[checks.CheckMessage] = [
+        checks.Warning(
+            f"{name} is still the one of the example.", hint="Set it (.env.example).", id="superagent.W004"
+        )
+        for name in ("DEFAULT_FROM_EMAIL", "SECURITY_CONTACT")
+        if getattr(settings, name).rstrip(">").endswith("@superagent.example")
+    ]
+    if settings.MAIL_USES_SANDBOX:
+        findings.append(
+            checks.Error(
+                "No mailer is set, so mail would go to the sandbox.",
+                hint="Set EMAIL_URL, POSTMARK_SERVER_TOKEN or EMAIL_BACKEND.",
+                id="superagent.E004",
+            )
+        )
+    if settings.DATABASE_OWNER_URL == settings.DATABASE_URL:
+        findings.append(
+            checks.Error(
+                "DATABASE_OWNER_URL is missing, so migrations would run as app_web, which may not change tables.",
+                id="superagent.E005",
+            )
+        )
+    if settings.SPOOL_DIR.is_relative_to(settings.BASE_DIR):
         findings.append(
             checks.Warning(
-                "STRIPE_WEBHOOK_SECRET is missing.",
-                hint="Without it only endpoints that this installation registered itself are believed.",
-                id="superagent.W003",
+                "SPOOL_DIR is inside the code, so a new version could take requests away that are not recorded yet.",
+                hint="Set it to a folder that stays, such as /var/lib/superagent/spool.",
+                id="superagent.W005",
             )
         )
     return findings

@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from metering import shipping
-from superagent import queues
+from superagent import health, queues
 from superagent.foundation import tenancy
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -52,9 +52,20 @@ def observe_request(method: str, view: str, status: int, seconds: float) -> None
 
 
 class Business(Collector):
-    """Gauges of what waits: by queue its length and the age of its oldest row, and the spool of metered requests."""
+    """Gauges: whether each part is well; by queue its length and the age of its oldest row; the spool."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        part_is_well = GaugeMetricFamily(
+            "superagent_part_is_well", "1 while a part that the product stands on is well", labels=["part"]
+        )
+        parts = health.report()
+        for part in parts:
+            part_is_well.add_metric([part.name], part.is_well)
+        yield part_is_well
+        if all(part.is_well for part in parts if part.is_needed):
+            yield from self._backlogs()
+
+    def _backlogs(self) -> Iterator[GaugeMetricFamily]:
         length = GaugeMetricFamily("superagent_queue_length", "Rows that wait", labels=["queue"])
         age = GaugeMetricFamily(
             "superagent_queue_age_seconds", "How long the oldest row has waited", labels=["queue"]

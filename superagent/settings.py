@@ -370,6 +370,7 @@ EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="anymail.backends.postmark.Emai
 if EMAIL_URL:
     vars().update(env.email_url("EMAIL_URL"))
 POSTMARK_SERVER_TOKEN = env.str("POSTMARK_SERVER_TOKEN", default="")
+MAIL_USES_SANDBOX = EMAIL_BACKEND == "anymail.backends.postmark.EmailBackend" and not POSTMARK_SERVER_TOKEN
 ANYMAIL = {
     "POSTMARK_SERVER_TOKEN": POSTMARK_SERVER_TOKEN or "sandbox",
     "REQUESTS_TIMEOUT": (3, 10),

