@@ -40,6 +40,11 @@ class Range:
         return HOUR if self.end - self.start <= HOURLY_UP_TO else DAY
 
     @property
+    def short_label(self) -> str:
+        """For a row of buttons; the label begins with it."""
+        return {"current": _("Current"), "previous": _("Previous")}.get(self.key, self.label)
+
+    @property
     def label_before(self) -> str:
         if self.key == "current":
             return _("Previous period")
@@ -53,6 +58,10 @@ class Range:
         return _("The first bar begins with the period, at %(time)s UTC.") % {
             "time": date_format(self.start, "H:i")
         }
+
+    def same_part_before(self, now: datetime) -> tuple[datetime, datetime]:
+        """Of the time before as much as has passed of this one: what a figure of a running range compares with."""
+        return self.before, min(self.before + (min(self.end, now) - self.start), self.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +100,12 @@ def choose(organization: Organization, key: str, now: datetime) -> Range:
         start = soon.replace(hour=0) - (days - 1) * DAY
         return Range(key, _("%(days)d days") % {"days": days}, start, soon, start - days * DAY)
     period = periods.ensure(organization=organization, now=now)
-    earlier = _period_before(organization, period)
+    earlier = period_before(organization, period)
     if key == "previous":
         if earlier is None:
             return Range(key, _("Previous period"), period.start, period.start, period.start)
         return _of_period(
-            key, _("Previous period"), earlier, _period_before(organization, earlier), earlier.end
+            key, _("Previous period"), earlier, period_before(organization, earlier), earlier.end
         )
     end = max(soon, hour_of(period.start) + HOUR)
     return _of_period("current", _("Current period"), period, earlier, end)
@@ -108,7 +117,7 @@ def ranges(organization: Organization, shown: Range, now: datetime) -> list[Rang
     return [each for each in every if each.start < each.end or each.key == shown.key]
 
 
-def _period_before(organization: Organization, period: UsagePeriod) -> UsagePeriod | None:
+def period_before(organization: Organization, period: UsagePeriod) -> UsagePeriod | None:
     periods_before = UsagePeriod.objects.visible_to(organization).filter(start__lt=period.start)
     return periods_before.order_by("-start").first()
 

@@ -28,6 +28,7 @@ def usage(request: PortalRequest) -> HttpResponse:
     slugs = {row.meter.slug: row.meter for row in rows}
     meter = slugs.get(request.GET.get("meter", REQUESTS)) or slugs.get(REQUESTS)
     found = statistics.requests(organization, shown.start, shown.end)
+    before = statistics.requests(organization, *shown.same_part_before(now))
     current = quotas.overview(organization, now)
     context = {
         "now": now,
@@ -39,6 +40,7 @@ def usage(request: PortalRequest) -> HttpResponse:
         "chart_note": shown.note,
         "is_by_endpoint": meter is None or meter.slug == REQUESTS,
         "found": found,
+        "before": before if before.total else None,
         "endpoints": overview.endpoint_rows(found),
         "is_live": shown.key == "current",
         "quotas": [(view, overview.forecast(view, current.period, now)) for view in current.quotas],

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby, islice
 
 from django.urls import reverse
 from django.utils import timezone
@@ -20,8 +21,10 @@ from metering.models import REQUESTS, RequestRecord
 from superagent.foundation import charts
 from superagent.foundation.templatetags.formats import absolute, money, percent, quantity
 from superagent.foundation.templatetags.navigation import first_url
+from superagent.foundation.templatetags.ui import delta
 
 ACTIVITY_ROWS = 6
+ACTIVITY_READ = 100  # entries, of which runs are told in one row
 CHART_DAYS = 30
 NEARLY_USED_PERCENT = 80
 
@@ -48,11 +51,14 @@ class Banner:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
+    """What someone did, the last time `at`; `times` in a row, with nothing else between."""
+
     text: str
     about: str
     actor: str
     at: datetime
     icon: str
+    times: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +71,51 @@ class Metric:
     href: str = ""
     live: str = ""
     change: str = ""
+    spark: charts.Sparkline | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """`billing` is None for a role that may not read it, `chart` when nothing was called."""
+class Calls:
+    """The calls of the last 30 days: `points` by day and endpoint."""
 
-    now: datetime
-    banner: Banner | None
+    days: list[datetime]
+    points: list[statistics.Point]
+
+    @property
+    def by_day(self) -> list[int]:
+        counted = dict.fromkeys(self.days, 0)
+        for point in self.points:
+            counted[point.start] += point.quantity
+        return list(counted.values())
+
+
+@dataclass(frozen=True, slots=True)
+class LiveParts:
+    """What follows the calls while the page is open; `chart` is None when nothing was called."""
+
     steps: list[Step]
-    metrics: list[Metric]
-    usage: quotas.Overview
-    paces: list[tuple[quotas.QuotaView, str]]
     chart: charts.Drawing | None
-    billing: billing_overview.Dashboard | None
-    licenses: licensing_overview.Summary
     activity: list[Activity]
     has_called: bool
-    stream_url: str
 
     @property
     def is_new(self) -> bool:
         return any(not step.is_done for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`billing` is None for a role that may not read it."""
+
+    now: datetime
+    banner: Banner | None
+    metrics: list[Metric]
+    usage: quotas.Overview
+    paces: list[tuple[quotas.QuotaView, str]]
+    billing: billing_overview.Dashboard | None
+    licenses: licensing_overview.Summary
+    live: LiveParts
+    stream_url: str
 
 
 def compose(*, membership: Membership, now: datetime) -> Page:
@@ -97,20 +126,34 @@ def compose(*, membership: Membership, now: datetime) -> Page:
     billing = None
     if roles.allows(membership.role, Scope.BILLING_READ):
         billing = billing_overview.dashboard(organization, now)
-    has_called = _has_called(organization, usage)
+    calls = _calls_of_month(organization, now)
     return Page(
         now=now,
         banner=_banner(usage, billing, licenses),
-        steps=_steps(membership, has_called=has_called),
-        metrics=_metrics(organization, usage, billing, now),
+        metrics=_metrics(organization, usage, billing, calls, now),
         usage=usage,
         paces=[(view, metering_overview.forecast(view, usage.period, now)) for view in usage.quotas],
-        chart=_chart(organization, now),
         billing=billing,
         licenses=licenses,
+        live=_live_parts(membership, usage, calls),
+        stream_url=first_url("api-usage-stream"),
+    )
+
+
+def compose_live_parts(*, membership: Membership, now: datetime) -> LiveParts:
+    """What of the page is drawn anew when figures have changed."""
+    organization = membership.organization
+    return _live_parts(membership, quotas.overview(organization, now), _calls_of_month(organization, now))
+
+
+def _live_parts(membership: Membership, usage: quotas.Overview, calls: Calls) -> LiveParts:
+    organization = membership.organization
+    has_called = _has_called(organization, usage)
+    return LiveParts(
+        steps=_steps(membership, has_called=has_called),
+        chart=_chart(calls),
         activity=_activity(organization),
         has_called=has_called,
-        stream_url=first_url("api-usage-stream"),
     )
 
 
@@ -127,28 +170,48 @@ def _metrics(
     organization: Organization,
     usage: quotas.Overview,
     billing: billing_overview.Dashboard | None,
+    calls: Calls,
     now: datetime,
 ) -> list[Metric]:
-    metrics = [_calls(usage), _errors(organization, now)]
+    metrics = [_calls(organization, usage, calls, now), _errors(organization, now)]
     if billing is not None:
         metrics += [_plan(billing), _next_invoice(billing)]
     return metrics
 
 
-def _calls(usage: quotas.Overview) -> Metric:
+def _calls(organization: Organization, usage: quotas.Overview, calls: Calls, now: datetime) -> Metric:
+    """Of this period, against the same part of the one before."""
     used = next((quota.used for quota in usage.quotas if quota.meter.slug == REQUESTS), 0)
+    period = usage.period
+    earlier = metering_overview.period_before(organization, period)
+    change = ""
+    if earlier is not None:
+        end = min(earlier.start + (now - period.start), earlier.end)
+        before = dict(statistics.by_meter(organization, earlier.start, end)).get(REQUESTS, 0)
+        change = delta(used, before, good="none", label=_("vs. the same time last period"))
     return Metric(
         label=_("API requests"),
         value=quantity(used),
-        foot=_("this period"),
+        foot="" if change else _("this period"),
         icon="activity",
         href=first_url("requests"),
         live=REQUESTS,
+        change=change,
+        spark=charts.sparkline(calls.by_day, _("API requests a day, the last 30 days"))
+        if calls.points
+        else None,
     )
 
 
 def _errors(organization: Organization, now: datetime) -> Metric:
-    failed, total = statistics.error_rate(organization, now - timedelta(hours=24), now)
+    """Of 24 hours, against the 24 hours before."""
+    day = timedelta(hours=24)
+    failed, total = statistics.error_rate(organization, now - day, now)
+    failed_before, total_before = statistics.error_rate(organization, now - 2 * day, now - day)
+    change = ""
+    if total and total_before:
+        rate_before = failed_before / total_before
+        change = delta(failed / total, rate_before, good="down", label=_("vs. the day before"))
     return Metric(
         label=_("Error rate"),
         value=percent(failed / total) if total else "–",
@@ -157,7 +220,8 @@ def _errors(organization: Organization, now: datetime) -> Metric:
         if total
         else _("no calls in 24 hours"),
         icon="alert",
-        href=first_url("requests"),
+        href=f"{first_url('requests')}?since=24h&status=failed",
+        change=change,
     )
 
 
@@ -191,32 +255,37 @@ def _day(moment: datetime) -> str:
     return date_format(timezone.localtime(moment), "M j, Y")
 
 
-def _chart(organization: Organization, now: datetime) -> charts.Drawing | None:
-    """Calls by day and endpoint; None without any."""
+def _calls_of_month(organization: Organization, now: datetime) -> Calls:
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     days = [today - timedelta(days=back) for back in reversed(range(CHART_DAYS))]
+    until_now = now + timedelta(microseconds=1)
     points = statistics.series(
-        organization,
-        days[0],
-        now + timedelta(microseconds=1),
-        interval=timedelta(days=1),
-        dimension="endpoint",
+        organization, days[0], until_now, interval=timedelta(days=1), dimension="endpoint"
     )
-    if not points:
+    return Calls(days, points)
+
+
+def _chart(calls: Calls) -> charts.Drawing | None:
+    """Calls by day and endpoint; None without any."""
+    if not calls.points:
         return None
-    counted = {(point.start, point.key): point.quantity for point in points}
+    counted = {(point.start, point.key): point.quantity for point in calls.points}
     axes = charts.Axes(
         title=_("API requests by day and endpoint"),
         description=_("The last 30 days; the last one is still running."),
         buckets=tuple(
-            charts.Bucket(date_format(day, "M j"), date_format(day, "M j, Y"), is_running=day == today)
-            for day in days
+            charts.Bucket(
+                date_format(day, "M j"), date_format(day, "M j, Y"), is_running=day == calls.days[-1]
+            )
+            for day in calls.days
         ),
         unit=_("requests"),
         bucket_heading=_("Day"),
     )
-    endpoints = sorted({point.key for point in points})
-    series = [charts.Series(key, tuple(counted.get((day, key), 0) for day in days)) for key in endpoints]
+    endpoints = sorted({point.key for point in calls.points})
+    series = [
+        charts.Series(key, tuple(counted.get((day, key), 0) for day in calls.days)) for key in endpoints
+    ]
     return charts.bars(axes, series)
 
 
@@ -227,7 +296,8 @@ def _steps(membership: Membership, *, has_called: bool) -> list[Step]:
     user, organization = membership.user, membership.organization
     confirm = Step(
         title=_("Confirm your e-mail address"),
-        text=_("Open the link that we sent to %(email)s. Until then you cannot buy.") % {"email": user.email},
+        text=_("Open the link that we sent to %(email)s. You need this before you can buy a plan.")
+        % {"email": user.email},
         action=_("Send it again"),
         href=first_url("verify-email account_email"),
         is_done=people.has_verified_email(user),
@@ -304,14 +374,19 @@ _ICONS = {"api_key": "key", "license": "shield", "member": "users", "invitation"
 
 
 def _activity(organization: Organization) -> list[Activity]:
-    entries = AuditEntry.objects.visible_to(organization).order_by("-id")[:ACTIVITY_ROWS]
-    return [
-        Activity(
-            text=action_words(entry.action),
-            about=entry.target_label,
-            actor=entry.actor_label,
-            at=entry.at,
-            icon=_ICONS.get(entry.action.split(".")[0], "activity"),
-        )
-        for entry in entries
-    ]
+    """The newest entries; what was done again and again, such as the steps of a rehearsal, is one line."""
+    entries = AuditEntry.objects.visible_to(organization).order_by("-id")[:ACTIVITY_READ]
+    runs = groupby(entries, key=lambda entry: (entry.action, entry.target_label, entry.actor_label))
+    return [_activity_of(list(run)) for _what, run in islice(runs, ACTIVITY_ROWS)]
+
+
+def _activity_of(run: list[AuditEntry]) -> Activity:
+    newest = run[0]
+    return Activity(
+        text=action_words(newest.action),
+        about=newest.target_label,
+        actor=newest.actor_label,
+        at=newest.at,
+        icon=_ICONS.get(newest.action.split(".")[0], "activity"),
+        times=len(run),
+    )

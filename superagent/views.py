@@ -21,7 +21,7 @@ from superagent import dashboard as composition
 from superagent import health, metrics, problem_codes
 from superagent.foundation import clock, problems, styleguide
 from superagent.foundation.middleware import is_api
-from superagent.foundation.page_addresses import page_address
+from superagent.foundation.page_addresses import fragment, page_address
 from superagent.foundation.problems import NotFound, Refusal
 
 INTERVALS = ("month", "year")
@@ -54,6 +54,16 @@ def dashboard(request: PortalRequest) -> HttpResponse:
     now = clock.now(request.organization)
     page = composition.compose(membership=request.membership, now=now)
     return render(request, "dashboard.html", {"page": page})
+
+
+@require_safe
+@fragment(page="dashboard")
+@portal_view()
+def dashboard_live(request: PortalRequest) -> HttpResponse:
+    """The parts of the dashboard that follow the calls, for when the stream has told of new figures."""
+    now = clock.now(request.organization)
+    live = composition.compose_live_parts(membership=request.membership, now=now)
+    return render(request, "dashboard/live.html", {"live": live})
 
 
 # --- Errors -----------------------------------------------------------------------------------------------------------

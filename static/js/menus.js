@@ -37,3 +37,9 @@ document.getElementById("sidebar")?.addEventListener("click", (event) => {
   const sidebar = event.currentTarget;
   if (event.target.closest("a[href]") && sidebar.matches(":popover-open")) sidebar.hidePopover();
 });
+
+// A row of tabs that is wider than the phone begins with the one that is open in sight.
+for (const current of document.querySelectorAll(".tabs [aria-current]")) {
+  const row = current.closest(".tabs");
+  row.scrollLeft = current.offsetLeft - (row.clientWidth - current.offsetWidth) / 2;
+}

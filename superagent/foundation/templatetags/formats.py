@@ -137,7 +137,7 @@ def day(value: datetime | date | None) -> SafeString | str:
 @register.filter
 def ago(value: datetime | None, now: datetime | None = None) -> SafeString | str:
     """Relative for seven days on both sides of `now` (the organization's clock; default: real time), absolute
-    beyond; the exact time shows on hover and focus."""
+    beyond. The exact time shows on hover and is read out; a time is no stop of the Tab key, lists have too many."""
     if value is None:
         return _("Never")
     distance = (now or timezone.now()) - value
@@ -148,7 +148,11 @@ def ago(value: datetime | None, now: datetime | None = None) -> SafeString | str
     else:
         text = relative(distance)
     return format_html(
-        '<time datetime="{}" data-tooltip="{}" tabindex="0">{}</time>', value.isoformat(), exact, text
+        '<time datetime="{}" data-tooltip="{}">{}<span class="sr-only">, {}</span></time>',
+        value.isoformat(),
+        exact,
+        text,
+        exact.removeprefix(f"{text}, "),
     )
 
 

@@ -148,8 +148,11 @@ def confirm(
 
 
 @register.simple_block_tag
-def table(content: str, caption: str = "", cards: bool = True, show_caption: bool = False) -> str:
-    """Wraps <thead> and <tbody>; cells carry `data-label` for phones, where rows become cards."""
+def table(
+    content: str, caption: str = "", cards: bool = True, brief: bool = False, show_caption: bool = False
+) -> str:
+    """Wraps <thead> and <tbody>; cells carry `data-label` for phones, where rows become cards, or two lines if `brief`
+    (without cells of class `brief-off`)."""
     return _component("table", locals())
 
 
@@ -167,6 +170,18 @@ def empty_state(
 def code_block(content: str, title: str = "", copy: bool = True) -> str:
     """Source text with a copy button; leading and trailing line breaks are cut."""
     return _component("code_block", locals() | {"content": mark_safe(content.strip("\n"))})  # noqa: S308  # escaped
+
+
+@register.inclusion_tag("components/api_call.html", takes_context=True)
+def api_call(context: Context, path: str, body: str = "", key: str = "") -> dict[str, Any]:
+    """A call of the API in curl, Python and JavaScript, ready to run. `path` is what follows /api/v1/; `body` is JSON
+    without true, false and null, so that it is Python too. `key` is put into curl only: what goes into a file reads it
+    from the environment."""
+    return {
+        "url": context["request"].build_absolute_uri(f"/api/v1/{path}"),
+        "body": body,
+        "key": key or "$SUPERAGENT_KEY",
+    }
 
 
 @register.simple_block_tag
