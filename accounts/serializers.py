@@ -2,7 +2,7 @@ from rest_framework import serializers
 
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role, Scope
-from superagent.foundation.serializers import PartialAnswer
+from superagent.foundation.serializers import KeyedBody, PartialAnswer
 
 REVOKE_BEYOND = "With a role: revoke the API keys that the member made and that allow more than the new role."
 
@@ -59,14 +59,14 @@ class RegisteredAnswer(serializers.Serializer):
     )
 
 
-class MeAnswer(RegisteredAnswer):
+class MeAnswer(PartialAnswer, RegisteredAnswer):
     is_email_verified = serializers.BooleanField()
     role = serializers.ChoiceField(choices=Role.choices, allow_null=True)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
 
 
 class MeUpdate(serializers.Serializer):
-    full_name = serializers.CharField(max_length=150)
+    full_name = serializers.CharField(max_length=150, required=False)
 
 
 class UserAnswer(PartialAnswer, serializers.ModelSerializer):
@@ -99,7 +99,7 @@ class OrganizationAnswer(PartialAnswer, serializers.ModelSerializer):
         fields = ["id", "name", "email", "livemode", "created_at"]
 
 
-class OrganizationCreate(serializers.Serializer):
+class OrganizationCreate(KeyedBody):
     name = serializers.CharField(max_length=150)
 
 
@@ -119,7 +119,7 @@ class MemberAnswer(PartialAnswer, serializers.ModelSerializer):
 
 
 class MemberUpdate(serializers.Serializer):
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = serializers.ChoiceField(choices=Role.choices, required=False)
     revoke_keys = serializers.BooleanField(default=True, help_text=REVOKE_BEYOND)
 
 
@@ -145,7 +145,7 @@ class InvitationAnswer(PartialAnswer, serializers.ModelSerializer):
         return invitation.status
 
 
-class InvitationCreate(serializers.Serializer):
+class InvitationCreate(KeyedBody):
     email = serializers.EmailField(max_length=254)
     role = serializers.ChoiceField(choices=Role.choices)
 
@@ -180,7 +180,7 @@ class ApiKeyAnswer(PartialAnswer, serializers.ModelSerializer):
         return key.status
 
 
-class ApiKeyCreate(serializers.Serializer):
+class ApiKeyCreate(KeyedBody):
     name = serializers.CharField(max_length=100)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope)
@@ -188,7 +188,7 @@ class ApiKeyCreate(serializers.Serializer):
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
-class ApiKeyRotate(serializers.Serializer):
+class ApiKeyRotate(KeyedBody):
     grace_seconds = serializers.ChoiceField(
         choices=[0, 900, 3_600, 21_600, 86_400], default=0, help_text="How long the old key still works."
     )

@@ -13,7 +13,7 @@ from billing.models import (
     Product,
     Subscription,
 )
-from superagent.foundation.serializers import PartialAnswer
+from superagent.foundation.serializers import KeyedBody, PartialAnswer
 
 RECURRING = [(Interval.MONTH.value, "month"), (Interval.YEAR.value, "year")]
 
@@ -39,7 +39,7 @@ class PlanAllowanceAnswer(serializers.ModelSerializer):
         fields = ["meter", "unit", "included", "hard", "overage_rate", "currency"]
 
 
-class PlanAnswer(serializers.ModelSerializer):
+class PlanAnswer(PartialAnswer, serializers.ModelSerializer):
     slug = serializers.CharField()
     name = serializers.CharField()
     description = serializers.CharField(source="product.description")
@@ -79,7 +79,7 @@ class ProductsAnswer(serializers.Serializer):
 # --- the plan of the organization
 
 
-class PlanSubscriptionAnswer(serializers.Serializer):
+class PlanSubscriptionAnswer(PartialAnswer):
     """The API plan; without a paid one: `free`, `active`, periods of use."""
 
     plan = serializers.CharField()
@@ -96,11 +96,11 @@ class PlanChoice(serializers.Serializer):
     interval = serializers.ChoiceField(choices=RECURRING, default=Interval.MONTH.value)
 
 
-class CheckoutRequest(PlanChoice):
+class CheckoutRequest(KeyedBody, PlanChoice):
     promotion_code = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
 
 
-class ChangeRequest(PlanChoice):
+class ChangeRequest(KeyedBody, PlanChoice):
     effective_at = serializers.DateTimeField(
         required=False, allow_null=True, default=None, help_text="Of the preview, so that its amounts hold."
     )
@@ -141,7 +141,7 @@ class CheckoutAnswer(serializers.Serializer):
     url = serializers.URLField()
 
 
-class UrlAnswer(serializers.Serializer):
+class UrlAnswer(PartialAnswer):
     url = serializers.URLField()
 
 
@@ -156,7 +156,7 @@ class MeterUsageAnswer(serializers.Serializer):
     currency = serializers.CharField()
 
 
-class UsageAnswer(serializers.Serializer):
+class UsageAnswer(PartialAnswer):
     period_start = serializers.DateTimeField()
     period_end = serializers.DateTimeField()
     meters = MeterUsageAnswer(many=True)
@@ -253,7 +253,7 @@ class OrderItemRequest(serializers.Serializer):
     )
 
 
-class OrderRequest(serializers.Serializer):
+class OrderRequest(KeyedBody):
     items = OrderItemRequest(many=True, allow_empty=False)
     max_total = serializers.IntegerField(
         min_value=0, help_text="The most to pay, in minor units: the total that the buyer was shown."

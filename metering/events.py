@@ -12,17 +12,14 @@ from typing import Any
 
 from metering.models import Meter, Quota
 from superagent.foundation.json_bodies import is_storable
+from superagent.foundation.problems import Refusal, pointer_to
 
 DEFAULT_SOURCE = "api"
 MAX_TEXT = 200
 MAX_QUANTITY = 10**12
 MAX_PROPERTIES_BYTES = 8 * 1024
 
-MALFORMED = frozenset(
-    {"required", "invalid_event", "invalid_event_id", "invalid_meter", "invalid_source", "invalid_occurred_at",
-     "invalid_properties", "invalid_specversion"}
-)  # fmt: skip
-"""Codes of events that no state of ours could make acceptable."""
+FIELDS = frozenset({"event_id", "meter", "quantity", "occurred_at", "source", "properties"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +52,12 @@ class Rejection:
     quota: Quota | None = None
 
 
+class EventConflict(Refusal):
+    status = 409
+    code = "conflict"
+    title = "Another event has this source and id"
+
+
 class Unacceptable(Exception):
     """An event that cannot be read."""
 
@@ -70,6 +73,10 @@ def read(item: object) -> EventIn:
     """An event in our own form. Raises Unacceptable."""
     if not isinstance(item, Mapping):
         raise Unacceptable("invalid_event", "", "Send an object with event_id, meter and quantity.")
+    if not item.keys() <= FIELDS:
+        name = min(map(str, item.keys() - FIELDS))[:MAX_TEXT]
+        detail = f"There is no field {name!r}. Choose from {', '.join(sorted(FIELDS))}."
+        raise Unacceptable("unknown_field", pointer_to(name), detail)
     return EventIn(
         event_id=_text(item, "event_id", "invalid_event_id"),
         meter=_text(item, "meter", "invalid_meter"),

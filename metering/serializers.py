@@ -81,7 +81,7 @@ class MeterQuantityAnswer(serializers.Serializer):
     quantity = serializers.IntegerField()
 
 
-class StatisticsAnswer(serializers.Serializer):
+class StatisticsAnswer(PartialAnswer):
     start = serializers.DateTimeField()
     end = serializers.DateTimeField()
     total_calls = serializers.IntegerField()
@@ -100,7 +100,7 @@ class PointAnswer(serializers.Serializer):
     quantity = serializers.IntegerField()
 
 
-class SeriesAnswer(serializers.Serializer):
+class SeriesAnswer(PartialAnswer):
     start = serializers.DateTimeField()
     end = serializers.DateTimeField()
     interval = serializers.CharField()

@@ -306,8 +306,8 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["superagent.foundation.json_bodies.JsonBody"],
     "DEFAULT_PAGINATION_CLASS": "superagent.foundation.pagination.CursorPages",
-    "DEFAULT_FILTER_BACKENDS": ["superagent.foundation.filters.KnownFilters"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_FILTER_BACKENDS": ["superagent.foundation.filters.StrictFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "superagent.foundation.schema.OperationSchema",
     "EXCEPTION_HANDLER": "superagent.foundation.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
@@ -326,6 +326,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "superagent.api.describe_stream",
+        "superagent.foundation.schema.close_bodies",
         "superagent.foundation.schema.describe_problems",
     ],
     "ENUM_NAME_OVERRIDES": {  # three fields that are all called interval

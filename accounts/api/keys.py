@@ -9,10 +9,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts import api_keys, serializers
 from accounts.api.plumbing import caller_of, organization_of, parsed, principal_of
@@ -20,12 +18,13 @@ from accounts.models import ApiKey
 from accounts.roles import Scope
 from superagent.foundation import idempotency
 from superagent.foundation.problems import NotFound
+from superagent.foundation.views import ApiView, ListView
 
 READ_WRITE = {"GET": Scope.KEYS_READ, "POST": Scope.KEYS_WRITE, "DELETE": Scope.KEYS_WRITE}
 
 
 @extend_schema(tags=["api-keys"])
-class ApiKeys(ListAPIView):
+class ApiKeys(ListView):
     required_scope = READ_WRITE
     serializer_class = serializers.ApiKeyAnswer
     filterset_fields = ["name", "prefix"]
@@ -62,7 +61,7 @@ class ApiKeys(ListAPIView):
 
 
 @extend_schema(tags=["api-keys"])
-class ApiKeyDetail(APIView):
+class ApiKeyDetail(ApiView):
     required_scope = READ_WRITE
 
     @extend_schema(operation_id="api_keys_detail", summary="One API key", responses=serializers.ApiKeyAnswer)
@@ -79,7 +78,7 @@ class ApiKeyDetail(APIView):
 
 
 @extend_schema(tags=["api-keys"])
-class RevokeApiKey(APIView):
+class RevokeApiKey(ApiView):
     required_scope = Scope.KEYS_WRITE
 
     @extend_schema(
@@ -93,7 +92,7 @@ class RevokeApiKey(APIView):
 
 
 @extend_schema(tags=["api-keys"])
-class RotateApiKey(APIView):
+class RotateApiKey(ApiView):
     required_scope = Scope.KEYS_WRITE
 
     @extend_schema(

@@ -9,14 +9,14 @@ from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts import audit, credentials, memberships, registration, serializers, throttles, tokens
 from accounts.api.people import describe
 from accounts.api.plumbing import parsed
+from superagent.foundation.views import ApiView
 
 
-class Public(APIView):
+class Public(ApiView):
     """For strangers: no credential, but a limit for each network address."""
 
     authentication_classes: list[Any] = []

@@ -6,10 +6,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts import invitations, memberships, organizations, people, serializers, throttles
 from accounts.api.plumbing import OF_PEOPLE, OfOrganization, caller_of, organization_of, parsed, person_of
@@ -19,6 +17,7 @@ from accounts.roles import Scope
 from superagent.foundation import tenancy
 from superagent.foundation.idempotency import idempotent, idempotent_for_person
 from superagent.foundation.problems import Forbidden, NotFound
+from superagent.foundation.views import ApiView, ListView
 
 READ_WRITE = {
     "GET": Scope.ORGANIZATION_READ,
@@ -29,7 +28,7 @@ READ_WRITE = {
 
 
 @extend_schema(tags=["organizations"])
-class Organizations(ListAPIView):
+class Organizations(ListView):
     """A person sees every organization that they belong to; an API key its own."""
 
     required_scope = None
@@ -94,7 +93,7 @@ class OrganizationDetail(OfOrganization):
 
 
 @extend_schema_view(get=extend_schema(tags=["organizations"], operation_id="members_list", summary="Members"))
-class Members(OfOrganization, ListAPIView):
+class Members(OfOrganization, ListView):
     required_scope = READ_WRITE
     serializer_class = serializers.MemberAnswer
     filterset_fields = ["role"]
@@ -111,11 +110,7 @@ class Member(OfOrganization):
 
     @extend_schema(operation_id="members_detail", summary="One member", responses=serializers.MemberAnswer)
     def get(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
-        places = Membership.objects.visible_to(organization_of(request)).select_related("user")
-        membership = places.filter(user_id=user_id).first()
-        if membership is None:
-            raise NotFound("There is no such member.")
-        return Response(serializers.MemberAnswer(membership, context={"request": request}).data)
+        return self._answer(request, user_id)
 
     @extend_schema(
         operation_id="members_update",
@@ -126,15 +121,16 @@ class Member(OfOrganization):
     )
     def patch(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
         body = parsed(request, serializers.MemberUpdate)
-        change = memberships.change_role(
-            organization=organization_of(request),
-            user_id=user_id,
-            role=body["role"],
-            by=person_of(request),
-            revoke_keys=body["revoke_keys"],
-            now=timezone.now(),
-        )
-        return Response(serializers.MemberAnswer(change.membership).data)
+        if "role" in body:
+            memberships.change_role(
+                organization=organization_of(request),
+                user_id=user_id,
+                role=body["role"],
+                by=person_of(request),
+                revoke_keys=body["revoke_keys"],
+                now=timezone.now(),
+            )
+        return self._answer(request, user_id)
 
     @extend_schema(
         operation_id="members_remove",
@@ -155,9 +151,16 @@ class Member(OfOrganization):
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
+    def _answer(self, request: Request, user_id: UUID) -> Response:
+        places = Membership.objects.visible_to(organization_of(request)).select_related("user")
+        membership = places.filter(user_id=user_id).first()
+        if membership is None:
+            raise NotFound("There is no such member.")
+        return Response(serializers.MemberAnswer(membership, context={"request": request}).data)
+
 
 @extend_schema(tags=["organizations"])
-class Invitations(OfOrganization, ListAPIView):
+class Invitations(OfOrganization, ListView):
     required_scope = READ_WRITE
     people_only = frozenset({"POST"})
     serializer_class = serializers.InvitationAnswer
@@ -211,7 +214,7 @@ class InvitationDetail(OfOrganization):
 
 
 @extend_schema(tags=["organizations"])
-class AcceptInvitation(APIView):
+class AcceptInvitation(ApiView):
     """For the invited person, who is no member yet: found by their own confirmed address."""
 
     authentication_classes = [JwtAuthentication]

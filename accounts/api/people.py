@@ -6,10 +6,8 @@ from uuid import UUID
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts import customers, memberships, people, serializers
 from accounts.api.plumbing import OF_PEOPLE, organization_of, parsed, person_of, principal_of, role_of
@@ -18,6 +16,7 @@ from accounts.models import Membership, Organization, User
 from accounts.principals import Principal
 from accounts.roles import Scope
 from superagent.foundation.problems import Forbidden, NotFound
+from superagent.foundation.views import ApiView, ListView
 
 
 def describe(user: User, organization: Organization | None) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def describe(user: User, organization: Organization | None) -> dict[str, Any]:
 
 
 @extend_schema(tags=["auth"])
-class Me(APIView):
+class Me(ApiView):
     """The person whose access token this is; an API key is nobody."""
 
     authentication_classes = [JwtAuthentication]
@@ -51,8 +50,10 @@ class Me(APIView):
         responses=serializers.MeAnswer,
     )
     def patch(self, request: Request) -> Response:
-        body = parsed(request, serializers.MeUpdate)
-        return self._answer(request, people.rename(user=person_of(request), full_name=body["full_name"]))
+        person = person_of(request)
+        if "full_name" in (body := parsed(request, serializers.MeUpdate)):
+            person = people.rename(user=person, full_name=body["full_name"])
+        return self._answer(request, person)
 
     def _answer(self, request: Request, user: User) -> Response:
         principal = request.auth if isinstance(request.auth, Principal) else None
@@ -61,7 +62,7 @@ class Me(APIView):
             "role": role_of(request),
             "scopes": [scope.value for scope in Scope if principal and principal.allows(scope)],
         }
-        return Response(serializers.MeAnswer(answer).data)
+        return Response(serializers.MeAnswer(answer, context={"request": request}).data)
 
 
 @extend_schema_view(
@@ -82,7 +83,7 @@ def _users(request: Request) -> QuerySet[User]:
 @extend_schema_view(
     get=extend_schema(tags=["users"], operation_id="users_list", summary="People of the organization")
 )
-class Users(ListAPIView):
+class Users(ListView):
     required_scope = Scope.ORGANIZATION_READ
     serializer_class = serializers.UserAnswer
     filterset_fields = ["email"]
@@ -93,7 +94,7 @@ class Users(ListAPIView):
 
 
 @extend_schema(tags=["users"])
-class UserDetail(APIView):
+class UserDetail(ApiView):
     required_scope = Scope.ORGANIZATION_READ
 
     @extend_schema(

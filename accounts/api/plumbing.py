@@ -5,17 +5,17 @@ from uuid import UUID
 
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
-from rest_framework.views import APIView
 
 from accounts.models import Organization, User
 from accounts.permissions import PersonRequired
 from accounts.principals import Principal
 from accounts.roles import Role
 from superagent.foundation.problems import NotFound
+from superagent.foundation.views import ApiView
 
 ORGANIZATION = "organization_id"  # the name of the part of a path that accounts.authentication looks at too
 OF_PEOPLE: Any = [{"AccessToken": []}]  # for the schema, which is typed otherwise: what an API key cannot do
-View = TypeVar("View", bound=APIView)
+View = TypeVar("View", bound=ApiView)
 
 
 def parsed(request: Request, serializer: type[Serializer]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def role_of(request: Request) -> Role | None:
     return Role(membership.role) if membership else None
 
 
-class OfOrganization(APIView):
+class OfOrganization(ApiView):
     """A view under `organizations/{organization_id}/`: another organization's is 404, for keys and members alike."""
 
     def check_permissions(self, request: Request) -> None:

@@ -3,26 +3,27 @@
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.roles import Scope
 from billing import plans, serializers
 from billing.models import Product
+from superagent.foundation.views import ApiView
 
 
 @extend_schema(tags=["billing"])
-class Plans(APIView):
+class Plans(ApiView):
     required_scope = None
 
     @extend_schema(
         operation_id="billing_plans", summary="API plans on sale", responses=serializers.PlansAnswer
     )
     def get(self, request: Request) -> Response:
-        return Response({"data": serializers.PlanAnswer(plans.public(), many=True).data, "packs": []})
+        shown = serializers.PlanAnswer(plans.public(), many=True, context={"request": request})
+        return Response({"data": shown.data, "packs": []})
 
 
 @extend_schema(tags=["billing"])
-class Products(APIView):
+class Products(ApiView):
     required_scope = Scope.BILLING_READ
 
     @extend_schema(

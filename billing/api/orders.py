@@ -5,10 +5,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from billing import checkout, orders, serializers
 from billing.api.plumbing import READ_WRITE, now_of, organization_of, parsed, user_of
@@ -16,10 +14,11 @@ from billing.keyed import CREATED
 from billing.models import Order
 from superagent.foundation import idempotency
 from superagent.foundation.problems import NotFound
+from superagent.foundation.views import ApiView, ListView
 
 
 @extend_schema(tags=["orders"])
-class Orders(ListAPIView):
+class Orders(ListView):
     required_scope = READ_WRITE
     serializer_class = serializers.OrderAnswer
     filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
@@ -78,7 +77,7 @@ def _place(request: Request) -> str:
 
 
 @extend_schema(tags=["orders"])
-class OrderDetail(APIView):
+class OrderDetail(ApiView):
     required_scope = READ_WRITE
 
     @extend_schema(operation_id="orders_detail", summary="One order", responses=serializers.OrderAnswer)

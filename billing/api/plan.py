@@ -6,7 +6,6 @@ from typing import Any
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.roles import Scope
 from billing import checkout, hosted_portal, overview, plans, serializers, subscriptions
@@ -14,10 +13,11 @@ from billing.api.plumbing import now_of, organization_of, parsed, user_of
 from billing.keyed import CREATED, OK, answered_once
 from billing.models import Subscription
 from metering import quotas
+from superagent.foundation.views import ApiView
 
 
 @extend_schema(tags=["billing"])
-class PlanSubscription(APIView):
+class PlanSubscription(ApiView):
     required_scope = Scope.BILLING_READ
 
     @extend_schema(
@@ -30,7 +30,7 @@ class PlanSubscription(APIView):
 
 
 @extend_schema(tags=["billing"])
-class Preview(APIView):
+class Preview(ApiView):
     required_scope = Scope.BILLING_READ
 
     @extend_schema(
@@ -51,7 +51,7 @@ class Preview(APIView):
 
 
 @extend_schema(tags=["billing"])
-class Change(APIView):
+class Change(ApiView):
     required_scope = Scope.BILLING_WRITE
 
     @extend_schema(
@@ -79,7 +79,7 @@ class Change(APIView):
 
 
 @extend_schema(tags=["billing"])
-class Cancel(APIView):
+class Cancel(ApiView):
     required_scope = Scope.BILLING_WRITE
 
     @extend_schema(
@@ -100,7 +100,7 @@ class Cancel(APIView):
 
 
 @extend_schema(tags=["billing"])
-class Resume(APIView):
+class Resume(ApiView):
     required_scope = Scope.BILLING_WRITE
 
     @extend_schema(
@@ -115,7 +115,7 @@ class Resume(APIView):
 
 
 @extend_schema(tags=["billing"])
-class CreateCheckoutSession(APIView):
+class CreateCheckoutSession(ApiView):
     required_scope = Scope.BILLING_WRITE
 
     @extend_schema(
@@ -142,7 +142,7 @@ class CreateCheckoutSession(APIView):
 
 
 @extend_schema(tags=["billing"])
-class CustomerPortal(APIView):
+class CustomerPortal(ApiView):
     required_scope = Scope.BILLING_WRITE
 
     @extend_schema(
@@ -151,11 +151,12 @@ class CustomerPortal(APIView):
         responses=serializers.UrlAnswer,
     )
     def get(self, request: Request) -> Response:
-        return Response({"url": hosted_portal.open_for(organization_of(request))})
+        answer = {"url": hosted_portal.open_for(organization_of(request))}
+        return Response(serializers.UrlAnswer(answer, context={"request": request}).data)
 
 
 @extend_schema(tags=["billing"])
-class Usage(APIView):
+class Usage(ApiView):
     required_scope = Scope.BILLING_READ
 
     @extend_schema(
@@ -180,7 +181,8 @@ class Usage(APIView):
         ]
         return Response(
             serializers.UsageAnswer(
-                {"period_start": found.period.start, "period_end": found.period.end, "meters": meters}
+                {"period_start": found.period.start, "period_end": found.period.end, "meters": meters},
+                context={"request": request},
             ).data
         )
 
@@ -194,4 +196,4 @@ def _paid(request: Request) -> Subscription:
 
 def _plan_answer(request: Request) -> Any:
     facts = overview.plan_facts(organization=organization_of(request), now=now_of(request))
-    return serializers.PlanSubscriptionAnswer(facts).data
+    return serializers.PlanSubscriptionAnswer(facts, context={"request": request}).data

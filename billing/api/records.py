@@ -4,18 +4,18 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework.generics import ListAPIView, RetrieveAPIView
 
 from accounts.roles import Scope
 from billing import serializers
 from billing.api.plumbing import organization_of
 from billing.models import Invoice, Payment
+from superagent.foundation.views import DetailView, ListView
 
 
 @extend_schema_view(
     get=extend_schema(tags=["billing"], operation_id="billing_invoices", summary="Invoices with their lines")
 )
-class Invoices(ListAPIView):
+class Invoices(ListView):
     required_scope = Scope.BILLING_READ
     serializer_class = serializers.InvoiceAnswer
     filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
@@ -28,7 +28,7 @@ class Invoices(ListAPIView):
 @extend_schema_view(
     get=extend_schema(tags=["billing"], operation_id="billing_invoice", summary="One invoice")
 )
-class InvoiceDetail(RetrieveAPIView):
+class InvoiceDetail(DetailView):
     required_scope = Scope.BILLING_READ
     serializer_class = serializers.InvoiceAnswer
     queryset = Invoice.objects.none()  # for the schema
@@ -42,7 +42,7 @@ class InvoiceDetail(RetrieveAPIView):
         tags=["billing"], operation_id="billing_payments", summary="Payments and what of them was refunded"
     )
 )
-class Payments(ListAPIView):
+class Payments(ListView):
     required_scope = Scope.BILLING_READ
     serializer_class = serializers.PaymentAnswer
     filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}

@@ -6,20 +6,19 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from billing import checkout, serializers, subscriptions
 from billing.api.plumbing import READ_WRITE, now_of, organization_of, parsed, user_of
 from billing.keyed import CREATED, answered_once
 from billing.models import Subscription
 from superagent.foundation.problems import NotFound
+from superagent.foundation.views import ApiView, ListView
 
 
 @extend_schema(tags=["subscriptions"])
-class Subscriptions(ListAPIView):
+class Subscriptions(ListView):
     required_scope = READ_WRITE
     serializer_class = serializers.SubscriptionAnswer
     filterset_fields = {"status": ["exact"], "product__slug": ["exact"], "interval": ["exact"]}
@@ -62,7 +61,7 @@ class Subscriptions(ListAPIView):
 
 
 @extend_schema(tags=["subscriptions"])
-class SubscriptionDetail(APIView):
+class SubscriptionDetail(ApiView):
     required_scope = READ_WRITE
 
     @extend_schema(

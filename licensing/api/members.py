@@ -4,19 +4,18 @@ from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.roles import Scope
 from licensing import licenses, serializers
 from licensing.models import License
 from superagent.foundation import clock
 from superagent.foundation.problems import NotFound
+from superagent.foundation.views import ApiView, ListView
 
 
-class Licenses(ListAPIView):
+class Licenses(ListView):
     """The organization's licenses, newest first."""
 
     required_scope = Scope.LICENSES_READ
@@ -34,7 +33,7 @@ class Licenses(ListAPIView):
         return {**super().get_serializer_context(), "now": clock.now(organization)}
 
 
-class LicenseDetail(APIView):
+class LicenseDetail(ApiView):
     """One license, with its key for those who may manage licenses; that it was shown is audited."""
 
     required_scope = Scope.LICENSES_READ

@@ -10,7 +10,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.audit import client_address
 from licensing import activations, keys, serializers, signing, throttles, usage, validation
@@ -19,9 +18,10 @@ from licensing.validation import Code, Verdict
 from superagent.foundation import idempotency
 from superagent.foundation.json_bodies import BodyTooLarge
 from superagent.foundation.problems import FieldError, Invalid
+from superagent.foundation.views import ApiView
 
 
-class PanelView(APIView):
+class PanelView(ApiView):
     """Asked by control panels: no member and no API key, and so not metered.
 
     An answer says what was asked, so that nobody can pass off the answer to another question as this one's.
@@ -184,7 +184,7 @@ class Heartbeat(PanelView):
         )
 
 
-class PublicKeys(APIView):
+class PublicKeys(ApiView):
     """The keys that vouch for answers of the license API, the signing one first."""
 
     authentication_classes: list[type] = []

@@ -1,12 +1,13 @@
 """usage/events: report what was used, take an event back."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.principals import Principal
 from accounts.roles import Scope
@@ -15,7 +16,8 @@ from metering.events import EventIn, Rejection, Unacceptable
 from metering.models import Meter
 from superagent.foundation import clock, idempotency
 from superagent.foundation.json_bodies import JsonEvents
-from superagent.foundation.problems import FieldError, Invalid
+from superagent.foundation.problems import FieldError, Invalid, Refusal
+from superagent.foundation.views import ApiView
 
 MAX_EVENTS = 1000
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -30,7 +32,7 @@ class CloudEventBatchParser(JsonEvents):
 
 
 @extend_schema(tags=["usage"])
-class Events(APIView):
+class Events(ApiView):
     required_scope = Scope.USAGE_WRITE
     max_body_bytes = MAX_BODY_BYTES
     parser_classes = [JsonEvents, CloudEventParser, CloudEventBatchParser]
@@ -59,12 +61,6 @@ class Events(APIView):
             detail = f"Send 1 to {MAX_EVENTS:,} events."
             raise Invalid(detail, errors=[FieldError("", "invalid_length", detail)])
         readable, rejected = _read(items, _reader(request))
-        if is_single and rejected and rejected[0].code in events.MALFORMED:
-            first = rejected[0]
-            raise Invalid(
-                f"{first.pointer.lstrip('/') or 'body'}: {first.detail}",
-                errors=[FieldError(first.pointer, first.code, first.detail)],
-            )
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
         now = clock.now(organization)
         outcome = ingest.record(
@@ -73,16 +69,16 @@ class Events(APIView):
             principal=_principal(request),
             now=now,
         )
-        if is_single and outcome.rejected and (quota := outcome.rejected[0].quota) is not None:
-            raise quotas.shortage(quota=quota, requested=readable[0][1].quantity, now=now)
         for each in outcome.rejected:
-            rejected.append(Rejection(readable[each.index][0], each.code, each.detail, each.pointer))
+            rejected.append(replace(each, index=readable[each.index][0]))
+        if is_single and rejected:
+            raise _refusal(rejected[0], readable[0][1].quantity if readable else 0, now)
         rejected.sort(key=lambda each: each.index)
         return Response(serializers.outcome(outcome.accepted, outcome.duplicates, rejected))
 
 
 @extend_schema(tags=["usage"])
-class VoidEvent(APIView):
+class VoidEvent(ApiView):
     required_scope = Scope.USAGE_WRITE
 
     @extend_schema(
@@ -110,6 +106,18 @@ class VoidEvent(APIView):
                 "voided_at": quotas.timestamp(voided.voided_at),
             }
         )
+
+
+def _refusal(rejection: Rejection, quantity: int, now: datetime) -> Refusal:
+    """Why one event was not taken, for a client that looks at the status alone; the outcome is in it as of a batch."""
+    if rejection.quota is not None:
+        return quotas.shortage(quota=rejection.quota, requested=quantity, now=now)
+    outcome = serializers.outcome(0, 0, [rejection])
+    errors = [FieldError(rejection.pointer, rejection.code, rejection.detail)]
+    if rejection.code == events.EventConflict.code:
+        return events.EventConflict(rejection.detail, errors=errors, **outcome)
+    detail = f"{rejection.pointer.lstrip('/') or 'body'}: {rejection.detail}"
+    return Invalid(detail, errors=errors, **outcome)
 
 
 def _principal(request: Request) -> Principal | None:

@@ -3,15 +3,15 @@
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.roles import Scope
 from metering import quotas, serializers
 from superagent.foundation import clock
+from superagent.foundation.views import ApiView
 
 
 @extend_schema(tags=["quotas"])
-class Quotas(APIView):
+class Quotas(ApiView):
     required_scope = Scope.QUOTAS_READ
 
     @extend_schema(
@@ -27,7 +27,7 @@ class Quotas(APIView):
 
 
 @extend_schema(tags=["quotas"])
-class QuotaCheck(APIView):
+class QuotaCheck(ApiView):
     required_scope = Scope.QUOTAS_READ
 
     @extend_schema(

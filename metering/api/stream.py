@@ -31,7 +31,7 @@ from accounts.permissions import MissingScope
 from accounts.principals import Principal
 from accounts.roles import Scope
 from metering import live, throttles
-from superagent.foundation import clock, problems, tenancy
+from superagent.foundation import clock, contract, problems, tenancy
 from superagent.foundation.problems import Forbidden, Refusal
 
 POLL_SECONDS = 1.0
@@ -70,6 +70,7 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
             request.organization = admission.organization  # type: ignore[attr-defined]  # for the metering
             request.principal = admission.principal  # type: ignore[attr-defined]  # as above
             await _in_thread(throttles.take, request, admission.principal)
+        await _in_thread(contract.hold_query, request)
     except Refusal as refusal:
         return problems.json_response(request, refusal)
     return StreamingHttpResponse(

@@ -4,26 +4,26 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
-from django_filters import rest_framework as filters
+from django_filters.rest_framework import CharFilter, UUIDFilter
 from drf_spectacular.utils import extend_schema
-from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.roles import Scope
 from metering import periods, serializers, statistics
 from metering.models import Meter, RequestRecord
 from metering.rollups import HOUR
 from superagent.foundation import clock
+from superagent.foundation.filters import BooleanFilter, FilterSet, IntegerFilter, MomentFilter
 from superagent.foundation.problems import FieldError, Invalid
+from superagent.foundation.views import ApiView, ListView
 
 LONGEST = timedelta(days=400)
 LONGEST_BY_HOUR = timedelta(days=35)
 
 
 @extend_schema(tags=["usage"])
-class Statistics(APIView):
+class Statistics(ApiView):
     required_scope = Scope.USAGE_READ
 
     @extend_schema(
@@ -51,11 +51,11 @@ class Statistics(APIView):
                 for slug, quantity in statistics.by_meter(organization, start, end)
             ],
         }
-        return Response(serializers.StatisticsAnswer(body).data)
+        return Response(serializers.StatisticsAnswer(body, context={"request": request}).data)
 
 
 @extend_schema(tags=["usage"])
-class Series(APIView):
+class Series(ApiView):
     required_scope = Scope.USAGE_READ
 
     @extend_schema(
@@ -72,21 +72,21 @@ class Series(APIView):
             organization, start, end, interval=HOUR if by_hour else 24 * HOUR, dimension=query["by"]
         )
         body = {"start": start, "end": end, "interval": query["interval"], "by": query["by"], "data": points}
-        return Response(serializers.SeriesAnswer(body).data)
+        return Response(serializers.SeriesAnswer(body, context={"request": request}).data)
 
 
-class RequestFilter(filters.FilterSet):
+class RequestFilter(FilterSet):
     """Filters of the request log, in the API and in the portal."""
 
-    start = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
-    end = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
-    status = filters.NumberFilter(min_value=100, max_value=599)
-    failed = filters.BooleanFilter(method="filter_failed")
-    method = filters.CharFilter(lookup_expr="iexact")
-    endpoint = filters.CharFilter()
-    api_key = filters.UUIDFilter(field_name="api_key_id")
-    user = filters.UUIDFilter(field_name="user_id")
-    request_id = filters.CharFilter()
+    start = MomentFilter(field_name="started_at", lookup_expr="gte")
+    end = MomentFilter(field_name="started_at", lookup_expr="lt")
+    status = IntegerFilter(min_value=100, max_value=599)
+    failed = BooleanFilter(method="filter_failed")
+    method = CharFilter(lookup_expr="iexact")
+    endpoint = CharFilter()
+    api_key = UUIDFilter(field_name="api_key_id")
+    user = UUIDFilter(field_name="user_id")
+    request_id = CharFilter()
 
     class Meta:
         model = RequestRecord
@@ -98,7 +98,7 @@ class RequestFilter(filters.FilterSet):
 
 
 @extend_schema(tags=["usage"])
-class Requests(ListAPIView):
+class Requests(ListView):
     required_scope = Scope.USAGE_READ
     serializer_class = serializers.RequestAnswer
     filterset_class = RequestFilter
@@ -113,7 +113,7 @@ class Requests(ListAPIView):
 
 
 @extend_schema(tags=["usage"])
-class Meters(APIView):
+class Meters(ApiView):
     required_scope = Scope.USAGE_READ
 
     @extend_schema(operation_id="usage_meters", summary="What is counted", responses=serializers.MetersAnswer)

@@ -1,30 +1,79 @@
-"""Filters of the API's lists."""
+"""Filters of the API's lists: a value that cannot be read is refused, never taken for no filter.
 
+Which filters there are is the schema's matter (`contract`).
+"""
+
+import re
+from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import models
+from django_filters import fields
 from django_filters.rest_framework import DjangoFilterBackend
-from rest_framework.request import Request
+from django_filters.rest_framework import FilterSet as BaseFilterSet
+from django_filters.rest_framework import filters as base
 
-from superagent.foundation.problems import FieldError, Invalid
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_WORDS = {"true": True, "false": False}
 
-OF_EVERY_LIST = frozenset({"cursor", "limit", "fields"})
+
+class MomentField(fields.IsoDateTimeField):
+    def to_python(self, value: Any) -> Any:
+        """In UTC: PostgreSQL refuses offsets of 16 hours and more, which RFC 3339 allows."""
+        moment = super().to_python(value)
+        try:
+            return moment.astimezone(UTC) if isinstance(moment, datetime) else moment
+        except OverflowError:
+            raise ValidationError(
+                "Choose a time in the years 1 to 9999 of UTC.", code="out_of_range"
+            ) from None
 
 
-class KnownFilters(DjangoFilterBackend):
-    """A list with a misspelled filter would be the whole list: an unknown parameter is refused by name."""
+class IntegerField(forms.IntegerField):
+    def to_python(self, value: Any) -> int | None:
+        if value not in self.empty_values and not _INTEGER.fullmatch(str(value)):
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
 
-    def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:
-        filterset = self.get_filterset_class(view, queryset)
-        known = OF_EVERY_LIST.union(filterset.base_filters if filterset else ())
-        unknown = sorted(request.query_params.keys() - known)
-        if unknown:
-            names = ", ".join(sorted(known))
-            raise Invalid(
-                f"There is no filter {unknown[0]!r}: choose from {names}.",
-                errors=[
-                    FieldError(f"/{name}", "unknown_filter", f"Choose from {names}.") for name in unknown
-                ],
-            )
-        filtered: QuerySet = super().filter_queryset(request, queryset, view)
-        return filtered
+
+class BooleanField(forms.Field):
+    def to_python(self, value: Any) -> bool | None:
+        if value in self.empty_values:
+            return None
+        try:
+            return _WORDS[value]
+        except KeyError:
+            raise ValidationError("Send true or false.", code="invalid") from None
+
+
+class MomentFilter(base.IsoDateTimeFilter):
+    field_class = MomentField
+
+
+class IntegerFilter(base.NumberFilter):
+    field_class = IntegerField
+
+    def get_max_validator(self) -> None:
+        """The pattern bounds it."""
+
+
+class BooleanFilter(base.BooleanFilter):
+    field_class = BooleanField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.extra["widget"]
+
+
+class FilterSet(BaseFilterSet):
+    FILTER_DEFAULTS = deepcopy(BaseFilterSet.FILTER_DEFAULTS) | {
+        models.DateTimeField: {"filter_class": MomentFilter},
+        models.BooleanField: {"filter_class": BooleanFilter},
+    }
+
+
+class StrictFilterBackend(DjangoFilterBackend):
+    filterset_base = FilterSet

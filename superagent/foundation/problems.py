@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
@@ -163,6 +163,10 @@ def _refusal_of(exception: Exception) -> Refusal:
         return NotFound()
     if isinstance(exception, PermissionDenied):
         return Forbidden()
+    if isinstance(exception, SuspiciousOperation):  # more parameters than Django reads, for instance
+        return Invalid(
+            "The request could not be read.", errors=[FieldError("", "unreadable", str(exception))]
+        )
     return failure_of(exception)
 
 

@@ -1,32 +1,33 @@
-"""What all serializers share: partial answers by `?fields=`."""
+"""What all serializers share: partial answers by `?fields=`, bodies with an idempotency key."""
 
 from typing import Any
 
 from rest_framework import serializers
 
-from superagent.foundation.problems import FieldError, Invalid
-
 
 class PartialAnswer(serializers.Serializer):
-    """Mixin: `?fields=id,name` keeps only these fields of each object; an unknown name is refused by name."""
+    """Mixin: `?fields=id,name` keeps only these fields of each object; `contract` refuses names that there are not."""
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         answer: dict[str, Any] = super().to_representation(instance)
-        wanted = self._wanted()
-        if wanted is None:
+        request = self.context.get("request")
+        if request is None or request.method not in ("GET", "HEAD") or "fields" not in request.GET:
             return answer
+        wanted = request.GET["fields"].split(",")
         return {name: value for name, value in answer.items() if name in wanted}
 
-    def _wanted(self) -> set[str] | None:
-        request = self.context.get("request")
-        if request is None or request.method != "GET" or "fields" not in request.GET:
-            return None
-        wanted = {name.strip() for name in request.GET["fields"].split(",") if name.strip()}
-        unknown = wanted - set(self.fields)
-        if unknown:
-            names = ", ".join(sorted(self.fields))
-            raise Invalid(
-                f"fields: unknown {', '.join(sorted(unknown))}; choose from {names}.",
-                errors=[FieldError("/fields", "unknown_field", f"Choose from {names}.")],
-            )
-        return wanted
+
+class KeyedBody(serializers.Serializer):
+    """Mixin for bodies of requests that honour an idempotency key; `foundation.idempotency` reads it."""
+
+    idempotency_key = serializers.CharField(
+        max_length=255,
+        required=False,
+        write_only=True,
+        help_text="As the header Idempotency-Key; if both are sent, they must be the same.",
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        values = super().to_internal_value(data)
+        values.pop("idempotency_key", None)
+        return values

@@ -71,8 +71,12 @@ def test_the_same_again_is_a_duplicate_and_another_body_a_conflict(
         "duplicates": 1,
         "rejected": [],
     }
-    conflict = api.post("usage/events", event("e1", 41)).json()
-    assert [(each["index"], each["code"]) for each in conflict["rejected"]] == [(0, "conflict")]
+    conflict = api.post("usage/events", event("e1", 41))
+    assert (conflict.status_code, conflict.json()["code"]) == (409, "conflict")
+    assert [(each["index"], each["code"]) for each in conflict.json()["rejected"]] == [(0, "conflict")]
+    batch = api.post("usage/events", [event("e1", 41), event("e2", 0)])
+    assert (batch.status_code, batch.json()["accepted"]) == (200, 1)
+    assert [(each["index"], each["code"]) for each in batch.json()["rejected"]] == [(0, "conflict")]
     assert api.post("usage/events", event("e1", 41, source="other")).json()["accepted"] == 1
     assert quota_of(organization, TOKENS).used == 81
 
@@ -140,6 +144,42 @@ def test_cloud_events(organization: Organization, api: Api) -> None:
         (2, "invalid_quantity"),
     ]
     assert quota_of(organization, TOKENS).used == 14
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("changed", "code", "pointer"),
+    [
+        ({"quantity": "7"}, "invalid_quantity", "/quantity"),
+        ({"quantity": -1}, "invalid_quantity", "/quantity"),
+        ({"quantity": 1.5}, "invalid_quantity", "/quantity"),
+        ({"meter": "nothing"}, "unknown_meter", "/meter"),
+        ({"occurred_at": "2020-01-01T00:00:00Z"}, "too_old", "/occurred_at"),
+        ({"occurred_at": "2100-01-01T00:00:00Z"}, "too_new", "/occurred_at"),
+        ({"quantitty": 7}, "unknown_field", "/quantitty"),
+    ],
+)
+def test_a_single_event_that_is_rejected_is_no_success(
+    organization: Organization, api: Api, changed: dict[str, Any], code: str, pointer: str
+) -> None:
+    """Metering A8 and A9: a client that looks at the status alone must not lose it."""
+    body = event("a") | changed
+    single = api.post("usage/events", body)
+    assert single.status_code == 400
+    assert [(e["code"], e["pointer"]) for e in single.json()["errors"]] == [(code, pointer)]
+    assert (single.json()["accepted"], single.json()["rejected"][0]["code"]) == (0, code)
+    batch = api.post("usage/events", [body, event("b")])
+    assert (batch.status_code, batch.json()["accepted"]) == (200, 1)
+    assert [(e["index"], e["code"], e["pointer"]) for e in batch.json()["rejected"]] == [(0, code, pointer)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_extension_attributes_of_a_cloud_event_are_no_unknown_fields(api: Api) -> None:
+    body = {
+        "specversion": "1.0", "id": "e", "source": "s", "type": "ai.tokens", "data": {"tokens": 3},
+        "traceparent": "00-1",
+    }  # fmt: skip
+    assert api.post("usage/events", body).json()["accepted"] == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,154 @@
+"""What an operation of the API takes: what its OpenAPI schema names, and nothing else.
+
+A misspelled filter would be the whole list and a misspelled field its default, so both are refused by name. The schema
+is the one declaration: what it forgets cannot be used, so it cannot fall behind.
+"""
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from django.http import HttpRequest, QueryDict
+from rest_framework.request import Request
+
+from superagent.foundation import schema
+from superagent.foundation.problems import FieldError, Invalid, pointer_to
+
+MOST_ERRORS = 20
+MOST_NAME = 100
+_CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which names an object may have, and of what shape their values are. An open one has any names besides."""
+
+    properties: Mapping[str, "Shape"] = field(default_factory=dict)
+    items: "Shape | None" = None
+    is_closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    parameters: Mapping[str, frozenset[str]]
+    """Of the query; with the words that each may list, if it lists words."""
+    body: Shape | None
+
+
+def hold(request: Request) -> None:
+    """Raises Invalid for parameters and fields that the operation of `request` does not know, and for repeated ones."""
+    hold_query(request._request)
+    if request.META.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in request.META:
+        operation = _operation_of(request._request)
+        if operation is not None:
+            _hold_body(request.data, operation)
+
+
+def hold_query(request: HttpRequest) -> None:
+    """The half of `hold` for views that are not DRF's."""
+    if not request.META.get("QUERY_STRING"):
+        return
+    operation = _operation_of(request)
+    if operation is None:
+        return
+    _refuse(_wrong_parameters(request.GET, operation.parameters))
+
+
+def _hold_body(body: Any, operation: Operation) -> None:
+    if operation.body is not None:
+        _refuse(_unknown_fields(body, operation.body, ()))
+    elif isinstance(body, dict):
+        _refuse(_unknown_fields(body, Shape(is_closed=True), ()))
+    elif body is not None:
+        _refuse([FieldError("", "unexpected_body", "Send no body.")])
+
+
+def _refuse(found: Iterable[FieldError]) -> None:
+    if errors := list(islice(found, MOST_ERRORS)):
+        raise Invalid(f"{errors[0].pointer.lstrip('/') or 'body'}: {errors[0].detail}", errors=errors)
+
+
+def _wrong_parameters(query: QueryDict, known: Mapping[str, frozenset[str]]) -> Iterator[FieldError]:
+    for name, values in query.lists():
+        if name not in known:
+            yield _unknown(name, "unknown_parameter", known, (name,))
+        elif len(values) > 1:
+            yield FieldError(pointer_to(name), "repeated_parameter", "Send it once.")
+        elif not values[0]:
+            yield FieldError(pointer_to(name), "blank", "Send a value, or leave it out.")
+        elif choices := known[name]:
+            for word in values[0].split(","):
+                if word not in choices:
+                    yield _unknown(word, "unknown_field", choices, (name,), named=name)
+
+
+def _unknown_fields(body: Any, shape: Shape, path: tuple[str | int, ...]) -> Iterator[FieldError]:
+    if isinstance(body, dict):
+        for name, value in body.items():
+            inner = shape.properties.get(name)
+            if inner is not None:
+                if inner.properties or inner.items:
+                    yield from _unknown_fields(value, inner, (*path, name))
+            elif shape.is_closed:
+                yield _unknown(name, "unknown_field", shape.properties, (*path, name))
+    elif isinstance(body, list) and shape.items is not None:
+        for index, value in enumerate(body):
+            yield from _unknown_fields(value, shape.items, (*path, index))
+
+
+def _unknown(
+    name: str, code: str, known: Collection[str], path: tuple[str | int, ...], *, named: str = ""
+) -> FieldError:
+    kind = code.removeprefix("unknown_")
+    close = difflib.get_close_matches(name, known, n=1) if len(name) <= MOST_NAME else []
+    if close:
+        remedy = f"Did you mean {close[0]}?"
+    else:
+        remedy = f"Choose from {', '.join(sorted(known))}." if known else "Send none."
+    pointer = pointer_to(*path[:-1], (named or name)[:MOST_NAME])
+    return FieldError(pointer, code, f"There is no {kind} {name[:MOST_NAME]!r}. {remedy}")
+
+
+# --- Reading the schema
+
+
+def _operation_of(request: HttpRequest) -> Operation | None:
+    """None for what the schema has no operation for: OPTIONS, and methods that are refused in a moment."""
+    match = request.resolver_match
+    method = "GET" if request.method == "HEAD" else request.method
+    return _operation(match.route, method) if match is not None and method is not None else None
+
+
+@cache
+def _operation(route: str, method: str) -> Operation | None:
+    document = schema.document()
+    path = "/" + _CONVERTER.sub(r"{\1}", route).replace("{pk}", "{id}")
+    operation = document["paths"].get(path, {}).get(method.lower())
+    if operation is None:
+        return None
+    parameters = {
+        each["name"]: frozenset(each.get(schema.CHOICES, ()))
+        for each in operation.get("parameters", [])
+        if each["in"] == "query"
+    }
+    content = operation.get("requestBody", {}).get("content", {})
+    body = _shape(content["application/json"]["schema"], document) if content else None
+    return Operation(parameters, body)
+
+
+def _shape(node: dict[str, Any], document: dict[str, Any]) -> Shape:
+    """Of a choice, the one object that it offers beside null; of several, which only their view tells apart, none."""
+    if "$ref" in node:
+        return _shape(document["components"]["schemas"][node["$ref"].rpartition("/")[2]], document)
+    for choice in ("allOf", "oneOf", "anyOf"):
+        if choice in node:
+            objects = [each for each in node[choice] if each.get("type") != "null"]
+            return _shape(objects[0], document) if len(objects) == 1 else Shape()
+    if "items" in node:
+        return Shape(items=_shape(node["items"], document))
+    properties = {name: _shape(inner, document) for name, inner in node.get("properties", {}).items()}
+    return Shape(properties, is_closed=node.get("additionalProperties") is False)
