@@ -39,9 +39,9 @@ class PanelView(ApiView):
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
         if self.body_sha256 is None:
             raise BodyTooLarge(f"Send at most {self.max_body_bytes:,} bytes.")
+        super().initial(request, *args, **kwargs)
 
     def parse(self, request: Request, serializer: type[serializers.PanelQuestion]) -> dict[str, Any]:
         """The question, admitted. Raises ValidationError, and AskedTooOften (429) for its key or its network."""
