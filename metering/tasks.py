@@ -38,7 +38,7 @@ def close_periods() -> int:
 
 @shared_task
 def warn_of_quotas() -> int:
-    """Daily: mail what has reached 80 or 100 percent."""
+    """Every 30 seconds: mail what has reached 80 or 100 percent."""
     shipping.ship_all()
     with tenancy.system("quota warnings"):
         return alerts.raise_due(now=timezone.now())

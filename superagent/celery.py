@@ -27,7 +27,6 @@ ROUTES = {
     "billing.tasks.check_overage": "bulk",
     "metering.tasks.aggregate_usage": "bulk",
     "metering.tasks.close_periods": "bulk",
-    "metering.tasks.warn_of_quotas": "bulk",
     "metering.tasks.turn_partitions": "bulk",
 }
 SOFT_LIMIT_SECONDS = 300

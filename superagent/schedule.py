@@ -83,11 +83,10 @@ ENTRIES: tuple[Entry, ...] = (
         queue="bulk",
     ),
     Entry(
-        name="Metering: quota warnings",
+        name="Metering: quota alerts",
         task="metering.tasks.warn_of_quotas",
-        when=At(hour="8", minute="0"),
-        why="mails owners and admins at 80 and 100 percent, once each",
-        queue="bulk",
+        when=Every(timedelta(seconds=30)),
+        why="mails owners and admins within a minute of 80 and of 100 percent, once each",
     ),
     Entry(
         name="Metering: reconcile request counters",

@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts.models import Membership, Organization, User
 from metering import alerts
 from metering.models import Quota, QuotaAlert
+from superagent import schedule
 from superagent.foundation.models import OutboxMessage
 from tests.metering.conftest import give, terms
 
@@ -101,3 +102,24 @@ def test_one_that_cannot_be_warned_does_not_keep_the_others_from_it(
     monkeypatch.setattr(alerts, "_mail", mail_others)
     assert alerts.raise_due(now=timezone.now()) == 1
     assert [alert.organization for alert in QuotaAlert.objects.all()] == [other_organization]
+
+
+def test_warnings_leave_within_a_minute_of_the_threshold() -> None:
+    """The landing page promises no surprises: a customer who is refused has had a mail."""
+    [entry] = [entry for entry in schedule.ENTRIES if entry.task == "metering.tasks.warn_of_quotas"]
+    assert isinstance(entry.when, schedule.Every)
+    assert entry.when.interval <= timedelta(minutes=1)
+    assert entry.queue == "default"  # no invoice run holds it up
+
+
+def test_customers_with_nothing_to_be_told_cost_nothing(
+    organization: Organization, other_organization: Organization, django_assert_num_queries
+) -> None:
+    """It runs twice a minute, so only who passed a threshold that was not told is read."""
+    people(organization)
+    for each in (organization, other_organization):
+        give(each, terms("ai_tokens", 100), terms("api_requests", 1000))
+    use(organization, 100)
+    assert alerts.raise_due(now=timezone.now()) == 1
+    with django_assert_num_queries(1):
+        assert alerts.raise_due(now=timezone.now()) == 0
