@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, mail_links, notifications, organizations, people, registration
+from accounts import audit, mail_links, names, notifications, organizations, people, registration, throttles
 from accounts.models import User
 from superagent.foundation import tenancy
 
@@ -58,6 +58,8 @@ class AccountAdapter(DefaultAccountAdapter):
             )
             return
         if template_prefix == "account/email/account_already_exists":
+            if not throttles.allows(name="mail_account_exists", ident=email):
+                return
             notifications.send(
                 template="accounts/email/account_exists", to=[email], context={}, dedupe_key=None
             )
@@ -76,15 +78,18 @@ class AccountAdapter(DefaultAccountAdapter):
         notifications.send(
             template="accounts/email/verify",
             to=[address.email],
-            context={"full_name": address.user.full_name, "link": mail_links.to_verify_address(address)},
+            context={"link": mail_links.to_verify_address(address)},
             dedupe_key=None,
         )
 
     def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
+        """No more than a few a day, whoever asks: the links of those that were sent go on working."""
+        if not throttles.allows(name="mail_reset", ident=email):
+            return
         notifications.send(
             template="accounts/email/reset_password",
             to=[email],
-            context={"full_name": user.full_name, "link": mail_links.to_reset_password(user)},
+            context={"link": mail_links.to_reset_password(user)},
             dedupe_key=None,
         )
 
@@ -117,7 +122,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
         user: User = super().populate_user(request, sociallogin, data)
         parts = (data.get("first_name") or "", data.get("last_name") or "")
-        user.full_name = (data.get("name") or " ".join(parts).strip())[:150]
+        user.full_name = names.cleaned(data.get("name") or " ".join(parts))
         return user
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:

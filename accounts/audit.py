@@ -39,6 +39,11 @@ def follow(request: HttpRequest | None) -> None:
     _request.set(request)
 
 
+def current_request() -> HttpRequest | None:
+    """The request that is being answered; None in jobs and commands."""
+    return _request.get()
+
+
 def record(
     *,
     action: str,

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import api_keys, registration, roles
+from accounts import api_keys, names, registration, roles
 from accounts.models import Organization, User
 from accounts.roles import Role, Scope
 from superagent.foundation import clock
@@ -17,13 +17,19 @@ from superagent.foundation import clock
 PASSWORD_HINT = _("At least 10 characters. A few words are better than one with digits.")
 
 
+class NameField(forms.CharField):
+    """What is shown to others, in mails too."""
+
+    default_validators = [names.validate]
+
+
 class SignUpForm(SignupForm):
     """A person and their organization. `continue_to` is given by the view."""
 
-    full_name = forms.CharField(
+    full_name = NameField(
         label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
-    organization_name = forms.CharField(
+    organization_name = NameField(
         label=_("Organization"),
         max_length=150,
         required=False,
@@ -65,7 +71,7 @@ class SignUpForm(SignupForm):
 class InvitedSignUpForm(forms.Form):
     """A new person who opened an invitation's link: the address is known and proven."""
 
-    full_name = forms.CharField(
+    full_name = NameField(
         label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
     password = forms.CharField(
@@ -85,13 +91,13 @@ class OrganizationForm(forms.ModelForm):
 
 
 class NewOrganizationForm(forms.Form):
-    name = forms.CharField(
+    name = NameField(
         label=_("Name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "organization"})
     )
 
 
 class ProfileForm(forms.Form):
-    full_name = forms.CharField(
+    full_name = NameField(
         label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
 
@@ -159,7 +165,7 @@ class ApiKeyForm(forms.Form):
         ("never", _("Never expires")),
     ]
 
-    name = forms.CharField(
+    name = NameField(
         label=_("Name"), max_length=100, help_text=_("Where the key is used, such as “billing server”.")
     )
     scopes = forms.MultipleChoiceField(

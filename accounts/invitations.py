@@ -1,5 +1,7 @@
 """Invitations: a place in an organization, offered by mail. Holding the mail's link proves to read that mailbox."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from uuid import UUID
@@ -7,7 +9,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import audit, mail_links, memberships, notifications, registration
+from accounts import audit, mail_links, memberships, names, notifications, registration, throttles
 from accounts.models import Invitation, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
@@ -55,10 +57,10 @@ def invite(
     """Offer `email` a place and mail the link. An API key invites nobody.
 
     Raises memberships.OwnersOnly and RoleNotAllowed (nobody gives more than they have), AlreadyMember, AlreadyInvited,
-    TooManyInvitations. `now` is real time.
+    TooManyInvitations, throttles.TooManyAttempts. `now` is real time.
     """
     email = email.strip().lower()
-    with transaction.atomic():
+    with _within_limits(organization, email, invited_by), transaction.atomic():
         memberships.check_manager_may_give(organization=organization, user=invited_by, role=role)
         if Membership.objects.visible_to(organization).filter(user__email=email).exists():
             raise AlreadyMember(f"{email} is a member. Change the role in the list of members.")
@@ -90,6 +92,23 @@ def invite(
             detail={"role": role},
         )
     return invitation
+
+
+@contextmanager
+def _within_limits(organization: Organization, email: str, invited_by: User) -> Iterator[None]:
+    """Invitations of one organization, of one person in whatever organization, from one network, and to one address
+    whoever invites it; there, one that is refused does not count."""
+    throttles.consume(name="invite", ident=str(organization.pk))
+    throttles.consume(name="invite_person", ident=str(invited_by.pk))
+    if (request := audit.current_request()) is not None:
+        throttles.consume_network(name="invite_network", address=audit.client_address(request))
+    try:
+        with throttles.counted(name="mail_invitation", ident=email):
+            yield
+    except throttles.TooManyAttempts as refusal:
+        raise throttles.TooManyAttempts(
+            refusal.name, refusal.wait_seconds, f"{email} has been invited several times today."
+        ) from None
 
 
 def revoke(*, organization: Organization, invitation_id: UUID, now: datetime) -> Invitation:
@@ -176,12 +195,13 @@ def _accept(invitation: Invitation, user: User, now: datetime) -> Membership:
 
 
 def _mail(invitation: Invitation, organization: Organization, invited_by: User) -> None:
+    """Its subject is ours alone; in its text stand the inviter's address and the name of the organization."""
     notifications.send(
         template="accounts/email/invitation",
         to=[invitation.email],
         context={
-            "organization": organization.name,
-            "invited_by": invited_by.full_name or invited_by.email,
+            "organization": names.cleaned(organization.name),
+            "invited_by": invited_by.email,
             "role": str(Role(invitation.role).label),
             "days": LIFETIME.days,
             "link": mail_links.to_invitation(invitation),

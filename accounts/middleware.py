@@ -6,9 +6,10 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import reverse
+from django.urls import get_resolver, reverse
+from django.utils.deprecation import MiddlewareMixin
 
-from accounts import audit, staff_access
+from accounts import audit, staff_access, throttles
 from superagent.foundation import tenancy
 
 
@@ -49,6 +50,34 @@ class AuditContext(_Around):
             yield
         finally:
             audit.follow(None)
+
+
+class PageLimits(MiddlewareMixin):
+    """Counts what strangers send to pages by their network, as the API does. allauth's own limits by address are off
+    (ACCOUNT_RATE_LIMITS): they know no wider network and do not tell how long to wait."""
+
+    LIMITS = {
+        "account_login": ("login",),
+        "account_signup": ("register", "register_day"),
+        "account_reset_password": ("reset",),
+        "account_reset_password_from_key": ("login",),
+        "account_confirm_email": ("login",),
+        "mfa_authenticate": ("login",),
+        "mfa_login_webauthn": ("passkey",),
+        "socialaccount_signup": ("register", "register_day"),
+        "invitation": ("register", "register_day"),
+    }
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponseBase | None:
+        match = request.resolver_match
+        if request.method != "POST" or match is None or match.url_name not in self.LIMITS:
+            return None
+        try:
+            for name in self.LIMITS[match.url_name]:
+                throttles.consume_network(name=name, address=audit.client_address(request))
+        except throttles.TooManyAttempts as refusal:
+            return get_resolver().resolve_error_handler(refusal.status)(request, refusal)
+        return None
 
 
 class AdminScope(_Around):

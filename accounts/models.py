@@ -9,6 +9,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts import names
 from accounts.managers import ApiKeyManager, InvitationManager, OwnedManager, UserManager
 from accounts.roles import Role, Scope
 from superagent.foundation.records import Record
@@ -21,7 +22,7 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
     row_security = Shared("may belong to several organizations, and is read before one is known")
 
     email = models.EmailField(_("e-mail address"), max_length=254, unique=True)
-    full_name = models.CharField(_("full name"), max_length=150)
+    full_name = models.CharField(_("full name"), max_length=150, validators=[names.validate])
     default_organization = models.ForeignKey(
         "Organization", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -65,7 +66,7 @@ class Organization(Record):
 
     row_security = Walled(column="id")
 
-    name = models.CharField(_("name"), max_length=150)
+    name = models.CharField(_("name"), max_length=150, validators=[names.validate])
     email = models.EmailField(_("billing e-mail"), max_length=254)
     livemode = models.BooleanField(
         _("live mode"), default=False, help_text=_("Bills real money; fixed when the organization is made.")
@@ -168,7 +169,7 @@ class ApiKey(OrganizationOwned):
     `created_by` is who made it, or whose API key made it: the person who may have kept a copy.
     """
 
-    name = models.CharField(_("name"), max_length=100)
+    name = models.CharField(_("name"), max_length=100, validators=[names.validate])
     prefix = models.CharField(max_length=20, help_text=_("The start of the key, to recognize it by."))
     last_four = models.CharField(max_length=4)
     key_hash = models.BinaryField(max_length=32, unique=True, editable=False)

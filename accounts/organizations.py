@@ -9,11 +9,24 @@ from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from accounts.signals import organization_changed, organization_created
 from superagent.foundation import tenancy
+from superagent.foundation.problems import Refusal
+
+MAX_OWNED = 20
+
+
+class TooManyOrganizations(Refusal):
+    code = "too_many_organizations"
+    title = "You own as many organizations as a person may"
 
 
 def create(*, name: str, owner: User, now: datetime) -> Organization:
-    """A new organization that `owner` owns; their default one, if they had none."""
+    """A new organization that `owner` owns; their default one, if they had none. Raises TooManyOrganizations."""
     with tenancy.system("an organization is made before it can be anyone's scope"), transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        if Membership.objects.filter(user=owner, role=Role.OWNER).count() >= MAX_OWNED:
+            raise TooManyOrganizations(
+                f"A person may own {MAX_OWNED}. Leave one of yours to another owner, or write to us."
+            )
         organization = Organization.objects.create(name=name, email=owner.email, created_at=now)
         Membership.objects.create(organization=organization, user=owner, role=Role.OWNER, created_at=now)
         if owner.default_organization_id is None:

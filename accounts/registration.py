@@ -8,7 +8,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts import audit, mail_links, notifications, organizations
+from accounts import audit, mail_links, notifications, organizations, throttles
 from accounts.models import User
 from superagent.foundation import tenancy
 from superagent.foundation.problems import FieldError, Invalid, Refusal
@@ -69,14 +69,20 @@ def create_person(
     return user
 
 
-def send_verification(*, user: User, dedupe_key: str) -> None:
-    """Mail the link that confirms the user's address. The link is made when the mail is sent."""
+def send_verification(*, user: User, dedupe_key: str) -> bool:
+    """Mail the link that confirms the user's address; False if the address has had as many today as it may get.
+
+    The link is made when the mail is sent. Nothing that the person wrote is in it: it may be a stranger's address.
+    """
+    if not throttles.allows(name="mail_verify", ident=user.email):
+        return False
     notifications.send(
         template="accounts/email/verify",
         to=[user.email],
-        context={"full_name": user.full_name, "link": mail_links.to_verify(user)},
+        context={"link": mail_links.to_verify(user)},
         dedupe_key=dedupe_key,
     )
+    return True
 
 
 def default_organization_name(full_name: str, email: str) -> str:

@@ -1,10 +1,22 @@
+from typing import Any
+
 from rest_framework import serializers
 
+from accounts import names
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role, Scope
 from superagent.foundation.serializers import KeyedBody, PartialAnswer
 
 REVOKE_BEYOND = "With a role: revoke the API keys that the member made and that allow more than the new role."
+
+
+class NameField(serializers.CharField):
+    """What is shown to others, in mails too."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validators.append(names.validate)
+
 
 # --- log-in
 
@@ -12,8 +24,8 @@ REVOKE_BEYOND = "With a role: revoke the API keys that the member made and that 
 class RegisterRequest(serializers.Serializer):
     email = serializers.EmailField(max_length=254)
     password = serializers.CharField(max_length=128, trim_whitespace=False, style={"input_type": "password"})
-    full_name = serializers.CharField(max_length=150)
-    organization_name = serializers.CharField(max_length=150, required=False, default="", allow_blank=True)
+    full_name = NameField(max_length=150)
+    organization_name = NameField(max_length=150, required=False, default="", allow_blank=True)
 
 
 class LoginRequest(serializers.Serializer):
@@ -66,7 +78,7 @@ class MeAnswer(PartialAnswer, RegisteredAnswer):
 
 
 class MeUpdate(serializers.Serializer):
-    full_name = serializers.CharField(max_length=150, required=False)
+    full_name = NameField(max_length=150, required=False)
 
 
 class UserAnswer(PartialAnswer, serializers.ModelSerializer):
@@ -83,7 +95,7 @@ class UserAnswer(PartialAnswer, serializers.ModelSerializer):
 
 
 class UserUpdate(serializers.Serializer):
-    full_name = serializers.CharField(max_length=150, required=False, help_text="One's own only.")
+    full_name = NameField(max_length=150, required=False, help_text="One's own only.")
     role = serializers.ChoiceField(
         choices=Role.choices, required=False, help_text="Needs organization:write."
     )
@@ -100,11 +112,11 @@ class OrganizationAnswer(PartialAnswer, serializers.ModelSerializer):
 
 
 class OrganizationCreate(KeyedBody):
-    name = serializers.CharField(max_length=150)
+    name = NameField(max_length=150)
 
 
 class OrganizationUpdate(serializers.Serializer):
-    name = serializers.CharField(max_length=150, required=False)
+    name = NameField(max_length=150, required=False)
     email = serializers.EmailField(max_length=254, required=False)
 
 
@@ -181,7 +193,7 @@ class ApiKeyAnswer(PartialAnswer, serializers.ModelSerializer):
 
 
 class ApiKeyCreate(KeyedBody):
-    name = serializers.CharField(max_length=100)
+    name = NameField(max_length=100)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope)
     )

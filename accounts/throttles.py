@@ -1,27 +1,27 @@
-"""Limits of what strangers may try, counted in Redis. Redis lost: everything is let through, and logged as an error."""
+"""Limits of what may be tried, by network, person, organization or recipient: settings.THROTTLES names them.
+
+Counted by foundation.rate_limits. Redis lost: everything is let through, and logged as an error.
+"""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
-import structlog
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from accounts import audit
-from superagent.foundation import redis_client
+from superagent.foundation import rate_limits
+from superagent.foundation.networks import networks_of
 from superagent.foundation.problems import Refusal
-from superagent.foundation.redis_client import LOST
+from superagent.foundation.rate_limits import Limit, Use
 
-# Counts one attempt in a window that begins with the first; answers the count and the seconds that remain.
-_COUNT = """
-local count = redis.call('INCR', KEYS[1])
-if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
-return {count, redis.call('TTL', KEYS[1])}
-"""
-
-log = structlog.get_logger(__name__)
+WIDE_FACTOR = (
+    16  # a /48 of IPv6 may be one guesser, or a carrier's subscribers with a /64 each: so many of them
+)
 
 
 class TooManyAttempts(Refusal):
@@ -29,36 +29,78 @@ class TooManyAttempts(Refusal):
     code = "too_many_attempts"
     title = "Too many attempts"
 
+    def __init__(self, name: str, wait_seconds: int, why: str = "") -> None:
+        self.name = name
+        self.wait_seconds = max(wait_seconds, 1)
+        again = f"Try again in {in_words(self.wait_seconds)}."
+        super().__init__(f"{why} {again}".strip(), headers={"Retry-After": str(self.wait_seconds)})
+
 
 def consume(*, name: str, ident: str) -> None:
     """Count an attempt of `ident` against THROTTLES[name] (attempts, seconds). Raises TooManyAttempts."""
-    limit, seconds = settings.THROTTLES[name]
+    take(use_of(name, ident))
+
+
+def consume_network(*, name: str, address: str | None) -> None:
+    """Count an attempt from `address` against its network, and the wider one around it. Raises TooManyAttempts."""
+    take(*network_uses(name, address))
+
+
+@contextmanager
+def counted(*, name: str, ident: str) -> Iterator[None]:
+    """Count what is done inside, unless it is refused there. Raises TooManyAttempts before anything is done."""
+    use = use_of(name, ident)
+    take(use)
     try:
-        count, wait = redis_client.connection().eval(_COUNT, 1, _key(name, ident), seconds)
-    except LOST as error:
-        log.error("throttle_open", throttle=name, error=str(error))
-        return
-    if count > limit:
-        wait = max(int(wait), 1)
-        raise TooManyAttempts(f"Try again in {wait} seconds.", headers={"Retry-After": str(wait)})
+        yield
+    except Exception:
+        rate_limits.give_back(use)
+        raise
 
 
-def forgive(*, name: str, ident: str) -> None:
-    """Forget the attempts of `ident`: the last one succeeded."""
+def allows(*, name: str, ident: str) -> bool:
+    """Count an attempt, for what is left undone without a word when there were too many."""
     try:
-        redis_client.connection().delete(_key(name, ident))
-    except LOST as error:
-        log.error("throttle_open", throttle=name, error=str(error))
+        consume(name=name, ident=ident)
+    except TooManyAttempts:
+        return False
+    return True
 
 
-def _key(name: str, ident: str) -> str:
-    return f"throttle:{name}:{hashlib.sha256(ident.encode()).hexdigest()[:32]}"
+def take(*uses: Use) -> None:
+    """Take one after the other, so that whoever is refused by the first counts against no wider one."""
+    for use in uses:
+        balance = rate_limits.take(use)[0]
+        if not balance.is_allowed:
+            raise TooManyAttempts(use.limit.name, balance.wait_seconds)
 
 
-class AddressThrottle(BaseThrottle):
-    """Limits one network address, by the view's `throttle_name`."""
+def use_of(name: str, ident: str, factor: int = 1) -> Use:
+    quantity, seconds = settings.THROTTLES[name]
+    return Use(Limit(name, quantity * factor, seconds), hashlib.sha256(ident.encode()).hexdigest()[:32])
+
+
+def network_uses(name: str, address: str | None) -> list[Use]:
+    networks = networks_of(address)
+    uses = [use_of(name, networks.narrow)]
+    if networks.wide != networks.narrow:
+        uses.append(use_of(name, networks.wide, WIDE_FACTOR))
+    return uses
+
+
+def in_words(seconds: int) -> str:
+    """A time to wait, rounded up: “40 seconds”, “3 minutes”, “8 hours”."""
+    for name, size in (("hour", 3600), ("minute", 60)):
+        if seconds > size:
+            return f"{-(-seconds // size)} {name}s"
+    return "1 second" if seconds == 1 else f"{seconds} seconds"
+
+
+class NetworkThrottle(BaseThrottle):
+    """Limits the caller's network, by each of the view's `throttle_names`."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        name: str = view.throttle_name  # type: ignore[attr-defined]  # views that use this class have it
-        consume(name=name, ident=audit.client_address(request._request) or "")
+        names: tuple[str, ...] = view.throttle_names  # type: ignore[attr-defined]  # views that use this class have it
+        for name in names:
+            consume_network(name=name, address=audit.client_address(request._request))
         return True

@@ -104,6 +104,7 @@ MIDDLEWARE = [
     "superagent.foundation.middleware.LoginRequired",
     "accounts.middleware.AdminScope",
     "superagent.foundation.middleware.Messages",
+    "accounts.middleware.PageLimits",
     "superagent.foundation.middleware.Clickjacking",
     "superagent.foundation.middleware.ContentSecurityPolicy",
     "allauth.account.middleware.AccountMiddleware",
@@ -274,14 +275,28 @@ MFA_TOTP_ISSUER = "SuperAgent"
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PUBLIC_URL.startswith("https://")  # on loopback, without TLS
 MFA_ADAPTER = "accounts.adapters.MfaAdapter"
-# Attempts and seconds: what strangers may try on the API before they have to wait.
+# Attempts and seconds: how many at once, and in what time they are there again (accounts.throttles).
 THROTTLES = {
-    "register": (20, 60),  # by address
-    "login": (60, 60),  # by address
+    # By network, on pages and on the API; the wider network of IPv6 may 16 times as much.
+    "register": (20, 60),
+    "register_day": (200, 86_400),
+    "login": (60, 60),
+    "passkey": (60, 60),
+    "reset": (20, 60),
+    "refresh": (120, 60),
+    "invite_network": (120, 3600),
     "login_email": (10, 300),  # failed ones, by e-mail address
-    "refresh": (120, 60),  # by address
     "invite": (60, 3600),  # by organization
+    "invite_person": (60, 3600),
+    # Mails to one address, whoever causes them.
+    "mail_invitation": (3, 86_400),
+    "mail_verify": (5, 86_400),
+    "mail_reset": (5, 86_400),
+    "mail_account_exists": (1, 86_400),
 }
+# Ours count instead (accounts.middleware.PageLimits); those by person stay.
+ACCOUNT_RATE_LIMITS = dict.fromkeys(("login", "signup", "reset_password", "reset_password_from_key"))
+MFA_RATE_LIMITS = {"webauthn_login": None}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 # Staff: see accounts/staff_access.py. Without a second factor only on a developer's machine (`make run`).
 ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=True)

@@ -31,4 +31,5 @@ handler400 = views.bad_request
 handler403 = views.forbidden
 handler404 = views.not_found
 handler405 = views.method_not_allowed  # ours: superagent.middleware asks for it
+handler429 = views.too_many_attempts
 handler500 = views.failed

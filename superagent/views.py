@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_safe
 
-from accounts import access
+from accounts import access, throttles
 from accounts.access import PortalRequest, portal_view
 from billing import pricing
 from licensing.offers import license_offers
@@ -103,6 +103,16 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _error(request, problems.Forbidden(), "403_csrf.html")
 
 
+def too_many_attempts(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Of `accounts.throttles`, or of allauth's limits by person, which do not tell the time to wait."""
+    refusal = exception if isinstance(exception, throttles.TooManyAttempts) else None
+    wait = throttles.in_words(refusal.wait_seconds) if refusal else ""
+    response = _error_page(request, HTTPStatus.TOO_MANY_REQUESTS, "429.html", wait=wait)
+    for name, value in (refusal.headers if refusal else {}).items():
+        response[name] = value
+    return response
+
+
 def method_not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """A person seldom comes here: what only takes a POST leads to its page (superagent.foundation.page_addresses)."""
     return _error_page(request, HTTPStatus.METHOD_NOT_ALLOWED, "405.html")
@@ -114,7 +124,7 @@ def _error(request: HttpRequest, refusal: Refusal, template: str) -> HttpRespons
     return _error_page(request, refusal.status, template)
 
 
-def _error_page(request: HttpRequest, status: int, template: str) -> HttpResponse:
+def _error_page(request: HttpRequest, status: int, template: str, **facts: str) -> HttpResponse:
     """Inside the menu for who is logged in, so that a mistyped address is no way out of the portal."""
     is_inside = status < HTTPStatus.INTERNAL_SERVER_ERROR and access.open_frame(request)
     context = {
@@ -122,7 +132,7 @@ def _error_page(request: HttpRequest, status: int, template: str) -> HttpRespons
         "request_id": getattr(request, "request_id", ""),
         "error_frame": "frame/inside.html" if is_inside else "frame/outside.html",
         "page_address": _page_to_open(request),
-    }
+    } | facts
     return render(request, template, context, status=status)
 
 

@@ -13,21 +13,22 @@ from rest_framework.response import Response
 from accounts import audit, credentials, memberships, registration, serializers, throttles, tokens
 from accounts.api.people import describe
 from accounts.api.plumbing import parsed
+from superagent.foundation import rate_limits
 from superagent.foundation.views import ApiView
 
 
 class Public(ApiView):
-    """For strangers: no credential, but a limit for each network address."""
+    """For strangers: no credential, but a limit for each network."""
 
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
-    throttle_classes = [throttles.AddressThrottle]
-    throttle_name = "login"
+    throttle_classes = [throttles.NetworkThrottle]
+    throttle_names: tuple[str, ...] = ("login",)
 
 
 @extend_schema(tags=["auth"], auth=[])
 class Register(Public):
-    throttle_name = "register"
+    throttle_names = ("register", "register_day")
 
     @extend_schema(
         operation_id="auth_register",
@@ -56,7 +57,7 @@ class Login(Public):
         ident = body["email"].strip().lower()
         throttles.consume(name="login_email", ident=ident)
         user = credentials.verify(email=body["email"], password=body["password"], otp=body["otp"])
-        throttles.forgive(name="login_email", ident=ident)
+        rate_limits.forget(throttles.use_of("login_email", ident))
         pair = tokens.log_in(
             user=user,
             ip_address=audit.client_address(request._request),
@@ -68,7 +69,7 @@ class Login(Public):
 
 @extend_schema(tags=["auth"], auth=[])
 class Refresh(Public):
-    throttle_name = "refresh"
+    throttle_names = ("refresh",)
 
     @extend_schema(
         operation_id="auth_refresh",
@@ -83,7 +84,7 @@ class Refresh(Public):
 
 @extend_schema(tags=["auth"], auth=[])
 class Logout(Public):
-    throttle_name = "refresh"
+    throttle_names = ("refresh",)
 
     @extend_schema(
         operation_id="auth_logout",

@@ -9,7 +9,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import invitations, memberships, organizations, people, serializers, throttles
+from accounts import invitations, memberships, organizations, people, serializers
 from accounts.api.plumbing import OF_PEOPLE, OfOrganization, caller_of, organization_of, parsed, person_of
 from accounts.authentication import JwtAuthentication
 from accounts.models import Invitation, Membership, Organization
@@ -184,7 +184,6 @@ class Invitations(OfOrganization, ListView):
     @idempotent
     def post(self, request: Request, organization_id: UUID) -> Response:
         body = parsed(request, serializers.InvitationCreate)
-        throttles.consume(name="invite", ident=str(organization_id))
         invitation = invitations.invite(
             organization=organization_of(request),
             email=body["email"],

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import cursors, invitations, memberships, offboarding, roles, throttles
+from accounts import cursors, invitations, memberships, offboarding, roles
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import InvitationForm, RoleForm
 from accounts.models import ApiKey, Invitation, Membership
@@ -48,7 +48,6 @@ def invite(request: PortalRequest) -> HttpResponse:
     form = InvitationForm(request.POST or None, by_role=request.membership.role)
     if request.method == "POST" and form.is_valid():
         try:
-            throttles.consume(name="invite", ident=str(request.organization.pk))
             invitation = invitations.invite(
                 organization=request.organization,
                 email=form.cleaned_data["email"],

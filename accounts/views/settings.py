@@ -111,9 +111,14 @@ def new_organization(request: PersonRequest) -> HttpResponse:
     form = NewOrganizationForm(request.POST or None)
     places = memberships.of_user(request.user)
     if request.method == "POST" and form.is_valid():
-        made = organizations.create(name=form.cleaned_data["name"], owner=request.user, now=timezone.now())
-        access.choose(request, made.pk)
-        messages.success(request, _("%(name)s is ready.") % {"name": made.name})
-        return redirect(access.own_path(request.GET.get("next", "")) or "dashboard")
+        name = form.cleaned_data["name"]
+        try:
+            made = organizations.create(name=name, owner=request.user, now=timezone.now())
+        except Refusal as refusal:
+            form.add_error(None, refusal.detail)
+        else:
+            access.choose(request, made.pk)
+            messages.success(request, _("%(name)s is ready.") % {"name": made.name})
+            return redirect(access.own_path(request.GET.get("next", "")) or "dashboard")
     context = {"form": form, "places": places}
     return render(request, "accounts/organization_new.html", context, status=422 if form.errors else 200)

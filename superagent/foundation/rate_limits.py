@@ -6,6 +6,7 @@ twice as many through. Each subject is one key, so that all of it runs on a Redi
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -30,6 +31,21 @@ local left = math.floor((latest - arrival) / interval)
 local wait = math.max(0, math.ceil(arrival + interval - latest))
 return {fits and 1 or 0, left, wait, math.ceil(arrival - now)}
 """
+
+# Gives back units that were taken in vain. KEYS and ARGV as above.
+_GIVE_BACK = """
+local arrival = tonumber(redis.call('GET', KEYS[1]) or 0)
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000
+arrival = arrival - tonumber(ARGV[2]) / tonumber(ARGV[1]) * tonumber(ARGV[3])
+if arrival <= now then
+    redis.call('DEL', KEYS[1])
+else
+    redis.call('SET', KEYS[1], string.format('%.3f', arrival), 'PX', math.ceil(arrival - now))
+end
+"""
+
+_FORGET = "return redis.call('DEL', KEYS[1])"
 
 log = structlog.get_logger(__name__)
 
@@ -77,14 +93,8 @@ class Balance:
 
 def take(*uses: Use) -> list[Balance]:
     """Take each use that fits, in one round trip; each is decided alone."""
-    pipe = redis_client.connection().pipeline(transaction=False)
-    for use in uses:
-        limit = use.limit
-        pipe.eval(_TAKE, 1, use.key, max(limit.quantity, 1), limit.window_seconds * 1000, use.units)
-    try:
-        answers = pipe.execute()
-    except redis_client.LOST as error:
-        log.error("rate_limits_open", limits=[use.limit.name for use in uses], error=str(error))
+    answers = _run(_TAKE, uses)
+    if answers is None:
         return [
             Balance(
                 limit=use.limit,
@@ -99,6 +109,29 @@ def take(*uses: Use) -> list[Balance]:
         Balance(use.limit, bool(fits), left, _seconds(wait), _seconds(reset))
         for use, (fits, left, wait, reset) in zip(uses, answers, strict=True)
     ]
+
+
+def give_back(*uses: Use) -> None:
+    """Undo what was taken for something that did not happen, or that was allowed after all."""
+    _run(_GIVE_BACK, uses)
+
+
+def forget(*uses: Use) -> None:
+    """Let each subject begin anew."""
+    _run(_FORGET, uses)
+
+
+def _run(script: str, uses: tuple[Use, ...]) -> list[Any] | None:
+    """What `script` answers for each use, in one round trip; None without Redis."""
+    try:
+        pipe = redis_client.connection().pipeline(transaction=False)
+        for use in uses:
+            limit = use.limit
+            pipe.eval(script, 1, use.key, max(limit.quantity, 1), limit.window_seconds * 1000, use.units)
+        return pipe.execute()
+    except redis_client.LOST as error:
+        log.error("rate_limits_open", limits=[use.limit.name for use in uses], error=str(error))
+        return None
 
 
 def _seconds(milliseconds: int) -> int:

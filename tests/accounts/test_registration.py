@@ -33,7 +33,7 @@ def test_register_makes_person_organization_and_a_mail(db):
     assert mail.payload == {
         "template": "accounts/email/verify",
         "to": ["ada@engines.example"],
-        "context": {"full_name": "Ada Lovelace", "link": {"link_to": "verify", "id": str(user.pk)}},
+        "context": {"link": {"link_to": "verify", "id": str(user.pk)}},
     }
     assert actions(place.organization) == ["organization.created"]
     assert actions(None) == ["user.registered"]

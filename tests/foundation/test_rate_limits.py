@@ -78,8 +78,27 @@ def test_several_limits_cost_one_round_trip(monkeypatch: pytest.MonkeyPatch) -> 
     assert sent == [3]
 
 
+def test_what_is_given_back_may_be_taken_again() -> None:
+    use = Use(THREE, "a")
+    for _ in range(3):
+        rate_limits.take(use)
+    rate_limits.give_back(use)
+    assert [taken(use), taken(use)] == [True, False]
+    rate_limits.give_back(*[use] * 10)  # more than was taken is no credit
+    assert [taken(use) for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_forgotten_subject_begins_anew() -> None:
+    for _ in range(3):
+        rate_limits.take(Use(THREE, "a"), Use(THREE, "b"))
+    rate_limits.forget(Use(THREE, "a"))
+    assert [taken(Use(THREE, "a")), taken(Use(THREE, "b"))] == [True, False]
+
+
 def test_without_redis_everybody_may(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = redis_client._Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.1)
     monkeypatch.setattr(redis_client, "connection", lambda: lost)
     balance = rate_limits.take(Use(Limit("test", 1), "a"))[0]
     assert (balance.is_allowed, balance.wait_seconds) == (True, 0)
+    rate_limits.give_back(Use(Limit("test", 1), "a"))
+    rate_limits.forget(Use(Limit("test", 1), "a"))

@@ -1,0 +1,324 @@
+"""What strangers may cause: by network, person, organization, and by whom a mail would reach."""
+
+import threading
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts import invitations, mail_links, names, notifications, organizations, registration, throttles
+from accounts.adapters import AccountAdapter
+from accounts.models import Invitation, Membership, Organization, User
+from accounts.roles import Role
+from superagent.foundation import tenancy
+from superagent.foundation.models import OutboxMessage
+from tests.accounts.conftest import PASSWORD, Api, api_of, founded, page_of, person
+
+api = Api()
+
+
+def mails(to: str) -> list[str]:
+    """The templates of the mails to an address, oldest first."""
+    with tenancy.system("test"):
+        sent = OutboxMessage.objects.filter(topic="accounts.send_mail").order_by("id")
+        return [mail.payload["template"].rpartition("/")[2] for mail in sent if mail.payload["to"] == [to]]
+
+
+def register(email: str, address: str = "127.0.0.1", **more: str) -> int:
+    body = {"email": email, "password": PASSWORD, "full_name": "Ada"} | more
+    return Api().post("auth/register", body, **{"X-Forwarded-For": address}).status_code
+
+
+@pytest.fixture
+def behind_proxy(settings):
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+
+
+# --- by network
+
+
+@pytest.mark.parametrize(
+    "addresses, allowed",
+    [
+        (["198.51.100.7"] * 4, 2),
+        ([f"198.51.100.{i}" for i in range(4)], 4),
+        ([f"2001:db8:1:1::{i:x}" for i in range(1, 5)], 2),  # one /64
+        ([f"2001:db8:1:{i:x}::1" for i in range(1, 41)], 32),  # one /48: sixteen times as much
+        ([f"2001:db8:{i:x}:1::1" for i in range(1, 5)], 4),
+    ],
+)
+def test_one_network_is_limited_by_the_api_whatever_the_address(
+    db, settings, behind_proxy, addresses, allowed
+):
+    """M9: seventy addresses of one /64 were seventy callers."""
+    settings.THROTTLES = settings.THROTTLES | {"login": (2, 60)}
+    answers = [api.post("auth/login", {}, **{"X-Forwarded-For": address}) for address in addresses]
+    assert [answer.status_code for answer in answers].count(400) == allowed
+    assert [answer.status_code for answer in answers].count(429) == len(addresses) - allowed
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("/accounts/login/", "login"),
+        ("/accounts/signup/", "register"),
+        ("/accounts/password/reset/", "reset"),
+        ("/accounts/2fa/webauthn/login/", "passkey"),
+    ],
+)
+def test_one_network_is_limited_on_pages_and_told_how_long(db, settings, behind_proxy, path, name):
+    settings.THROTTLES = settings.THROTTLES | {name: (2, 60)}
+    answers = [Client().post(path, headers={"X-Forwarded-For": f"2001:db8::{i}"}) for i in range(3)]
+    assert [answer.status_code for answer in answers[:2]] != [429, 429]
+    assert answers[2].status_code == 429
+    assert 0 < int(answers[2]["Retry-After"]) <= 30
+    assert f"Try again in {answers[2]['Retry-After']} seconds." in answers[2].content.decode()
+    other = Client().post(path, headers={"X-Forwarded-For": "2001:db9::1"})
+    assert other.status_code != 429
+    assert Client().get(path, headers={"X-Forwarded-For": "2001:db8::1"}).status_code != 429
+
+
+def test_pages_and_api_count_together(db, settings):
+    settings.THROTTLES = settings.THROTTLES | {"login": (2, 60)}
+    api.post("auth/login", {})
+    Client().post("/accounts/login/", {})
+    assert api.post("auth/login", {}).status_code == 429
+    assert Client().post("/accounts/login/", {}).status_code == 429
+
+
+def test_sign_ups_of_a_network_are_limited_by_the_day_too(db, settings):
+    settings.THROTTLES = settings.THROTTLES | {"register_day": (2, 86_400)}
+    assert [register(f"p{i}@x.example") for i in range(3)] == [201, 201, 429]
+
+
+@pytest.mark.parametrize(
+    "seconds, words", [(1, "1 second"), (60, "60 seconds"), (61, "2 minutes"), (28_800, "8 hours")]
+)
+def test_a_time_to_wait_is_said_in_words(seconds, words):
+    assert throttles.in_words(seconds) == words
+
+
+# --- by whom a mail would reach
+
+
+def invite(organization: Organization, by: User, email: str) -> Invitation:
+    with tenancy.tenant(organization):
+        return invitations.invite(
+            organization=organization, email=email, role=Role.VIEWER, invited_by=by, now=timezone.now()
+        )
+
+
+def test_a_stranger_gets_three_invitations_a_day_whoever_sends_them(acme, globex, owner, stranger):
+    """M2: forty organizations of one person sent forty mails to one mailbox."""
+    third, fourth = founded("Third", owner), founded("Fourth", stranger)
+    for organization, by in ((acme, owner), (globex, stranger), (third, owner)):
+        invite(organization, by, "victim@x.example")
+    with pytest.raises(throttles.TooManyAttempts) as refused:
+        invite(fourth, stranger, "Victim@x.example")
+    assert refused.value.detail.startswith("victim@x.example has been invited several times today.")
+    assert mails("victim@x.example") == ["invitation"] * 3
+    assert invite(fourth, stranger, "other@x.example").status == "open"
+
+
+def test_an_invitation_that_is_refused_counts_for_nobody(acme, globex, owner, stranger):
+    invite(acme, owner, "new@x.example")
+    for _ in range(5):
+        with pytest.raises(invitations.AlreadyInvited):
+            invite(acme, owner, "new@x.example")
+    assert invite(globex, stranger, "new@x.example").status == "open"
+
+
+def test_withdrawing_and_inviting_again_does_not_go_around_the_limit(acme, owner):
+    as_owner, path = api_of(owner), f"organizations/{acme.pk}/invitations"
+    statuses = []
+    for _ in range(4):
+        made = as_owner.post(path, {"email": "victim@x.example", "role": "viewer"})
+        statuses.append(made.status_code)
+        if made.status_code == 201:
+            as_owner.delete(f"{path}/{made.json()['id']}")
+    assert statuses == [201, 201, 201, 429]
+    assert made.json()["code"] == "too_many_attempts"
+    page = page_of(owner).post("/members/invite/", {"email": "victim@x.example", "role": "viewer"})
+    assert "has been invited several times today. Try again in" in page.content.decode()
+
+
+@pytest.mark.parametrize("name", ["invite", "invite_person", "invite_network"])
+def test_invitations_are_limited_by_organization_person_and_network(acme, owner, settings, name):
+    settings.THROTTLES = settings.THROTTLES | {name: (2, 3600)}
+    as_owner, path = api_of(owner), f"organizations/{acme.pk}/invitations"
+    answers = [as_owner.post(path, {"email": f"p{i}@x.example", "role": "viewer"}) for i in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+
+
+def test_a_person_with_many_organizations_is_one_person(acme, owner, settings):
+    settings.THROTTLES = settings.THROTTLES | {"invite_person": (2, 3600)}
+    second = founded("Second", owner)
+    invite(acme, owner, "a@x.example")
+    invite(second, owner, "b@x.example")
+    with pytest.raises(throttles.TooManyAttempts):
+        invite(second, owner, "c@x.example")
+
+
+def test_an_address_gets_few_reset_links_a_day_and_each_works(owner, settings):
+    for _ in range(8):
+        answer = Client().post("/accounts/password/reset/", {"email": owner.email})
+        assert answer["Location"] == "/accounts/password/reset/done/"  # the same for whoever asks
+    assert mails(owner.email) == ["reset_password"] * 5
+    with tenancy.system("test"):
+        first = OutboxMessage.objects.filter(topic="accounts.send_mail").earliest("id")
+        link = mail_links.make(first.payload["context"]["link"])
+    form = Client().get(link.removeprefix(settings.PUBLIC_URL), follow=True)
+    assert 'name="password1"' in form.content.decode()
+
+
+def test_who_has_an_account_is_told_of_a_sign_up_once_a_day(owner):
+    for _ in range(3):
+        AccountAdapter().send_mail("account/email/account_already_exists", owner.email, {})
+    assert mails(owner.email) == ["account_exists"]
+
+
+def test_an_address_gets_few_links_to_confirm_it_a_day(db):
+    user = person("new@x.example", verified=False)
+    sent = [registration.send_verification(user=user, dedupe_key=f"k{i}") for i in range(8)]
+    assert sent == [True] * 5 + [False] * 3
+    assert mails(user.email) == ["verify"] * 5
+
+
+# --- organizations that a person owns
+
+
+def test_a_person_owns_a_limited_number_of_organizations(owner, acme, monkeypatch):
+    monkeypatch.setattr(organizations, "MAX_OWNED", 2)
+    as_owner = api_of(owner)
+    assert as_owner.post("organizations", {"name": "Second"}).status_code == 201
+    refused = as_owner.post("organizations", {"name": "Third"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_organizations")
+    page = page_of(owner).post("/organizations/new/", {"name": "Third"})
+    assert (page.status_code, "A person may own 2" in page.content.decode()) == (422, True)
+
+
+def test_membership_in_others_organizations_does_not_count(acme, member, monkeypatch):
+    monkeypatch.setattr(organizations, "MAX_OWNED", 1)
+    assert founded("Mine", member(Role.ADMIN)).name == "Mine"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_limit_of_organizations_holds_for_requests_at_once(monkeypatch):
+    monkeypatch.setattr(organizations, "MAX_OWNED", 2)
+    owner = person("olga@acme.example")
+    start = threading.Barrier(4)
+
+    def found() -> None:
+        start.wait()
+        try:
+            founded("Another", owner)
+        except organizations.TooManyOrganizations:
+            pass
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=found) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    with tenancy.system("test"):
+        assert Membership.objects.filter(user=owner, role=Role.OWNER).count() == 2
+
+
+# --- text of strangers
+
+TRICKS = [
+    "Ada\r\nBcc: x@y.example",
+    "Ada\nYour invoice is overdue",
+    "Pay at http://evil.example/pay",
+    "pay at HTTPS://evil.example",
+    "see www.evil.example",
+    "urgent evil.example/login",
+    "Ada \u202eelpmaxe.live",
+    "Ada\u2028Second line",
+    "Ada\x1b[31m",
+    "Ada\x85x",
+]
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_a_name_is_one_line_without_addresses(owner, acme, name):
+    """M3: a stranger sent 150 characters of their own to any address, as the name in its first mail."""
+    as_owner = api_of(owner)
+    answers = [
+        (
+            api.post("auth/register", {"email": "v@x.example", "password": PASSWORD, "full_name": name}),
+            "full_name",
+        ),
+        (
+            api.post(
+                "auth/register",
+                {"email": "v@x.example", "password": PASSWORD, "full_name": "V", "organization_name": name},
+            ),
+            "organization_name",
+        ),
+        (as_owner.patch("auth/me", {"full_name": name}), "full_name"),
+        (as_owner.patch(f"users/{owner.pk}", {"full_name": name}), "full_name"),
+        (as_owner.post("organizations", {"name": name}), "name"),
+        (as_owner.patch(f"organizations/{acme.pk}", {"name": name}), "name"),
+        (as_owner.post("api-keys", {"name": name, "scopes": ["usage:read"]}), "name"),
+    ]
+    for answer, field in answers:
+        assert answer.status_code == 400, answer.content
+        assert [error["pointer"] for error in answer.json()["errors"]] == [f"/{field}"]
+    page = page_of(owner)
+    for path, form in (
+        ("/settings/profile/", {"full_name": name}),
+        ("/settings/", {"name": name, "email": "a@b.example"}),
+        ("/organizations/new/", {"name": name}),
+        ("/api-keys/new/", {"name": name, "scopes": ["usage:read"], "lifetime": "7"}),
+    ):
+        text = page.post(path, form).content.decode()
+        assert "Use one line of text" in text or "Leave web addresses out of the name" in text, path
+    sign_up = {"email": "v@x.example", "password1": PASSWORD, "full_name": name}
+    assert Client().post("/accounts/signup/", sign_up).status_code == 200
+    assert not User.objects.filter(email="v@x.example").exists()
+    assert Organization.objects.filter(name=name).count() == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Zoë O’Brien-Müller", "Booking.com B.V.", "می‌خواهم", "株式会社アクメ", "R&D / Labs", "Acme Inc./Ltd 😀"],
+)
+def test_honest_names_are_taken(owner, acme, name):
+    assert api_of(owner).patch("auth/me", {"full_name": name}).json()["full_name"] == name
+
+
+def test_mails_to_unproven_addresses_hold_no_text_of_a_stranger(db):
+    register("victim@x.example", full_name="Overdue invoice", organization_name="Call 555 now")
+    Client().post("/accounts/password/reset/", {"email": "victim@x.example"})
+    with tenancy.system("test"):
+        for message in OutboxMessage.objects.filter(topic="accounts.send_mail"):
+            mail = notifications.render(**message.payload)
+            everything = mail.subject + mail.body + str(mail.alternatives)
+            assert "Overdue" not in everything
+            assert "555" not in everything
+    assert mails("victim@x.example") == ["verify", "reset_password"]
+
+
+def test_an_invitations_subject_is_ours_and_its_text_names_the_inviters_address(acme, owner):
+    with tenancy.system("test"):
+        # from before names were checked
+        Organization.objects.filter(pk=acme.pk).update(name="URGENT\r\ngo to http://evil.example/login now")
+        User.objects.filter(pk=owner.pk).update(full_name="Call http://evil.example")
+        acme.refresh_from_db()
+        owner.refresh_from_db()
+    invite(acme, owner, "victim@x.example")
+    with tenancy.system("test"):
+        message = OutboxMessage.objects.get(topic="accounts.send_mail")
+        mail = notifications.render(**message.payload)
+    assert mail.subject == "You are invited to an organization on SuperAgent"
+    assert "://evil" not in mail.body + str(mail.alternatives)
+    assert "olga@acme.example invites you to join URGENT" in mail.body
+
+
+def test_a_name_from_a_provider_is_cleaned():
+    assert names.cleaned("Ada\r\n  http://evil.example \u202eLovelace") == "Ada http evil.example Lovelace"
+    assert len(names.cleaned("x" * 500)) == 150
