@@ -76,7 +76,8 @@ class PageLimits(MiddlewareMixin):
             for name in self.LIMITS[match.url_name]:
                 throttles.consume_network(name=name, address=audit.client_address(request))
         except throttles.TooManyAttempts as refusal:
-            return get_resolver().resolve_error_handler(refusal.status)(request, refusal)
+            page: Callable[..., HttpResponseBase] = get_resolver().resolve_error_handler(refusal.status)
+            return page(request, refusal)
         return None
 
 
