@@ -25,6 +25,7 @@ ROUTES = {
     "billing.tasks.reconcile_webhooks": "bulk",
     "billing.tasks.collect_overage": "bulk",
     "billing.tasks.check_overage": "bulk",
+    "licensing.tasks.forget_old_license_records": "bulk",
     "metering.tasks.aggregate_usage": "bulk",
     "metering.tasks.close_periods": "bulk",
     "metering.tasks.turn_partitions": "bulk",
