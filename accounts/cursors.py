@@ -35,6 +35,11 @@ def page(rows: QuerySet[Any], query: QueryDict) -> Page:
     return Page(shown, size, next=_older(shown) if len(found) > size else None, previous=_newer(shown))
 
 
+def starting_with(row: Any) -> str:
+    """The cursor of the page on which `row` comes first."""
+    return f"older-{UUID(int=row.pk.int + 1)}"
+
+
 def _parse(cursor: str) -> tuple[bool, UUID | None]:
     kind, _, edge = cursor.partition("-")
     try:

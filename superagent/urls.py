@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.landing, name="landing"),
     path("dashboard/", views.dashboard, name="dashboard"),
     path("dashboard/live/", views.dashboard_live, name="dashboard-live"),
+    path("search/", views.search_records, name="search"),
     path("", include("accounts.urls")),  # before allauth's: its sign-up page is ours
     path("", include("metering.urls")),
     path("", include("billing.urls")),

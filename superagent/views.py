@@ -18,7 +18,7 @@ from accounts.access import PortalRequest, portal_view
 from billing import pricing
 from licensing.offers import license_offers
 from superagent import dashboard as composition
-from superagent import health, metrics, problem_codes
+from superagent import health, metrics, problem_codes, search
 from superagent.foundation import clock, problems, styleguide
 from superagent.foundation.middleware import is_api
 from superagent.foundation.page_addresses import fragment, page_address
@@ -64,6 +64,16 @@ def dashboard_live(request: PortalRequest) -> HttpResponse:
     now = clock.now(request.organization)
     live = composition.compose_live_parts(membership=request.membership, now=now)
     return render(request, "dashboard/live.html", {"live": live})
+
+
+@never_cache
+@require_safe
+@fragment(page="dashboard")
+@portal_view()
+def search_records(request: PortalRequest) -> HttpResponse:
+    """The options of the command palette (static/js/palette.js) for `?q=`."""
+    hits = search.find(membership=request.membership, text=request.GET.get("q", ""))
+    return render(request, "frame/palette_hits.html", {"hits": hits})
 
 
 # --- Errors -----------------------------------------------------------------------------------------------------------

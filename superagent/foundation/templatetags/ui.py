@@ -369,7 +369,8 @@ def ui_strings() -> SafeString:
         "failed": _("This part could not be loaded"),
         "offline": _("The server cannot be reached. Check your connection."),
         "retry": _("Retry"), "requestId": _("Request id"), "live": _("Live"), "reconnecting": _("Reconnecting…"),
-        "noMatch": _("Nothing matches"), "pages": _("Pages"), "leave": _("The secret was not copied yet."),
+        "noMatch": _("Nothing matches"), "searching": _("Searching…"),
+        "pages": _("Pages"), "leave": _("The secret was not copied yet."),
         "on": _("On"), "off": _("Off"),
     }  # fmt: skip
     return json_script(words, "ui-strings")
