@@ -39,6 +39,20 @@ def on_subscription(event: WebhookEvent) -> None:
     subscriptions.refresh(event.object_id)
 
 
+@handles(
+    "subscription_schedule.created",
+    "subscription_schedule.updated",
+    "subscription_schedule.released",
+    "subscription_schedule.canceled",
+    "subscription_schedule.aborted",
+    "subscription_schedule.completed",
+)
+def on_schedule(event: WebhookEvent) -> None:
+    subject = event.payload["data"]["object"]
+    if subscription := identifier(subject.get("subscription") or subject.get("released_subscription")):
+        subscriptions.refresh(subscription)
+
+
 @handles("customer.subscription.trial_will_end")
 def on_trial_will_end(event: WebhookEvent) -> None:
     subscriptions.refresh(event.object_id)

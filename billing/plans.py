@@ -95,10 +95,15 @@ def terms(plan: Plan) -> list[allowances.Terms]:
     ]
 
 
-def put_in_force(*, organization: Organization, now: datetime) -> bool:
+def is_paid(plan: Plan | None) -> bool:
+    return plan is not None and plan.slug != FREE
+
+
+def put_in_force(*, organization: Organization, since: datetime | None = None, now: datetime) -> bool:
     """Make the plan that is paid for (or free) the one in force, with its allowances. Idempotent.
 
-    Answers whether it changed, and then has sent `plan_changed`.
+    `since` is when it came into force, if that was before `now`. Answers whether it changed, and then has sent
+    `plan_changed`.
     """
     with tenancy.system("the plan in force"), transaction.atomic():
         account = BillingAccount.objects.select_for_update().get(organization=organization)
@@ -108,16 +113,14 @@ def put_in_force(*, organization: Organization, now: datetime) -> bool:
             return False
         account.plan = plan
         account.save(update_fields=["plan"])
-        allowances.apply(organization=organization, terms=terms(plan), now=now)
+        allowances.apply(organization=organization, terms=terms(plan), since=since, now=now)
         plan_changed.send(sender=Plan, organization=organization, plan=plan, now=now)
         return True
 
 
 def _free_plan_kept(account: BillingAccount) -> Plan | None:
     """Who is on a version of free stays on it when another is published."""
-    if account.plan is not None and account.plan.product.slug == FREE:
-        return account.plan
-    return free()
+    return free() if account.plan is None or is_paid(account.plan) else account.plan
 
 
 def is_upgrade(*, current: Plan, target: Plan) -> bool:

@@ -1,20 +1,27 @@
-"""Subscriptions: what a change would cost, and the change; cancel and resume. All of it calls Stripe."""
+"""Subscriptions, of API plans and of licenses: what a change would cost, the change, its undoing; cancel and resume.
 
-from dataclasses import dataclass
+All of it calls Stripe: never in a transaction.
+"""
+
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
+import structlog
+
 from accounts import audit
 from accounts.models import Organization, User
-from billing import buyers, fence, gateway, plans
-from billing.models import Invoice, Plan, Price, Subscription
+from billing import buyers, changes, debts, fence, gateway, plans, schedules
+from billing.changes import Preview
+from billing.models import BillingAccount, Invoice, Price, Subscription
 from billing.projection import invoices, subscriptions
 from billing.projection.reading import Json, identifier, moment
 from superagent.foundation import tenancy
 from superagent.foundation.problems import Refusal
 
 STALE_AFTER = timedelta(minutes=10)
+
+log = structlog.get_logger(__name__)
 
 
 class NoSubscription(Refusal):
@@ -38,47 +45,29 @@ class Ended(Refusal):
     title = "This subscription has ended"
 
 
-@dataclass(frozen=True, slots=True)
-class PreviewLine:
-    description: str
-    amount: int
-    currency: str
-    is_proration: bool
-    period_start: datetime
-    period_end: datetime
+class Ending(Refusal):
+    """It is canceled for the end of its period: what should follow then is nothing."""
+
+    status = HTTPStatus.CONFLICT
+    code = "subscription_ending"
+    title = "This subscription ends with its period"
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a change costs: due at once, and at the next renewal.
+class ChangePending(Refusal):
+    """Another change waits for the end of the period: a change at once would have to guess what becomes of it."""
 
-    `credit` is what stays of this change for later invoices, `credit_used` what earlier credit pays of it.
-    """
-
-    plan: Plan
-    price: Price
-    is_upgrade: bool
-    starts_period: bool
-    amount_due: int
-    credit: int
-    credit_used: int
-    currency: str
-    lines: tuple[PreviewLine, ...]
-    effective_at: datetime
-    renews_at: datetime
-    renewal_amount: int
+    status = HTTPStatus.CONFLICT
+    code = "change_pending"
+    title = "Another change is coming"
 
 
-def preview(*, organization: Organization, plan: str, interval: str, now: datetime) -> Preview:
-    """What `change` at `effective_at` will do, by Stripe's own arithmetic.
-
-    Raises NoSubscription, plans.AlreadyOnPlan, Invalid, gateway.Unavailable.
-    """
-    subscription, target, price = _change(organization, plan, interval)
-    return _preview(subscription, target, price, now)
+def preview_plan(*, organization: Organization, plan: str, interval: str, now: datetime) -> Preview:
+    """What `change_plan` will do. Raises NoSubscription, Invalid, and as `preview` does."""
+    subscription, price = _choice(organization, plan, interval)
+    return preview(subscription=subscription, price=price, now=now)
 
 
-def change(
+def change_plan(
     *,
     organization: Organization,
     user: User | None,
@@ -88,90 +77,187 @@ def change(
     max_amount_due: int | None = None,
     now: datetime,
 ) -> Preview:
-    """Change the paid plan now: more is charged at once, less is credited. Answers what was done.
+    """Change the organization's API plan, as `change` does. Raises NoSubscription, Invalid, and as `change` does."""
+    subscription, price = _choice(organization, plan, interval)
+    return change(
+        subscription=subscription,
+        price=price,
+        user=user,
+        previewed_at=previewed_at,
+        max_amount_due=max_amount_due,
+        now=now,
+    )
 
-    A change to another interval or to a lower plan begins a new period now, which closes the usage period under the
-    terms that it had. `previewed_at` repeats the moment of a preview that is at most ten minutes old, so that its
+
+def preview(*, subscription: Subscription, price: Price, now: datetime) -> Preview:
+    """What `change` at `effective_at` will do, by Stripe's own arithmetic.
+
+    Raises plans.AlreadyOnPlan, Ended, Ending, ChangePending, debts.PaymentDue, gateway.Unavailable.
+    """
+    _refuse(subscription, price)
+    return _preview(subscription, price, now)
+
+
+def change(
+    *,
+    subscription: Subscription,
+    price: Price,
+    user: User | None,
+    previewed_at: datetime | None = None,
+    max_amount_due: int | None = None,
+    now: datetime,
+) -> Preview:
+    """Change what a subscription is for. Answers what was done, or what is coming.
+
+    More takes effect and is charged at once; less, and a shorter interval, when the paid period ends, until when
+    `take_back` undoes it. `previewed_at` repeats the moment of a preview that is at most ten minutes old, so that its
     amounts hold and a repetition is the same change; above `max_amount_due` it raises StalePreview.
 
     Raises as `preview` does, and gateway.Declined (nothing is changed then), gateway.ChargingDisabled.
     """
     gateway.require_charging()
-    buyers.require_verified(organization=organization, user=user)
-    subscription, target, price = _change(organization, plan, interval)
-    if (done := _done_before(subscription, target, price)) is not None:
-        return done
-    at = previewed_at if previewed_at is not None and now - STALE_AFTER <= previewed_at <= now else now
-    shown = _preview(subscription, target, price, at)
+    buyers.require_verified(organization=subscription.organization, user=user)
+    former = subscription
+    subscription, fetched = _as_stripe_says(subscription)
+    if subscription.price_id == price.pk and former.price_id != price.pk:
+        return _done_before(subscription, price, fetched)
+    _refuse(subscription, price)
+    debts.require_none_at_stripe(subscription.organization)
+    if not changes.takes_effect_at_once(current=subscription.price, target=price):
+        return _change_later(subscription, price, fetched)
+    if subscription.schedule_id:  # it has nothing planned: _refuse saw to it
+        schedules.release(subscription.schedule_id)
+    at = now
+    if (
+        previewed_at is not None
+        and max(now - STALE_AFTER, subscription.current_period_start) <= previewed_at <= now
+    ):
+        at = previewed_at
+    shown = _preview(subscription, price, at)
     if max_amount_due is not None and shown.amount_due > max_amount_due:
         raise StalePreview(
             "Look at the new preview, then confirm its amount.",
             amount_due=shown.amount_due,
             currency=shown.currency,
         )
+    _change_now(subscription, price, shown.effective_at)
+    return shown
+
+
+def _change_now(subscription: Subscription, price: Price, at: datetime) -> None:
     number = fence.draw()
     answer = gateway.call(
         "subscriptions.update",
         subscription.stripe_id,
-        key=_key_of_change(subscription, price, shown.effective_at),
-        params=_parameters(subscription, price, shown.effective_at)
-        | {"payment_behavior": "error_if_incomplete", "cancel_at_period_end": False},
+        key=_key_of_change(subscription, price, at),
+        params=_parameters(subscription, price, at)
+        | {
+            "payment_behavior": "error_if_incomplete",
+            "cancel_at_period_end": False,
+            "metadata": {
+                subscriptions.CHANGED_TO: price.stripe_id,
+                subscriptions.CHANGED_AT: int(at.timestamp()),
+            },
+            "expand": subscriptions.EXPAND,
+        },
     )
-    _apply_change(subscription, target, price, answer, number)
+    _apply("subscription.changed", subscription, answer, number, _detail(price))
+
+
+def _change_later(subscription: Subscription, price: Price, fetched: Json) -> Preview:
+    schedules.plan(fetched=fetched, price=price)
+    shown = changes.later(subscription, price)
+    _record(
+        "subscription.change_planned",
+        subscription,
+        _detail(price) | {"effective_at": shown.effective_at.isoformat()},
+    )
+    with tenancy.system("a change that is coming"):
+        subscriptions.refresh(subscription.stripe_id)
     return shown
 
 
-def _done_before(subscription: Subscription, target: Plan, price: Price) -> Preview | None:
-    """What the change came to, if Stripe did it, but its answer and its webhook have not reached us."""
-    number = fence.draw()
-    found = gateway.call("subscriptions.retrieve", subscription.stripe_id)
-    if identifier(found["items"]["data"][0]["price"]) != price.stripe_id or not found.get("latest_invoice"):
-        return None
-    invoice = gateway.call("invoices.retrieve", identifier(found["latest_invoice"]))
-    shown = _shown(invoice, subscription, target, price, moment(invoice["created"]))
-    _apply_change(subscription, target, price, found, number)
-    return shown
+def take_back(*, subscription: Subscription, now: datetime) -> Subscription:
+    """Undo a change that is coming. Idempotent. Raises Ended, debts.PaymentDue."""
+    if subscription.has_ended:
+        raise Ended("Nothing is coming any more: buy it again.")
+    debts.require_none(subscription.organization)
+    if subscription.schedule_id:
+        schedules.release(subscription.schedule_id)
+        _record("subscription.change_taken_back", subscription, {})
+    with tenancy.system("a change that was coming"):
+        subscriptions.refresh(subscription.stripe_id)
+        return _fresh(subscription)
 
 
-def _apply_change(subscription: Subscription, target: Plan, price: Price, answer: Json, number: int) -> None:
-    with tenancy.system("apply a change of plan"):
-        _record("subscription.changed", subscription, {"plan": target.slug, "interval": price.interval})
-        subscriptions.apply(answer, number)
-        if answer.get("latest_invoice"):
-            _refresh_invoice(answer)
+def _done_before(subscription: Subscription, price: Price, fetched: Json) -> Preview:
+    """What the change came to: Stripe did it, but its answer and its webhook have not reached us."""
+    _record("subscription.changed", subscription, _detail(price))
+    latest = identifier(fetched.get("latest_invoice"))
+    if not latest or subscription.status == Subscription.Status.TRIALING:
+        return changes.in_trial(subscription, price, subscription.current_period_start)
+    with tenancy.system("the invoice of a change"):
+        invoices.refresh(latest)
+    invoice = gateway.call("invoices.retrieve", latest)
+    return changes.of_invoice(invoice, subscription, price, moment(invoice["created"]))
 
 
 def cancel(
     *, subscription: Subscription, at_period_end: bool = True, reason: str = "", now: datetime
 ) -> Subscription:
-    """End the subscription, with its period or at once (nothing is paid back). Idempotent. Raises Ended."""
+    """End the subscription, with its period or at once (nothing is paid back). Idempotent. Raises Ended.
+
+    A change that was coming is taken back by it.
+    """
     if subscription.has_ended:
         raise Ended(f"It ended on {subscription.ended_at or now:%Y-%m-%d}.")
     details = {"cancellation_details": {"comment": reason[:300]}} if reason else {}
+    if not at_period_end:
+        return _end_now(subscription, details)
+    if subscription.schedule_id:
+        schedules.release(subscription.schedule_id)
     number = fence.draw()
-    if at_period_end:
-        answer = gateway.call(
-            "subscriptions.update", subscription.stripe_id, params={"cancel_at_period_end": True} | details
-        )
-    else:
+    answer = gateway.call(
+        "subscriptions.update",
+        subscription.stripe_id,
+        params={"cancel_at_period_end": True, "expand": subscriptions.EXPAND} | details,
+    )
+    return _apply("subscription.canceled", subscription, answer, number, {"at_period_end": True})
+
+
+def _end_now(subscription: Subscription, details: Json) -> Subscription:
+    number = fence.draw()
+    try:
         answer = gateway.call(
             "subscriptions.cancel",
             subscription.stripe_id,
-            key=f"cancel:{subscription.stripe_id}",
-            params={"invoice_now": False, "prorate": False} | details,
+            params={"invoice_now": False, "prorate": False, "expand": subscriptions.EXPAND} | details,
         )
-    return _applied("subscription.canceled", subscription, answer, number, {"at_period_end": at_period_end})
+    except gateway.Gone:  # it was done by a call whose answer was lost
+        number = fence.draw()
+        answer = gateway.call(
+            "subscriptions.retrieve", subscription.stripe_id, params={"expand": subscriptions.EXPAND}
+        )
+    return _apply("subscription.canceled", subscription, answer, number, {"at_period_end": False})
 
 
 def resume(*, subscription: Subscription, now: datetime) -> Subscription:
-    """Take back a cancellation that has not come into force. Idempotent. Raises Ended."""
+    """Take back a cancellation, or a change, that has not come into force. Idempotent.
+
+    Raises Ended, debts.PaymentDue.
+    """
     if subscription.has_ended:
         raise Ended("It cannot be resumed: buy it again.")
+    if not subscription.is_canceling:
+        return take_back(subscription=subscription, now=now)
+    debts.require_none(subscription.organization)
     number = fence.draw()
+    # A date of its own, which staff set at Stripe, is another parameter than the end of the period.
+    undo: Json = {"cancel_at_period_end": False} if subscription.cancel_at_period_end else {"cancel_at": ""}
     answer = gateway.call(
-        "subscriptions.update", subscription.stripe_id, params={"cancel_at_period_end": False}
+        "subscriptions.update", subscription.stripe_id, params=undo | {"expand": subscriptions.EXPAND}
     )
-    return _applied("subscription.resumed", subscription, answer, number, {})
+    return _apply("subscription.resumed", subscription, answer, number, {})
 
 
 def next_invoice(subscription: Subscription) -> Json:
@@ -179,25 +265,59 @@ def next_invoice(subscription: Subscription) -> Json:
     return gateway.call("invoices.create_preview", params={"subscription": subscription.stripe_id})
 
 
-def _change(organization: Organization, plan: str, interval: str) -> tuple[Subscription, Plan, Price]:
+def _choice(organization: Organization, plan: str, interval: str) -> tuple[Subscription, Price]:
     subscription = plans.subscription_of(organization)
-    if subscription is None or subscription.plan is None:
+    if subscription is None:
+        debts.require_none(organization)
         raise NoSubscription
-    target = plans.named(plan)
-    price = plans.price_of(target, interval)
-    if price.pk == subscription.price_id:
-        raise plans.AlreadyOnPlan("Choose another plan or interval.")
+    return subscription, plans.price_of(plans.named(plan), interval)
+
+
+def _refuse(subscription: Subscription, price: Price) -> None:
+    if not subscription.is_live:
+        debts.require_none(subscription.organization)
+        raise Ended("Buy it again.")
     if price.unit_amount == 0:
         raise plans.AlreadyOnPlan(
             "To go back to the free plan, cancel the paid one: it stays until its period ends."
         )
-    return subscription, target, price
+    debts.require_none(subscription.organization)
+    if price.pk == subscription.price_id:
+        raise plans.AlreadyOnPlan(
+            "Take back the change that is coming by billing/subscription/resume."
+            if subscription.pending_price_id
+            else "Choose another plan or interval."
+        )
+    if changes.takes_effect_at_once(current=subscription.price, target=price):
+        if subscription.pending_price is not None and subscription.pending_at is not None:
+            raise ChangePending(
+                f"{subscription.pending_price.product.name} begins on {subscription.pending_at:%Y-%m-%d}. "
+                "Take that back first, then change.",
+            )
+    elif subscription.is_canceling:
+        raise Ending("Resume it first, then plan what follows.")
+
+
+def _as_stripe_says(subscription: Subscription) -> tuple[Subscription, Json]:
+    """The subscription as it is at Stripe at this moment: a webhook may be on its way."""
+    number = fence.draw()
+    fetched = gateway.call(
+        "subscriptions.retrieve", subscription.stripe_id, params={"expand": subscriptions.EXPAND}
+    )
+    with tenancy.system("the subscription at Stripe"):
+        subscriptions.apply(fetched, number)
+        return _fresh(subscription), fetched
 
 
 def _key_of_change(subscription: Subscription, price: Price, at: datetime) -> str:
-    """The same for a repetition. Time may stand still (a rehearsal), but each change has made an invoice."""
+    """The same for a repetition. Time may stand still (a rehearsal), but each change has made an invoice, and a card
+    that was declined is replaced.
+    """
     made = Invoice.objects.filter(subscription=subscription).count()
-    return f"change:{subscription.stripe_id}:{price.pk}:{int(at.timestamp())}:{made}"
+    card = BillingAccount.objects.values_list("payment_method_id", flat=True).get(
+        organization=subscription.organization_id
+    )
+    return f"change:{subscription.stripe_id}:{price.pk}:{int(at.timestamp())}:{made}:{card}"
 
 
 def _parameters(subscription: Subscription, price: Price, at: datetime) -> dict[str, Any]:
@@ -207,18 +327,19 @@ def _parameters(subscription: Subscription, price: Price, at: datetime) -> dict[
         "proration_behavior": "always_invoice",
         "proration_date": int(at.timestamp()),
     }
-    if _starts_period(subscription, price):
+    if subscription.status == Subscription.Status.TRIALING:
+        parameters |= {"proration_behavior": "none"}
+        del parameters["proration_date"]
+    elif price.interval != subscription.interval:
         parameters["billing_cycle_anchor"] = "now"
     return parameters
 
 
-def _starts_period(subscription: Subscription, price: Price) -> bool:
-    """A downgrade and a change of interval begin a new period."""
-    assert subscription.plan is not None and price.plan is not None  # _change saw to it
-    return price.plan.rank < subscription.plan.rank or price.interval != subscription.interval
-
-
-def _preview(subscription: Subscription, target: Plan, price: Price, at: datetime) -> Preview:
+def _preview(subscription: Subscription, price: Price, at: datetime) -> Preview:
+    if not changes.takes_effect_at_once(current=subscription.price, target=price):
+        return changes.later(subscription, price)
+    if subscription.status == Subscription.Status.TRIALING:
+        return changes.in_trial(subscription, price, at)
     invoice = gateway.call(
         "invoices.create_preview",
         params={
@@ -226,52 +347,30 @@ def _preview(subscription: Subscription, target: Plan, price: Price, at: datetim
             "subscription_details": _parameters(subscription, price, at),
         },
     )
-    return _shown(invoice, subscription, target, price, at)
+    return changes.of_invoice(invoice, subscription, price, at)
 
 
-def _shown(invoice: Json, subscription: Subscription, target: Plan, price: Price, at: datetime) -> Preview:
-    """The invoice of a change, to come or made."""
-    assert subscription.plan is not None  # _change saw to it
-    starts_period = _starts_period(subscription, price)
-    lines = tuple(_line(line) for line in invoice["lines"]["data"])
-    # Not of the credit: what is left of a year is longer than the month that begins.
-    new_end = max((line.period_end for line in lines if not line.is_proration), default=at)
-    return Preview(
-        plan=target,
-        price=price,
-        is_upgrade=plans.is_upgrade(current=subscription.plan, target=target),
-        starts_period=starts_period,
-        amount_due=invoice["amount_due"],
-        credit=max(0, -invoice["total"]),
-        credit_used=max(0, invoice["total"] - invoice["amount_due"]),
-        currency=invoice["currency"],
-        lines=lines,
-        effective_at=at.replace(microsecond=0),
-        renews_at=new_end if starts_period else subscription.current_period_end,
-        renewal_amount=price.unit_amount,
-    )
-
-
-def _line(line: Json) -> PreviewLine:
-    return PreviewLine(
-        description=line.get("description") or "",
-        amount=line["amount"],
-        currency=line["currency"],
-        is_proration=invoices.is_proration(line),
-        period_start=moment(line["period"]["start"]),
-        period_end=moment(line["period"]["end"]),
-    )
-
-
-def _applied(
+def _apply(
     action: str, subscription: Subscription, answer: Json, number: int, detail: dict[str, Any]
 ) -> Subscription:
     with tenancy.system("apply a change of a subscription"):
         _record(action, subscription, detail)
         subscriptions.apply(answer, number)
-        return Subscription.objects.select_related("plan__product", "product", "price").get(
-            pk=subscription.pk
-        )
+        if action == "subscription.changed" and answer.get("latest_invoice"):
+            _refresh_invoice(answer)
+        return _fresh(subscription)
+
+
+def _fresh(subscription: Subscription) -> Subscription:
+    return Subscription.objects.select_related(
+        "organization", "plan__product", "product", "price__plan", "pending_price__product"
+    ).get(pk=subscription.pk)
+
+
+def _detail(price: Price) -> dict[str, Any]:
+    return {"product": price.product.slug, "interval": price.interval} | (
+        {"plan": price.plan.slug} if price.plan else {}
+    )
 
 
 def _record(action: str, subscription: Subscription, detail: dict[str, Any]) -> None:
@@ -286,8 +385,7 @@ def _record(action: str, subscription: Subscription, detail: dict[str, Any]) -> 
 
 def _refresh_invoice(answer: Json) -> None:
     """Show the invoice of the change at once; if Stripe is away now, its webhook brings it."""
-    latest = answer["latest_invoice"]
     try:
-        invoices.refresh(latest if isinstance(latest, str) else latest["id"])
+        invoices.refresh(identifier(answer["latest_invoice"]))
     except gateway.Unavailable:
         return

@@ -1,40 +1,64 @@
-"""Usage periods follow the subscription of the plan in force: Stripe's period is the real one."""
+"""Usage months follow the plan in force: their own anchor, whatever Stripe's billing period is and wherever it moves.
+
+A month begins anew where nothing is paid for: when a paid plan begins on the free one, when a trial begins and when
+it becomes paid, and when a paid plan ends before its month does. Never by a change inside of what was paid for.
+"""
 
 from datetime import datetime
 
-from accounts.models import Organization
+from django.db.models import F
+
 from billing import plans
-from billing.models import Subscription
-from metering import months, periods
+from billing.models import BillingAccount, Subscription
+from metering import periods
 from metering.models import UsagePeriod
 
 
-def follow(*, subscription: Subscription, previous_status: str | None, now: datetime) -> None:
+def follow(*, subscription: Subscription, was_live: bool, now: datetime) -> None:
     """Turn the organization's usage periods as `subscription` says. Idempotent; in the transaction of the change.
 
     The period that ends is closed and rated under the terms that it had, so call it before the plan in force changes.
     """
     organization = subscription.organization
+    paying = plans.subscription_of(organization)
     if subscription.is_live:
-        paying = plans.subscription_of(organization)
         if paying is not None and paying.pk == subscription.pk:
-            periods.correct(
+            _begin(subscription, now)
+            periods.close_before(organization=organization, moment=subscription.current_period_start, now=now)
+    elif was_live and paying is None:
+        _end(subscription, now)
+
+
+def _begin(subscription: Subscription, now: datetime) -> None:
+    organization = subscription.organization
+    is_first = not plans.is_paid(BillingAccount.objects.get(organization=organization).plan)
+    had_trial = _trial_periods(subscription).exists()
+    if subscription.status == Subscription.Status.TRIALING:
+        if is_first or had_trial:  # its end can be moved at Stripe
+            periods.begin(
                 organization=organization,
-                start=subscription.current_period_start,
-                end=subscription.current_period_end,
+                start=subscription.started_at,
+                until=subscription.trial_end,
                 now=now,
             )
-            _close_before(organization, subscription.current_period_start, now)
-        return
-    was_live = previous_status in Subscription.LIVE
-    if was_live and plans.subscription_of(organization) is None:
-        end = subscription.ended_at or now
-        periods.correct(organization=organization, start=end, end=months.add(end, 1), now=now)
-        _close_before(organization, end, now)
+    elif is_first or (had_trial and subscription.current_period_start == subscription.trial_end):
+        periods.begin(organization=organization, start=subscription.current_period_start, now=now)
 
 
-def _close_before(organization: Organization, moment: datetime, now: datetime) -> None:
-    """Close what ended by Stripe's clock: on a test clock ours follows only when everything has been worked off."""
-    ended = UsagePeriod.objects.visible_to(organization).filter(closed_at__isnull=True, end__lte=moment)
-    for period in ended.order_by("end"):
-        periods.close(period=period, now=max(now, moment))
+def _trial_periods(subscription: Subscription):  # type: ignore[no-untyped-def]  # the plugin makes the type
+    """The usage period that the trial is: of its own, with the months counted from its end."""
+    return UsagePeriod.objects.filter(
+        organization_id=subscription.organization_id, start=subscription.started_at, anchor__gt=F("start")
+    )
+
+
+def _end(subscription: Subscription, now: datetime) -> None:
+    """Back to the free plan: with the month, if both end together; else a free month begins."""
+    organization = subscription.organization
+    end = subscription.ended_at or now
+    periods.close_before(organization=organization, moment=end, now=now)
+    month = periods.ensure(organization=organization, now=max(now, end))
+    if month.start != end:
+        periods.begin(
+            organization=organization, start=end, paid_until=subscription.current_period_end, now=now
+        )

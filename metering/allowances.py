@@ -1,15 +1,23 @@
-"""Allowances: what a plan gives an organization of each meter, copied to the quotas of its open period."""
+"""Allowances: what a plan gives an organization of each meter, copied to the quotas of its open period.
 
+A month of use never begins anew because of a change. What it includes in all is, for each plan, that plan's allowance
+times the share of the month that it held: so a change raises or lowers the limit by the difference times the share of
+the month that remains, rounded down. What was used beyond a lowered limit under terms of old is overage by their rate.
+"""
+
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
 
 from django.db import transaction
 
 from accounts.models import Organization
-from metering import counters, periods
-from metering.models import Allowance, FormerTerms, Meter, Quota
+from metering import counters, months, periods, rating
+from metering.models import Allowance, FormerTerms, Meter, Quota, UsagePeriod
 from superagent.foundation.problems import Refusal
 
 
@@ -33,14 +41,20 @@ class Terms:
 UNLIMITED = Terms(meter_slug="", included=None)
 
 
-def apply(*, organization: Organization, terms: Sequence[Terms], now: datetime) -> None:
+def apply(
+    *, organization: Organization, terms: Sequence[Terms], since: datetime | None = None, now: datetime
+) -> None:
     """Make `terms` the organization's allowances and the terms of its open period. Idempotent.
 
-    What was used before the change stays rated by the terms of then. Raises UnknownMeter.
+    They hold `since` that moment (if it is not given, `now`): from the start of the period, or as the first ones ever,
+    they are its only terms; later, what was used before stays rated by the terms of then. Raises UnknownMeter.
     """
+    since = since or now
     with transaction.atomic():
         Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         wanted = _by_meter(terms)
+        period = periods.ensure(organization=organization, now=max(now, since))
+        former = {each.meter_id: each.included for each in Allowance.objects.visible_to(organization)}
         Allowance.objects.visible_to(organization).exclude(meter__in=list(wanted)).delete()
         Allowance.objects.bulk_create(
             [
@@ -51,8 +65,23 @@ def apply(*, organization: Organization, terms: Sequence[Terms], now: datetime) 
             unique_fields=["organization", "meter"],
             update_fields=["included", "is_hard", "overage_rate", "currency", "updated_at"],
         )
-        _apply_to_open_period(organization, wanted, now)
+        by_id = {meter.pk: each for meter, each in wanted.items()}
+        _apply_to(period, by_id, former, since if former else period.start, now)
         counters.refresh_on_commit(organization)
+
+
+def limit_after(
+    *, limit: int | None, used: int, before: int | None, after: int | None, remaining: Fraction
+) -> int | None:
+    """What a month includes in all when its allowance changes from `before` to `after` for its `remaining` share.
+
+    `limit` is what it included so far, `used` what was used of it; None is unlimited.
+    """
+    if after is None:
+        return None
+    if limit is None or before is None:
+        return used + math.floor(after * remaining)
+    return max(0, limit + math.floor((after - before) * remaining))
 
 
 def _by_meter(terms: Sequence[Terms]) -> dict[Meter, Terms]:
@@ -62,27 +91,43 @@ def _by_meter(terms: Sequence[Terms]) -> dict[Meter, Terms]:
     return {meters[each.meter_slug]: each for each in terms}
 
 
-def _apply_to_open_period(organization: Organization, wanted: dict[Meter, Terms], now: datetime) -> None:
-    period = periods.ensure(organization=organization, now=now)
+def _apply_to(
+    period: UsagePeriod,
+    wanted: dict[UUID, Terms],
+    former: dict[UUID, int | None],
+    since: datetime,
+    now: datetime,
+) -> None:
     quotas = {
         quota.meter_id: quota
         for quota in Quota.objects.filter(period=period).order_by("id").select_for_update(no_key=True)
     }
-    by_id = {meter.pk: each for meter, each in wanted.items()}
+    remaining = months.share(period.end - since, period.end - period.start)
+    is_new = since <= period.start  # the terms are the only ones of the period
     Quota.objects.bulk_create(
-        Quota(organization=organization, period=period, meter_id=meter_id, **_columns(each))
-        for meter_id, each in by_id.items()
+        Quota(organization_id=period.organization_id, period=period, meter_id=meter_id, **_columns(each))
+        for meter_id, terms in wanted.items()
         if meter_id not in quotas
+        for each in [replace(terms, included=_part(terms.included, remaining))]
     )
     for meter_id, quota in quotas.items():
-        _change(quota, by_id.get(meter_id, UNLIMITED), now)
+        terms = wanted.get(meter_id, UNLIMITED)
+        limit = terms.included if is_new else limit_after(
+            limit=quota.included, used=quota.used, before=former.get(meter_id), after=terms.included,
+            remaining=remaining,
+        )  # fmt: skip
+        _change(quota, replace(terms, included=limit), keeps_former=not is_new, now=now)
 
 
-def _change(quota: Quota, terms: Terms, now: datetime) -> None:
+def _part(included: int | None, share: Fraction) -> int | None:
+    return None if included is None else math.floor(included * share)
+
+
+def _change(quota: Quota, terms: Terms, *, keeps_former: bool, now: datetime) -> None:
     columns = _columns(terms)
     if all(getattr(quota, name) == value for name, value in columns.items()):
         return
-    if quota.used:
+    if keeps_former and quota.used:
         FormerTerms.objects.create(
             organization_id=quota.organization_id,
             meter_id=quota.meter_id,
@@ -97,6 +142,8 @@ def _change(quota: Quota, terms: Terms, now: datetime) -> None:
     for name, value in columns.items():
         setattr(quota, name, value)
     quota.save(update_fields=list(columns))
+    if terms.included is not None:
+        rating.cap(quota, included=terms.included)
 
 
 def _columns(terms: Terms) -> dict[str, int | bool | Decimal | str | None]:

@@ -1,7 +1,8 @@
 """Months counted from an anchor: 31 January is followed by 28 February and 31 March, as at Stripe."""
 
 import calendar
-from datetime import datetime
+from datetime import datetime, timedelta
+from fractions import Fraction
 
 
 def add(anchor: datetime, months: int) -> datetime:
@@ -18,3 +19,9 @@ def around(anchor: datetime, moment: datetime) -> tuple[datetime, datetime]:
     if add(anchor, months) > moment:
         months -= 1
     return add(anchor, months), add(anchor, months + 1)
+
+
+def share(part: timedelta, whole: timedelta) -> Fraction:
+    """How much of `whole` `part` is, exactly: at least 0, at most 1."""
+    ratio = Fraction(part // timedelta.resolution, whole // timedelta.resolution)
+    return min(max(ratio, Fraction(0)), Fraction(1))

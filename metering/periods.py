@@ -1,10 +1,10 @@
-"""Usage periods: months from an anchor, turned by the clock, corrected by Stripe, each closed and rated once.
+"""Usage periods: months from an anchor of our own, turned by the clock, each closed and rated once.
 
 A period's successor is opened as soon as somebody needs it; closing is a job. So between the end of a period and the
 job two periods are open in our books, and what still arrives for the first one is counted there.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from django.db import transaction
@@ -15,8 +15,6 @@ from accounts.models import Organization
 from metering import counters, months, rating
 from metering.models import Allowance, Quota, UsagePeriod
 from metering.signals import period_closed
-
-LONGEST_MONTH = timedelta(days=31)
 
 log = structlog.get_logger(__name__)
 
@@ -48,28 +46,50 @@ def ensure(*, organization: Organization, now: datetime) -> UsagePeriod:
     return newest
 
 
-def correct(*, organization: Organization, start: datetime, end: datetime, now: datetime) -> UsagePeriod:
-    """Follow the billing period `[start, end)` that Stripe tells; answers the open usage period. Idempotent.
+def begin(
+    *, organization: Organization, start: datetime, until: datetime | None = None, paid_until: datetime | None = None,
+    now: datetime,
+) -> UsagePeriod:  # fmt: skip
+    """Count months anew from `start`: the open period ends there, is closed and rated. Idempotent.
 
-    A longer one (a yearly plan) gives months from `start`. A start within the open period closes that one early and
-    rates it. A start before the open period leaves its start and moves its end, so that no time is counted twice.
+    `until` makes the first one a period of its own (a trial), from whose end months are counted. Of a plan that has
+    ended `paid_until` tells how far it was paid: of the month that it cut short no more than that share is included.
+    A `start` before the open period leaves that one's start and moves its end, so that no time is counted twice.
     """
     now = max(now, start)
+    anchor = until or start
     with transaction.atomic():
         _lock(organization)
         newest = ensure(organization=organization, now=now)
-        start, end, anchor = _corrected(newest, start, end, now)
-        if end <= newest.start:
-            return newest  # an old message
         if newest.start < start:
-            _shorten(newest, start)
+            close_before(organization=organization, moment=newest.start, now=now)
+            rating.lock(newest)
+            if paid_until is not None and paid_until < newest.end:
+                _include_only(newest, paid_until)
+            newest.end = start
+            newest.save(update_fields=["end"])
             _close(newest, now)
-            newest = _open(organization, start=start, end=end, anchor=anchor)
-        elif (newest.end, newest.anchor) != (end, anchor):
+            newest = _open(organization, start=start, end=until or months.add(start, 1), anchor=anchor)
+        end = until if until is not None and until > newest.start else months.around(anchor, newest.start)[1]
+        if (newest.end, newest.anchor) != (end, anchor):
             newest.end, newest.anchor = end, anchor
             newest.save(update_fields=["end", "anchor"])
             counters.refresh_on_commit(organization)
         return ensure(organization=organization, now=now)
+
+
+def _include_only(period: UsagePeriod, paid_until: datetime) -> None:
+    """Of what a month includes, the share that was paid; what was used beyond it is rated as overage."""
+    share = months.share(paid_until - period.start, period.end - period.start)
+    for quota in Quota.objects.filter(period=period, included__isnull=False).order_by("id"):
+        rating.cap(quota, included=int(quota.included * share))
+
+
+def close_before(*, organization: Organization, moment: datetime, now: datetime) -> None:
+    """Close, oldest first, what has ended by `moment`, which Stripe's clock may have reached before ours."""
+    ended = UsagePeriod.objects.visible_to(organization).filter(closed_at__isnull=True, end__lte=moment)
+    for period in ended.order_by("end"):
+        close(period=period, now=max(now, moment))
 
 
 def close_due(*, now: datetime) -> int:
@@ -143,22 +163,3 @@ def _open(organization: Organization, *, start: datetime, end: datetime, anchor:
     )
     counters.refresh_on_commit(organization)
     return period
-
-
-def _shorten(period: UsagePeriod, end: datetime) -> None:
-    period.end = end
-    period.save(update_fields=["end"])
-
-
-def _corrected(
-    newest: UsagePeriod, start: datetime, end: datetime, now: datetime
-) -> tuple[datetime, datetime, datetime]:
-    """The month to be open at `now`, and its anchor, from the billing period that Stripe tells."""
-    if months.around(newest.anchor, start) == (start, end):
-        return start, end, newest.anchor
-    if months.add(start, 1) == end:
-        return start, end, start
-    if end - start <= LONGEST_MONTH:
-        return start, end, end  # a trial, or a month from the end of a longer one: the next start says more
-    month_start, month_end = months.around(start, max(now, start))
-    return month_start, min(month_end, end), start

@@ -106,6 +106,17 @@ def lock(period: UsagePeriod) -> None:
     list(rows.select_for_update(no_key=True).values_list("pk", flat=True))
 
 
+def cap(quota: Quota, *, included: int) -> None:
+    """Let the whole period include no more than that: what was used beyond it, under former terms too, is overage.
+
+    In the transaction that holds the quota's lock.
+    """
+    quota.former_terms.filter(included__gt=included).update(included=included)
+    if quota.included is None or quota.included > included:
+        quota.included = included
+        quota.save(update_fields=["included"])
+
+
 def write_lines(*, period: UsagePeriod, now: datetime) -> None:
     """Rate a period that is being closed; called once, in the transaction that closes it."""
     lines = []

@@ -57,6 +57,17 @@ class Subscription(OrganizationOwned):
     canceled_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     trial_end = models.DateTimeField(_("trial ends"), null=True, blank=True)
+    schedule_id = models.CharField(_("Stripe schedule"), max_length=255, blank=True)
+    pending_price = models.ForeignKey(
+        Price,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("follows"),
+        help_text=_("What it is for when the paid period ends; empty: the same as now."),
+    )
+    pending_at = models.DateTimeField(_("follows on"), null=True, blank=True)
     past_due_since = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(_("started"))
     synced_at = models.DateTimeField(default=timezone.now)
@@ -72,7 +83,12 @@ class Subscription(OrganizationOwned):
             models.CheckConstraint(
                 name="subscription_period_is_ordered",
                 condition=Q(current_period_start__lt=models.F("current_period_end")),
-            )
+            ),
+            models.CheckConstraint(
+                name="subscription_change_has_a_date",
+                condition=Q(pending_price__isnull=True, pending_at__isnull=True)
+                | Q(pending_price__isnull=False, pending_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -85,6 +101,11 @@ class Subscription(OrganizationOwned):
     @property
     def has_ended(self) -> bool:
         return self.status in self.ENDED
+
+    @property
+    def renewal_price(self) -> Price:
+        """What the next period costs."""
+        return self.pending_price or self.price
 
     @property
     def is_canceling(self) -> bool:

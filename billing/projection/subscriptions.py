@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.db import transaction
 
 from accounts.models import Organization
-from billing import customers, fence, gateway, mirror, orders, plans, turning
+from billing import customers, fence, gateway, mirror, orders, plans, schedules, turning
 from billing.models import BillingAccount, OrderItem, Price, Subscription
 from billing.projection.reading import Json, identifier, moment
 from billing.signals import subscription_changed
@@ -15,7 +16,14 @@ from superagent.foundation import clock, outbox
 
 ADOPT_CARD = "billing.adopt_card"
 KEEP_ONE = "billing.keep_one_plan"
-_WATCHED = ("status", "product_id", "price_id", "current_period_end", "cancel_at_period_end", "ended_at")
+CHANGED_TO, CHANGED_AT = "changed_to", "changed_at"
+"""Our marks at Stripe's subscription, set by the call that changes its price: to which price, and when."""
+EXPAND = ["default_payment_method", "discounts", "schedule"]
+_WATCHED = ("status", "product_id", "price_id", "current_period_end", "cancel_at_period_end", "ended_at",
+            "pending_price_id")  # fmt: skip
+
+
+log = structlog.get_logger(__name__)
 
 
 class UnknownPrice(outbox.Permanent):
@@ -25,6 +33,7 @@ class UnknownPrice(outbox.Permanent):
 @dataclass(frozen=True, slots=True)
 class _Before:
     status: str
+    period_start: datetime
     watched: tuple[Any, ...]
 
 
@@ -35,7 +44,7 @@ def refresh(subscription_id: str) -> Subscription | None:
         fetched = gateway.call(
             "subscriptions.retrieve",
             subscription_id,
-            params={"expand": ["default_payment_method", "discounts"]},
+            params={"expand": EXPAND},
         )
     except gateway.Gone:
         return None
@@ -44,6 +53,7 @@ def refresh(subscription_id: str) -> Subscription | None:
 
 def apply(fetched: Json, number: int) -> Subscription | None:
     """Apply what was fetched (or answered to a call of ours) with the fence's `number`."""
+    schedule = schedules.attached(fetched)  # it calls Stripe if the schedule was not expanded
     with transaction.atomic():
         organization = customers.organization_of(identifier(fetched["customer"]))
         if organization is None:
@@ -54,7 +64,7 @@ def apply(fetched: Json, number: int) -> Subscription | None:
         now = clock.now(organization)
         subscription = Subscription.objects.filter(stripe_id=fetched["id"]).first()
         before = _before(subscription)
-        subscription = _write(organization, subscription, fetched, now)
+        subscription = _write(organization, subscription, fetched, schedule, now)
         _remember_trial(account, subscription)
         _adopt_card(account, fetched)
         if subscription.order_item is not None and subscription.status in (
@@ -63,9 +73,8 @@ def apply(fetched: Json, number: int) -> Subscription | None:
         ):
             orders.mark_paid(item=subscription.order_item, now=now)
         if subscription.plan is not None:
-            turning.follow(
-                subscription=subscription, previous_status=before.status if before else None, now=now
-            )
+            was_live = before is not None and before.status in Subscription.LIVE
+            turning.follow(subscription=subscription, was_live=was_live, now=now)
         if before is None or before.watched != _watched(subscription):
             subscription_changed.send(
                 sender=Subscription,
@@ -76,21 +85,45 @@ def apply(fetched: Json, number: int) -> Subscription | None:
         if subscription.plan is not None:
             if subscription.is_live and (before is None or before.status not in Subscription.LIVE):
                 outbox.enqueue(topic=KEEP_ONE, payload={}, organization_id=organization.pk)
-            plans.put_in_force(organization=organization, now=now)
+            since = _in_force_since(subscription, before, fetched, now)
+            plans.put_in_force(organization=organization, since=since, now=now)
     mirror.keep(fetched, number)
     return subscription
 
 
 def _before(subscription: Subscription | None) -> _Before | None:
-    return _Before(subscription.status, _watched(subscription)) if subscription is not None else None
+    if subscription is None:
+        return None
+    return _Before(subscription.status, subscription.current_period_start, _watched(subscription))
 
 
 def _watched(subscription: Subscription) -> tuple[Any, ...]:
     return tuple(getattr(subscription, name) for name in _WATCHED)
 
 
+def _in_force_since(
+    subscription: Subscription, before: _Before | None, fetched: Json, now: datetime
+) -> datetime:
+    """Since when the plan is what it is now: the webhook that tells of it may be late."""
+    if subscription.has_ended:
+        return subscription.ended_at or now
+    start = subscription.current_period_start
+    marks = fetched.get("metadata") or {}
+    if marks.get(CHANGED_TO) == subscription.price.stripe_id and str(marks.get(CHANGED_AT)).isdigit():
+        changed_at = moment(int(marks[CHANGED_AT]))
+        if changed_at >= start:
+            return changed_at
+    if before is None or before.status not in Subscription.LIVE or before.period_start != start:
+        return start
+    return now
+
+
 def _write(
-    organization: Organization, subscription: Subscription | None, fetched: Json, now: datetime
+    organization: Organization,
+    subscription: Subscription | None,
+    fetched: Json,
+    schedule: Json | None,
+    now: datetime,
 ) -> Subscription:
     item = fetched["items"]["data"][0]
     price = (
@@ -114,12 +147,26 @@ def _write(
     subscription.canceled_at = moment(fetched.get("canceled_at"))
     subscription.ended_at = moment(fetched.get("ended_at"))
     subscription.trial_end = moment(fetched.get("trial_end"))
+    subscription.schedule_id = schedule["id"] if schedule else ""
+    subscription.pending_price, subscription.pending_at = _pending(fetched, schedule)
     owes = subscription.status in (Subscription.Status.PAST_DUE, Subscription.Status.UNPAID)
     subscription.past_due_since = (was_past_due or now) if owes else None
     subscription.started_at = moment(fetched["start_date"])
     subscription.synced_at = now
     subscription.save()
     return subscription
+
+
+def _pending(fetched: Json, schedule: Json | None) -> tuple[Price, datetime] | tuple[None, None]:
+    planned = schedules.planned(fetched, schedule)
+    if planned is None:
+        return None, None
+    stripe_id, at = planned
+    price = Price.objects.filter(stripe_id=stripe_id).first()
+    if price is None:
+        log.error("planned_price_unknown", subscription=fetched["id"], price=stripe_id, alarm=True)
+        return None, None
+    return price, at
 
 
 def _order_item(organization: Organization, fetched: Json) -> OrderItem | None:

@@ -392,7 +392,7 @@ def test_use_of_a_closed_period_is_late(organization: Organization, api: Api) ->
         give_at = start + timedelta(minutes=1)
         give(organization, terms(TOKENS, 10, rate="2"), now=give_at)
         middle = start + timedelta(days=10)
-        periods.correct(organization=organization, start=middle, end=middle + timedelta(days=30), now=middle)
+        periods.begin(organization=organization, start=middle, now=middle)
     answer = api.post("usage/events", event("late", 12, occurred_at=(start + timedelta(days=1)).isoformat()))
     assert answer.json()["accepted"] == 1
     with tenancy.system("test"):

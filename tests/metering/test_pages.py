@@ -178,9 +178,7 @@ def test_a_period_is_shown_exactly_though_it_began_within_an_hour(organization: 
     with tenancy.tenant(organization):
         _report(organization, "first", 7, at=turn - timedelta(days=2), now=now)
         _report(organization, "before", 100, at=turn - timedelta(minutes=10), now=now)
-        periods.correct(
-            organization=organization, start=turn, end=datetime(2026, 6, 10, 12, 30, tzinfo=UTC), now=turn
-        )
+        periods.begin(organization=organization, start=turn, now=turn)
         _report(organization, "after", 5, at=turn + timedelta(minutes=10), now=now)
         current, previous = (overview.choose(organization, key, now) for key in ("current", "previous"))
         figures = {

@@ -6,7 +6,7 @@ from stripe.params import InvoiceCreatePreviewParams
 
 from superagent.sandbox.store import clone, store
 from superagent.sandbox.stripe import customers, ids, moment, subscription_changes, subscriptions
-from superagent.sandbox.stripe.errors import invalid, refuse, refuse_enabled
+from superagent.sandbox.stripe.errors import StripeError, invalid, refuse, refuse_enabled
 from superagent.sandbox.stripe.events import emit
 from superagent.sandbox.stripe.routes import Call, route
 
@@ -93,6 +93,12 @@ def _renewed(subscription_id: str) -> dict[str, Any]:
         return subscriptions.bill(
             subscription_id, "subscription_cycle", only_waiting=True, period=(start, end)
         )
+    for hook in subscriptions.period_hooks:
+        hook(subscription, end)
+    if subscription["ended_at"] is not None:
+        raise invalid(
+            f"No upcoming invoices for customer: {subscription['customer']}", code="invoice_upcoming_none"
+        )
     following = moment.following(
         subscription["billing_cycle_anchor"], subscriptions.recurring(subscription), end
     )
@@ -141,8 +147,11 @@ def announce(subscription_id: str) -> None:
     """Emit `invoice.upcoming` with the preview of the coming renewal, once for each period."""
     subscription = store.edit(subscription_id)
     subscription["_upcoming"] = subscriptions.period(subscription)[1]
-    with store.scratch():
-        shown = as_preview(_renewed(subscription_id))
+    try:
+        with store.scratch():
+            shown = as_preview(_renewed(subscription_id))
+    except StripeError:  # its schedule ends it with the period
+        return
     emit("invoice.upcoming", shown)
 
 

@@ -76,6 +76,7 @@ CLASSES: dict[str, Any] = {
         stripe.SetupIntent,
         stripe.Subscription,
         stripe.SubscriptionItem,
+        stripe.SubscriptionSchedule,
         stripe.WebhookEndpoint,
         stripe.checkout.Session,
         stripe.billing_portal.Configuration,

@@ -168,10 +168,14 @@ def update(call: Call, subscription_id: str) -> dict[str, Any]:
 
 @route("DELETE", "/v1/subscriptions/{subscription_id}", SubscriptionCancelParams)
 def cancel(call: Call, subscription_id: str) -> dict[str, Any]:
-    params = call.params
-    subscription = subscriptions.get(subscription_id)
-    if subscription["ended_at"] is not None:
+    if subscriptions.get(subscription_id)["ended_at"] is not None:
         raise missing("subscription", subscription_id)
+    return end_now(subscription_id, call.params)
+
+
+def end_now(subscription_id: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Cancel at once; with `prorate` the unused time is credited, with `invoice_now` what waits is billed."""
+    subscription = subscriptions.get(subscription_id)
     if params.get("prorate") and subscription["status"] not in ("trialing", "incomplete"):
         now = moment.now(subscription["customer"])
         proration.credit(subscription, clone(subscriptions.items(subscription)), now)

@@ -104,6 +104,7 @@ def change(subscription_id: str, params: dict[str, Any], *, settle_payment: bool
     found = subscriptions.get(subscription_id)
     if found["ended_at"] is not None and set(params) - {"metadata", "expand", "cancellation_details"}:
         raise invalid("A canceled subscription can only update its cancellation_details and metadata.")
+    _refuse_scheduled(found, params)
     subscription = store.edit(subscription_id)
     before = clone(subscription)
     _apply_plain(subscription, params)
@@ -113,6 +114,19 @@ def change(subscription_id: str, params: dict[str, Any], *, settle_payment: bool
     if invoice is not None and settle_payment:
         collect(subscription_id, invoice, params)
     return store.edit(subscription_id)
+
+
+def _refuse_scheduled(subscription: dict[str, Any], params: dict[str, Any]) -> None:
+    """What a schedule decides is changed by the schedule, or after it was released."""
+    if subscription["schedule"] is None:
+        return
+    if "cancel_at" in params or "cancel_at_period_end" in params:
+        message = (
+            f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and updating any "
+            "cancelation behavior directly is not allowed. Please update the schedule instead."
+        )
+        raise invalid(message)
+    refuse(params, "items", "trial_end", "billing_cycle_anchor", "discounts")
 
 
 def _apply_plain(subscription: dict[str, Any], params: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The life of a subscription: its periods, renewals, end, and how payments change its status."""
 
+from collections.abc import Callable
 from typing import Any
 
 from superagent.sandbox.settings import settings
@@ -19,6 +20,9 @@ from superagent.sandbox.stripe.errors import invalid, missing
 from superagent.sandbox.stripe.events import emit, updating
 
 INCOMPLETE_HOURS = 23
+# Called with a subscription whose period ends, before the next one begins; and with one that ends, and why.
+period_hooks: list[Callable[[dict[str, Any], int], None]] = []
+end_hooks: list[Callable[[dict[str, Any], str | None], None]] = []
 LIVE = ("active", "trialing", "past_due", "unpaid", "incomplete", "paused")
 
 
@@ -225,6 +229,10 @@ def renew(subscription_id: str) -> None:
             emit("customer.subscription.updated", subscription, before)
             emit("customer.subscription.paused", subscription)
             return
+    for hook in period_hooks:
+        hook(subscription, boundary)
+    if subscription["ended_at"] is not None:
+        return
     following = moment.following(subscription["billing_cycle_anchor"], recurring(subscription), boundary)
     set_period(subscription, boundary, following)
     if trial_ended:
@@ -261,6 +269,8 @@ def end(subscription_id: str, *, reason: str | None, details: dict[str, Any] | N
     if subscription["cancellation_details"]["reason"] is None:
         subscription["cancellation_details"]["reason"] = reason
     subscription["cancellation_details"] |= details or {}
+    for hook in end_hooks:
+        hook(subscription, reason)
     emit("customer.subscription.deleted", subscription)
     for invoice in list(store.each("invoice")):
         mine = invoicing.subscription_of(invoice) == subscription_id

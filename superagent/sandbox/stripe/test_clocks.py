@@ -67,7 +67,7 @@ def _attach(customer_id: str, clock: dict[str, Any]) -> None:
         raise invalid("frozen_time must not lie before the customer's subscriptions.", param="frozen_time")
     with updating(customer_id, "customer.updated") as changed:
         changed["test_clock"] = clock["id"]
-    for kind in ("subscription", "invoice", "invoiceitem"):
+    for kind in ("subscription", "subscription_schedule", "invoice", "invoiceitem"):
         for item in list(store.each(kind)):
             if item["customer"] == customer_id:
                 store.edit(item["id"])["test_clock"] = clock["id"]
