@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Organization
 from billing import plans
-from billing.models import BillingAccount, Invoice, OverageCharge, Plan, Subscription
+from billing.models import BillingAccount, Invoice, OverageCharge, Plan, Price, Subscription
 from metering import periods, quotas
 
 
@@ -84,6 +84,7 @@ def plan_facts(*, organization: Organization, now: datetime) -> dict[str, Any]:
             "current_period_start": subscription.current_period_start,
             "current_period_end": subscription.current_period_end,
             "cancel_at_period_end": subscription.cancel_at_period_end,
+            "pending_change": subscription.pending,
             "trial_end": subscription.trial_end,
         }
     plan = plans.of(organization)
@@ -95,6 +96,7 @@ def plan_facts(*, organization: Organization, now: datetime) -> dict[str, Any]:
         "current_period_start": period.start,
         "current_period_end": period.end,
         "cancel_at_period_end": False,
+        "pending_change": None,
         "trial_end": None,
     }
 
@@ -115,7 +117,8 @@ def _next_invoice(
     if is_renewal:
         at = subscription.current_period_end
         if not subscription.is_canceling:
-            lines.insert(0, Line(_plan_label(subscription), subscription.price.unit_amount))
+            renewal = subscription.renewal_price
+            lines.insert(0, Line(_plan_label(renewal), renewal.unit_amount))
     due = sum(line.amount for line in lines)
     if account is not None and account.balance < 0 < due:
         lines.append(Line(str(_("Credit")), -min(due, -account.balance)))
@@ -140,5 +143,5 @@ def _overage_lines(organization: Organization, used: quotas.Overview) -> list[Li
     ]
 
 
-def _plan_label(subscription: Subscription) -> str:
-    return f"{subscription.product.name}, {subscription.get_interval_display()}"
+def _plan_label(price: Price) -> str:
+    return f"{price.product.name}, {price.get_interval_display()}"

@@ -75,7 +75,7 @@ def subscription_of(organization: Organization) -> Subscription | None:
         Subscription.objects.visible_to(organization)
         .of_plans()
         .live()
-        .select_related("plan__product", "price", "product")
+        .select_related("plan__product", "price__plan", "price__product", "product", "pending_price__product")
         .order_by("-plan__rank", "-started_at")
         .first()
     )

@@ -79,6 +79,21 @@ class ProductsAnswer(serializers.Serializer):
 # --- the plan of the organization
 
 
+class PendingChangeAnswer(serializers.Serializer):
+    """Taken back by billing/subscription/resume until then."""
+
+    product = serializers.CharField(source="pending_price.product.slug")
+    interval = serializers.CharField(source="pending_price.interval")
+    unit_amount = serializers.IntegerField(source="pending_price.unit_amount")
+    currency = serializers.CharField(source="pending_price.currency")
+    effective_at = serializers.DateTimeField(source="pending_at")
+
+
+class PendingPlanAnswer(PendingChangeAnswer):
+    product = None
+    plan = serializers.CharField(source="pending_price.product.slug")
+
+
 class PlanSubscriptionAnswer(PartialAnswer):
     """The API plan; without a paid one: `free`, `active`, periods of use."""
 
@@ -88,6 +103,7 @@ class PlanSubscriptionAnswer(PartialAnswer):
     current_period_start = serializers.DateTimeField()
     current_period_end = serializers.DateTimeField()
     cancel_at_period_end = serializers.BooleanField()
+    pending_change = PendingPlanAnswer(allow_null=True, help_text="What begins when the paid period ends.")
     trial_end = serializers.DateTimeField(allow_null=True)
 
 
@@ -122,6 +138,9 @@ class PreviewLineAnswer(serializers.Serializer):
 
 
 class PreviewAnswer(serializers.Serializer):
+    at_once = serializers.BooleanField(
+        help_text="False for less or a shorter interval: it begins at effective_at, when what is paid ends."
+    )
     amount_due = serializers.IntegerField(help_text="Charged now, in minor units.")
     credit = serializers.IntegerField(help_text="Kept for the next invoices, in minor units.")
     currency = serializers.CharField()
@@ -226,6 +245,9 @@ class SubscriptionAnswer(PartialAnswer, serializers.ModelSerializer):
     plan = serializers.CharField(source="plan.slug", allow_null=True, default=None)
     unit_amount = serializers.IntegerField(source="price.unit_amount")
     currency = serializers.CharField(source="price.currency")
+    pending_change = PendingChangeAnswer(
+        source="pending", allow_null=True, help_text="What begins when the paid period ends."
+    )
 
     class Meta:
         model = Subscription
@@ -240,6 +262,7 @@ class SubscriptionAnswer(PartialAnswer, serializers.ModelSerializer):
             "current_period_start",
             "current_period_end",
             "cancel_at_period_end",
+            "pending_change",
             "trial_end",
             "started_at",
             "ended_at",

@@ -48,7 +48,7 @@ def _begin(subscription: Subscription, now: datetime) -> None:
 def _trial_periods(subscription: Subscription):  # type: ignore[no-untyped-def]  # the plugin makes the type
     """The usage period that the trial is: of its own, with the months counted from its end."""
     return UsagePeriod.objects.filter(
-        organization_id=subscription.organization_id, start=subscription.started_at, anchor__gt=F("start")
+        organization_id=subscription.organization_id, end__gt=subscription.started_at, anchor__gt=F("start")
     )
 
 

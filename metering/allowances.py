@@ -70,6 +70,32 @@ def apply(
         counters.refresh_on_commit(organization)
 
 
+def limits_after(
+    *, organization: Organization, terms: Sequence[Terms], since: datetime
+) -> dict[str, int | None]:
+    """{meter slug: what the open period would include in all} if `terms` held `since` then. Changes nothing."""
+    period = periods.ensure(organization=organization, now=since)
+    former = {
+        each.meter.slug: each.included
+        for each in Allowance.objects.visible_to(organization).select_related("meter")
+    }
+    quotas = {
+        quota.meter.slug: quota for quota in Quota.objects.filter(period=period).select_related("meter")
+    }
+    remaining = months.share(period.end - since, period.end - period.start)
+    return {
+        each.meter_slug: limit_after(
+            limit=quotas[each.meter_slug].included,
+            used=quotas[each.meter_slug].used,
+            before=former.get(each.meter_slug),
+            after=each.included,
+            remaining=remaining,
+        )
+        for each in terms
+        if each.meter_slug in quotas
+    }
+
+
 def limit_after(
     *, limit: int | None, used: int, before: int | None, after: int | None, remaining: Fraction
 ) -> int | None:

@@ -41,7 +41,7 @@ class Preview(ApiView):
     )
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.PlanChoice)
-        shown = subscriptions.preview(
+        shown = subscriptions.preview_plan(
             organization=organization_of(request),
             plan=body["plan"],
             interval=body["interval"],
@@ -64,7 +64,7 @@ class Change(ApiView):
         body = parsed(request, serializers.ChangeRequest)
 
         def call(asked_at: datetime) -> tuple[int, Any]:
-            done = subscriptions.change(
+            done = subscriptions.change_plan(
                 organization=organization_of(request),
                 user=user_of(request),
                 plan=body["plan"],

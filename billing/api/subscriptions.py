@@ -84,7 +84,9 @@ class SubscriptionDetail(ApiView):
 
 def _of(request: Request) -> QuerySet[Any]:
     rows = Subscription.objects.visible_to(organization_of(request))
-    return rows.select_related("product", "plan__product", "price", "organization")
+    return rows.select_related(
+        "product", "plan__product", "price__plan", "pending_price__product", "organization"
+    )
 
 
 def _one(request: Request, subscription_id: UUID) -> Subscription:

@@ -103,6 +103,11 @@ class Subscription(OrganizationOwned):
         return self.status in self.ENDED
 
     @property
+    def pending(self) -> "Subscription | None":
+        """Itself while a change is coming: `pending_price` from `pending_at`."""
+        return self if self.pending_price_id else None
+
+    @property
     def renewal_price(self) -> Price:
         """What the next period costs."""
         return self.pending_price or self.price

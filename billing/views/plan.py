@@ -12,11 +12,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.access import PortalRequest, PortalView, portal_view
+from accounts.models import Organization
 from accounts.roles import Scope
 from billing import hosted_portal, overview, plans, pricing, subscriptions
+from billing.changes import Preview
 from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Invoice, Order, Subscription
-from metering import quotas
+from metering import allowances, quotas
 from superagent.foundation import clock
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
@@ -80,7 +82,7 @@ class Change(PortalView):
             return self._page(plan)
         organization = self.request.organization
         try:
-            done = subscriptions.change(
+            done = subscriptions.change_plan(
                 organization=organization,
                 user=self.request.user,
                 plan=plan,
@@ -96,7 +98,7 @@ class Change(PortalView):
             return redirect("billing")
         except Refusal as refusal:
             return self._page(plan, problem=refusal)
-        messages.success(request, _("You are on %(plan)s now.") % {"plan": done.plan.name})
+        messages.success(request, _done_sentence(done))
         return redirect("billing")
 
     def _page(self, plan: str, problem: Refusal | None = None) -> HttpResponse:
@@ -104,7 +106,7 @@ class Change(PortalView):
         interval = chosen_interval(self.request)
         shown = None
         try:
-            shown = subscriptions.preview(
+            shown = subscriptions.preview_plan(
                 organization=organization, plan=plan, interval=interval, now=clock.now(organization)
             )
         except plans.AlreadyOnPlan as refusal:
@@ -120,20 +122,42 @@ class Change(PortalView):
             "interval": interval,
             "slug": plan,
             "effective_at": shown.effective_at.astimezone(UTC).isoformat() if shown else "",
-            "difference": _difference(current, shown),
-            "is_same_plan": current is not None and shown is not None and shown.plan.pk == current.pk,
+            "difference": _difference(organization, current, shown),
+            "is_same_plan": current is not None and shown is not None and shown.plan == current,
         }
         return render(self.request, "billing/change.html", context, status=problem.status if problem else 200)
 
 
-def _difference(current: Any, shown: subscriptions.Preview | None) -> list[dict[str, Any]]:
-    """Each meter's allowance now and then."""
-    if current is None or shown is None:
+def _done_sentence(done: Preview) -> str:
+    name = done.product.name
+    if done.at_once:
+        return _("You are on %(plan)s now.") % {"plan": name}
+    return _("%(plan)s begins on %(date)s. Until then nothing changes, and you can take it back.") % {
+        "plan": name,
+        "date": absolute(done.effective_at),
+    }
+
+
+def _difference(organization: Organization, current: Any, shown: Preview | None) -> list[dict[str, Any]]:
+    """Each meter's allowance now, in this month of use after a change at once, and then."""
+    if current is None or shown is None or shown.plan is None:
         return []
     now = {row.meter_id: row for row in current.allowances.select_related("meter")}
     then = {row.meter_id: row for row in shown.plan.allowances.select_related("meter")}
+    this_month = (
+        allowances.limits_after(
+            organization=organization, terms=plans.terms(shown.plan), since=shown.effective_at
+        )
+        if shown.at_once
+        else {}
+    )
     return [
-        {"meter": row.meter, "now": now.get(meter_id), "then": then.get(meter_id)}
+        {
+            "meter": row.meter,
+            "now": now.get(meter_id),
+            "this_month": this_month.get(row.meter.slug),
+            "then": then.get(meter_id),
+        }
         for meter_id, row in (now | then).items()
     ]
 
@@ -188,11 +212,11 @@ def resume(request: PortalRequest) -> HttpResponse:
     subscription = plans.subscription_of(request.organization)
     if subscription is not None:
         try:
-            subscriptions.resume(subscription=subscription, now=clock.now(request.organization))
+            going_on = subscriptions.resume(subscription=subscription, now=clock.now(request.organization))
         except Refusal as refusal:
             messages.error(request, refusal.detail)
         else:
-            messages.success(request, _("Your plan goes on."))
+            messages.success(request, _("%(plan)s goes on.") % {"plan": going_on.product.name})
     return redirect("billing")
 
 

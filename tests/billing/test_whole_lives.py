@@ -80,11 +80,13 @@ class Life:
         self.said.append(f"change {plan} {interval}")
         organization, now = self.customer.organization, self.customer.now
         try:
-            shown = subscriptions.preview(organization=organization, plan=plan, interval=interval, now=now)
+            shown = subscriptions.preview_plan(
+                organization=organization, plan=plan, interval=interval, now=now
+            )
         except plans.AlreadyOnPlan:
             return
         before = set(Invoice.objects.filter(organization=organization).values_list("pk", flat=True))
-        subscriptions.change(
+        subscriptions.change_plan(
             organization=organization, user=self.customer.user, plan=plan, interval=interval,
             previewed_at=shown.effective_at, max_amount_due=shown.amount_due, now=now,
         )  # fmt: skip
