@@ -81,8 +81,9 @@ def begin(
 def _include_only(period: UsagePeriod, paid_until: datetime) -> None:
     """Of what a month includes, the share that was paid; what was used beyond it is rated as overage."""
     share = months.share(paid_until - period.start, period.end - period.start)
-    for quota in Quota.objects.filter(period=period, included__isnull=False).order_by("id"):
-        rating.cap(quota, included=int(quota.included * share))
+    for quota in Quota.objects.filter(period=period).order_by("id"):
+        if quota.included is not None:
+            rating.cap(quota, included=int(quota.included * share))
 
 
 def close_before(*, organization: Organization, moment: datetime, now: datetime) -> None:

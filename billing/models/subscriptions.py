@@ -57,12 +57,13 @@ class Subscription(OrganizationOwned):
     canceled_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     trial_end = models.DateTimeField(_("trial ends"), null=True, blank=True)
-    schedule_id = models.CharField(_("Stripe schedule"), max_length=255, blank=True)
+    schedule_id = models.CharField(_("Stripe schedule"), max_length=255, blank=True, db_default="")
     pending_price = models.ForeignKey(
         Price,
         null=True,
         blank=True,
         on_delete=models.PROTECT,
+        db_index=False,
         related_name="+",
         verbose_name=_("follows"),
         help_text=_("What it is for when the paid period ends; empty: the same as now."),

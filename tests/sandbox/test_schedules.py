@@ -1,4 +1,4 @@
-"""Subscription schedules, as Stripe's API has them: made from a subscription, executed by its clock, released, canceled."""
+"""Subscription schedules: made from a subscription, executed by its clock, released, canceled."""
 
 from typing import Any
 

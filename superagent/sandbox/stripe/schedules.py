@@ -108,7 +108,12 @@ def _phase(start: int, end: int, **values: Any) -> dict[str, Any]:
         ("application_fee_percent", "automatic_tax", "billing_cycle_anchor", "billing_thresholds", "collection_method",
          "default_payment_method", "description", "invoice_settings", "on_behalf_of", "transfer_data", "trial_end")
     )  # fmt: skip
-    lists = {"add_invoice_items": [], "default_tax_rates": [], "discounts": [], "metadata": {}}
+    lists: dict[str, Any] = {
+        "add_invoice_items": [],
+        "default_tax_rates": [],
+        "discounts": [],
+        "metadata": {},
+    }
     return {
         **blank,
         **lists,
