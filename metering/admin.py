@@ -5,9 +5,11 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
-from accounts.admin.audited import AuditedAdmin
-from metering import models
+from accounts.admin.audited import AuditedAdmin, Call, FactsAdmin
+from metering import backlog, models, quarantine
 from superagent.foundation.admin import ReadOnlyAdmin
 
 
@@ -118,3 +120,62 @@ class QuotaAlertAdmin(FactAdmin):
     list_select_related = ["organization", "meter"]
     list_filter = ["meter", "threshold_percent"]
     ordering = ["-id"]
+
+
+@admin.register(models.SpoolCheckpoint)
+class SpoolCheckpointAdmin(FactsAdmin):
+    """How far each host's requests are recorded, and why not."""
+
+    list_display = ["segment", "offset", "updated_at", "read_at", "failed_at", "failure", "finished_at"]
+    list_filter = [("failed_at", admin.EmptyFieldListFilter), ("finished_at", admin.EmptyFieldListFilter)]
+    search_fields = ("segment",)
+    ordering = ["-updated_at"]
+    actions = ["give_up"]
+
+    @admin.action(description=_("The host never comes back: give up what it held"), permissions=["view"])
+    def give_up(self, request: HttpRequest, queryset: QuerySet[models.SpoolCheckpoint]) -> None:
+        def call(segment: models.SpoolCheckpoint, reason: str) -> bool:
+            return backlog.give_up(segment=segment, now=timezone.now())
+
+        self.act(
+            request,
+            queryset,
+            permission="metering.change_spoolcheckpoint",
+            action="spool_segment.given_up",
+            call=call,
+        )
+
+
+@admin.register(models.QuarantinedLine)
+class QuarantinedLineAdmin(FactsAdmin):
+    """What the database refused of the spool."""
+
+    list_display = ["quarantined_at", "reason", "segment", "offset", "length", "state"]
+    list_filter = ["state"]
+    search_fields = ("segment", "reason")
+    fields = ["segment", "offset", "length", "text", "reason", "state", "quarantined_at", "resolved_at"]
+    ordering = ["-id"]
+    actions = ["ship_again", "dismiss"]
+
+    @admin.display(description=_("content"))
+    def text(self, line: models.QuarantinedLine) -> str:
+        return bytes(line.content).decode(errors="backslashreplace")
+
+    @admin.action(description=_("Record now: the cause is mended"), permissions=["view"])
+    def ship_again(self, request: HttpRequest, queryset: QuerySet[models.QuarantinedLine]) -> None:
+        def call(line: models.QuarantinedLine, reason: str) -> bool:
+            return quarantine.ship_again(line=line, now=timezone.now())
+
+        self._act(request, queryset, "quarantined_line.shipped", call)
+
+    @admin.action(description=_("Dismiss: it is billed to nobody"), permissions=["view"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[models.QuarantinedLine]) -> None:
+        def call(line: models.QuarantinedLine, reason: str) -> bool:
+            return quarantine.dismiss(line=line, now=timezone.now())
+
+        self._act(request, queryset, "quarantined_line.dismissed", call)
+
+    def _act(
+        self, request: HttpRequest, rows: QuerySet[models.QuarantinedLine], action: str, call: Call
+    ) -> None:
+        self.act(request, rows, permission="metering.change_quarantinedline", action=action, call=call)

@@ -4,13 +4,15 @@ Answers that do not count (401, 403, 429, 5xx) give their unit of the request qu
 end, however they end.
 """
 
+import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
-from django.conf import settings
+from django.db import connection
 from django.http import HttpRequest, HttpResponseBase
 
 from accounts.principals import Principal
@@ -33,7 +35,6 @@ class RequestMetering:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        self._ships_itself = settings.SHIP_SPOOL_IN_WEB
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -47,8 +48,6 @@ class RequestMetering:
         response = self.get_response(request)
         meter = _Meter.of(request, response, started_ns)
         if meter is not None:
-            if self._ships_itself:
-                shipping.start_thread()
             if response.streaming:
                 # One synchronous middleware below makes the chain synchronous, an async view's stream stays async.
                 follow = meter.follow_async if response.is_async else meter.follow
@@ -116,7 +115,23 @@ class _Meter:
             spool.writer().append(line)
         except OSError as error:
             log.error("spool_refused", alarm=True, error=str(error))
-            shipping.write_now(line)
+            spool.refused_lines.inc()
+            self._write_past_the_spool(line)
+
+    def _write_past_the_spool(self, line: bytes) -> None:
+        if self._is_in_event_loop():
+            # PostgreSQL may not be asked here, nor may anything be awaited; the process waits for this thread.
+            threading.Thread(target=_write_in_thread, args=(line,), name="past-the-spool").start()
+        else:
+            _write_now(line)
+
+    @staticmethod
+    def _is_in_event_loop() -> bool:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return True
 
     def follow(self, content: Iterator[bytes]) -> Iterator[bytes]:
         sent = 0
@@ -168,6 +183,22 @@ class _Meter:
             (charge.facts.seed if charge else "") or spool.NONE,
         )
         return ("\t".join(fields) + "\n").encode(errors="replace")
+
+
+def _write_now(line: bytes) -> None:
+    """The answer is made: whatever happens to its record, the client gets it."""
+    try:
+        shipping.write_now(line)
+    except Exception:
+        log.exception("request_not_recorded", alarm=True)
+        spool.lost_requests.inc()
+
+
+def _write_in_thread(line: bytes) -> None:
+    try:
+        _write_now(line)
+    finally:
+        connection.close()
 
 
 def _printable(path: str) -> str:

@@ -1,8 +1,10 @@
 """Shipping: the lines of the spool into PostgreSQL, each exactly once.
 
-How far a segment was read is a row (SpoolCheckpoint) that moves in the transaction that writes the rows of what was
-read. Several shippers may run: the checkpoint's lock lets one of them read a segment at a time. A segment whose writer
-has died is read to its end and deleted; a last line without its newline was never answered for and is left out.
+How far a segment was read is a row (SpoolCheckpoint) that moves in the transaction that records what was read, and a
+line that comes again is known by its id. Several shippers may run: the checkpoint's lock lets one of them read a
+segment at a time. A segment whose writer has died is read to its end and deleted; a last line without its newline was
+never answered for and is left out. A line that the database refuses is set aside, a segment that fails is noted; all
+others go on.
 """
 
 import atexit
@@ -10,40 +12,45 @@ import fcntl
 import os
 import threading
 import time
-from collections import Counter, defaultdict
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.conf import settings
+from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from accounts.models import Organization
-from metering import counters, histogram, rollups
-from metering.models import REQUESTS, Meter, Quota, RequestRecord, SpoolCheckpoint
-from metering.spool import COUNTED, NOT_COUNTED, SUFFIX, Line, directory
+from metering import counters, quarantine, recording
+from metering.models import SpoolCheckpoint
+from metering.spool import SUFFIX, Line, directory, writer
 from superagent.foundation import tenancy
+from superagent.foundation.identifiers import uuid7
 
-INTERVAL_SECONDS = 2
 BATCH_BYTES = 2 * 1024 * 1024
-CHECKPOINTS_KEPT = timedelta(days=7)
-COLUMNS = (
-    "id", "organization_id", "request_id", "user_id", "api_key_id", "period_id", "method", "endpoint", "path",
-    "status", "duration_us", "request_bytes", "response_bytes", "is_counted", "started_at",
-)  # fmt: skip
+BATCH_LINES = 8192
+FINISHED_KEPT = timedelta(days=7)
+STAMP_EVERY = timedelta(seconds=15)
+REFUSED = (IntegrityError, DataError, ArithmeticError, ValueError)
+"""What a line can do to the database; anything else is not the line's fault."""
 
 log = structlog.get_logger(__name__)
 
 
 def ship_all(place: Path | None = None) -> int:
-    """Ship what every segment holds by now; answers how many requests were written."""
-    place = place or directory()
+    """Ship what every segment of this host holds by now; returns how many requests were recorded.
+
+    A segment that fails is noted and tried again by the next call; it stops neither the others nor the caller. Raises
+    DatabaseError only when the database is away.
+    """
     shipped = 0
     with tenancy.isolated(), tenancy.system("ship the request spool"):
-        for segment in sorted(place.glob(f"*{SUFFIX}")):
-            shipped += ship_segment(segment)
+        for segment in sorted((place or directory()).glob(f"*{SUFFIX}")):
+            try:
+                shipped += ship_segment(segment)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other segments are shipped
+                _note_failure(segment, error)
     return shipped
 
 
@@ -55,10 +62,8 @@ def ship_segment(segment: Path) -> int:
         return 0  # another shipper has finished it
     try:
         is_abandoned = _lock(descriptor)
-        shipped = 0
-        while (count := _ship_batch(segment.name, descriptor)) is not None:
-            shipped += count
-        if is_abandoned and _is_read(segment.name, descriptor):
+        shipped = _ship_lines(segment.name, descriptor)
+        if is_abandoned and _finish(segment.name, descriptor):
             segment.unlink(missing_ok=True)
         return shipped
     finally:
@@ -66,46 +71,27 @@ def ship_segment(segment: Path) -> int:
 
 
 def write_now(line: bytes) -> None:
-    """Write one line without the spool, whose disk refused it; the answer waits for PostgreSQL."""
-    with tenancy.system("write a request past the spool"):
-        with transaction.atomic():
-            touched = _write(_known([Line.parse(line.rstrip(b"\n"))]))
-        counters.heal(touched)
-
-
-_thread_lock = threading.Lock()
-_thread_pid = 0
-
-
-def start_thread() -> None:
-    """Ship this host's spool from this process, every 2 seconds: for hosts that have no worker (SHIP_SPOOL_IN_WEB)."""
-    global _thread_pid
-    if _thread_pid == os.getpid():
-        return
-    with _thread_lock:
-        if _thread_pid == os.getpid():
-            return
-        _thread_pid = os.getpid()
-        threading.Thread(target=_ship_forever, name="spool-shipper", daemon=True).start()
-        atexit.register(ship_all)
-
-
-def _ship_forever() -> None:
-    while True:
-        time.sleep(INTERVAL_SECONDS)
+    """Record one line without the spool, whose disk refused it; the answer waits for PostgreSQL."""
+    text = line.rstrip(b"\n")
+    with tenancy.isolated(), tenancy.system("write a request past the spool"):
         try:
-            ship_all()
-        except Exception:  # PostgreSQL may be away: what is in the spool waits
-            log.exception("spool_not_shipped")
-        finally:
-            connection.close()
+            with transaction.atomic():
+                _, touched = recording.record([Line.parse(text)])
+        except REFUSED as error:
+            quarantine.keep(segment=f"past-{uuid7().hex}", offset=0, content=text, reason=str(error))
+        else:
+            counters.heal(touched)
 
 
-def forget_old(*, now: datetime, place: Path | None = None) -> int:
-    """Delete checkpoints of segments that are gone from this host, and were not touched for a week."""
-    present = {segment.name for segment in (place or directory()).glob(f"*{SUFFIX}")}
-    old = SpoolCheckpoint.objects.filter(updated_at__lt=now - CHECKPOINTS_KEPT)
-    return old.exclude(segment__in=present).delete()[0]
+def forget_finished(*, now: datetime) -> int:
+    """Delete the checkpoints of segments that were finished a week ago, whichever host they were on.
+
+    Those of unfinished segments are never deleted: their host may be away, and come back.
+    """
+    return SpoolCheckpoint.objects.filter(finished_at__lt=now - FINISHED_KEPT).delete()[0]
+
+
+# --- One segment
 
 
 def _lock(descriptor: int) -> bool:
@@ -117,165 +103,211 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _is_read(name: str, descriptor: int) -> bool:
-    """Whether only a torn line, or nothing, is left."""
-    offset = SpoolCheckpoint.objects.filter(segment=name).values_list("offset", flat=True).first() or 0
-    return b"\n" not in os.pread(descriptor, BATCH_BYTES, offset)
+def _ship_lines(name: str, descriptor: int) -> int:
+    """Batch after batch, until no complete line is left. A line that the database refuses is found by halves."""
+    shipped, most = 0, BATCH_LINES
+    while True:
+        try:
+            count = _ship_batch(name, descriptor, most)
+        except REFUSED as error:
+            if most == 1:
+                _quarantine_next(name, descriptor, error)
+            most = max(1, most // 2)
+            continue
+        if count is None:
+            return shipped
+        shipped += count
+        most = min(most * 2, BATCH_LINES)
 
 
-def _ship_batch(name: str, descriptor: int) -> int | None:
+def _ship_batch(name: str, descriptor: int, most: int) -> int | None:
     """One transaction: some lines and the checkpoint. None when there is no complete line left."""
     with transaction.atomic():
-        SpoolCheckpoint.objects.bulk_create([SpoolCheckpoint(segment=name)], ignore_conflicts=True)
-        checkpoint = SpoolCheckpoint.objects.select_for_update(skip_locked=True).filter(segment=name).first()
+        checkpoint = _checkpoint(name)
         if checkpoint is None:
             return None  # another shipper is at it
-        data = os.pread(descriptor, BATCH_BYTES, checkpoint.offset)
-        complete = data[: data.rfind(b"\n") + 1]
-        if not complete:
+        chunk = _read(descriptor, checkpoint.offset, most)
+        if not chunk.texts:
+            _stamp(checkpoint)
             return None
-        lines = _known(_parsed(complete, name))
-        touched = _write(lines) if lines else {}
-        checkpoint.offset += len(complete)
-        checkpoint.save(update_fields=["offset", "updated_at"])
+        lines = _readable(chunk.texts, name, checkpoint.offset)
+        count, touched = recording.record(lines)
+        _advance(checkpoint, chunk.length)
     counters.heal(touched)
-    return len(lines)
+    return count
 
 
-def _parsed(data: bytes, name: str) -> list[Line]:
-    lines = []
-    for text in data[:-1].split(b"\n"):
+def _quarantine_next(name: str, descriptor: int, error: Exception) -> None:
+    """Set the next line aside, which the database has just refused."""
+    with transaction.atomic():
+        checkpoint = _checkpoint(name)
+        if checkpoint is None:
+            return  # another shipper is at it, and finds the same
+        chunk = _read(descriptor, checkpoint.offset, 1)
+        for text in chunk.texts:
+            quarantine.keep(segment=name, offset=checkpoint.offset, content=text, reason=str(error))
+        _advance(checkpoint, chunk.length)
+
+
+def _finish(name: str, descriptor: int) -> bool:
+    """Whether everything is shipped of a segment to which nobody writes any more."""
+    with transaction.atomic():
+        checkpoint = _checkpoint(name)
+        if checkpoint is None or _read(descriptor, checkpoint.offset, 1).texts:
+            return False
+        if torn := os.fstat(descriptor).st_size - checkpoint.offset:
+            log.warning("spool_line_torn", segment=name, length=torn)
+        checkpoint.finished_at = checkpoint.read_at = timezone.now()
+        checkpoint.save(update_fields=["finished_at", "read_at", "updated_at"])
+        return True
+
+
+# --- Reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Complete lines, without their newlines, and how many bytes they take."""
+
+    texts: list[bytes]
+    length: int
+
+
+def _read(descriptor: int, offset: int, most: int) -> _Chunk:
+    data = os.pread(descriptor, BATCH_BYTES, offset)
+    texts = data.split(b"\n")[:-1][:most]
+    if not texts and len(data) == BATCH_BYTES:
+        return _Chunk([data], len(data))  # no line is so long: the host lost power, or the disk is broken
+    return _Chunk(texts, sum(map(len, texts)) + len(texts))
+
+
+def _readable(texts: Iterable[bytes], name: str, offset: int) -> list[Line]:
+    """The lines that can be recorded; the others are set aside."""
+    parsed: list[tuple[int, bytes, Line]] = []
+    for text in texts:
         try:
-            lines.append(Line.parse(text))
+            parsed.append((offset, text, Line.parse(text)))
         except ValueError as error:
-            log.error("spool_line_unreadable", segment=name, error=str(error), length=len(text))
-    return lines
+            quarantine.keep(segment=name, offset=offset, content=text, reason=str(error))
+        offset += len(text) + 1
+    known = recording.known_organizations([line for _, _, line in parsed])
+    for at, text, line in parsed:
+        if line.organization_id not in known:
+            reason = f"There is no organization {line.organization_id}."
+            quarantine.keep(segment=name, offset=at, content=text, reason=reason)
+    return [line for _, _, line in parsed if line.organization_id in known]
 
 
-def _known(lines: list[Line]) -> list[Line]:
-    """Without the lines of organizations that are not in this database: one of them would hold up all others."""
-    wanted = {line.organization_id for line in lines}
-    known = set(Organization.objects.filter(pk__in=wanted).values_list("pk", flat=True))
-    if unknown := wanted - known:
-        log.error("spool_organization_unknown", organizations=[str(each) for each in unknown])
-    return [line for line in lines if line.organization_id in known]
+# --- Checkpoints
 
 
-def _write(lines: list[Line]) -> dict[tuple[UUID, UUID], tuple[int, dict[str, int]]]:
-    """Requests, quotas and rollups, always locked in this order. Answers what counters.heal needs."""
-    _copy(lines)
-    meter_id = Meter.objects.values_list("pk", flat=True).filter(slug=REQUESTS).first()
-    touched: dict[tuple[UUID, UUID], tuple[int, dict[str, int]]] = {}
-    if meter_id is not None:
-        touched = _count(lines, meter_id)
-        hours: Counter[tuple[UUID, UUID, datetime]] = Counter(
-            (line.organization_id, meter_id, rollups.hour_of(_moment(line)))
-            for line in lines
-            if line.counted != NOT_COUNTED
+def _checkpoint(name: str) -> SpoolCheckpoint | None:
+    """The segment's, locked; None while another shipper has it."""
+    SpoolCheckpoint.objects.bulk_create([SpoolCheckpoint(segment=name)], ignore_conflicts=True)
+    return SpoolCheckpoint.objects.select_for_update(skip_locked=True).filter(segment=name).first()
+
+
+def _advance(checkpoint: SpoolCheckpoint, length: int) -> None:
+    checkpoint.offset += length
+    checkpoint.failed_at, checkpoint.failure, checkpoint.finished_at = None, "", None
+    checkpoint.save(update_fields=["offset", "failed_at", "failure", "finished_at", "updated_at"])
+
+
+def _stamp(checkpoint: SpoolCheckpoint) -> None:
+    """Note now and then that everything is shipped, so that others see that this segment has a shipper."""
+    now = timezone.now()
+    if checkpoint.read_at is None or now - checkpoint.read_at >= STAMP_EVERY or checkpoint.failed_at:
+        checkpoint.read_at, checkpoint.failed_at, checkpoint.failure = now, None, ""
+        checkpoint.save(update_fields=["read_at", "failed_at", "failure", "updated_at"])
+
+
+def _note_failure(segment: Path, error: Exception) -> None:
+    """Raises `error` again when the database is away: then no segment can be shipped."""
+    try:
+        connection.close_if_unusable_or_obsolete()
+        now, failure = timezone.now(), f"{type(error).__name__}: {error}".replace("\0", "")[:500]
+        SpoolCheckpoint.objects.bulk_create([SpoolCheckpoint(segment=segment.name)], ignore_conflicts=True)
+        SpoolCheckpoint.objects.filter(segment=segment.name).update(
+            failed_at=now, failure=failure, updated_at=now
         )
-        rollups.add_usage({key: (quantity, 0) for key, quantity in hours.items()})
-    rollups.add_requests(_request_sums(lines))
-    return touched
+    except DatabaseError:
+        raise error from None
+    log.error("spool_segment_not_shipped", alarm=True, segment=segment.name, exc_info=error)
 
 
-def _copy(lines: list[Line]) -> None:
-    table = RequestRecord._meta.db_table
-    statement = f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN"  # our own names
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for line in lines:
-            copy.write_row(
-                (
-                    line.id, line.organization_id, line.request_id, line.user_id, line.api_key_id, line.period_id,
-                    line.method, line.endpoint, line.path, line.status, line.duration_us, line.request_bytes,
-                    line.response_bytes, line.counted != NOT_COUNTED, _moment(line),
-                )
-            )  # fmt: skip
+# --- In web processes
+
+TICK_SECONDS = 2
+TAKE_OVER_SECONDS = 10
+
+_thread_lock = threading.Lock()
+_thread_pid = 0
 
 
-def _count(lines: list[Line], meter_id: UUID) -> dict[tuple[UUID, UUID], tuple[int, dict[str, int]]]:
-    by_seed: dict[tuple[UUID, UUID], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for line in lines:
-        if line.counted == COUNTED and line.period_id is not None:
-            by_seed[line.organization_id, line.period_id][line.seed] += 1
-    if not by_seed:
-        return {}
-    wanted = [
-        (organization, period, sum(seeds.values())) for (organization, period), seeds in by_seed.items()
-    ]
-    used = count_in_quotas(wanted, meter_id)
-    return {key: (used[key], dict(seeds)) for key, seeds in by_seed.items() if key in used}
+def watch_over_spool() -> None:
+    """Start a thread in this web process that sees to it that this host's spool is shipped. Idempotent.
 
-
-def count_in_quotas(wanted: list[tuple[UUID, UUID, int]], meter_id: UUID) -> dict[tuple[UUID, UUID], int]:
-    """Add (organization, period, units) to the request quotas; those of closed periods count as late.
-
-    Answers the units used by now of those that are open. Locks the rows in the order of their ids.
+    With SHIP_SPOOL_IN_WEB it ships every 2 seconds. Otherwise it ships what nobody has shipped for ten, so that a host
+    without a worker, or whose worker is down, is billed too. At the end of the process `ship_the_rest` is called by
+    `atexit`; where a signal ends it without that (uvicorn), by the server's own shutdown.
     """
-    organizations, period_ids, quantities = (list(column) for column in zip(*wanted, strict=True))
-    # A period without a quota of this meter has no terms: unlimited.
-    Quota.objects.bulk_create(
-        [
-            Quota(organization_id=organization, period_id=period, meter_id=meter_id)
-            for organization, period, _ in sorted(wanted)
-        ],
-        ignore_conflicts=True,
-    )
-    table = Quota._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH given AS (
-                SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]) AS g(organization_id, period_id, quantity)
-            ), locked AS (
-                SELECT q.id, g.quantity FROM {table} q
-                JOIN given g ON g.period_id = q.period_id AND g.organization_id = q.organization_id
-                WHERE q.meter_id = %s ORDER BY q.id FOR NO KEY UPDATE OF q
-            )
-            UPDATE {table} q SET
-                used = q.used + CASE WHEN q.is_closed THEN 0 ELSE locked.quantity END,
-                late_quantity = q.late_quantity + CASE WHEN q.is_closed THEN locked.quantity ELSE 0 END
-            FROM locked WHERE q.id = locked.id
-            RETURNING q.organization_id, q.period_id, q.used, q.is_closed
-            """,  # noqa: S608  # our own table's name
-            [organizations, period_ids, quantities, meter_id],
-        )
-        return {
-            (organization, period): used
-            for organization, period, used, is_closed in cursor.fetchall()
-            if not is_closed
-        }
+    global _thread_pid
+    if _thread_pid == os.getpid():
+        return
+    with _thread_lock:
+        if _thread_pid == os.getpid():
+            return
+        _thread_pid = os.getpid()
+        threading.Thread(target=_watch, name="spool-shipper", daemon=True).start()
+        atexit.register(ship_the_rest)
 
 
-def _request_sums(lines: list[Line]) -> dict[rollups.RequestKey, rollups.RequestSum]:
-    sums: dict[rollups.RequestKey, rollups.RequestSum] = {}
-    for line in lines:
-        key = (line.organization_id, rollups.hour_of(_moment(line)), line.endpoint, line.method, line.status)
-        each = sums.setdefault(key, rollups.RequestSum())
-        each.count += 1
-        each.counted += line.counted != NOT_COUNTED
-        each.duration_us += line.duration_us
-        each.request_bytes += line.request_bytes
-        each.response_bytes += line.response_bytes
-        each.histogram[histogram.bucket(line.duration_us)] += 1
-    return sums
+def ship_the_rest() -> None:
+    """At the end of a web process: its disk may end with it."""
+    try:
+        writer().close()
+        ship_all()
+    except Exception:  # PostgreSQL may be away: what is in the spool waits for the next start on this host
+        log.exception("spool_not_shipped_at_stop", alarm=True)
+    finally:
+        connection.close()
 
 
-def _moment(line: Line) -> datetime:
-    return datetime.fromtimestamp(line.started_us / 1_000_000, UTC)
+def _watch() -> None:
+    waiting: dict[str, int] = {}
+    looked_at = time.monotonic()
+    while True:
+        time.sleep(TICK_SECONDS)
+        try:
+            if settings.SHIP_SPOOL_IN_WEB:
+                ship_all()
+            elif time.monotonic() - looked_at >= TAKE_OVER_SECONDS:
+                looked_at = time.monotonic()
+                if _is_left_alone(waiting):
+                    ship_all()
+                waiting = _waiting()
+        except Exception:  # PostgreSQL may be away: what is in the spool waits
+            log.exception("spool_not_shipped")
+        finally:
+            connection.close()
 
 
-def backlog_bytes(place: Path | None = None) -> int:
-    """How much of this host's spool PostgreSQL does not know yet; for health and metrics. In the system scope."""
-    sizes: dict[str, Any] = {}
+def _waiting(place: Path | None = None) -> dict[str, int]:
+    """The size of each segment of this host: what must be shipped by the next look."""
+    sizes = {}
     for segment in (place or directory()).glob(f"*{SUFFIX}"):
         try:
             sizes[segment.name] = segment.stat().st_size
         except FileNotFoundError:
             continue
-    read = dict(SpoolCheckpoint.objects.filter(segment__in=sizes).values_list("segment", "offset"))
-    return sum(size - read.get(name, 0) for name, size in sizes.items())
+    return {name: size for name, size in sizes.items() if size}
 
 
-def forget_checkpoints() -> int:
-    """The daily job."""
-    return forget_old(now=timezone.now())
+def _is_left_alone(waiting: dict[str, int]) -> bool:
+    """Whether something that stood in the spool at the last look is still not shipped."""
+    if not waiting:
+        return False
+    with tenancy.isolated(), tenancy.system("see whether somebody ships this spool"):
+        shipped = dict(SpoolCheckpoint.objects.filter(segment__in=waiting).values_list("segment", "offset"))
+    present = _waiting()
+    return any(shipped.get(name, 0) < size for name, size in waiting.items() if name in present)

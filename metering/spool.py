@@ -7,16 +7,19 @@ A process writes to segments of its own and keeps each locked (flock) while it m
 locked by somebody else is complete. Line: the fields of `Line`, separated by tabs, ended by a newline.
 """
 
+import errno
 import fcntl
 import os
 import socket
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
+from prometheus_client import Counter
 
 from superagent.foundation.identifiers import uuid7
 
@@ -24,11 +27,29 @@ VERSION = "1"
 SUFFIX = ".spool"
 SEGMENT_BYTES = 64 * 1024 * 1024
 SEGMENT_SECONDS = 3600
-RETIRED_SECONDS = 60  # a thread that took the old segment's descriptor must be able to finish its write
 NONE = "-"
-LIMIT = 2**53  # as µs of unix time: the year 2255
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 NOT_COUNTED, COUNTED, COUNTED_IN_POSTGRES = "0", "1", "2"
+
+# What a line may hold at most: what its column takes, and what sums of many lines can bear.
+MAX_LENGTHS = {"request_id": 64, "method": 10, "endpoint": 200, "path": 500, "seed": 40}
+MAX_NUMBERS = {
+    "status": 999,
+    "duration_us": 2**42,  # 50 days
+    "request_bytes": 2**42,
+    "response_bytes": 2**42,
+    "started_us": 2**53,  # the year 2255
+}
+
+refused_lines = Counter(
+    "superagent_spool_refused",
+    "Requests that the spool's disk did not take; they went to the database at once",
+)
+lost_requests = Counter(
+    "superagent_requests_unrecorded",
+    "Answered requests that neither the spool nor the database took: not billed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +75,7 @@ class Line:
 
     @classmethod
     def parse(cls, text: bytes) -> "Line":
-        """Raises ValueError for a torn or foreign line."""
+        """Raises ValueError for a line that is torn, foreign, or more than its columns take."""
         fields = text.decode().split("\t")
         if len(fields) != 17 or fields[0] != VERSION:
             raise ValueError("not a line of this version")
@@ -69,36 +90,37 @@ class Line:
             method,
             endpoint,
             path,
-            status,
-            duration,
-            received,
-            sent,
+            *numbers,
             counted,
             started,
             seed,
         ) = fields
-        if counted not in (NOT_COUNTED, COUNTED, COUNTED_IN_POSTGRES):
+        status, duration, received, sent = map(int, numbers)
+        line = cls(
+            UUID(row), request_id, UUID(organization), _optional(user), _optional(key), _optional(period), method,
+            endpoint, path, status, duration, received, sent, counted, int(started), "" if seed == NONE else seed,
+        )  # fmt: skip
+        line._check()
+        return line
+
+    @property
+    def started_at(self) -> datetime:
+        return EPOCH + timedelta(microseconds=self.started_us)
+
+    @property
+    def is_counted(self) -> bool:
+        return self.counted != NOT_COUNTED
+
+    def _check(self) -> None:
+        if self.counted not in (NOT_COUNTED, COUNTED, COUNTED_IN_POSTGRES):
             raise ValueError("unknown count mark")
-        if not all(0 <= int(number) < LIMIT for number in (duration, received, sent, started)):
-            raise ValueError("a number that PostgreSQL cannot hold")  # it would hold up every other line
-        return cls(
-            UUID(row),
-            request_id,
-            UUID(organization),
-            _optional(user),
-            _optional(key),
-            _optional(period),
-            method,
-            endpoint,
-            path,
-            int(status),
-            int(duration),
-            int(received),
-            int(sent),
-            counted,
-            int(started),
-            "" if seed == NONE else seed,
-        )
+        for name, most in MAX_LENGTHS.items():
+            text = getattr(self, name)
+            if len(text) > most or "\0" in text:
+                raise ValueError(f"{name} is not a text of at most {most} characters")
+        for name, limit in MAX_NUMBERS.items():
+            if not 0 <= getattr(self, name) <= limit:
+                raise ValueError(f"{name} is not a number from 0 to {limit}")
 
 
 def _optional(text: str) -> UUID | None:
@@ -119,53 +141,49 @@ class Writer:
         self._pid = 0
         self._written = 0
         self._opened_at = 0.0
-        self._retired: list[tuple[float, int]] = []
         self.segment: Path | None = None
 
     def append(self, line: bytes) -> None:
-        """Hand `line` (with its newline) to the kernel. Raises OSError when the disk refuses."""
-        if self._pid != os.getpid() or self._is_full():
-            self._rotate()
-        written = os.write(self._descriptor, line)
-        self._written += written
-        if written == len(line):
-            return
-        # The disk is full. The rest becomes a line of its own, which nobody can parse.
-        if os.write(self._descriptor, b"\n" + line) != len(line) + 1:
-            raise OSError("the spool's disk is full")
+        """Hand `line` (with its newline) to the kernel, whole. Raises OSError when the disk refuses.
+
+        One thread at a time, so that what is written after a line that the disk took in part is not glued to it.
+        """
+        with self._lock:
+            if self._descriptor < 0 or self._pid != os.getpid() or self._is_full():
+                self._rotate()
+            written = os.write(self._descriptor, line)
+            if written != len(line):
+                self._take_back()
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._written += written
 
     def close(self) -> None:
         with self._lock:
-            for _, descriptor in self._retired:
-                os.close(descriptor)
-            self._retired.clear()
-            if self._pid == os.getpid() and self._descriptor >= 0:
-                os.close(self._descriptor)
-            self._descriptor, self._pid = -1, 0
+            self._close()
 
     def forget(self) -> None:
         """In a forked child: close the parent's descriptor, whose lock it would hold beyond the parent's death."""
         self._lock = threading.Lock()
-        for descriptor in (self._descriptor, *(old for _, old in self._retired)):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._retired.clear()
-        self._descriptor, self._pid = -1, 0
+        self._close()
+
+    def _take_back(self) -> None:
+        """Remove the part of a line that the disk took; if it cannot, the next line begins a new segment."""
+        try:
+            os.ftruncate(self._descriptor, self._written)
+        except OSError:
+            self._close()
 
     def _is_full(self) -> bool:
         return self._written >= SEGMENT_BYTES or time.monotonic() - self._opened_at >= SEGMENT_SECONDS
 
     def _rotate(self) -> None:
-        with self._lock:
-            if self._pid == os.getpid() and not self._is_full():
-                return  # another thread did it
-            now = time.monotonic()
-            if self._descriptor >= 0:
-                self._retired.append((now, self._descriptor))
-            for item in [item for item in self._retired if now - item[0] > RETIRED_SECONDS]:
-                os.close(item[1])
-                self._retired.remove(item)
-            self._open()
+        self._close()
+        self._open()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor, self._pid = -1, 0
 
     def _open(self) -> None:
         """A new file gets its name after its lock, so that nobody takes it for an abandoned one."""
@@ -173,9 +191,14 @@ class Writer:
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid7().hex}"
         fresh = self._place / f"{name}.new"
         descriptor = os.open(fresh, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        self.segment = self._place / f"{name}{SUFFIX}"
-        fresh.rename(self.segment)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self.segment = self._place / f"{name}{SUFFIX}"
+            fresh.rename(self.segment)
+        except OSError:
+            os.close(descriptor)
+            fresh.unlink(missing_ok=True)
+            raise
         self._descriptor, self._written, self._opened_at = descriptor, 0, time.monotonic()
         self._pid = os.getpid()
 

@@ -57,6 +57,6 @@ def turn_partitions() -> int:
     """Daily: the next months' partitions of requests, and away with those that are no longer kept."""
     now = timezone.now()
     with tenancy.system("partitions of requests"):
-        shipping.forget_checkpoints()
+        shipping.forget_finished(now=now)
         made = partitions.make_next(now=now)
         return made + partitions.drop_old(now=now, kept_months=settings.REQUEST_RETENTION_MONTHS)

@@ -12,6 +12,7 @@ streams = get_asgi_application()  # first: it sets Django up
 
 from django.conf import settings  # noqa: E402 - needs DJANGO_SETTINGS_MODULE
 
+from metering import leases, shipping  # noqa: E402 - as above
 from superagent.serving import StreamsAndPages  # noqa: E402 - as above
 from superagent.wsgi import application as pages  # noqa: E402 - as above
 
@@ -19,6 +20,18 @@ from superagent.wsgi import application as pages  # noqa: E402 - as above
 # thread: tests/test_architecture.py compares this list with the async views in the URL configuration.
 STREAM_PATHS = frozenset({"/api/v1/usage/stream"})
 
+
+def _stop() -> None:
+    """uvicorn lets itself be killed by the signal that told it to stop, so what is left to `atexit` never runs."""
+    leases.give_all_back()
+    shipping.ship_the_rest()
+
+
 application = StreamsAndPages(
-    streams=streams, pages=pages, stream_paths=STREAM_PATHS, threads=settings.WEB_THREADS
+    streams=streams,
+    pages=pages,
+    stream_paths=STREAM_PATHS,
+    threads=settings.WEB_THREADS,
+    at_start=shipping.watch_over_spool,
+    at_stop=_stop,
 )

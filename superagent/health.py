@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -20,6 +20,7 @@ from celery import signals
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from metering import backlog
 from superagent.foundation import redis_client, tenancy
 
 BEAT_SECONDS = 10  # how often a worker and beat give a sign of life in Redis
@@ -31,6 +32,7 @@ REMEMBER_SECONDS = 15
 HEARTBEAT_KEY = "health:{}"
 
 log = structlog.get_logger(__name__)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Probe:
 def report() -> list[Part]:
     """The state of every part. Takes two seconds at most, also when all of them hang."""
     signs = _signs_of_life()
-    return [_database(), _redis(signs), _worker(signs), _process("beat", signs), _stripe()]
+    database = _database()
+    return [database, _redis(signs), _worker(signs), _process("beat", signs), _metering(database), _stripe()]
 
 
 def _ask_database() -> None:
@@ -132,6 +135,27 @@ def _worker(signs: dict[str, float] | None) -> Part:
     return part
 
 
+def _ask_metering() -> list[str]:
+    try:
+        return backlog.problems()
+    finally:
+        connection.close()  # as above
+
+
+_metering_probe = Probe(_ask_metering)
+
+
+def _metering(database: Part) -> Part:
+    """Whether what is answered gets to the database, on this host and on every other."""
+    if not database.is_well:
+        return Part("metering", is_well=False, detail="not known without the database")
+    try:
+        found = _remembered("metering", lambda: _metering_probe.answer(timeout_seconds=DATABASE_SECONDS))
+    except (DatabaseError, TimeoutError):
+        return Part("metering", is_well=False, detail="no answer")
+    return Part("metering", is_well=not found, detail="; ".join(found) or "what is answered is recorded")
+
+
 def _stripe() -> Part:
     host = getattr(settings, "STRIPE_API_HOST", "https://api.stripe.com")
     name = "sandbox" if settings.STRIPE_USES_SANDBOX else "stripe"
@@ -139,13 +163,13 @@ def _stripe() -> Part:
     return Part(name, is_well=is_well, detail="reachable" if is_well else "not reachable: payments wait")
 
 
-_memory: dict[str, tuple[float, bool]] = {}
+_memory: dict[str, tuple[float, Any]] = {}
 
 
-def _remembered(key: str, ask: Callable[[], bool]) -> bool:
+def _remembered(key: str, ask: Callable[[], Answer]) -> Answer:
     """The answer of the last seconds: a health check must not become a load on others."""
-    asked_at, answer = _memory.get(key, (0.0, False))
-    if time.monotonic() - asked_at > REMEMBER_SECONDS:
+    asked_at, answer = _memory.get(key, (-REMEMBER_SECONDS, None))
+    if time.monotonic() - asked_at >= REMEMBER_SECONDS:
         answer = ask()
         _memory[key] = time.monotonic(), answer
     return answer

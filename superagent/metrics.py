@@ -22,7 +22,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from metering import shipping
+from metering import backlog, spool
 from superagent import health, queues
 from superagent.foundation import tenancy
 
@@ -81,15 +81,29 @@ class Business(Collector):
             age.add_metric([queue.name], measure.age_seconds)
         yield length
         yield age
-        backlog = GaugeMetricFamily(
-            "superagent_spool_backlog_bytes", "Metered requests of this host that are not in the database yet"
-        )
-        try:
-            with tenancy.system("metrics"):
-                backlog.add_metric([], shipping.backlog_bytes())
-        except DatabaseError as error:
-            log.warning("spool_not_measured", error=str(error))
-        yield backlog
+        yield from _spool()
+
+
+def _spool() -> Iterator[GaugeMetricFamily]:
+    """What this host has answered and the database does not know yet."""
+    try:
+        with tenancy.system("metrics"):
+            spool_now = backlog.of_this_host()
+    except DatabaseError as error:
+        log.warning("spool_not_measured", error=str(error))
+        return
+    for name, text, value in (
+        (
+            "backlog_bytes",
+            "Metered requests of this host that are not in the database yet",
+            spool_now.waiting_bytes,
+        ),
+        ("oldest_seconds", "How long ago the oldest of them was answered", spool_now.oldest_seconds),
+        ("writable", "Whether the disk of this host's spool takes more", spool_now.is_writable),
+    ):
+        gauge = GaugeMetricFamily(f"superagent_spool_{name}", text)
+        gauge.add_metric([], float(value))
+        yield gauge
 
 
 def answer(request: HttpRequest) -> HttpResponse:
@@ -101,7 +115,8 @@ def answer(request: HttpRequest) -> HttpResponse:
         _forget_stale(Path(os.environ[FOLDER_VARIABLE]))
         MultiProcessCollector(registry)
     else:
-        registry.register(_requests)
+        for metric in (_requests, spool.refused_lines, spool.lost_requests):
+            registry.register(metric)
     registry.register(Business())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models import Order, OverageCharge, WebhookEvent
 from licensing.models import License
+from metering import backlog
 from superagent.foundation.models import OutboxMessage
 
 STUCK_AFTER = timedelta(minutes=5)
@@ -90,6 +91,30 @@ QUEUES: tuple[Queue, ...] = (
         lambda: _events(WebhookEvent.State.DEAD),
         since="received_at",
         query="state__exact=dead",
+        is_for_people=True,
+    ),
+    Queue(
+        "spool_quarantine",
+        _("Metering: lines that the database refused"),
+        backlog.quarantined,
+        since="quarantined_at",
+        query="state__exact=waiting",
+        is_for_people=True,
+    ),
+    Queue(
+        "spool_failing",
+        _("Metering: spool segments that cannot be shipped"),
+        backlog.failing,
+        since="failed_at",
+        query="failed_at__isempty=0&finished_at__isempty=1",
+        is_for_people=True,
+    ),
+    Queue(
+        "spool_silent",
+        _("Metering: spool segments that no host ships"),
+        backlog.silent,
+        since="updated_at",
+        query="finished_at__isempty=1",
         is_for_people=True,
     ),
     Queue(

@@ -20,6 +20,7 @@ from typing import Any
 from a2wsgi import WSGIMiddleware
 
 SHUTDOWN_SECONDS = 20
+STOP_SECONDS = 10
 
 Scope = dict[str, Any]
 Event = dict[str, Any]
@@ -32,13 +33,22 @@ class StreamsAndPages:
     """Sends `stream_paths` to the ASGI application `streams`, everything else to `pages` in `threads` threads."""
 
     def __init__(
-        self, *, streams: Application, pages: Callable[..., Any], stream_paths: frozenset[str], threads: int
+        self,
+        *,
+        streams: Application,
+        pages: Callable[..., Any],
+        stream_paths: frozenset[str],
+        threads: int,
+        at_start: Callable[[], None] | None = None,
+        at_stop: Callable[[], None] | None = None,
     ) -> None:
         self._streams = streams
         self._pages: Any = WSGIMiddleware(pages, workers=threads)
         self._stream_paths = stream_paths
         self._open: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._at_start = at_start
+        self._at_stop = at_stop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -67,11 +77,17 @@ class StreamsAndPages:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 _on_stop_signal(self._stopping.set)
+                if self._at_start is not None:
+                    self._at_start()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 self._stopping.set()
                 if self._open:
                     await asyncio.wait(self._open, timeout=SHUTDOWN_SECONDS)
+                if self._at_stop is not None:  # after the last answer, streams included
+                    await asyncio.wait(
+                        [asyncio.ensure_future(_in_thread(self._at_stop))], timeout=STOP_SECONDS
+                    )
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -108,6 +124,20 @@ class _Stream:
         """End an answer that the view left open, so that the client sees an end and not a broken connection."""
         if self._is_unfinished and not self._is_gone:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _in_thread(function: Callable[[], None]) -> None:
+    """In a thread that does not keep the process alive when it takes too long."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def run() -> None:
+        try:
+            function()
+        finally:
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="at-stop", daemon=True).start()
+    await done.wait()
 
 
 def _without_ambiguous_headers(scope: Scope) -> Scope:

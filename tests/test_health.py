@@ -4,6 +4,7 @@ import html
 import json
 import re
 import threading
+from datetime import timedelta
 
 import pytest
 import redis
@@ -12,7 +13,10 @@ import structlog
 from django.db import DatabaseError, OperationalError
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 
+from metering import quarantine
+from metering.models import SpoolCheckpoint
 from superagent import health, logs, problem_codes, queues
 from superagent.foundation import outbox, redis_client, tenancy
 from superagent.foundation.problems import Refusal
@@ -37,6 +41,7 @@ def test_ready_tells_what_is_missing(client: Client, db: None, monkeypatch) -> N
         "redis": "ok",
         "worker": "failed",
         "beat": "failed",
+        "metering": "ok",
         "sandbox": "failed",
     }
     assert "no-cache" in response["Cache-Control"]
@@ -94,6 +99,32 @@ def test_a_worker_whose_processes_finish_nothing_is_not_well(client: Client, db:
     assert worker == {"status": "failed", "detail": "no task was finished for 90 s"}
     health.sign(health.TASK)
     assert client.get("/health/ready").json()["parts"]["worker"]["status"] == "ok"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_use_that_is_answered_but_not_recorded_is_told(client: Client, monkeypatch) -> None:
+    """By health, metrics and the backlogs of the admin, on whichever host it lies."""
+    monkeypatch.setattr(health, "_memory", {})
+    with tenancy.system("test"):
+        quarantine.keep(segment="host-1.spool", offset=0, content=b"torn", reason="not a line")
+        SpoolCheckpoint.objects.create(
+            segment="host-2.spool", failed_at=timezone.now(), failure="no such column"
+        )
+        away = SpoolCheckpoint.objects.create(segment="host-3.spool")
+        SpoolCheckpoint.objects.filter(pk=away.pk).update(updated_at=timezone.now() - timedelta(hours=1))
+        stuck = [measure.queue.name for measure in queues.measures() if measure.is_stuck]
+    assert stuck == ["spool_quarantine", "spool_failing", "spool_silent"]
+    response = client.get("/health/ready").json()
+    assert (response["status"], response["parts"]["metering"]["status"]) == ("degraded", "failed")
+    text = client.get("/metrics").content.decode()
+    for queue in stuck:
+        assert gauge(text, "superagent_queue_length", queue) == 1
+    for name in (
+        "superagent_spool_writable 1.0",
+        "superagent_spool_oldest_seconds 0.0",
+        "superagent_spool_refused",
+    ):
+        assert name in text
 
 
 # --- Metrics ----------------------------------------------------------------------------------------------------------

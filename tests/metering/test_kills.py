@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from django.conf import settings
@@ -22,62 +15,13 @@ from accounts.models import Organization
 from metering import counters, shipping
 from metering.models import RequestRecord, UsageEvent
 from superagent.foundation import tenancy
+from tests.fixtures.web import Web
 from tests.metering.conftest import Api, give, quota_of, terms
 
 pytestmark = [pytest.mark.verify, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).parents[2]
 CALLERS = 6
 KILLS = 4
-
-
-def database_url(values: dict[str, object]) -> str:
-    user, password = quote(str(values["USER"])), quote(str(values["PASSWORD"]))
-    return f"postgres://{user}:{password}@{values['HOST']}:{values['PORT']}/{settings.DATABASES['default']['NAME']}"
-
-
-class Web:
-    """A web process on the test's database, Redis and spool, started again after each kill."""
-
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        database = settings.DATABASES["default"]
-        self._environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name} | {
-            "DATABASE_URL": database_url(database),
-            "DATABASE_OWNER_URL": database_url(database),
-            "REDIS_URL": settings.REDIS_URL,
-            "SPOOL_DIR": str(settings.SPOOL_DIR),
-            "DEBUG": "true",
-            "LOG_LEVEL": "ERROR",
-            "API_RATE_PER_SECOND": "100000",
-            "API_RATE_BURST": "100000",
-        }
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [
-                sys.executable, "-m", "uvicorn", "superagent.asgi:application", "--host", "127.0.0.1",
-                "--port", str(self.port), "--no-access-log", "--log-level", "error",
-            ],
-            cwd=ROOT,
-            env=self._environment,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise AssertionError("the web process does not start")
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
 
 
 class Caller(threading.Thread):
@@ -126,7 +70,7 @@ class Caller(threading.Thread):
 @pytest.mark.django_db(transaction=True)
 def test_kill_of_a_web_process_loses_nothing_that_was_answered(organization: Organization, api: Api) -> None:
     give(organization, terms("api_requests", 1_000_000, hard=True), terms("ai_tokens", 10**9, rate="1"))
-    web, stop = Web(), threading.Event()
+    web, stop = Web(API_RATE_PER_SECOND="100000", API_RATE_BURST="100000"), threading.Event()
     callers = [Caller(number, web, api.key, stop) for number in range(CALLERS)]
     web.start()
     for caller in callers:

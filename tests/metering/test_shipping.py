@@ -18,7 +18,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering import histogram, partitions, proofs, rollups, shipping, spool
+from metering import backlog, histogram, partitions, proofs, rollups, shipping, spool
 from metering.models import Meter, Quota, RequestRecord, RequestRollup, SpoolCheckpoint, UsageRollup
 from metering.spool import Line
 from superagent.foundation import tenancy
@@ -105,13 +105,18 @@ def test_a_failed_transaction_moves_no_checkpoint(
     def fail(*_: object) -> None:
         raise RuntimeError("the worker died here")
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+    with monkeypatch.context() as patch:
         patch.setattr(rollups, "add_requests", fail)
-        shipping.ship_all(tmp_path)
+        assert shipping.ship_all(tmp_path) == 0
+    with tenancy.system("test"):
+        checkpoint = SpoolCheckpoint.objects.get()
+        assert (checkpoint.offset, checkpoint.failure) == (0, "RuntimeError: the worker died here")
+        assert backlog.failing().count() == 1
     assert count() == 0
     assert shipping.ship_all(tmp_path) == 1
     with tenancy.system("test"):
         assert SpoolCheckpoint.objects.get().offset > 0
+        assert backlog.failing().count() == 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey, OrganizationOwned, User
 from superagent.foundation.records import Record
-from superagent.foundation.row_security import Published, SystemOnly
+from superagent.foundation.row_security import Published
 
 REQUESTS = "api_requests"
 """Slug of the meter that counts API requests; the house counts it itself."""
@@ -392,16 +392,3 @@ class QuotaAlert(OrganizationOwned):
 
     def __str__(self) -> str:
         return f"{self.threshold_percent} %"
-
-
-class SpoolCheckpoint(Record):
-    """How far a spool segment is in the database; moved in the transaction that writes its rows."""
-
-    segment = models.CharField(max_length=200, unique=True)
-    offset = models.BigIntegerField(default=0)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    row_security = SystemOnly("segments hold the requests of all organizations")
-
-    def __str__(self) -> str:
-        return f"{self.segment} at {self.offset}"

@@ -1,0 +1,36 @@
+from metering.models.spool import QuarantinedLine, SpoolCheckpoint
+from metering.models.usage import (
+    REQUESTS,
+    Allowance,
+    EventVoid,
+    FormerTerms,
+    Meter,
+    Quota,
+    QuotaAlert,
+    RatedLine,
+    RequestRecord,
+    RequestRollup,
+    TermsRecord,
+    UsageEvent,
+    UsagePeriod,
+    UsageRollup,
+)
+
+__all__ = [
+    "REQUESTS",
+    "Allowance",
+    "EventVoid",
+    "FormerTerms",
+    "Meter",
+    "QuarantinedLine",
+    "Quota",
+    "QuotaAlert",
+    "RatedLine",
+    "RequestRecord",
+    "RequestRollup",
+    "SpoolCheckpoint",
+    "TermsRecord",
+    "UsageEvent",
+    "UsagePeriod",
+    "UsageRollup",
+]

@@ -1,0 +1,200 @@
+"""Recording requests: lines of the spool into rows, quotas and hourly sums. A line that comes again changes nothing."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db import connection
+
+from accounts.models import Organization
+from metering import histogram, periods, rollups
+from metering.models import REQUESTS, Meter, Quota, RequestRecord, UsagePeriod
+from metering.spool import COUNTED, Line
+
+COLUMNS = (
+    "id", "organization_id", "request_id", "user_id", "api_key_id", "period_id", "method", "endpoint", "path",
+    "status", "duration_us", "request_bytes", "response_bytes", "is_counted", "started_at",
+)  # fmt: skip
+
+Touched = dict[tuple[UUID, UUID], tuple[int, dict[str, int]]]
+"""{(organization, period): (units used by now, {seed: units just recorded})}: what counters.heal needs."""
+
+log = structlog.get_logger(__name__)
+
+
+def record(lines: Sequence[Line]) -> tuple[int, Touched]:
+    """Record `lines`, whose organizations must exist, in the caller's transaction; returns how many were new, and what
+    changed. Requests, quotas and rollups are always locked in this order."""
+    fresh = _placed(_new(lines))
+    if not fresh:
+        return 0, {}
+    _copy(fresh)
+    meter_id = Meter.objects.values_list("pk", flat=True).filter(slug=REQUESTS).first()
+    touched: Touched = {}
+    if meter_id is not None:
+        touched = _count(fresh, meter_id)
+        hours: Counter[tuple[UUID, UUID, datetime]] = Counter(
+            (line.organization_id, meter_id, rollups.hour_of(line.started_at))
+            for line in fresh
+            if line.is_counted
+        )
+        rollups.add_usage({key: (quantity, 0) for key, quantity in hours.items()})
+    rollups.add_requests(_request_sums(fresh))
+    return len(fresh), touched
+
+
+def _new(lines: Sequence[Line]) -> list[Line]:
+    """Each id once, without those that are recorded already. Bounds on the key spare the other months' partitions."""
+    by_id = {line.id: line for line in lines}
+    if not by_id:
+        return []
+    recorded = set(
+        RequestRecord.objects.filter(pk__gte=min(by_id), pk__lte=max(by_id), pk__in=list(by_id)).values_list(
+            "pk", flat=True
+        )
+    )
+    if recorded or len(by_id) < len(lines):
+        log.info("spool_lines_recorded_before", lines=len(lines) - len(by_id) + len(recorded))
+    return [line for id_, line in by_id.items() if id_ not in recorded]
+
+
+# --- The usage period of each line
+
+
+def _placed(lines: list[Line]) -> list[Line]:
+    """Each counted line in a period of its organization's that exists and had not ended when it was used.
+
+    The database may be an older one that was restored, and a period that ends early ends before lines that are on
+    their way.
+    """
+    periods_named = UsagePeriod.objects.in_bulk({line.period_id for line in lines if line.counted == COUNTED})
+    of_organization: dict[UUID, list[UsagePeriod]] = {}
+    placed = []
+    for line in lines:
+        named = periods_named.get(line.period_id)
+        if line.counted == COUNTED and line.period_id and not _is_of(named, line):
+            line = replace(line, period_id=_period_of(line, of_organization))
+        placed.append(line)
+    return placed
+
+
+def _is_of(period: UsagePeriod | None, line: Line) -> bool:
+    return (
+        period is not None
+        and period.organization_id == line.organization_id
+        and line.started_at < period.end  # it may begin later: the books of a stopped rehearsal are ahead
+    )
+
+
+def _period_of(line: Line, of_organization: dict[UUID, list[UsagePeriod]]) -> UUID:
+    if line.organization_id not in of_organization:
+        organization = Organization.objects.get(pk=line.organization_id)
+        periods.ensure(organization=organization, now=line.started_at)
+        of_organization[line.organization_id] = list(
+            UsagePeriod.objects.filter(organization=organization).order_by("-start")
+        )
+    newest, *earlier = of_organization[line.organization_id]
+    for period in (newest, *earlier):
+        if period.start <= line.started_at:
+            return period.pk
+    return newest.pk
+
+
+# --- Rows and quotas
+
+
+def _copy(lines: list[Line]) -> None:
+    table = RequestRecord._meta.db_table
+    statement = f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN"  # our own names
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
+        for line in lines:
+            copy.write_row(
+                (
+                    line.id, line.organization_id, line.request_id, line.user_id, line.api_key_id, line.period_id,
+                    line.method, line.endpoint, line.path, line.status, line.duration_us, line.request_bytes,
+                    line.response_bytes, line.is_counted, line.started_at,
+                )
+            )  # fmt: skip
+
+
+def _count(lines: list[Line], meter_id: UUID) -> Touched:
+    by_seed: dict[tuple[UUID, UUID], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for line in lines:
+        if line.counted == COUNTED and line.period_id is not None:
+            by_seed[line.organization_id, line.period_id][line.seed] += 1
+    if not by_seed:
+        return {}
+    wanted = [
+        (organization, period, sum(seeds.values())) for (organization, period), seeds in by_seed.items()
+    ]
+    used = count_in_quotas(wanted, meter_id)
+    return {key: (used[key], dict(seeds)) for key, seeds in by_seed.items() if key in used}
+
+
+def count_in_quotas(wanted: list[tuple[UUID, UUID, int]], meter_id: UUID) -> dict[tuple[UUID, UUID], int]:
+    """Add (organization, period, units) to the request quotas; those of closed periods count as late.
+
+    Returns the units used by now of those that are open. Locks the rows in the order of their ids.
+    """
+    organizations, period_ids, quantities = (list(column) for column in zip(*wanted, strict=True))
+    # A period without a quota of this meter has no terms: unlimited.
+    Quota.objects.bulk_create(
+        [
+            Quota(organization_id=organization, period_id=period, meter_id=meter_id)
+            for organization, period, _ in sorted(wanted)
+        ],
+        ignore_conflicts=True,
+    )
+    table = Quota._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH given AS (
+                SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]) AS g(organization_id, period_id, quantity)
+            ), locked AS (
+                SELECT q.id, g.quantity FROM {table} q
+                JOIN given g ON g.period_id = q.period_id AND g.organization_id = q.organization_id
+                WHERE q.meter_id = %s ORDER BY q.id FOR NO KEY UPDATE OF q
+            )
+            UPDATE {table} q SET
+                used = q.used + CASE WHEN q.is_closed THEN 0 ELSE locked.quantity END,
+                late_quantity = q.late_quantity + CASE WHEN q.is_closed THEN locked.quantity ELSE 0 END
+            FROM locked WHERE q.id = locked.id
+            RETURNING q.organization_id, q.period_id, q.used, q.is_closed
+            """,  # noqa: S608  # our own table's name
+            [organizations, period_ids, quantities, meter_id],
+        )
+        return {
+            (organization, period): used
+            for organization, period, used, is_closed in cursor.fetchall()
+            if not is_closed
+        }
+
+
+def _request_sums(lines: list[Line]) -> dict[rollups.RequestKey, rollups.RequestSum]:
+    sums: dict[rollups.RequestKey, rollups.RequestSum] = {}
+    for line in lines:
+        key = (
+            line.organization_id,
+            rollups.hour_of(line.started_at),
+            line.endpoint,
+            line.method,
+            line.status,
+        )
+        each = sums.setdefault(key, rollups.RequestSum())
+        each.count += 1
+        each.counted += line.is_counted
+        each.duration_us += line.duration_us
+        each.request_bytes += line.request_bytes
+        each.response_bytes += line.response_bytes
+        each.histogram[histogram.bucket(line.duration_us)] += 1
+    return sums
+
+
+def known_organizations(lines: Sequence[Line]) -> set[UUID]:
+    """Which of the organizations of `lines` are in this database."""
+    wanted = {line.organization_id for line in lines}
+    return set(Organization.objects.filter(pk__in=wanted).values_list("pk", flat=True))
