@@ -208,7 +208,8 @@ class ApiKeyRotate(KeyedBody):
 
 class NewApiKeyAnswer(ApiKeyAnswer):
     key = serializers.CharField(
-        allow_null=True, help_text="The key itself: shown this once, and null when an answer is replayed."
+        allow_null=True,
+        help_text="The key itself: shown this once. For a day, the same Idempotency-Key shows it again; then null.",
     )
 
     class Meta(ApiKeyAnswer.Meta):

@@ -33,7 +33,7 @@ def answered_once(request: Request, endpoint: str, call: Call) -> Response:
         return Response(answer, status)
     record = _record(request, endpoint, key)
     if record.status is not None:
-        return Response(record.answer, record.status, headers={"Idempotent-Replayed": "true"})
+        return Response(record.answer, record.status, headers=idempotency.replay_headers(is_replayed=True))
     status, answer = call(record.created_at)
     record.status, record.answer = status, json.loads(json.dumps(answer, default=str))
     record.save(update_fields=["status", "answer"])

@@ -11,6 +11,7 @@ from django.db.models import F, Q, QuerySet
 
 from licensing import keys, validation
 from licensing.models import FeatureUsage, License, LicenseFeature
+from licensing.validation import Code
 from superagent.foundation import clock, idempotency, identifiers, tenancy
 from superagent.foundation.problems import FieldError, Invalid, Refusal
 
@@ -28,14 +29,22 @@ class LimitReached(Refusal):
 
 
 class Stopped(Refusal):
-    """The license is not active; `code` is validation's own (SUSPENDED, EXPIRED, …)."""
+    """The license is not active, or not on this server; `code` is validation's own."""
 
     status = HTTPStatus.CONFLICT
-    title = "The license is not active"
+    codes = {
+        Code.PENDING: "The license is not paid yet",
+        Code.SUSPENDED: "The license is suspended",
+        Code.EXPIRED: "The license has expired",
+        Code.REVOKED: "The license was revoked",
+        Code.NOT_ACTIVATED: "The license is not activated on this server",
+        Code.HEARTBEAT_DEAD: "The server was silent for too long",
+        Code.TOO_MANY_ACTIVATIONS: "The license is activated on as many servers as it allows",
+    }
 
-    def __init__(self, detail: str, code: str) -> None:
+    def __init__(self, detail: str, code: Code) -> None:
         super().__init__(detail)
-        self.code = code
+        self.code, self.title = code.value, self.codes[code]
 
 
 class Unknown(Refusal):

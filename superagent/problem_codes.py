@@ -8,6 +8,7 @@ from http import HTTPStatus
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
+from licensing.validation import Code
 from superagent.foundation.problems import Refusal
 
 
@@ -45,6 +46,18 @@ REMEDIES = {
     "email_taken": _("Log in, or reset the password."),
     "invalid_api_key": _("The key is unknown, expired or revoked. Create one in the portal."),
     "token_invalid": _("Log in again, or use the refresh token."),
+    "conflict": _("Send the first event again as it was, or choose a new event_id."),
+    "unsupported_encoding": _("Send the body as it is, or packed by gzip."),
+    "PENDING": _("It works once the payment has arrived."),
+    "SUSPENDED": _("Pay what is overdue, or ask our support if staff suspended it."),
+    "EXPIRED": _("Renew the subscription, or buy a new license."),
+    "REVOKED": _("It will not work again. Ask our support if you do not know why."),
+    "NOT_ACTIVATED": _("Call licenses/activate with the server's fingerprint first."),
+    "HEARTBEAT_DEAD": _("Activate the server again."),
+    "TOO_MANY_ACTIVATIONS": _("Deactivate a server that is no longer used, or buy a larger license."),
+    "FINGERPRINT_REQUIRED": _("Send fingerprint."),
+    "FEATURE_NOT_INCLUDED": _("A larger product may include it."),
+    "NOT_FOUND": _("Check the license key."),
     "LIMIT_REACHED": _("The license includes no more of this feature. A larger plan does."),
     "temporarily_unavailable": _("Wait for Retry-After, then send the same request again."),
     "internal_error": _("It has been reported. If you write to us, name the request id."),
@@ -62,14 +75,28 @@ _FRAMEWORK = (
     ("unsupported_media_type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, gettext_noop("Send application/json")),
     ("not_acceptable", HTTPStatus.NOT_ACCEPTABLE, gettext_noop("The API answers in JSON only")),
     ("throttled", HTTPStatus.TOO_MANY_REQUESTS, gettext_noop("Too many requests")),
+    (
+        "user_token_required",
+        HTTPStatus.UNAUTHORIZED,
+        gettext_noop("An API key cannot do this: send the access token of a person"),
+    ),
 )
+
+# What only licenses/validate says, in an answer that is no problem.
+_VERDICTS = {
+    Code.VALID: gettext_noop("The license allows it"),
+    Code.FINGERPRINT_REQUIRED: gettext_noop("The license is bound to servers: name yours"),
+}
 
 
 def every() -> list[ProblemCode]:
     """All codes, by status and name, each once."""
     found = {code: (int(status), title) for code, status, title in _FRAMEWORK}
     for refusal in _refusals(Refusal):
-        found.setdefault(refusal.code, (int(refusal.status), refusal.title))
+        for code, title in (refusal.codes or {refusal.code: refusal.title}).items():
+            found.setdefault(str(code), (int(refusal.status), title))
+    for code in Code:
+        found.setdefault(code.value, (int(HTTPStatus.OK), _VERDICTS.get(code, "")))
     codes = [
         ProblemCode(code, status, title, str(REMEDIES.get(code, "")))
         for code, (status, title) in found.items()
@@ -79,6 +106,6 @@ def every() -> list[ProblemCode]:
 
 def _refusals(base: type[Refusal]) -> Iterator[type[Refusal]]:
     for refusal in base.__subclasses__():
-        if "code" in vars(refusal) and not inspect.isabstract(refusal):
+        if not {"code", "codes"}.isdisjoint(vars(refusal)) and not inspect.isabstract(refusal):
             yield refusal
         yield from _refusals(refusal)

@@ -59,8 +59,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="Idempotency: forget old answers",
         task="superagent.foundation.tasks.forget_idempotency_records",
-        when=At(hour="3", minute="20"),
-        why="answers are kept for replay for 30 days",
+        when=At(minute="20"),
+        why="answers are kept for replay for 30 days, secrets in them, encrypted, for one",
     ),
     Entry(
         name="Metering: ship the request spool",

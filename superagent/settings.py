@@ -315,7 +315,7 @@ REST_FRAMEWORK = {
         "accounts.authentication.JwtAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasAccess"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "superagent.foundation.negotiation.OneRenderer",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "superagent.foundation.negotiation.SingleRendererNegotiation",
     "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_THROTTLE_CLASSES": ["metering.throttles.RequestQuota"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -354,8 +354,30 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
 }
-CORS_URLS_REGEX = r"^/api/"
+CORS_URLS_REGEX = r"^/api/(?!docs)"
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOW_METHODS = ["GET", "POST", "PATCH", "DELETE", "OPTIONS"]
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-none-match",
+    "last-event-id",
+    "x-organization-id",
+    "x-request-id",
+]
+CORS_EXPOSE_HEADERS = [
+    "ETag",
+    "Idempotent-Replayed",
+    "Link",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "SuperAgent-Signature",
+    "WWW-Authenticate",
+    "X-Request-Id",
+]
 
 # --- Stripe ----------------------------------------------------------------------------------------------------------
 

@@ -131,29 +131,28 @@ def _revoke(request: Request, key_id: UUID) -> ApiKey:
 
 
 def _shown_once(request: Request, endpoint: str, make: Callable[[], tuple[ApiKey, str]]) -> Response:
-    """201 with the key. A replay of the same Idempotency-Key tells which key it made, but not the key: nothing that
-    is stored could tell it."""
-    plain: list[str] = []
+    """201 with the key; for a day, the same Idempotency-Key of the same caller is shown it again."""
 
     def effect() -> tuple[int, Any]:
         key, plain_text = make()
-        plain.append(plain_text)
-        return status.HTTP_201_CREATED, _as_json(serializers.ApiKeyAnswer(key).data)
+        return status.HTTP_201_CREATED, _as_json(serializers.ApiKeyAnswer(key).data) | {"key": plain_text}
 
+    headers = {"Cache-Control": "no-store"}
     idempotency_key = idempotency.requested_key(request)
     if idempotency_key is None:
         code, answer = effect()
     else:
-        code, answer, _replayed = idempotency.once(
+        code, answer, is_replayed = idempotency.once(
             organization_id=organization_of(request).pk,
             caller=idempotency.caller_of(request),
             endpoint=endpoint,
             key=idempotency_key,
             body=request.data,
             effect=effect,
+            sealed_member="key",
         )
-    shown = plain[0] if plain else None
-    return Response(answer | {"key": shown}, code, headers={"Cache-Control": "no-store"})
+        headers |= idempotency.replay_headers(is_replayed=is_replayed)
+    return Response(answer, code, headers=headers)
 
 
 def _as_json(data: Any) -> dict[str, Any]:

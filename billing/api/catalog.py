@@ -7,11 +7,11 @@ from rest_framework.response import Response
 from accounts.roles import Scope
 from billing import plans, serializers
 from billing.models import Product
-from superagent.foundation.views import ApiView
+from superagent.foundation.views import RevalidatedView
 
 
 @extend_schema(tags=["billing"])
-class Plans(ApiView):
+class Plans(RevalidatedView):
     required_scope = None
 
     @extend_schema(
@@ -23,7 +23,7 @@ class Plans(ApiView):
 
 
 @extend_schema(tags=["billing"])
-class Products(ApiView):
+class Products(RevalidatedView):
     required_scope = Scope.BILLING_READ
 
     @extend_schema(

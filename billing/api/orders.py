@@ -38,15 +38,20 @@ class Orders(ListView):
         responses={201: serializers.OrderAnswer},
     )
     def post(self, request: Request) -> Response:
-        order = Order.objects.get(pk=_place(request))
+        order_id, is_replayed = _place(request)
+        order = Order.objects.get(pk=order_id)
         if order.payment == Order.Payment.CHECKOUT and order.status == Order.Status.PENDING:
             checkout.start_order(order=order, now=now_of(request))
         placed = _of(request).get(pk=order.pk)
-        return Response(serializers.OrderAnswer(placed).data, CREATED)
+        headers = idempotency.replay_headers(is_replayed=is_replayed)
+        return Response(serializers.OrderAnswer(placed).data, CREATED, headers=headers)
 
 
-def _place(request: Request) -> str:
-    """The order's id; the same Idempotency-Key is the same order, whose payment page is then opened if it was not."""
+def _place(request: Request) -> tuple[str, bool]:
+    """The order's id, and whether it was placed before.
+
+    The same Idempotency-Key is the same order, whose payment page is then opened if it was not.
+    """
     body = parsed(request, serializers.OrderRequest)
 
     def effect() -> tuple[int, Any]:
@@ -63,9 +68,9 @@ def _place(request: Request) -> str:
 
     key = idempotency.requested_key(request)
     if key is None:
-        answer = effect()[1]
+        answer, is_replayed = effect()[1], False
     else:
-        _status, answer, _replayed = idempotency.once(
+        _status, answer, is_replayed = idempotency.once(
             organization_id=organization_of(request).pk,
             caller=idempotency.caller_of(request),
             endpoint="POST orders",
@@ -73,7 +78,7 @@ def _place(request: Request) -> str:
             body=request.data,
             effect=effect,
         )
-    return str(answer["id"])
+    return str(answer["id"]), is_replayed
 
 
 @extend_schema(tags=["orders"])

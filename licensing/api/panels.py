@@ -18,7 +18,7 @@ from licensing.validation import Code, Verdict
 from superagent.foundation import idempotency
 from superagent.foundation.json_bodies import BodyTooLarge
 from superagent.foundation.problems import FieldError, Invalid
-from superagent.foundation.views import ApiView
+from superagent.foundation.views import ApiView, RevalidatedView
 
 
 class PanelView(ApiView):
@@ -184,15 +184,16 @@ class Heartbeat(PanelView):
         )
 
 
-class PublicKeys(ApiView):
+class PublicKeys(RevalidatedView):
     """The keys that vouch for answers of the license API, the signing one first."""
 
+    cache_control = "public, max-age=3600"
     authentication_classes: list[type] = []
     permission_classes: list[type[BasePermission]] = []
 
     @extend_schema(responses=serializers.PublicKeys)
     def get(self, request: Request) -> Response:
-        return Response({"data": signing.public_keys()}, headers={"Cache-Control": "public, max-age=3600"})
+        return Response({"data": signing.public_keys()})
 
 
 def _digest_of_body(request: HttpRequest) -> str | None:

@@ -16,7 +16,7 @@ from metering.rollups import HOUR
 from superagent.foundation import clock
 from superagent.foundation.filters import BooleanFilter, FilterSet, IntegerFilter, MomentFilter
 from superagent.foundation.problems import FieldError, Invalid
-from superagent.foundation.views import ApiView, ListView
+from superagent.foundation.views import ApiView, ListView, RevalidatedView
 
 LONGEST = timedelta(days=400)
 LONGEST_BY_HOUR = timedelta(days=35)
@@ -113,7 +113,7 @@ class Requests(ListView):
 
 
 @extend_schema(tags=["usage"])
-class Meters(ApiView):
+class Meters(RevalidatedView):
     required_scope = Scope.USAGE_READ
 
     @extend_schema(operation_id="usage_meters", summary="What is counted", responses=serializers.MetersAnswer)

@@ -14,16 +14,19 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from superagent.foundation import tenancy
+from superagent.foundation import sealing, tenancy
 from superagent.foundation.json_bodies import is_storable
 from superagent.foundation.models import IdempotencyRecord
 from superagent.foundation.problems import FieldError, Invalid, Refusal
 
 HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
 KEPT_FOR = timedelta(days=30)
+SEALED_FOR = timedelta(days=1)
 MAX_KEY_LENGTH = 255
 
 
@@ -77,20 +80,33 @@ def once(
     key: str,
     body: Any,
     effect: Callable[[], tuple[int, Any]],
+    sealed_member: str | None = None,
 ) -> tuple[int, Any, bool]:
     """Run `effect` at most once for `key`; answers (HTTP status, JSON answer, replayed).
 
-    `effect` must only write rows: what it writes and the record commit together. Raises KeyReused.
+    `effect` must only write rows: what it writes and the record commit together. `sealed_member` names a text of the
+    answer that is kept encrypted, and for a day: a lost answer can be asked for until then, a later replay has null
+    there. Raises KeyReused.
     """
     with transaction.atomic():
         stored, is_new = claim(
             organization_id=organization_id, caller=caller, endpoint=endpoint, key=key, body=body
         )
         if not is_new:
-            return stored.status or HTTPStatus.OK, stored.answer, True
-        stored.status, stored.answer = effect()
-        stored.save(update_fields=["status", "answer"])
-        return stored.status, stored.answer, False
+            return stored.status or HTTPStatus.OK, _replayed(stored, sealed_member), True
+        status, answer = effect()
+        stored.status, stored.answer = status, answer
+        if sealed_member is not None:
+            stored.answer, stored.sealed = answer | {sealed_member: None}, sealing.seal(answer[sealed_member])
+        stored.save(update_fields=["status", "answer", "sealed"])
+        return status, answer, False
+
+
+def _replayed(stored: IdempotencyRecord, sealed_member: str | None) -> Any:
+    is_fresh = timezone.now() - stored.created_at < SEALED_FOR
+    if sealed_member is None or stored.sealed is None or not is_fresh:
+        return stored.answer
+    return stored.answer | {sealed_member: sealing.unseal(stored.sealed)}
 
 
 def requested_key(request: Request) -> str | None:
@@ -156,11 +172,18 @@ def _answered_once(
         body=request.data,
         effect=effect,
     )
-    return Response(answer, status, headers={"Idempotent-Replayed": "true"} if replayed else None)
+    return Response(answer, status, headers=replay_headers(is_replayed=replayed))
+
+
+def replay_headers(*, is_replayed: bool) -> dict[str, str]:
+    return {REPLAYED: "true"} if is_replayed else {}
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete records older than 30 days; answers how many."""
+    """Delete records older than 30 days, and sealed secrets older than one; returns the number of deleted records."""
+    IdempotencyRecord.objects.filter(created_at__lt=now - SEALED_FOR, sealed__isnull=False).update(
+        sealed=None
+    )
     return IdempotencyRecord.objects.filter(created_at__lt=now - KEPT_FOR).delete()[0]
 
 

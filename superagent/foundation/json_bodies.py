@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -23,19 +24,28 @@ class BodyTooLarge(Refusal):
     title = "The body is too large"
 
 
+class UnsupportedEncoding(Refusal):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "unsupported_encoding"
+    title = "The body is packed in a way that we cannot unpack"
+
+
 class JsonBody(JSONParser):
     """A view that takes more than a mebibyte says so by `max_body_bytes`.
 
-    Raises BodyTooLarge, ParseError, and Invalid for a string that cannot be stored, named by its pointer.
+    Raises BodyTooLarge, UnsupportedEncoding, ParseError, and Invalid for a string that cannot be stored, named by its
+    pointer.
     """
 
     refuses_text = True
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        most = getattr((parser_context or {}).get("view"), "max_body_bytes", MAX_BYTES)
-        raw = stream.read(most + 1)
-        if len(raw) > most:
-            raise BodyTooLarge(f"Send at most {most:,} bytes.")
+        context = parser_context or {}
+        raw = _read(
+            stream,
+            most=getattr(context.get("view"), "max_body_bytes", MAX_BYTES),
+            encoding=context["request"].META.get("HTTP_CONTENT_ENCODING", "") if "request" in context else "",
+        )
         try:
             text = raw.decode()
             body = json.loads(text, parse_constant=_refuse_constant)
@@ -55,6 +65,31 @@ class JsonEvents(JsonBody):
     """For batches, whose items are refused one by one: their texts are left to the reader of an item."""
 
     refuses_text = False
+
+
+def _read(stream: Any, *, most: int, encoding: str) -> bytes:
+    """The bytes of the body, unpacked if it was sent packed; at most `most`, packed and unpacked."""
+    raw: bytes = stream.read(most + 1)
+    if len(raw) <= most and (coding := encoding.strip().lower()) not in ("", "identity"):
+        if coding not in ("gzip", "x-gzip"):
+            raise UnsupportedEncoding(
+                "Send the body as it is, or packed by gzip.", headers={"Accept-Encoding": "gzip"}
+            )
+        raw = _unpacked(raw, most)
+    if len(raw) > most:
+        raise BodyTooLarge(f"Send at most {most:,} bytes, unpacked.")
+    return raw
+
+
+def _unpacked(packed: bytes, most: int) -> bytes:
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        raw = unpacker.decompress(packed, most + 1)
+    except zlib.error as error:
+        raise ParseError(f"The body is not gzip, as Content-Encoding says: {error}.") from None
+    if len(raw) <= most and (not unpacker.eof or unpacker.unused_data):
+        raise ParseError("The body is not one whole gzip member, as Content-Encoding says.")
+    return raw
 
 
 def is_storable(text: str) -> bool:

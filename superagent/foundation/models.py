@@ -52,6 +52,7 @@ class IdempotencyRecord(Record):
     body_hash = models.BinaryField(max_length=32)
     status = models.PositiveSmallIntegerField(null=True)
     answer = models.JSONField(null=True)
+    sealed = models.BinaryField(null=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta(Record.Meta):

@@ -1,19 +1,42 @@
 """Which form an answer of the API has."""
 
+from functools import lru_cache
 from typing import Any
 
+from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+_OUR_OWN = frozenset({"*/*", "application/*", "application/json", "application/problem+json"})
 
-class OneRenderer(DefaultContentNegotiation):
-    """A view with one renderer answers with it, whatever `Accept` says: RFC 9110, section 12.4.1, prefers that to 406,
-    and DRF's own choosing costs a tenth of a request."""
+
+class SingleRendererNegotiation(DefaultContentNegotiation):
+    """A view with one renderer answers with it, or with 406 when JSON is not wanted; DRF's own choosing costs a tenth
+    of a request."""
 
     def select_renderer(
         self, request: Request, renderers: Any, format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        if len(renderers) == 1 and format_suffix is None:
-            return renderers[0], renderers[0].media_type
-        return super().select_renderer(request, renderers, format_suffix)
+        if len(renderers) != 1 or format_suffix is not None:
+            return super().select_renderer(request, renderers, format_suffix)
+        if not _takes_json(request.META.get("HTTP_ACCEPT", "*/*")):
+            raise NotAcceptable("The API answers in JSON: send Accept: application/json.")
+        return renderers[0], renderers[0].media_type
+
+
+@lru_cache(maxsize=512)
+def _takes_json(accept: str) -> bool:
+    """By RFC 9110, section 12.5.1: a range with the weight 0 is not acceptable; the most specific one decides."""
+    weights: dict[str, bool] = {}
+    for part in accept.split(","):
+        name, *parameters = (each.strip().lower() for each in part.split(";"))
+        weights[name] = not any(
+            each.startswith("q=") and each[2:].rstrip("0") in ("", "0.") for each in parameters
+        )
+    if not any(weights):
+        return True  # an empty header
+    exact = weights.get("application/json", weights.get("application/problem+json"))
+    if exact is not None:
+        return exact
+    return any(weights.get(name, False) for name in _OUR_OWN)

@@ -43,7 +43,12 @@ class CursorPages(CursorPagination):
         return cursor
 
     def get_paginated_response(self, data: Any) -> Response:
-        return Response({"data": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
+        following, previous = self.get_next_link(), self.get_previous_link()
+        links = [
+            f'<{link}>; rel="{name}"' for name, link in (("next", following), ("prev", previous)) if link
+        ]
+        headers = {"Link": ", ".join(links)} if links else None
+        return Response({"data": data, "next": following, "previous": previous}, headers=headers)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         link = {"type": ["string", "null"], "format": "uri"}

@@ -33,11 +33,16 @@ class FieldError:
 
 
 class Refusal(Exception):
-    """A rule said no. Subclasses name the rule: `status` (HTTP), `code` (stable, snake_case), `title`."""
+    """A rule said no. Subclasses name the rule: `status` (HTTP), `code` (stable, snake_case), `title`.
+
+    A class whose instances bear one of several codes lists them in `codes`, with their titles: the page on problems
+    shows them all.
+    """
 
     status: int = HTTPStatus.CONFLICT
     code: str = "conflict"
     title: str = "The request conflicts with the present state"
+    codes: Mapping[str, str] = {}
 
     def __init__(
         self,

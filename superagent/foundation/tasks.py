@@ -19,6 +19,6 @@ def sweep_outbox() -> int:
 
 @shared_task
 def forget_idempotency_records() -> int:
-    """Daily: drop answers older than 30 days."""
+    """Hourly: drop answers older than 30 days, and their secrets after one."""
     with tenancy.system("forget idempotency records"):
         return idempotency.forget_old(now=timezone.now())

@@ -1,8 +1,11 @@
 """The views that every operation of the API is made of."""
 
+from http import HTTPStatus
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import conditional_page
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -21,6 +24,19 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         contract.hold(request)
+
+
+@method_decorator(conditional_page, name="dispatch")
+class RevalidatedView(ApiView):
+    """The same for everyone who may see it, and seldom another: bears an ETag, and `If-None-Match` is answered 304."""
+
+    cache_control = "private, no-cache"
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        if answer.status_code == HTTPStatus.OK:
+            answer.headers["Cache-Control"] = self.cache_control
+        return answer
 
 
 class ListView(ApiView, generics.ListAPIView):

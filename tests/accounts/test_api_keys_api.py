@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey
 from accounts.roles import Role, Scope
-from superagent.foundation import tenancy
+from superagent.foundation import idempotency, tenancy
 from superagent.foundation.models import IdempotencyRecord
 from tests.accounts.conftest import Api, api_of, key_of
 
@@ -50,14 +50,30 @@ def test_create_names_the_invalid_field(as_owner, changed, pointer):
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-def test_a_repeated_request_makes_one_key_and_stores_no_secret(acme, as_owner):
+def test_a_lost_answer_can_be_asked_for_again_for_a_day(acme, as_owner):
+    """Licensing and API A7: the replay had no key, so the retry could not deliver."""
     first, second = (as_owner.post("api-keys", NEW, **{"Idempotency-Key": "k1"}) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 201)
-    assert first.json()["id"] == second.json()["id"]
-    assert first.json()["key"] and second.json()["key"] is None
+    assert first.json()["key"]
+    assert first.json() == second.json()
+    assert ("Idempotent-Replayed" in first.headers, second.headers["Idempotent-Replayed"]) == (False, "true")
+    assert second.headers["Cache-Control"] == "no-store"
     with tenancy.tenant(acme):
         assert ApiKey.objects.count() == 1
-        assert first.json()["key"] not in str(IdempotencyRecord.objects.get().answer)
+        record = IdempotencyRecord.objects.get()
+        assert first.json()["key"] not in str(record.answer)
+        assert first.json()["key"].encode() not in bytes(record.sealed)
+        IdempotencyRecord.objects.update(created_at=timezone.now() - idempotency.SEALED_FOR)
+    late = as_owner.post("api-keys", NEW, **{"Idempotency-Key": "k1"})
+    assert (late.status_code, late.json()) == (201, first.json() | {"key": None})
+
+
+def test_sealed_keys_are_deleted_after_a_day(acme, as_owner):
+    as_owner.post("api-keys", NEW, **{"Idempotency-Key": "k1"})
+    for hours, is_kept in ((23, True), (25, False)):
+        with tenancy.system("test"):
+            idempotency.forget_old(now=timezone.now() + timedelta(hours=hours))
+            assert (IdempotencyRecord.objects.get().sealed is not None) == is_kept
 
 
 def test_a_replay_is_for_who_made_the_key_only(acme, as_owner, member):
