@@ -104,9 +104,9 @@ def once(
 
 def _replayed(stored: IdempotencyRecord, sealed_member: str | None) -> Any:
     is_fresh = timezone.now() - stored.created_at < SEALED_FOR
-    if sealed_member is None or stored.sealed is None or not is_fresh:
+    if sealed_member is None or stored.answer is None or stored.sealed is None or not is_fresh:
         return stored.answer
-    return stored.answer | {sealed_member: sealing.unseal(stored.sealed)}
+    return stored.answer | {sealed_member: sealing.unseal(bytes(stored.sealed))}
 
 
 def requested_key(request: Request) -> str | None:

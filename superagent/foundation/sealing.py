@@ -19,7 +19,7 @@ def seal(plain_text: str) -> bytes:
 def unseal(sealed: bytes) -> str | None:
     """Returns the text, or None if SECRET_KEY is another one now."""
     try:
-        return _fernet(settings.SECRET_KEY).decrypt(bytes(sealed)).decode()
+        return _fernet(settings.SECRET_KEY).decrypt(sealed).decode()
     except InvalidToken:
         return None
 
