@@ -357,13 +357,14 @@ SPECTACULAR_SETTINGS = {
 CORS_URLS_REGEX = r"^/api/(?!docs)"
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_ALLOW_METHODS = ("GET", "POST", "PATCH", "DELETE", "OPTIONS")
-CORS_ALLOW_HEADERS = (
-    "accept authorization content-type idempotency-key if-none-match last-event-id x-organization-id x-request-id"
-).split()
-CORS_EXPOSE_HEADERS = (
-    "ETag Idempotent-Replayed Link RateLimit RateLimit-Policy Retry-After SuperAgent-Signature WWW-Authenticate "
-    "X-Request-Id"
-).split()
+CORS_ALLOW_HEADERS = [
+    "accept", "authorization", "content-type", "idempotency-key", "if-none-match", "last-event-id", "x-organization-id",
+    "x-request-id",
+]  # fmt: skip
+CORS_EXPOSE_HEADERS = [
+    "ETag", "Idempotent-Replayed", "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "SuperAgent-Signature",
+    "WWW-Authenticate", "X-Request-Id",
+]  # fmt: skip
 
 # --- Stripe ----------------------------------------------------------------------------------------------------------
 
