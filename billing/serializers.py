@@ -1,3 +1,5 @@
+from uuid import UUID
+
 from rest_framework import serializers
 
 from billing.models import (
@@ -245,6 +247,12 @@ class SubscriptionAnswer(PartialAnswer, serializers.ModelSerializer):
     plan = serializers.CharField(source="plan.slug", allow_null=True, default=None)
     unit_amount = serializers.IntegerField(source="price.unit_amount")
     currency = serializers.CharField(source="price.currency")
+    order = serializers.UUIDField(source="order_item.order_id", allow_null=True, default=None)
+    order_item = serializers.UUIDField(
+        source="order_item_id",
+        allow_null=True,
+        help_text="What was ordered, for a license: licenses?subscription= finds the license.",
+    )
     pending_change = PendingChangeAnswer(
         source="pending", allow_null=True, help_text="What begins when the paid period ends."
     )
@@ -266,6 +274,9 @@ class SubscriptionAnswer(PartialAnswer, serializers.ModelSerializer):
             "trial_end",
             "started_at",
             "ended_at",
+            "is_collection_paused",
+            "order",
+            "order_item",
         ]
 
 
@@ -290,10 +301,17 @@ class OrderRequest(KeyedBody):
 
 class OrderItemAnswer(serializers.ModelSerializer):
     product = serializers.CharField(source="product.slug")
+    subscription = serializers.SerializerMethodField(
+        help_text="What is charged for it; null until it is paid."
+    )
 
     class Meta:
         model = OrderItem
-        fields = ["id", "product", "options", "unit_amount", "currency", "status"]
+        fields = ["id", "product", "options", "unit_amount", "currency", "status", "subscription"]
+
+    def get_subscription(self, item: OrderItem) -> UUID | None:
+        subscription = getattr(item, "subscription", None)
+        return subscription.pk if subscription else None
 
 
 class OrderAnswer(PartialAnswer, serializers.ModelSerializer):

@@ -10,3 +10,6 @@ subscription_changed = Signal()
 
 plan_changed = Signal()
 """`organization`, `plan`, `now`: another plan is in force; the allowances are those of the plan already."""
+
+payment_refunded = Signal()
+"""`payment` (Payment, with its invoice), `now`: it is paid back in full; sent again whenever it is read again."""

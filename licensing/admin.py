@@ -1,16 +1,21 @@
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
+from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts import staff_notices
-from accounts.admin.audited import AuditedAdmin, staff_of
-from licensing import licenses
+from accounts.admin.audited import AuditedAdmin, FactsAdmin, ReasonedModelForm, staff_of
+from accounts.models import User
+from billing.models import Product
+from licensing import activations, collection, moderation
 from licensing.forms import ReasonForm
 from licensing.models import Activation, FeatureUsage, License, LicenseFeature, Policy, PolicyFeature
 from superagent.foundation import clock
@@ -18,8 +23,36 @@ from superagent.foundation.admin import ReadOnlyAdmin
 from superagent.foundation.problems import Refusal
 
 
+class PolicyForm(ReasonedModelForm):
+    def clean_product_slug(self) -> str:
+        slug: str = self.cleaned_data["product_slug"]
+        if not Product.objects.filter(slug=slug, kind=Product.Kind.LICENSE).exists():
+            raise forms.ValidationError(_("There is no license product of this name: add the product first."))
+        return slug
+
+
+class FeatureNames(BaseInlineFormSet):
+    """A panel asks for a feature by `databases`, `max_databases` or `create_database`: each name means one feature."""
+
+    def clean(self) -> None:
+        super().clean()
+        meant: dict[str, str] = {}
+        for form in self.forms:
+            slug, action = (form.cleaned_data.get(name) for name in ("slug", "action"))
+            if not slug or not action or form.cleaned_data.get("DELETE"):
+                continue
+            for name in {slug, f"max_{slug}", action}:
+                if meant.setdefault(name, slug) != slug:
+                    form.add_error(
+                        None,
+                        _("%(name)s would mean both %(one)s and %(other)s.")
+                        % {"name": name, "one": meant[name], "other": slug},
+                    )
+
+
 class PolicyFeatureInline(admin.TabularInline):
     model = PolicyFeature
+    formset = FeatureNames
     extra = 0
 
 
@@ -29,8 +62,13 @@ class PolicyAdmin(AuditedAdmin):
 
     list_display = ["name", "product_slug", "key_prefix", "max_activations", "requires_activation"]
     search_fields = ["name", "product_slug"]
+    form = PolicyForm
     inlines = [PolicyFeatureInline]
     needs_fresh_log_in = True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Policy | None = None) -> list[str]:
+        """Subscriptions find the policy by its product: under another one, paid licenses would have none."""
+        return ["product_slug"] if obj else []
 
     def after_change(self, request: HttpRequest, row: Policy, reason: str, changes: dict[str, Any]) -> None:
         staff_notices.to_superusers(
@@ -62,6 +100,23 @@ class ActivationInline(_Facts):
     fields = ["label", "fingerprint", "activated_at", "last_heartbeat_at"]
 
 
+class StatusFilter(admin.SimpleListFilter):
+    """By what validation says now, not by what was stored last."""
+
+    title = _("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*License.Status.choices, ("held", _("Suspended by staff"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "held":
+            return queryset.filter(suspension_reason=License.SuspensionReason.MANUAL)
+        if self.value() not in License.Status.values:
+            return queryset
+        return queryset.with_status(timezone.now()).filter(status_now=self.value())
+
+
 @admin.register(License)
 class LicenseAdmin(ReadOnlyAdmin):
     """Staff look, suspend, reinstate and revoke; each needs a reason, which the customer sees and the audit keeps."""
@@ -75,14 +130,14 @@ class LicenseAdmin(ReadOnlyAdmin):
         "renews_at",
         "expires_at",
     ]
-    list_filter = ["status", "suspension_reason", "policy"]
+    list_filter = [StatusFilter, "policy"]
     list_select_related = ["organization", "policy"]
     date_hierarchy = "issued_at"
     search_fields = ["key_tail", "organization__name", "organization__email", "=id"]
     search_help_text = _("Last group of the key, organization or its e-mail")
     fields = [
         ("organization", "policy"),
-        ("status", "suspension_reason"),
+        ("status_now", "suspension_reason"),
         "note",
         "masked_key",
         ("issued_at", "renews_at"),
@@ -99,25 +154,25 @@ class LicenseAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Suspend…"), permissions=["moderate"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[License]) -> HttpResponse | None:
         text = _("Panels are refused at once. Paying does not lift it; reinstating does.")
-        return self._with_reason(request, queryset, licenses.suspend, "suspend", _("Suspend licenses"), text)
+        return self._with_reason(request, queryset, _suspend, "suspend", _("Suspend licenses"), text)
 
     @admin.action(description=_("Reinstate…"), permissions=["moderate"])
     def reinstate(self, request: HttpRequest, queryset: QuerySet[License]) -> HttpResponse | None:
-        text = _("They work again at once, also those that were suspended for an overdue payment.")
-        return self._with_reason(
-            request, queryset, licenses.reinstate, "reinstate", _("Reinstate licenses"), text
+        text = _(
+            "They work again at once. One that was suspended for an overdue payment gets a new payment grace."
         )
+        return self._with_reason(request, queryset, _reinstate, "reinstate", _("Reinstate licenses"), text)
 
     @admin.action(description=_("Revoke…"), permissions=["moderate"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[License]) -> HttpResponse | None:
         text = _("This cannot be undone: a revoked license never works again, whatever is paid.")
-        return self._with_reason(request, queryset, licenses.revoke, "revoke", _("Revoke licenses"), text)
+        return self._with_reason(request, queryset, _revoke, "revoke", _("Revoke licenses"), text)
 
     def _with_reason(
         self,
         request: HttpRequest,
         queryset: QuerySet[License],
-        change: Callable[..., None],
+        change: Callable[[License, str, User], None],
         action: str,
         title: Any,
         consequence: Any,
@@ -125,20 +180,24 @@ class LicenseAdmin(ReadOnlyAdmin):
         """Preview and reason first; then the change, each license on its own, so that one refusal stops no other."""
         form = ReasonForm(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
+            rows = queryset.select_related("organization", "policy")
             context = {
                 **self.admin_site.each_context(request),
                 "title": title,
                 "opts": self.opts,
-                "licenses": queryset.select_related("organization", "policy"),
+                "rows": [
+                    (license_, self.status_now(license_), collection.consequence(license_, action))
+                    for license_ in rows
+                ],
                 "consequence": consequence,
                 "action": action,
                 "form": form,
             }
             return TemplateResponse(request, "admin/licensing/reason.html", context)
         done = 0
-        for license_ in queryset:
+        for license_ in queryset.select_related("organization"):
             try:
-                change(license_id=license_.pk, reason=form.cleaned_data["reason"], actor=request.user)
+                change(license_, form.cleaned_data["reason"], staff_of(request))
                 done += 1
             except Refusal as refusal:
                 self.message_user(request, refusal.detail, messages.ERROR)
@@ -150,6 +209,48 @@ class LicenseAdmin(ReadOnlyAdmin):
     @admin.display(description=_("status"))
     def status_now(self, license_: License) -> str:
         return str(license_.status_at(clock.now(license_.organization)).label)
+
+
+def _suspend(license_: License, reason: str, actor: User) -> None:
+    now = clock.now(license_.organization)
+    moderation.suspend(license_id=license_.pk, reason=reason, actor=actor, now=now)
+
+
+def _reinstate(license_: License, reason: str, actor: User) -> None:
+    now = clock.now(license_.organization)
+    moderation.reinstate(license_id=license_.pk, reason=reason, actor=actor, now=now)
+
+
+def _revoke(license_: License, reason: str, actor: User) -> None:
+    moderation.revoke(license_id=license_.pk, reason=reason, actor=actor)
+
+
+@admin.register(Activation)
+class ActivationAdmin(FactsAdmin):
+    """The servers of all licenses. One that is gone for good cannot free its place itself: staff do."""
+
+    list_display = ["label", "fingerprint", "license", "organization", "activated_at", "last_heartbeat_at"]
+    list_select_related = ["license", "organization"]
+    search_fields = ["=fingerprint", "license__key_tail", "organization__name"]
+    search_help_text = _("Fingerprint, last group of the license key or organization")
+    actions = ["free"]
+
+    def has_free_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("licensing.change_license")
+
+    @admin.action(description=_("Free the activation"), permissions=["free"])
+    def free(self, request: HttpRequest, queryset: QuerySet[Activation]) -> None:
+        def call(row: Activation, reason: str) -> bool:
+            activations.remove(license_=row.license, activation_id=row.pk)
+            return True
+
+        self.act(
+            request,
+            queryset.select_related("license__organization"),
+            permission="licensing.change_license",
+            action="license.server_removed_by_staff",
+            call=call,
+        )
 
 
 @admin.register(FeatureUsage)

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Self
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery, Value
+from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject
 
 from accounts.managers import OwnedQuerySet
@@ -17,6 +17,11 @@ class LicenseQuerySet(OwnedQuerySet):
 
     def with_key(self, key_hash: bytes) -> Self:
         return self.filter(key_hash=key_hash)
+
+    def with_previous_key(self, key_hash: bytes, now: datetime) -> Self:
+        """By a key that was replaced and works for a while yet, by the organization's clock."""
+        local_now = Coalesce("organization__rehearsal_now", Value(now))
+        return self.filter(previous_key_hash=key_hash, previous_key_works_until__gt=local_now)
 
     def for_validation(self, fingerprint: str | None = None) -> Self:
         """Policy, organization's clock, features and the one server's activation, in one query."""
@@ -33,12 +38,26 @@ class LicenseQuerySet(OwnedQuerySet):
         server = Activation.objects.filter(license=OuterRef("pk"), fingerprint=fingerprint)
         return found.annotate(server_seen_at=Subquery(server.values("last_heartbeat_at")))
 
-    def due(self, now: datetime) -> Self:
-        """Those whose dates have passed by their organization's clock while the stored status is the earlier one."""
+    def with_status(self, now: datetime) -> Self:
+        """Annotate `status_now`: `License.status_at` in SQL, each license by its organization's clock."""
         local_now = Coalesce("organization__rehearsal_now", Value(now))
-        suspends = Q(status="active", suspends_at__lte=local_now)
-        expires = Q(status__in=["active", "suspended"], expires_at__lte=local_now)
-        return self.filter(suspends | expires)
+        return self.annotate(
+            status_now=Case(
+                When(status__in=["revoked", "pending", "expired"], then=F("status")),
+                When(suspension_reason="manual", then=Value("suspended")),
+                When(expires_at__lte=local_now, then=Value("expired")),
+                When(suspends_at__lte=local_now, then=Value("suspended")),
+                default=F("status"),
+            )
+        )
+
+    def due(self, now: datetime) -> Self:
+        """Those whose dates have made them something else than what is stored."""
+        local_now = Coalesce("organization__rehearsal_now", Value(now))
+        has_passed = Q(status="active", suspends_at__lte=local_now) | Q(
+            status__in=["active", "suspended"], expires_at__lte=local_now
+        )
+        return self.filter(has_passed).exclude(suspension_reason="manual")
 
 
 LicenseManager = models.Manager.from_queryset(LicenseQuerySet)

@@ -141,6 +141,10 @@ class License(OrganizationOwned):
         max_length=5, editable=False, help_text=_("The last group, to recognize the key by.")
     )
     key_made_at = models.DateTimeField(editable=False)
+    previous_key_hash = models.BinaryField(max_length=32, null=True, unique=True, editable=False)
+    previous_key_works_until = models.DateTimeField(
+        null=True, editable=False, help_text=_("Until then the key that was replaced works too.")
+    )
     issued_at = models.DateTimeField(_("issued"))
     renews_at = models.DateTimeField(_("renews"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True, help_text=_("Empty: never."))
@@ -182,16 +186,34 @@ class License(OrganizationOwned):
     def activation_limit(self) -> int:
         return UNSTATED_ACTIVATIONS if self.max_activations is None else self.max_activations
 
+    @property
+    def is_held_by_staff(self) -> bool:
+        """Suspended by hand: neither time nor money changes that."""
+        return self.suspension_reason == self.SuspensionReason.MANUAL
+
+    @property
+    def works_until(self) -> datetime | None:
+        """When it stops by the dates that are known now, whichever comes first; None is never."""
+        return min((date for date in (self.expires_at, self.suspends_at) if date is not None), default=None)
+
+    @property
+    def is_ending(self) -> bool:
+        """It will not be renewed."""
+        return self.expires_at is not None and (self.renews_at is None or self.expires_at <= self.renews_at)
+
     def status_at(self, now: datetime) -> Status:
-        """What the license is at `now`, exactly, whether or not the hourly job has written it down."""
+        """What the license is at `now`, exactly, whether or not the job has stored it yet.
+
+        `LicenseQuerySet.with_status` is the same rule in SQL.
+        """
         stored = self.Status(self.status)
-        if (
-            stored in (self.Status.ACTIVE, self.Status.SUSPENDED)
-            and self.expires_at
-            and now >= self.expires_at
-        ):
+        if stored in (self.Status.REVOKED, self.Status.PENDING, self.Status.EXPIRED):
+            return stored
+        if self.is_held_by_staff:
+            return self.Status.SUSPENDED
+        if self.expires_at is not None and now >= self.expires_at:
             return self.Status.EXPIRED
-        if stored == self.Status.ACTIVE and self.suspends_at is not None and now >= self.suspends_at:
+        if self.suspends_at is not None and now >= self.suspends_at:
             return self.Status.SUSPENDED
         return stored
 
@@ -204,7 +226,9 @@ class LicenseFeature(OrganizationOwned):
 
     license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="features")
     slug = models.CharField(_("feature"), max_length=50)
-    action = models.CharField(_("action"), max_length=50)
+    action = models.CharField(
+        _("action"), max_length=50, null=True, help_text=_("Empty: the tier does not include it any more.")
+    )
     name = models.CharField(_("name"), max_length=50)
     limit = models.PositiveIntegerField(_("limit"), null=True, blank=True, help_text=_("Empty: unlimited."))
     used = models.PositiveIntegerField(_("used"), default=0)

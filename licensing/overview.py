@@ -43,9 +43,7 @@ def rows(*, organization: Organization, now: datetime) -> list[Row]:
 
 def row(license_: License, now: datetime) -> Row:
     status = license_.status_at(now)
-    is_ending = license_.expires_at is not None and (
-        license_.renews_at is None or license_.expires_at <= license_.renews_at
-    )
+    is_ending = license_.is_ending
     until = license_.expires_at if is_ending else license_.renews_at
     if license_.suspends_at is not None and status == License.Status.ACTIVE:
         until = license_.suspends_at
@@ -72,6 +70,5 @@ def summary(*, organization: Organization, now: datetime) -> Summary:
 def _warning(license_: License, status: License.Status) -> str:
     """`payment` (suspended for it), `payment_soon` (a payment failed), `manual` (by staff) or nothing."""
     if status == License.Status.SUSPENDED:
-        is_manual = license_.suspension_reason == License.SuspensionReason.MANUAL
-        return "manual" if is_manual else "payment"
+        return "manual" if license_.is_held_by_staff else "payment"
     return "payment_soon" if status == License.Status.ACTIVE and license_.suspends_at is not None else ""

@@ -5,14 +5,14 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from billing.models import OrderItem, Subscription
-from billing.signals import order_item_paid, subscription_changed
+from billing.models import OrderItem, Payment, Subscription
+from billing.signals import order_item_paid, payment_refunded, subscription_changed
 from licensing import subscriptions
 
 
 @receiver(order_item_paid)
 def issue_license(*, item: OrderItem, now: datetime, **kwargs: Any) -> None:
-    subscriptions.issue_for(item=item, now=now)
+    subscriptions.issue_when_paid(item=item, now=now)
 
 
 @receiver(subscription_changed)
@@ -20,3 +20,8 @@ def follow_subscription(
     *, subscription: Subscription, previous_status: str | None, now: datetime, **kwargs: Any
 ) -> None:
     subscriptions.follow(subscription=subscription, previous_status=previous_status, now=now)
+
+
+@receiver(payment_refunded)
+def revoke_refunded(*, payment: Payment, now: datetime, **kwargs: Any) -> None:
+    subscriptions.refunded(payment=payment, now=now)

@@ -1,10 +1,11 @@
 import re
+from uuid import UUID
 
 from rest_framework import serializers
 
 from licensing.models import License
 from licensing.validation import Code
-from superagent.foundation.serializers import PartialAnswer
+from superagent.foundation.serializers import KeyedBody, PartialAnswer
 
 MAX_QUANTITY = 1_000_000
 MAX_COUNT = 1_000_000_000
@@ -59,7 +60,14 @@ class ValidatedLicense(serializers.Serializer):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=License.Status.choices)
     plan = serializers.CharField(help_text="The product: nextpanel-professional.")
-    expires_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="When it stops working by what is known now; null is never. While a payment is overdue it is the "
+        "end of the payment grace.",
+    )
+    suspends_at = serializers.DateTimeField(
+        allow_null=True, help_text="A payment has failed: suspended then unless it is paid."
+    )
     features = serializers.DictField(
         child=serializers.IntegerField(allow_null=True),
         help_text="Limits: max_databases and so on; null is unlimited.",
@@ -80,13 +88,10 @@ class ValidateAnswer(SignedAnswer):
     license = ValidatedLicense(allow_null=True)
 
 
-class FeatureUsageRequest(PanelQuestion):
+class FeatureUsageRequest(KeyedBody, PanelQuestion):
     feature = serializers.CharField(max_length=60)
     delta = serializers.IntegerField(min_value=-MAX_QUANTITY, max_value=MAX_QUANTITY, required=False)
     used = serializers.IntegerField(min_value=0, max_value=MAX_COUNT, required=False)
-    idempotency_key = serializers.CharField(
-        max_length=255, required=False, help_text="Or in the header Idempotency-Key; one of them is needed."
-    )
 
     def validate(self, attrs):
         if ("delta" in attrs) == ("used" in attrs):
@@ -140,7 +145,7 @@ class PublicKeys(serializers.Serializer):
 
 class FeatureAnswer(serializers.Serializer):
     feature = serializers.CharField(source="slug")
-    action = serializers.CharField()
+    action = serializers.CharField(allow_null=True, help_text="Null: the tier does not include it any more.")
     name = serializers.CharField()
     limit = serializers.IntegerField(allow_null=True)
     used = serializers.IntegerField()
@@ -158,13 +163,24 @@ class LicenseAnswer(PartialAnswer):
     suspension_reason = serializers.CharField(allow_blank=True)
     issued_at = serializers.DateTimeField()
     renews_at = serializers.DateTimeField(allow_null=True)
-    expires_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(
+        source="works_until", allow_null=True, help_text="When it stops working by what is known now."
+    )
     suspends_at = serializers.DateTimeField(allow_null=True)
+    order = serializers.UUIDField(source="order_item.order_id", allow_null=True, default=None)
+    order_item = serializers.UUIDField(source="order_item_id", allow_null=True)
+    subscription = serializers.SerializerMethodField(
+        help_text="What pays for it; null for one issued by hand."
+    )
     max_activations = serializers.IntegerField(source="activation_limit")
     features = FeatureAnswer(many=True)
 
     def get_status(self, license_: License) -> str:
         return license_.status_at(self.context["now"]).value
+
+    def get_subscription(self, license_: License) -> UUID | None:
+        subscription = getattr(license_.order_item, "subscription", None)
+        return subscription.pk if subscription else None
 
 
 class LicenseWithKey(LicenseAnswer):
@@ -173,4 +189,5 @@ class LicenseWithKey(LicenseAnswer):
     license_key = serializers.SerializerMethodField()
 
     def get_license_key(self, license_: License) -> str | None:
-        return self.context["license_key"]
+        reveal = self.context["reveal"]
+        return reveal() if reveal is not None else None

@@ -2,15 +2,26 @@
 
 from datetime import datetime
 
-from billing.models import OrderItem, Product, Subscription
-from licensing import licenses, policies
+import structlog
+
+from billing.models import Invoice, OrderItem, Payment, Product, Subscription
+from licensing import licenses, moderation, policies
 from licensing.models import License
+from superagent.foundation import outbox
+from superagent.foundation.models import OutboxMessage
+
+ISSUE = "licensing.issue"
+
+log = structlog.get_logger(__name__)
 
 _Status = Subscription.Status
 
 
 def issue_for(*, item: OrderItem, now: datetime) -> License | None:
-    """The license that a paid order item buys, or None if it buys something else; once for each item."""
+    """The license that a paid order item buys, or None if it buys something else; once for each item.
+
+    Raises policies.NoPolicy.
+    """
     if item.product.kind != Product.Kind.LICENSE:
         return None
     policy = policies.of_product(item.product.slug)
@@ -27,26 +38,93 @@ def issue_for(*, item: OrderItem, now: datetime) -> License | None:
     return license_
 
 
+def issue_when_paid(*, item: OrderItem, now: datetime) -> None:
+    """As `issue_for`, for a payment that has arrived and must be kept whatever staff did to the policies."""
+    try:
+        issue_for(item=item, now=now)
+    except policies.NoPolicy as error:
+        log.error("license_not_issued", order_item=str(item.pk), error=str(error), alarm=True)
+        outbox.enqueue(
+            topic=ISSUE,
+            payload={"order_item": str(item.pk)},
+            dedupe_key=f"issue_license:{item.pk}",
+            organization_id=item.organization_id,
+        )
+
+
+@outbox.handler(ISSUE)
+def deliver(message: OutboxMessage) -> None:
+    """Until staff have made the policy that was missing; given up after days, the message waits among the dead."""
+    item = OrderItem.objects.select_related("product", "organization").get(pk=message.payload["order_item"])
+    try:
+        issue_for(item=item, now=item.paid_at or item.created_at)
+    except policies.NoPolicy as error:
+        raise outbox.Retryable(str(error)) from error
+
+
 def follow(*, subscription: Subscription, previous_status: str | None, now: datetime) -> None:
     """Make the license say what its subscription says. Repeatable, and in any order: only the present state counts."""
-    license_ = License.objects.filter(order_item_id=subscription.order_item_id or None).first()
-    if license_ is None or subscription.order_item_id is None:
+    license_ = _license_of(subscription)
+    if license_ is None:
         return
-    licenses.change_policy(license_id=license_.pk, policy=policies.of_product(subscription.product.slug))
+    _follow_product(license_, subscription)
     if subscription.status in (_Status.ACTIVE, _Status.TRIALING):
         ends_at = subscription.cancel_at or subscription.current_period_end
-        licenses.renew(license_id=license_.pk, renews_at=ends_at, is_ending=subscription.is_canceling)
+        licenses.renew(
+            license_id=license_.pk, renews_at=ends_at, is_ending=subscription.is_canceling, now=now
+        )
     elif subscription.status == _Status.PAST_DUE:
-        licenses.dun(license_id=license_.pk, since=subscription.past_due_since or now)
-    elif subscription.status in (_Status.UNPAID, _Status.PAUSED, _Status.INCOMPLETE):
-        licenses.suspend_for_payment(license_id=license_.pk)
+        licenses.start_payment_grace(
+            license_id=license_.pk, since=subscription.past_due_since or now, now=now
+        )
+    elif subscription.status in (_Status.UNPAID, _Status.PAUSED):
+        licenses.suspend_for_payment(license_id=license_.pk, now=now)
+    elif subscription.status == _Status.INCOMPLETE:
+        licenses.await_payment(license_id=license_.pk)
     elif subscription.has_ended:
         licenses.end(license_id=license_.pk, at=_paid_until(subscription, previous_status, now), now=now)
 
 
+def refunded(*, payment: Payment, now: datetime) -> None:
+    """A payment was paid back in full: the license that it pays for at `now` is revoked.
+
+    What is returned for a period that is over, for a change of tier, or in part, is a courtesy and changes nothing.
+    """
+    invoice = payment.invoice
+    if invoice is None or invoice.subscription is None:
+        return
+    license_ = _license_of(invoice.subscription)
+    if license_ is not None and _pays_for(invoice, now):
+        moderation.revoke_refunded(license_id=license_.pk)
+
+
+def _pays_for(invoice: Invoice, now: datetime) -> bool:
+    """Whether a period of the invoice is running."""
+    return invoice.lines.filter(is_proration=False, amount__gt=0, period_end__gt=now).exists()
+
+
+def _license_of(subscription: Subscription) -> License | None:
+    if subscription.order_item_id is None:
+        return None
+    return License.objects.filter(order_item_id=subscription.order_item_id).first()
+
+
+def _follow_product(license_: License, subscription: Subscription) -> None:
+    """A product without a policy leaves the license as it is: what is paid for must not stop billing."""
+    try:
+        policy = policies.of_product(subscription.product.slug)
+    except policies.NoPolicy as error:
+        log.error("license_policy_missing", license=str(license_.pk), error=str(error), alarm=True)
+        return
+    licenses.change_policy(license_id=license_.pk, policy=policy)
+
+
 def _paid_until(subscription: Subscription, previous_status: str | None, now: datetime) -> datetime:
     """An ended subscription's license lasts as long as was paid for: nothing, when it ended because nobody paid."""
-    unpaid = previous_status in (_Status.PAST_DUE, _Status.UNPAID, _Status.INCOMPLETE)
-    if unpaid or subscription.past_due_since is not None or subscription.status == _Status.INCOMPLETE_EXPIRED:
-        return subscription.ended_at or now
-    return subscription.current_period_end
+    is_unpaid = (
+        previous_status in (_Status.PAST_DUE, _Status.UNPAID, _Status.INCOMPLETE)
+        or subscription.past_due_since is not None
+        or subscription.status == _Status.INCOMPLETE_EXPIRED
+        or subscription.ended_for_nonpayment
+    )
+    return (subscription.ended_at or now) if is_unpaid else subscription.current_period_end

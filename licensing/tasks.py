@@ -7,9 +7,9 @@ from superagent.foundation import tenancy
 
 @shared_task
 def write_down_due_licenses() -> int:
-    """Hourly: give licenses the status that their dates have given them already."""
+    """Every ten minutes: give licenses the status that their dates have given them already, and tell people."""
     with tenancy.system("licenses that are due"):
-        return licenses.write_down_due(now=timezone.now())
+        return licenses.sync_due_statuses(now=timezone.now())
 
 
 @shared_task

@@ -5,6 +5,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypedDict
 
+from django.conf import settings
+from django.utils import timezone
+
 from licensing import keys
 from licensing.models import MAX_ACTIVATIONS, License
 from superagent.foundation import clock, tenancy
@@ -29,7 +32,7 @@ class Code(StrEnum):
 
 class FeatureRow(TypedDict):
     slug: str
-    action: str
+    action: str | None
     limit: int | None
     used: int
 
@@ -89,16 +92,23 @@ def validate(
 
 
 def find(license_key: str, fingerprint: str | None = None) -> License | None:
-    """The license of a key, with all that a verdict needs, in one query. Raises keys.Malformed without any."""
+    """The license of a key, with all that a verdict needs, in one query; in two for a key that was replaced.
+
+    Raises keys.Malformed without any.
+    """
     key_hash = keys.digest(keys.canonical(license_key))
+    found = License.objects.for_validation(fingerprint or None)
     with tenancy.system("license key"):
-        return License.objects.with_key(key_hash).for_validation(fingerprint or None).first()
+        return found.with_key(key_hash).first() or found.with_previous_key(key_hash, timezone.now()).first()
 
 
 def is_known(key_hash: bytes) -> bool:
     """Whether some license has the key, in whatever state it is."""
     with tenancy.system("license key"):
-        return License.objects.with_key(key_hash).exists()
+        return (
+            License.objects.with_key(key_hash).exists()
+            or License.objects.with_previous_key(key_hash, timezone.now()).exists()
+        )
 
 
 def feature_named(license_: License, name: str) -> FeatureRow | None:
@@ -119,8 +129,12 @@ def refused_for_state(license_: License, now: datetime) -> Verdict | None:
     if status not in _STOPPED:
         return None
     code, detail = _STOPPED[status]
-    if status == License.Status.SUSPENDED and license_.suspension_reason != License.SuspensionReason.MANUAL:
-        detail = _SUSPENDED_FOR_PAYMENT
+    if status == License.Status.SUSPENDED:
+        detail = (
+            f"The license is suspended; its owner can write to {settings.SUPPORT_EMAIL}."
+            if license_.is_held_by_staff
+            else _SUSPENDED_FOR_PAYMENT
+        )
     return Verdict(code, detail, license_, status)
 
 

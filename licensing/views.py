@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from accounts.access import PortalView
 from accounts.roles import Scope
 from billing import checkout, customers, orders
 from billing.models import Interval, Order, Price, Product
-from licensing import licenses, overview, policies
+from licensing import issued_keys, overview, policies
 from licensing.forms import BuyForm
 from licensing.models import License
 from licensing.offers import license_offers
@@ -81,7 +82,7 @@ class Reveal(LicenseView):
     @method_decorator(reauthentication_required)
     def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
         license_ = self.license(license_id)
-        key = licenses.reveal(license_=license_, actor=self.request.user)
+        key = issued_keys.reveal(license_=license_, actor=self.request.user)
         response = self.page(license_, revealed_key=key)
         response["Refresh"] = f"{REVEALED_SECONDS}; url={reverse('license', args=[license_id])}"
         return response
@@ -95,8 +96,11 @@ class Rotate(LicenseView):
     def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
         license_ = self.license(license_id)
         try:
-            key = licenses.rotate_key(
-                license_=license_, actor=self.request.user, now=clock.now(self.request.organization)
+            key = issued_keys.rotate(
+                license_=license_,
+                actor=self.request.user,
+                grace=timedelta(),
+                now=clock.now(self.request.organization),
             )
         except Refusal as refusal:
             messages.error(request, refusal.detail)

@@ -141,7 +141,7 @@ QUEUES: tuple[Queue, ...] = (
             status=License.Status.SUSPENDED, suspension_reason=License.SuspensionReason.MANUAL
         ),
         since="created_at",
-        query="status__exact=suspended&suspension_reason__exact=manual",
+        query="status=held",
         is_for_people=True,
     ),
 )

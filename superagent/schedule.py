@@ -138,8 +138,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="Licensing: write down what is due",
         task="licensing.tasks.write_down_due_licenses",
-        when=At(minute="5"),
-        why="lists and filters show suspended and expired what validation has refused since its date",
+        when=Every(timedelta(minutes=10)),
+        why="stores suspended and expired what validation has refused since its date, and mails about it",
     ),
     Entry(
         name="Licensing: forget old records",

@@ -389,6 +389,7 @@ if not STRIPE_API_HOST:
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SuperAgent <hello@superagent.example>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="support@superagent.example")  # whom customers write to
 MAIL_ENABLED = env.bool("MAIL_ENABLED", default=True)  # the kill switch: mails wait in the outbox
 EMAIL_URL = env.str("EMAIL_URL", default="")  # smtp+tls://user:password@host:587
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="anymail.backends.postmark.EmailBackend")

@@ -83,7 +83,7 @@ def test_money_owed_comes_before_everything(owner: User, acme: Organization) -> 
     _exhaust(acme, 10_000)
     now = timezone.now()
     with tenancy.system("test"):
-        licenses.suspend_for_payment(license_id=issued(acme).pk)
+        licenses.suspend_for_payment(license_id=issued(acme).pk, now=timezone.now())
         Invoice.objects.create(
             organization=acme, stripe_id="in_1", status="open", currency="usd", subtotal=2900, total=2900,
             amount_due=2900, amount_paid=0, amount_remaining=2900, attempt_count=1, created_at=now,
@@ -98,7 +98,7 @@ def test_money_owed_comes_before_everything(owner: User, acme: Organization) -> 
 
 def test_a_suspended_license_is_told(owner: User, acme: Organization) -> None:
     with tenancy.system("test"):
-        licenses.suspend_for_payment(license_id=issued(acme).pk)
+        licenses.suspend_for_payment(license_id=issued(acme).pk, now=timezone.now())
     assert "NextPanel Professional is suspended" in html(owner)
 
 

@@ -95,4 +95,4 @@ class OrderDetail(ApiView):
 
 def _of(request: Request) -> QuerySet[Any]:
     rows = Order.objects.visible_to(organization_of(request))
-    return rows.prefetch_related("items__product", "checkout_sessions")
+    return rows.prefetch_related("items__product", "items__subscription", "checkout_sessions")

@@ -85,7 +85,7 @@ class SubscriptionDetail(ApiView):
 def _of(request: Request) -> QuerySet[Any]:
     rows = Subscription.objects.visible_to(organization_of(request))
     return rows.select_related(
-        "product", "plan__product", "price__plan", "pending_price__product", "organization"
+        "product", "plan__product", "price__plan", "pending_price__product", "organization", "order_item"
     )
 
 

@@ -117,6 +117,11 @@ class Payment(OrganizationOwned):
     def __str__(self) -> str:
         return self.stripe_id
 
+    def is_refunded(self) -> bool:
+        """In full, and for certain: a refund that is pending may still fail."""
+        returned = sum(refund.amount for refund in self.refunds.all() if refund.status == "succeeded")
+        return self.status == self.Status.SUCCEEDED and returned >= self.amount > 0
+
 
 class Refund(OrganizationOwned):
     """Our projection of one of Stripe's refunds."""

@@ -54,6 +54,12 @@ class Subscription(OrganizationOwned):
     cancel_at_period_end = models.BooleanField(_("ends with the period"), default=False)
     cancel_at = models.DateTimeField(null=True, blank=True)
     cancellation_reason = models.CharField(max_length=300, blank=True)
+    ended_for_nonpayment = models.BooleanField(
+        default=False, db_default=False, help_text=_("Stripe gave up collecting and ended it.")
+    )
+    is_collection_paused = models.BooleanField(
+        _("collection paused"), default=False, db_default=False, help_text=_("Renewals are not charged.")
+    )
     canceled_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     trial_end = models.DateTimeField(_("trial ends"), null=True, blank=True)

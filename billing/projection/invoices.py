@@ -31,8 +31,17 @@ def refresh(invoice_id: str) -> Invoice | None:
             intent = identifier((entry.get("payment") or {}).get("payment_intent"))
             if intent:
                 payments.refresh(intent)
-                Payment.objects.filter(stripe_id=intent, invoice__isnull=True).update(invoice=invoice)
+                _link(intent, invoice)
     return invoice
+
+
+def _link(intent: str, invoice: Invoice) -> None:
+    """The payment belongs to the invoice; that it was paid back may have been heard before."""
+    with transaction.atomic():
+        if Payment.objects.filter(stripe_id=intent, invoice__isnull=True).update(invoice=invoice):
+            payments.tell_refund(
+                Payment.objects.select_related("organization", "invoice").get(stripe_id=intent)
+            )
 
 
 def apply(fetched: Json, lines: list[Json], number: int) -> Invoice | None:

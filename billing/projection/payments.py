@@ -6,6 +6,8 @@ from accounts.models import Organization
 from billing import customers, fence, gateway, mirror
 from billing.models import Payment, Refund
 from billing.projection.reading import Json, identifier, moment
+from billing.signals import payment_refunded
+from superagent.foundation import clock
 
 _STATUS = {
     "processing": Payment.Status.PROCESSING,
@@ -42,12 +44,20 @@ def refresh(intent_id: str) -> Payment | None:
         payment = _write(organization, fetched, charge)
         for refund in refunds:
             _write_refund(payment, refund)
+        tell_refund(payment)
     mirror.keep(fetched, number)
     if charge:
         mirror.keep(charge, number)
     for refund in refunds:
         mirror.keep(refund, number)
     return payment
+
+
+def tell_refund(payment: Payment) -> None:
+    """Say that a payment is paid back in full. Call it in a transaction, whenever the payment or its invoice is read:
+    which of the two is known first differs."""
+    if payment.invoice is not None and payment.is_refunded():
+        payment_refunded.send(sender=Payment, payment=payment, now=clock.now(payment.organization))
 
 
 def refresh_charge(charge_id: str) -> None:

@@ -19,8 +19,8 @@ KEEP_ONE = "billing.keep_one_plan"
 CHANGED_TO, CHANGED_AT = "changed_to", "changed_at"
 """Our marks at Stripe's subscription, set by the call that changes its price: to which price, and when."""
 EXPAND = ["default_payment_method", "discounts", "schedule"]
-_WATCHED = ("status", "product_id", "price_id", "current_period_end", "cancel_at_period_end", "ended_at",
-            "pending_price_id")  # fmt: skip
+_WATCHED = ("status", "product_id", "price_id", "current_period_end", "cancel_at_period_end", "cancel_at",
+            "ended_at", "pending_price_id")  # fmt: skip
 
 
 log = structlog.get_logger(__name__)
@@ -144,6 +144,8 @@ def _write(
     subscription.cancel_at = moment(fetched.get("cancel_at"))
     details = fetched.get("cancellation_details") or {}
     subscription.cancellation_reason = (details.get("comment") or details.get("reason") or "")[:300]
+    subscription.ended_for_nonpayment = details.get("reason") == "payment_failed"
+    subscription.is_collection_paused = bool(fetched.get("pause_collection"))
     subscription.canceled_at = moment(fetched.get("canceled_at"))
     subscription.ended_at = moment(fetched.get("ended_at"))
     subscription.trial_end = moment(fetched.get("trial_end"))

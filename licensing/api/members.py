@@ -1,18 +1,37 @@
 """Licenses as members and their programs read them."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+from django_filters import CharFilter, ChoiceFilter, UUIDFilter
+from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import Organization
 from accounts.roles import Scope
-from licensing import licenses, serializers
+from licensing import issued_keys, serializers
+from licensing.managers import LicenseQuerySet
 from licensing.models import License
 from superagent.foundation import clock
 from superagent.foundation.problems import NotFound
 from superagent.foundation.views import ApiView, ListView
+
+
+class LicenseFilters(FilterSet):
+    """By what the license is now, as validation says it, and by what it belongs to."""
+
+    status = ChoiceFilter(choices=License.Status.choices, method="filter_status")
+    product = CharFilter(field_name="policy__product_slug")
+    subscription = UUIDFilter(field_name="order_item__subscription")
+    order = UUIDFilter(field_name="order_item__order")
+    order_item = UUIDFilter(field_name="order_item")
+
+    def filter_status(self, licenses: LicenseQuerySet, name: str, value: str) -> LicenseQuerySet:
+        return licenses.with_status(timezone.now()).filter(status_now=value)
 
 
 class Licenses(ListView):
@@ -20,13 +39,12 @@ class Licenses(ListView):
 
     required_scope = Scope.LICENSES_READ
     serializer_class = serializers.LicenseAnswer
-    filterset_fields = ["status"]
+    filterset_class = LicenseFilters
     queryset = License.objects.none()  # for the schema; get_queryset knows the organization
 
     def get_queryset(self) -> Any:
         organization = self.request.organization  # type: ignore[attr-defined]  # set by our authentication
-        visible = License.objects.visible_to(organization)
-        return visible.select_related("policy").prefetch_related("features")
+        return _visible(organization)
 
     def get_serializer_context(self) -> dict[str, Any]:
         organization = getattr(self.request, "organization", None)
@@ -34,20 +52,36 @@ class Licenses(ListView):
 
 
 class LicenseDetail(ApiView):
-    """One license, with its key for those who may manage licenses; that it was shown is audited."""
+    """One license, with its key for those who may manage licenses; that it was shown is audited.
+
+    The key is read only if it is asked for: `fields=id,status` shows and audits nothing.
+    """
 
     required_scope = Scope.LICENSES_READ
 
     @extend_schema(responses=serializers.LicenseWithKey)
     def get(self, request: Request, license_id: UUID) -> Response:
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
-        found = License.objects.visible_to(organization).select_related("policy", "organization")
-        license_ = found.prefetch_related("features").filter(pk=license_id).first()
+        license_ = _visible(organization).filter(pk=license_id).first()
         if license_ is None:
             raise NotFound("This organization has no such license.")
         may_see = request.principal.allows(Scope.LICENSES_WRITE)  # type: ignore[attr-defined]  # as above
-        key = licenses.reveal(license_=license_, actor=None) if may_see else None
-        context = {"request": request, "now": clock.now(organization), "license_key": key}
+        shows_key = request.method == "GET" and "license_key" in request.GET.get(
+            "fields", "license_key"
+        ).split(",")
+        context = {
+            "request": request,
+            "now": clock.now(organization),
+            "reveal": partial(issued_keys.reveal, license_=license_, actor=None)
+            if may_see and shows_key
+            else None,
+        }
         return Response(
             serializers.LicenseWithKey(license_, context=context).data, headers={"Cache-Control": "no-store"}
         )
+
+
+def _visible(organization: Organization) -> LicenseQuerySet:
+    licenses = License.objects.visible_to(organization)
+    related = licenses.select_related("policy", "organization", "order_item__subscription")
+    return related.prefetch_related("features")

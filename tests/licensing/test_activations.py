@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AuditEntry, Organization
-from licensing import activations, keys, licenses, policies, usage
+from licensing import activations, issued_keys, keys, licenses, policies, usage
 from licensing.models import UNSTATED_ACTIVATIONS, Activation, FeatureUsage, License, Policy
 from licensing.tasks import forget_old_license_records
 from licensing.usage import Report, Stopped
@@ -55,7 +55,7 @@ def beating(organization: Organization, make_license) -> tuple[License, str]:
             max_activations=5, requires_activation=True, heartbeat_hours=24
         )
     license_ = make_license(organization, "nextpanel-starter")
-    return license_, licenses.reveal(license_=license_, actor=None)
+    return license_, issued_keys.reveal(license_=license_, actor=None)
 
 
 # --- The limit
@@ -66,7 +66,7 @@ def test_every_shipped_tier_has_a_limit_and_asks_for_no_fingerprint(
     client: Client, organization: Organization, make_license, tier: policies.Tier
 ) -> None:
     license_ = make_license(organization, tier.slug)
-    key = licenses.reveal(license_=license_, actor=None)
+    key = issued_keys.reveal(license_=license_, actor=None)
     assert license_.activation_limit == tier.servers
     crowd(license_, tier.servers)
     refused = post(client, "activate", license_key=key, fingerprint="one more")
@@ -80,7 +80,7 @@ def test_a_policy_without_a_number_has_a_limit_too(organization: Organization, m
     license_ = make_license(organization, "nextpanel-starter")
     crowd(license_, UNSTATED_ACTIVATIONS)
     with pytest.raises(Stopped, match="All 100 activations are taken"):
-        activate(licenses.reveal(license_=license_, actor=None), "one more")
+        activate(issued_keys.reveal(license_=license_, actor=None), "one more")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -181,14 +181,14 @@ def test_a_suspension_that_commits_while_a_panel_waits_is_heeded(
     organization: Organization, make_license, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     license_ = make_license(organization)
-    key = licenses.reveal(license_=license_, actor=None)
+    key = issued_keys.reveal(license_=license_, actor=None)
     activate(key, "a")
     find = usage.license_with_key
 
     def found_then_suspended(license_key: str) -> License:
         found = find(license_key)
         with tenancy.system("test"), transaction.atomic():
-            licenses.suspend_for_payment(license_id=license_.pk)
+            licenses.suspend_for_payment(license_id=license_.pk, now=NOW)
         return found
 
     monkeypatch.setattr(f"licensing.{'usage' if question == 'usage' else 'activations'}.license_with_key",
@@ -210,7 +210,7 @@ def test_a_suspension_that_commits_while_a_panel_waits_is_heeded(
 @pytest.mark.django_db(transaction=True)
 def test_reports_under_the_license_lock_do_not_deadlock(organization: Organization, make_license) -> None:
     license_ = make_license(organization)
-    key = licenses.reveal(license_=license_, actor=None)
+    key = issued_keys.reveal(license_=license_, actor=None)
 
     def work(index: int) -> Any:
         if index % 2:

@@ -4,9 +4,13 @@ import pytest
 
 from accounts.models import AuditEntry, Organization
 from accounts.roles import Role, Scope
+from licensing import vault
 from licensing.models import License
+from licensing.subscriptions import issue_for
 from superagent.foundation import tenancy
 from tests.accounts.conftest import api_of, founded, join, key_of, person
+from tests.licensing.conftest import NOW
+from tests.licensing.orders import paid_item, subscribe
 
 
 @pytest.fixture
@@ -65,6 +69,71 @@ def test_the_whole_key_is_for_those_who_manage_licenses(acme: Organization, make
     assert writer["Cache-Control"] == "no-store"
     with tenancy.system("test"):
         assert AuditEntry.objects.filter(action="license.key_revealed", organization=acme).count() == 1
+
+
+def revealed(organization: Organization) -> int:
+    with tenancy.system("test"):
+        return AuditEntry.objects.filter(action="license.key_revealed", organization=organization).count()
+
+
+def test_reading_a_license_without_its_key_writes_nothing(acme: Organization, make_license) -> None:
+    license_ = make_license(acme)
+    api = key_of(acme, Scope.LICENSES_READ, Scope.LICENSES_WRITE)
+    for _ in range(3):
+        assert api.get(f"licenses/{license_.pk}?fields=id,status").json() == {
+            "id": str(license_.pk),
+            "status": "active",
+        }
+    assert api.get("licenses").status_code == 200
+    head = api("HEAD", f"licenses/{license_.pk}")
+    assert (head.status_code, head.content) == (200, b"")
+    reader = key_of(acme, Scope.LICENSES_READ)
+    assert reader.get(f"licenses/{license_.pk}").json()["license_key"] is None
+    assert revealed(acme) == 0
+    assert api.get(f"licenses/{license_.pk}?fields=license_key").json()["license_key"]
+    assert revealed(acme) == 1
+
+
+def test_a_key_that_cannot_be_decrypted_is_a_problem_that_says_so(
+    acme: Organization, make_license, settings
+) -> None:
+    license_ = make_license(acme)
+    api = key_of(acme, Scope.LICENSES_READ, Scope.LICENSES_WRITE)
+    settings.LICENSE_ENCRYPTION_KEY = vault.new_key()
+    answer = api.get(f"licenses/{license_.pk}")
+    assert (answer.status_code, answer.json()["code"]) == (503, "license_key_unreadable")
+    assert revealed(acme) == 0, "nothing was shown"
+    assert api.get(f"licenses/{license_.pk}?fields=status").json() == {"status": "active"}
+
+
+def test_license_subscription_order_and_item_name_each_other(acme: Organization) -> None:
+    """With two licenses of one product it is clear which subscription to cancel."""
+    rows = []
+    for _ in range(2):
+        item = paid_item(acme, "nextpanel-starter")
+        with tenancy.system("test"):
+            subscription = subscribe(item)
+            license_ = issue_for(item=item, now=NOW)
+        rows.append((license_, subscription, item))
+    api = key_of(acme)
+    for license_, subscription, item in rows:
+        answer = api.get(f"licenses/{license_.pk}").json()
+        assert answer["subscription"] == str(subscription.pk)
+        assert (answer["order"], answer["order_item"]) == (str(item.order_id), str(item.pk))
+        paid_by = api.get(f"subscriptions/{subscription.pk}").json()
+        assert (paid_by["order"], paid_by["order_item"]) == (str(item.order_id), str(item.pk))
+        order = api.get(f"orders/{item.order_id}").json()
+        assert [entry["subscription"] for entry in order["items"]] == [str(subscription.pk)]
+        for name in ("subscription", "order", "order_item"):
+            found = api.get(f"licenses?{name}={answer[name]}").json()["data"]
+            assert [entry["id"] for entry in found] == [str(license_.pk)], name
+    assert len(api.get("licenses?product=nextpanel-starter").json()["data"]) == 2
+    assert api.get("licenses?product=nextpanel-business").json()["data"] == []
+
+
+def test_a_license_issued_by_hand_has_no_subscription(acme: Organization, make_license) -> None:
+    answer = key_of(acme).get(f"licenses/{make_license(acme).pk}").json()
+    assert (answer["subscription"], answer["order"], answer["order_item"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(

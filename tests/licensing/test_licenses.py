@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from accounts.models import AuditEntry, Organization, User
-from licensing import checks, keys, licenses, policies, secret_files, vault
+from licensing import checks, issued_keys, keys, licenses, moderation, policies, secret_files, vault
 from licensing.models import License, LicenseFeature
 from superagent.foundation import tenancy
 from tests.licensing.conftest import NOW
@@ -43,61 +43,66 @@ def test_the_key_is_not_stored_in_plain_text(license_: License, license_key: str
 
 
 def test_renewal_moves_the_end_by_the_grace(system_scope: None, license_: License) -> None:
-    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False, now=NOW)
     assert status(license_, NOW + 33 * DAY - timedelta(seconds=1)) == Status.ACTIVE
     assert status(license_, NOW + 33 * DAY) == Status.EXPIRED
 
 
 def test_one_that_ends_with_its_period_gets_no_grace(system_scope: None, license_: License) -> None:
-    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=True)
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=True, now=NOW)
     assert status(license_, NOW + 30 * DAY) == Status.EXPIRED
 
 
 def test_a_failed_payment_suspends_after_the_grace_and_payment_lifts_it(
     system_scope: None, license_: License
 ) -> None:
-    licenses.dun(license_id=license_.pk, since=NOW)
-    licenses.dun(license_id=license_.pk, since=NOW + 3 * DAY)  # the first failure counts
+    licenses.start_payment_grace(license_id=license_.pk, since=NOW, now=NOW)
+    licenses.start_payment_grace(
+        license_id=license_.pk, since=NOW, now=NOW + 3 * DAY
+    )  # a further attempt failed
     assert status(license_, NOW + 7 * DAY - timedelta(seconds=1)) == Status.ACTIVE
     assert status(license_, NOW + 7 * DAY) == Status.SUSPENDED
-    assert licenses.write_down_due(now=NOW + 7 * DAY) == 1
+    assert licenses.sync_due_statuses(now=NOW + 7 * DAY) == 1
     license_.refresh_from_db()
     assert (license_.status, license_.suspension_reason) == (Status.SUSPENDED, "payment")
-    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False, now=NOW)
     assert status(license_, NOW + 8 * DAY) == Status.ACTIVE
 
 
 def test_payment_does_not_lift_what_staff_suspended(
     system_scope: None, license_: License, staff: User
 ) -> None:
-    licenses.suspend_for_payment(license_id=license_.pk)
-    licenses.suspend(license_id=license_.pk, reason="Abuse report", actor=staff)
-    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    licenses.suspend_for_payment(license_id=license_.pk, now=NOW)
+    moderation.suspend(license_id=license_.pk, reason="Abuse report", actor=staff, now=NOW)
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False, now=NOW)
     assert status(license_) == Status.SUSPENDED
-    licenses.reinstate(license_id=license_.pk, reason="Settled", actor=staff)
+    moderation.reinstate(license_id=license_.pk, reason="Settled", actor=staff, now=NOW)
     assert status(license_) == Status.ACTIVE
     entries = AuditEntry.objects.filter(target_id=str(license_.pk)).order_by("id")
     assert [(entry.action, entry.actor, entry.detail.get("reason")) for entry in entries] == [
         ("license.issued", None, None),
+        ("license.suspended", None, None),  # for payment
         ("license.suspended", staff, "Abuse report"),
         ("license.reinstated", staff, "Settled"),
     ]
 
 
 def test_a_revoked_license_stays_revoked(system_scope: None, license_: License, staff: User) -> None:
-    licenses.revoke(license_id=license_.pk, reason="Charged back", actor=staff)
-    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    moderation.revoke(license_id=license_.pk, reason="Charged back", actor=staff)
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False, now=NOW)
     licenses.end(license_id=license_.pk, at=NOW, now=NOW)
     assert status(license_) == Status.REVOKED
-    for change in (licenses.suspend, licenses.reinstate, licenses.revoke):
-        with pytest.raises(licenses.NotPossible):
-            change(license_id=license_.pk, reason="Again", actor=staff)
+    for change in (moderation.suspend, moderation.reinstate):
+        with pytest.raises(moderation.NotPossible):
+            change(license_id=license_.pk, reason="Again", actor=staff, now=NOW)
+    with pytest.raises(moderation.NotPossible):
+        moderation.revoke(license_id=license_.pk, reason="Again", actor=staff)
 
 
 def test_a_late_payment_brings_an_expired_license_back(system_scope: None, license_: License) -> None:
     licenses.end(license_id=license_.pk, at=NOW, now=NOW)
     assert status(license_) == Status.EXPIRED
-    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False)
+    licenses.renew(license_id=license_.pk, renews_at=NOW + 30 * DAY, is_ending=False, now=NOW)
     assert status(license_) == Status.ACTIVE
 
 
@@ -129,14 +134,14 @@ def test_a_rotated_key_replaces_the_old_one(
     license_.activations.create(
         organization_id=license_.organization_id, fingerprint="a", activated_at=NOW, last_heartbeat_at=NOW
     )
-    new = licenses.rotate_key(license_=license_, actor=staff, now=NOW)
+    new = issued_keys.rotate(license_=license_, actor=staff, grace=timedelta(), now=NOW)
     assert not License.objects.with_key(keys.digest(keys.canonical(license_key))).exists()
     assert License.objects.with_key(keys.digest(keys.canonical(new))).get() == license_
     assert not license_.activations.exists()
 
 
 def test_revealing_is_audited(system_scope: None, license_: License, license_key: str, staff: User) -> None:
-    assert licenses.reveal(license_=license_, actor=staff) == license_key
+    assert issued_keys.reveal(license_=license_, actor=staff) == license_key
     entry = AuditEntry.objects.get(action="license.key_revealed")
     assert (entry.actor, entry.organization_id) == (staff, license_.organization_id)
     assert license_key not in str(entry.detail) + entry.target_label
@@ -147,9 +152,9 @@ def test_the_job_uses_the_clock_of_a_rehearsing_organization(
 ) -> None:
     license_ = make_license(organization, renews_at=NOW + 30 * DAY)
     with tenancy.system("test"):
-        assert licenses.write_down_due(now=NOW) == 0
+        assert licenses.sync_due_statuses(now=NOW) == 0
         Organization.objects.filter(pk=organization.pk).update(rehearsal_now=NOW + 60 * DAY)
-        assert licenses.write_down_due(now=NOW) == 1
+        assert licenses.sync_due_statuses(now=NOW) == 1
         license_.refresh_from_db()
     assert license_.status == Status.EXPIRED
 
@@ -215,15 +220,15 @@ def test_one_license_that_fails_does_not_keep_the_job_from_the_others(
     organization: Organization, make_license, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (make_license(organization, renews_at=NOW) for _ in range(2))
-    write_down = licenses._write_down
+    store = licenses.store
 
-    def write_down_others(license_: License, now) -> bool:
+    def store_others(license_: License, **dates) -> bool:
         if license_.pk == first.pk:
             raise RuntimeError("broken")
-        return write_down(license_, now)
+        return store(license_, **dates)
 
-    monkeypatch.setattr(licenses, "_write_down", write_down_others)
+    monkeypatch.setattr(licenses, "store", store_others)
     with tenancy.system("test"):
-        assert licenses.write_down_due(now=NOW + 30 * DAY) == 1
+        assert licenses.sync_due_statuses(now=NOW + 30 * DAY) == 1
         second.refresh_from_db()
     assert second.status == Status.EXPIRED

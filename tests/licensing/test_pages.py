@@ -113,7 +113,7 @@ def test_a_viewer_may_look_but_not_reveal(acme: Organization, make_license, name
 def test_a_suspended_license_says_why_and_what_to_do(page: Client, acme: Organization, make_license) -> None:
     license_ = make_license(acme)
     with tenancy.system("test"):
-        licenses.suspend_for_payment(license_id=license_.pk)
+        licenses.suspend_for_payment(license_id=license_.pk, now=NOW)
     html = page.get(reverse("license", args=[license_.pk])).content.decode()
     assert "Suspended: payment overdue" in html
     assert reverse("billing") in html

@@ -11,7 +11,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from accounts.models import Organization
-from licensing import activations, keys, licenses, signing, validation
+from licensing import activations, issued_keys, keys, signing, validation
 from licensing.models import License, LicenseFeature
 from superagent.foundation import tenancy
 from tests.licensing.panel import HEADER, Forged, Panel
@@ -35,7 +35,7 @@ def used_up(license_: License) -> License:
 @pytest.fixture
 def good_key(organization: Organization, make_license) -> str:
     """The relay's own license, paid and with room."""
-    return licenses.reveal(license_=make_license(organization, "nextpanel-business"), actor=None)
+    return issued_keys.reveal(license_=make_license(organization, "nextpanel-business"), actor=None)
 
 
 # --- A relay between panel and server

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Organization
-from licensing import keys, licenses
+from licensing import issued_keys, keys
 from superagent.foundation import redis_client
 from tests.licensing.panel import Panel
 
@@ -95,7 +95,7 @@ def test_one_key_does_not_pay_for_another(
     client: Client, organization: Organization, make_license, license_key: str, settings
 ) -> None:
     settings.LICENSE_QUESTIONS_PER_KEY = 1
-    neighbor = licenses.reveal(license_=make_license(organization), actor=None)
+    neighbor = issued_keys.reveal(license_=make_license(organization), actor=None)
     assert [ask(client, neighbor).status_code for _ in range(2)] == [200, 429]
     assert ask(client, license_key).json()["code"] == "VALID"
 
@@ -109,7 +109,7 @@ def test_a_good_key_is_answered_behind_a_network_that_guesses(
     settings.LICENSE_UNKNOWN_PER_NETWORK = 3
     assert guess(client, 5) == [200, 200, 200, 429, 429]
     assert ask(client, license_key).json()["code"] == "VALID"
-    never_asked_before = licenses.reveal(license_=make_license(organization), actor=None)
+    never_asked_before = issued_keys.reveal(license_=make_license(organization), actor=None)
     assert ask(client, never_asked_before).json()["code"] == "VALID"
     server = {"license_key": license_key, "fingerprint": "a"}
     assert [post(client, name, **server).status_code for name in ("activate", "heartbeat")] == [200, 200]

@@ -3,6 +3,7 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.models import Organization
-from licensing import activations, licenses, usage
+from licensing import activations, issued_keys, licenses, usage
 from licensing.models import FeatureUsage, License, LicenseFeature, Policy
 from licensing.usage import LimitReached, Report, Stopped
 from superagent.foundation import tenancy
@@ -82,6 +83,20 @@ def test_bad_reports_name_the_field(
     assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
 
 
+def test_the_key_of_a_report_may_come_in_the_header(
+    client: Client, license_: License, license_key: str
+) -> None:
+    body = json.dumps({"license_key": license_key, "feature": "databases", "delta": 3})
+    send = partial(client.post, "/api/v1/licenses/usage", content_type="application/json")
+    for _ in range(2):
+        assert send(body, headers={"Idempotency-Key": "report-1"}).json()["used"] == 3
+    own = json.dumps(json.loads(body) | {"idempotency_key": "report-2"})
+    differs = send(own, headers={"Idempotency-Key": "report-3"})
+    assert (differs.status_code, differs.json()["errors"][0]["pointer"]) == (400, "/idempotency_key")
+    assert send(own, headers={"Idempotency-Key": "report-2"}).json()["used"] == 6
+    assert used(license_) == 6
+
+
 def test_more_cannot_be_given_back_than_is_used(license_: License, license_key: str) -> None:
     report(license_key, "a", delta=2)
     with pytest.raises(Invalid, match="Only 2 databases"):
@@ -92,7 +107,7 @@ def test_more_cannot_be_given_back_than_is_used(license_: License, license_key: 
 def test_a_stopped_license_takes_decreases_only(license_: License, license_key: str) -> None:
     report(license_key, "a", delta=5)
     with tenancy.system("test"):
-        licenses.suspend_for_payment(license_id=license_.pk)
+        licenses.suspend_for_payment(license_id=license_.pk, now=NOW)
     with pytest.raises(Stopped) as refusal:
         report(license_key, "b", delta=1)
     assert refusal.value.code == "SUSPENDED"
@@ -144,7 +159,7 @@ steps = st.lists(
 def test_use_follows_a_simple_model(organization: Organization, make_license, steps: list[Any]) -> None:
     """Against a counter in Python: never above the limit, never below zero, each key once."""
     license_ = make_license(organization)
-    key = licenses.reveal(license_=license_, actor=None)
+    key = issued_keys.reveal(license_=license_, actor=None)
     count, seen = 0, {}
     for kind, number, idempotency_key in steps:
         if (kind == "used" and number < 0) or (kind == "delta" and number == 0):
@@ -193,7 +208,7 @@ def at_once(number: int, work) -> list[Any]:
 @pytest.mark.django_db(transaction=True)
 def test_of_many_reports_for_the_last_unit_one_is_taken(organization: Organization, make_license) -> None:
     license_ = make_license(organization)
-    key = licenses.reveal(license_=license_, actor=None)
+    key = issued_keys.reveal(license_=license_, actor=None)
     report(key, "fill", used=LIMIT - 1)
     outcomes = at_once(8, lambda index: report(key, f"race-{index}", delta=1))
     assert sum(isinstance(outcome, usage.Standing) for outcome in outcomes) == 1
@@ -204,7 +219,7 @@ def test_of_many_reports_for_the_last_unit_one_is_taken(organization: Organizati
 @pytest.mark.django_db(transaction=True)
 def test_one_report_sent_many_times_at_once_counts_once(organization: Organization, make_license) -> None:
     license_ = make_license(organization)
-    key = licenses.reveal(license_=license_, actor=None)
+    key = issued_keys.reveal(license_=license_, actor=None)
     outcomes = at_once(8, lambda index: report(key, "same", delta=2))
     assert {outcome.used for outcome in outcomes} == {2}
     assert used(license_) == 2
@@ -217,7 +232,7 @@ def test_five_servers_at_once_get_one_activation(organization: Organization, mak
     with tenancy.system("test"):
         Policy.objects.filter(product_slug="nextpanel-starter").update(max_activations=1)
     license_ = make_license(organization, "nextpanel-starter")
-    key = licenses.reveal(license_=license_, actor=None)
+    key = issued_keys.reveal(license_=license_, actor=None)
     outcomes = at_once(
         5, lambda index: activations.activate(license_key=key, fingerprint=f"server-{index}", label="")
     )

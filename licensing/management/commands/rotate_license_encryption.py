@@ -1,6 +1,6 @@
 from django.core.management.base import BaseCommand, CommandError
 
-from licensing import licenses, vault
+from licensing import issued_keys, vault
 from superagent.foundation import tenancy
 
 
@@ -13,7 +13,7 @@ class Command(BaseCommand):
     def handle(self, *args, **options):
         with tenancy.system("rotate the encryption of license keys"):
             try:
-                count = licenses.encrypt_again()
+                count = issued_keys.reencrypt_all()
             except vault.Unreadable as error:
                 raise CommandError(f"{error} Put it back, and run this again.") from error
         self.stdout.write(f"{count} license keys are encrypted with the newest key")

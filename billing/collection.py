@@ -1,0 +1,26 @@
+"""Pausing what a subscription collects: invoices of the time are voided, so that it is never charged."""
+
+from billing import fence, gateway
+from billing.models import Subscription
+from billing.projection import subscriptions
+from superagent.foundation import tenancy
+
+
+def pause(*, subscription: Subscription) -> None:
+    """Void every renewal's invoice until `resume`. Idempotent. Calls Stripe; raises gateway.Unavailable."""
+    _update(subscription, {"behavior": "void"})
+
+
+def resume(*, subscription: Subscription) -> None:
+    """Collect again from the next renewal on. Idempotent. Calls Stripe; raises gateway.Unavailable."""
+    if subscription.is_collection_paused:
+        _update(subscription, "")
+
+
+def _update(subscription: Subscription, pause_collection: dict[str, str] | str) -> None:
+    number = fence.draw()
+    answer = gateway.call(
+        "subscriptions.update", subscription.stripe_id, params={"pause_collection": pause_collection}
+    )
+    with tenancy.system("apply a pause of a subscription"):
+        subscriptions.apply(answer, number)

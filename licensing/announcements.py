@@ -1,0 +1,177 @@
+"""What happened to a license is told twice, in the transaction that makes it true: an audit entry, and a mail."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts import audit, notifications
+from accounts.models import User
+from licensing.models import License
+
+TEMPLATE = "licensing/email/license"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A mail's heading, which is its subject too, and its paragraphs."""
+
+    heading: str
+    paragraphs: tuple[str, ...]
+
+
+def announce(
+    *, license_: License, action: str, actor: User | None = None, detail: dict[str, Any] | None = None
+) -> None:
+    """Record `action` (`license.suspended`) and mail the organization about it, if there are words for it.
+
+    `detail` is kept with the entry and given to the words; without `actor` it is whoever makes the request.
+    """
+    detail = detail or {}
+    entry = audit.record(
+        action=action, organization=license_.organization, actor=actor, target=license_, detail=detail
+    )
+    words_of = _WORDS.get(action)
+    if words_of is None:
+        return
+    words = words_of(license_, detail)
+    notifications.send(
+        template=TEMPLATE,
+        to=[license_.organization.email],
+        context={
+            "organization": license_.organization.name,
+            "heading": words.heading,
+            "paragraphs": list(words.paragraphs),
+            "license": license_.policy.name,
+            "key": license_.masked_key,
+            "url": settings.PUBLIC_URL + reverse("license", args=[license_.pk]),
+            "support": settings.SUPPORT_EMAIL,
+        },
+        dedupe_key=f"{action}:{entry.pk}",
+        organization=license_.organization,
+    )
+
+
+def _issued(license_: License, detail: dict[str, Any]) -> Words:
+    return Words(
+        _("Your %(license)s license is ready") % _names(license_),
+        (_("Open the license to see its key, and enter the key in your control panel."),),
+    )
+
+
+def _suspended(license_: License, detail: dict[str, Any]) -> Words:
+    heading = _("Your %(license)s license is suspended") % _names(license_)
+    refused = _("Control panels that use it are refused.")
+    if license_.is_held_by_staff:
+        return Words(
+            heading,
+            (
+                refused,
+                _("The reason: %(reason)s") % {"reason": license_.note},
+                _("You are not charged while it is suspended. Write to %(support)s to have it lifted.")
+                % {"support": settings.SUPPORT_EMAIL},
+            ),
+        )
+    return Words(
+        heading,
+        (
+            refused,
+            _("A payment is overdue. The license works again by itself as soon as the open invoice is paid."),
+        ),
+    )
+
+
+def _reinstated(license_: License, detail: dict[str, Any]) -> Words:
+    return Words(
+        _("Your %(license)s license works again") % _names(license_),
+        (_("Control panels that use it are accepted again. You do not have to do anything."),),
+    )
+
+
+def _revoked(license_: License, detail: dict[str, Any]) -> Words:
+    return Words(
+        _("Your %(license)s license was revoked") % _names(license_),
+        (
+            _("Control panels that use it are refused, for good."),
+            _("The reason: %(reason)s") % {"reason": license_.note},
+            _("Its subscription has ended, and you are not charged again. Questions? Write to %(support)s.")
+            % {"support": settings.SUPPORT_EMAIL},
+        ),
+    )
+
+
+def _expired(license_: License, detail: dict[str, Any]) -> Words:
+    return Words(
+        _("Your %(license)s license has ended") % _names(license_),
+        (
+            _("Control panels that use it are refused."),
+            _("To go on, buy it again; what your panels store is not touched."),
+        ),
+    )
+
+
+def _ending(license_: License, detail: dict[str, Any]) -> Words:
+    return Words(
+        _("Your %(license)s license will end") % _names(license_),
+        (
+            _("It works until %(end)s and is not charged again.") % {"end": _date(license_.expires_at)},
+            _("Changed your mind? Resume it on the page of the license before then."),
+        ),
+    )
+
+
+def _continued(license_: License, detail: dict[str, Any]) -> Words:
+    return Words(
+        _("Your %(license)s license continues") % _names(license_),
+        (_("It renews on %(day)s, as before.") % {"day": _date(license_.renews_at)},),
+    )
+
+
+def _policy_changed(license_: License, detail: dict[str, Any]) -> Words:
+    features = ", ".join(
+        f"{feature.name}: {_('unlimited') if feature.limit is None else feature.limit}"
+        for feature in license_.policy.features.all()
+    )
+    return Words(
+        _("Your license is %(license)s now") % _names(license_),
+        (
+            _("It includes, from now on: %(features)s.") % {"features": features},
+            _("The key stays the same, and so does what is in use."),
+        ),
+    )
+
+
+def _key_rotated(license_: License, detail: dict[str, Any]) -> Words:
+    return Words(
+        _("The key of your %(license)s license was replaced") % _names(license_),
+        (
+            _("Enter the new key in your control panels; you find it on the page of the license."),
+            _("If nobody in your organization did this, write to %(support)s at once.")
+            % {"support": settings.SUPPORT_EMAIL},
+        ),
+    )
+
+
+def _names(license_: License) -> dict[str, str]:
+    return {"license": license_.policy.name}
+
+
+def _date(moment: datetime | None) -> str:
+    return f"{moment:%d %B %Y, %H:%M} UTC" if moment else _("no date")
+
+
+_WORDS: dict[str, Callable[[License, dict[str, Any]], Words]] = {
+    "license.issued": _issued,
+    "license.suspended": _suspended,
+    "license.reinstated": _reinstated,
+    "license.revoked": _revoked,
+    "license.expired": _expired,
+    "license.ending": _ending,
+    "license.continued": _continued,
+    "license.policy_changed": _policy_changed,
+    "license.key_rotated": _key_rotated,
+}

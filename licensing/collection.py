@@ -1,0 +1,93 @@
+"""Stripe collects for a license while it may be used: paused while staff hold it, ended when it is revoked."""
+
+from uuid import UUID
+
+import structlog
+from django.utils.translation import gettext as _
+
+from billing import collection, subscriptions
+from billing.models import Subscription
+from licensing.models import License
+from superagent.foundation import clock, outbox
+from superagent.foundation.models import OutboxMessage
+from superagent.foundation.money import Money
+
+TOPIC = "licensing.follow_collection"
+MAX_ROUNDS = 5
+
+log = structlog.get_logger(__name__)
+
+
+def follow(license_: License) -> None:
+    """Bring the subscription in line with the license, after the caller's transaction has committed."""
+    if license_.order_item_id is not None:
+        outbox.enqueue(
+            topic=TOPIC, payload={"license": str(license_.pk)}, organization_id=license_.organization_id
+        )
+
+
+def subscription_of(license_: License) -> Subscription | None:
+    """What pays for the license; None for one that was issued by hand."""
+    if license_.order_item_id is None:
+        return None
+    found = Subscription.objects.filter(order_item_id=license_.order_item_id)
+    return found.select_related("product", "price", "organization").first()
+
+
+def consequence(license_: License, action: str) -> str:
+    """What `suspend`, `reinstate` or `revoke` will do to the subscription: staff read it before they confirm."""
+    subscription = subscription_of(license_)
+    if subscription is None:
+        return _("No subscription pays for it.")
+    if subscription.has_ended:
+        return _("Its subscription has ended already.")
+    renewal = _("%(amount)s on %(day)s") % {
+        "amount": Money(subscription.price.unit_amount, subscription.price.currency),
+        "day": f"{subscription.current_period_end:%Y-%m-%d}",
+    }
+    if action == "revoke":
+        text = _("Its subscription ends at once: %(renewal)s is not charged. Nothing is paid back by this.")
+    elif action == "suspend":
+        text = _("Renewals are not charged while it is suspended; the next would be %(renewal)s.")
+    else:
+        text = _("Renewals are charged again, the next: %(renewal)s.")
+    return text % {"renewal": renewal}
+
+
+@outbox.handler(TOPIC)
+def deliver(message: OutboxMessage) -> None:
+    """What the license is now counts, not what it was when this was written. Calls Stripe."""
+    license_id = UUID(message.payload["license"])
+    for _round in range(MAX_ROUNDS):
+        done = _agree(License.objects.select_related("organization").get(pk=license_id))
+        if done == _wanted(License.objects.get(pk=license_id)):
+            return  # else it changed while Stripe was called, and a later message may have been overtaken
+    raise outbox.Retryable(f"license {license_id} keeps changing")
+
+
+def _wanted(license_: License) -> str:
+    if license_.status == License.Status.REVOKED:
+        return "ended"
+    return "paused" if license_.is_held_by_staff else "collecting"
+
+
+def _agree(license_: License) -> str:
+    wanted = _wanted(license_)
+    subscription = subscription_of(license_)
+    if subscription is None or subscription.has_ended:
+        return wanted
+    try:
+        if wanted == "ended":
+            subscriptions.cancel(
+                subscription=subscription,
+                at_period_end=False,
+                reason="The license was revoked.",
+                now=clock.now(license_.organization),
+            )
+        elif wanted == "paused":
+            collection.pause(subscription=subscription)
+        else:
+            collection.resume(subscription=subscription)
+    except subscriptions.Ended:
+        log.info("subscription_ended_already", license=str(license_.pk))
+    return wanted

@@ -1,0 +1,50 @@
+"""How the row of a license changes: locked, by its dates, and told."""
+
+from datetime import datetime
+from uuid import UUID
+
+from licensing.announcements import announce
+from licensing.models import License
+
+_Status, _Reason = License.Status, License.SuspensionReason
+
+
+def locked(license_id: UUID) -> License:
+    return (
+        License.objects.select_for_update(of=("self",))
+        .select_related("policy", "organization")
+        .get(pk=license_id)
+    )
+
+
+def reopen(license_: License) -> None:
+    """Forget what an earlier state said, so that the dates alone decide. What staff suspended stays suspended."""
+    if not license_.is_held_by_staff:
+        license_.status, license_.suspension_reason, license_.note = _Status.ACTIVE, "", ""
+
+
+def store(license_: License, *, now: datetime, before: str) -> bool:
+    """Save the license with the status that its dates give it at `now`; tell of it if it was another one `before`.
+
+    Returns whether it was another one.
+    """
+    status = license_.status_at(now)
+    license_.status = status
+    if status != _Status.SUSPENDED:
+        license_.suspension_reason = ""
+    elif not license_.is_held_by_staff:
+        license_.suspension_reason = _Reason.PAYMENT
+    license_.save()
+    if status == before:
+        return False
+    action = "license.activated" if before == _Status.PENDING else _ACTIONS.get(status)
+    if action:
+        announce(license_=license_, action=action, detail={"was": before})
+    return True
+
+
+_ACTIONS = {
+    _Status.ACTIVE: "license.reinstated",
+    _Status.SUSPENDED: "license.suspended",
+    _Status.EXPIRED: "license.expired",
+}
