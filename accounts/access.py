@@ -6,6 +6,8 @@ from typing import Any, ParamSpec
 from urllib.parse import urlencode
 from uuid import UUID
 
+from allauth.usersessions.models import UserSession
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -124,6 +126,13 @@ def chosen(request: HttpRequest) -> Membership | None:
 def choose(request: HttpRequest, organization_id: UUID) -> None:
     """From the next page on, the session is about this organization, where the caller is a member."""
     request.session[SESSION_KEY] = str(organization_id)
+
+
+def stay_logged_in(request: HttpRequest) -> None:
+    """Keep this session when the person's log-ins have just been ended; call it after the domain function did."""
+    user: User = request.user  # type: ignore[assignment]  # logged in
+    update_session_auth_hash(request, user)
+    UserSession.objects.create_from_request(request)  # its key is a new one
 
 
 def own_path(path: str) -> str:

@@ -2,14 +2,17 @@
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlencode
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.models import EmailAddress, EmailConfirmationHMAC
+from allauth.account.models import EmailAddress
+from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialApp, SocialLogin
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.db import transaction
@@ -18,7 +21,19 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, mail_links, names, notifications, organizations, people, registration, throttles
+from accounts import (
+    access,
+    audit,
+    log_ins,
+    mail_links,
+    names,
+    notifications,
+    organizations,
+    passwords,
+    people,
+    registration,
+    throttles,
+)
 from accounts.models import User
 from superagent.foundation import tenancy
 
@@ -27,9 +42,6 @@ NOTICES = {
     "account/email/password_changed": _("Your password was changed."),
     "account/email/password_set": _("A password was set for your account."),
     "account/email/password_reset": _("Your password was reset by a link from a mail."),
-    "account/email/email_changed": _("The e-mail address of your account was changed."),
-    "account/email/email_confirm": _("The e-mail address of your account was confirmed."),
-    "account/email/email_deleted": _("An e-mail address was removed from your account."),
     "mfa/email/totp_activated": _("An authenticator app now protects your account."),
     "mfa/email/totp_deactivated": _("The authenticator app no longer protects your account."),
     "mfa/email/recovery_codes_generated": _("New recovery codes were made for your account."),
@@ -69,18 +81,11 @@ class AccountAdapter(DefaultAccountAdapter):
     def should_send_confirmation_mail(
         self, request: HttpRequest, email_address: EmailAddress, signup: bool
     ) -> bool:
-        return not signup  # registration has written it in the transaction of the sign-up
+        return False  # registration has written it in the transaction of the sign-up; log-ins send none
 
-    def send_confirmation_mail(
-        self, request: HttpRequest, emailconfirmation: EmailConfirmationHMAC, signup: bool
-    ) -> None:
-        address = emailconfirmation.email_address
-        notifications.send(
-            template="accounts/email/verify",
-            to=[address.email],
-            context={"link": mail_links.to_verify_address(address)},
-            dedupe_key=None,
-        )
+    def set_password(self, user: User, password: str) -> None:
+        """For allauth's forms that change a password or set the first one; they keep their own session."""
+        passwords.change(user=user, password=password, now=timezone.now())
 
     def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
         """No more than a few a day, whoever asks: the links of those that were sent go on working."""
@@ -99,14 +104,6 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_signup_redirect_url(self, request: HttpRequest) -> str:
         user: User = request.user  # type: ignore[assignment]  # has just signed up
         return user.continue_to or reverse("dashboard")
-
-    def get_email_verification_redirect_url(self, email_address: EmailAddress) -> str:
-        """Where the sign-up was going, such as a plan's checkout; by way of the log-in in another browser."""
-        user = email_address.user
-        if self.request.user.is_authenticated and self.request.user.pk == user.pk:
-            return people.take_continue_to(user=user) or reverse("dashboard")
-        following = {"next": user.continue_to} if user.continue_to else {}
-        return f"{reverse('account_login')}?{urlencode(following)}" if following else reverse("account_login")
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
@@ -137,6 +134,16 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             if not people.has_verified_email(user):
                 registration.send_verification(user=user, dedupe_key=f"verify:{user.pk}:sign-up")
         return user
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):
+    """“Log out other sessions”: those that the page lists, and every other log-in too."""
+
+    def end_sessions(self, sessions: Iterable[UserSession]) -> None:
+        super().end_sessions(sessions)
+        request = context.request
+        log_ins.end_all(user=request.user, now=timezone.now(), because="other sessions logged out")
+        access.stay_logged_in(request)
 
 
 class MfaAdapter(DefaultMFAAdapter):

@@ -1,6 +1,7 @@
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from allauth.account.forms import ResetPasswordKeyForm as AllauthResetPasswordKeyForm
 from allauth.account.forms import SignupForm
 from django import forms
 from django.contrib.auth.password_validation import validate_password
@@ -9,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import api_keys, names, registration, roles
+from accounts import api_keys, names, passwords, registration, roles
 from accounts.models import Organization, User
 from accounts.roles import Role, Scope
 from superagent.foundation import clock
@@ -100,6 +101,30 @@ class ProfileForm(forms.Form):
     full_name = NameField(
         label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
     )
+
+
+class ChangeEmailForm(forms.Form):
+    email = forms.EmailField(
+        label=_("New e-mail address"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+
+
+class ProofForm(forms.Form):
+    """Beside a mailed link: that the account is the reader's as well."""
+
+    password = forms.CharField(
+        label=_("Password"),
+        max_length=128,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+
+class ResetPasswordKeyForm(AllauthResetPasswordKeyForm):
+    def save(self) -> None:
+        passwords.reset(user=self.user, password=self.cleaned_data["password1"], now=timezone.now())
 
 
 class CloseAccountForm(forms.Form):

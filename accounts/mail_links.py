@@ -3,19 +3,28 @@
 A mail's context names the link as {"link_to": kind, "id": …}; `make` turns that into the address.
 """
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 from allauth.account import app_settings
-from allauth.account.models import EmailAddress, EmailConfirmationHMAC
+from allauth.account.models import EmailAddress
 from allauth.account.utils import user_pk_to_url_str
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
 
-from accounts.models import Invitation, User
+from accounts.models import EmailChange, Invitation, User
 
+VERIFICATION_LIFETIME = timedelta(days=3)
 _INVITATIONS = signing.Signer(salt="accounts.invitation")
+_VERIFICATION_SALT = "accounts.verification"
+# The two mailboxes of a change of address, and the old one afterwards, hold different links.
+_EMAIL_CHANGES = {
+    page: signing.Signer(salt=f"accounts.{page}")
+    for page in ("email-change-confirm", "email-change-answer", "email-change-undo")
+}
 
 
 class Outdated(Exception):
@@ -26,10 +35,6 @@ def to_verify(user: User) -> dict[str, str]:
     return {"link_to": "verify", "id": str(user.pk)}
 
 
-def to_verify_address(address: EmailAddress) -> dict[str, str]:
-    return {"link_to": "verify_address", "id": str(address.pk)}
-
-
 def to_reset_password(user: User) -> dict[str, str]:
     return {"link_to": "reset_password", "id": str(user.pk)}
 
@@ -38,9 +43,25 @@ def to_invitation(invitation: Invitation) -> dict[str, str]:
     return {"link_to": "invitation", "id": str(invitation.pk)}
 
 
-def make(reference: dict[str, Any]) -> str:
-    """The absolute address that `reference` names. Raises Outdated. Runs in the system scope."""
-    return settings.PUBLIC_URL + _MAKERS[reference["link_to"]](reference["id"])
+def to_confirm_change(change: EmailChange) -> dict[str, str]:
+    return {"link_to": "email-change-confirm", "id": str(change.pk)}
+
+
+def to_answer_change(change: EmailChange) -> dict[str, str]:
+    return {"link_to": "email-change-answer", "id": str(change.pk)}
+
+
+def to_undo_change(change: EmailChange) -> dict[str, str]:
+    return {"link_to": "email-change-undo", "id": str(change.pk)}
+
+
+def make(reference: dict[str, Any], *, to: str) -> str:
+    """The absolute address that `reference` names, for the mailbox `to`. Raises Outdated. Runs in the system scope.
+
+    An address may change between the writing of a mail and its sending: a link never reaches a mailbox that is not
+    its account's any more.
+    """
+    return settings.PUBLIC_URL + _MAKERS[reference["link_to"]](reference.get("id", ""), to)
 
 
 def invitation_token(invitation: Invitation) -> str:
@@ -56,40 +77,74 @@ def invitation_id(token: str) -> str | None:
         return None
 
 
-def _verify(user_id: str) -> str:
-    address = EmailAddress.objects.filter(user_id=user_id, primary=True).first()
-    return _verify_address(str(address.pk)) if address else _outdated()
-
-
-def _verify_address(address_id: str) -> str:
-    address = EmailAddress.objects.filter(pk=address_id, verified=False).first()
-    if address is None:
-        return _outdated()
-    return reverse("account_confirm_email", args=[EmailConfirmationHMAC.create(address).key])
-
-
-def _reset_password(user_id: str) -> str:
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None:
-        return _outdated()
+def reset_password_path(user: User) -> str:
+    """Where whoever has proven to read the user's mail chooses a new password."""
     token = app_settings.PASSWORD_RESET_TOKEN_GENERATOR().make_token(user)
     return reverse(
         "account_reset_password_from_key", kwargs={"uidb36": user_pk_to_url_str(user), "key": quote(token)}
     )
 
 
-def _invitation(invitation_pk: str) -> str:
-    invitation = Invitation.objects.filter(pk=invitation_pk).first()
+def verification_token(user: User) -> str:
+    """What a confirmation's link carries: the address too, since a link is for the mailbox that it was sent to."""
+    return signing.dumps([str(user.pk), user.email], salt=_VERIFICATION_SALT)
+
+
+def verified_claim(token: str) -> tuple[str, str] | None:
+    """The user's id and the address in a confirmation's token that is ours and not too old, else None."""
+    try:
+        user_id, email = signing.loads(token, salt=_VERIFICATION_SALT, max_age=VERIFICATION_LIFETIME)
+    except signing.BadSignature:
+        return None
+    return user_id, email
+
+
+def email_change_id(token: str, *, page: str) -> str | None:
+    """The id in a token that we signed for this page, else None."""
+    try:
+        return _EMAIL_CHANGES[page].unsign(token)
+    except signing.BadSignature:
+        return None
+
+
+def _verify(user_id: str, to: str) -> str:
+    user = User.objects.filter(pk=user_id, email=to, is_active=True).first()
+    if user is None or EmailAddress.objects.filter(user=user, verified=True).exists():
+        return _outdated()
+    return reverse("account_confirm_email", args=[verification_token(user)])
+
+
+def _reset_password(user_id: str, to: str) -> str:
+    user = User.objects.filter(email=to, is_active=True).first()
+    if user is None:
+        return _outdated()
+    return reset_password_path(user)
+
+
+def _invitation(invitation_pk: str, to: str) -> str:
+    invitation = Invitation.objects.filter(pk=invitation_pk, email=to).first()
     return reverse("invitation", args=[invitation_token(invitation)]) if invitation else _outdated()
+
+
+def _email_change(page: str) -> Callable[[str, str], str]:
+    column = "new_email" if page == "email-change-confirm" else "old_email"
+
+    def make(change_id: str, to: str) -> str:
+        standing = EmailChange.objects.filter(pk=change_id, withdrawn_at=None, undone_at=None)
+        if not standing.filter(**{column: to}).exists():
+            return _outdated()
+        return reverse(page, args=[_EMAIL_CHANGES[page].sign(change_id)])
+
+    return make
 
 
 def _outdated() -> str:
     raise Outdated
 
 
-_MAKERS = {
+_MAKERS: dict[str, Callable[[str, str], str]] = {
     "verify": _verify,
-    "verify_address": _verify_address,
     "reset_password": _reset_password,
     "invitation": _invitation,
+    **{page: _email_change(page) for page in _EMAIL_CHANGES},
 }

@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -7,6 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from accounts import names
@@ -34,6 +35,14 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         editable=False,
         help_text=_("The page that the person was on the way to at sign-up, such as a plan's checkout."),
     )
+    log_in_stamp = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_("Another one ends every session and every API log-in of the person."),
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     USERNAME_FIELD = "email"
@@ -44,7 +53,10 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
 
     class Meta(Record.Meta):
         constraints = [
-            models.CheckConstraint(name="user_email_lower_case", condition=models.Q(email=Lower("email")))
+            models.CheckConstraint(name="user_email_lower_case", condition=models.Q(email=Lower("email"))),
+            models.CheckConstraint(name="user_email_not_empty", condition=~models.Q(email="")),
+            # What the composite foreign key of allauth's addresses refers to (migration 0010).
+            models.UniqueConstraint(name="user_id_and_email", fields=["id", "email"]),
         ]
 
     def __str__(self) -> str:
@@ -54,11 +66,94 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         super().clean()
         self.email = self.email.strip().lower()
 
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django's, over the stamp as well: sessions, API log-ins and changes of address end when it changes."""
+        salt = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash"
+        value = self.password + self.log_in_stamp
+        return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
+
     def get_full_name(self) -> str:
         return self.full_name
 
     def get_short_name(self) -> str:
         return self.full_name.split(" ")[0] if self.full_name else self.email
+
+
+class EmailChange(Record):
+    """A request to change a person's e-mail address: confirmed from the new address, agreed to from the old one.
+
+    A link is good while the row says so and the person's log-ins have not been ended since it was asked for.
+    """
+
+    LIFETIME = timedelta(days=3)
+    UNDO_PERIOD = timedelta(days=7)
+
+    row_security = Shared("belongs to a person, and is read by the link of a mail")
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="email_changes")
+    old_email = models.EmailField(_("old address"), max_length=254)
+    new_email = models.EmailField(_("new address"), max_length=254)
+    old_was_confirmed = models.BooleanField(_("old address was confirmed"))
+    asked_by_staff = models.ForeignKey(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text=_("Staff vouches for the person, so the old address is told but not asked."),
+    )
+    log_in_stamp = models.CharField(max_length=64, editable=False)
+    asked_at = models.DateTimeField(_("asked"), default=timezone.now)
+    confirmed_at = models.DateTimeField(_("confirmed from the new address"), null=True, blank=True)
+    agreed_at = models.DateTimeField(_("agreed to from the old address"), null=True, blank=True)
+    made_at = models.DateTimeField(_("made"), null=True, blank=True)
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    undone_at = models.DateTimeField(_("undone"), null=True, blank=True)
+
+    class Meta(Record.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                name="email_change_pending_once",
+                fields=["user"],
+                condition=models.Q(made_at__isnull=True, withdrawn_at__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="email_change_to_another", condition=~models.Q(old_email=models.F("new_email"))
+            ),
+            models.CheckConstraint(
+                name="email_change_made_when_confirmed",
+                condition=models.Q(made_at__isnull=True) | models.Q(confirmed_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.old_email} → {self.new_email}"
+
+    @property
+    def needs_old_address(self) -> bool:
+        """Whether the old address must agree: nobody has proven to read one that was never confirmed."""
+        return self.old_was_confirmed and self.asked_by_staff_id is None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.confirmed_at is not None and (self.agreed_at is not None or not self.needs_old_address)
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.asked_at + self.LIFETIME
+
+    def is_pending(self, now: datetime) -> bool:
+        """`now` is real time. Whether the person's log-ins were ended since is for the caller to compare."""
+        return self.made_at is None and self.withdrawn_at is None and now < self.expires_at
+
+    def can_be_undone(self, now: datetime) -> bool:
+        """`now` is real time."""
+        return (
+            self.made_at is not None
+            and self.undone_at is None
+            and self.old_was_confirmed
+            and now < self.made_at + self.UNDO_PERIOD
+        )
 
 
 class Organization(Record):

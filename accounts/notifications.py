@@ -78,7 +78,7 @@ def render(template: str, to: list[str], context: dict[str, Any]) -> EmailMultiA
     values: dict[str, Any] = {"product": "SuperAgent", "public_url": settings.PUBLIC_URL}
     for name, value in context.items():
         is_link = isinstance(value, dict) and "link_to" in value
-        values[name] = mail_links.make(value) if is_link else value
+        values[name] = mail_links.make(value, to=to[0]) if is_link else value
     subject = " ".join(render_to_string(f"{template}.subject.txt", values).split())
     mail = EmailMultiAlternatives(
         subject=subject,

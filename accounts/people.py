@@ -2,10 +2,9 @@
 
 from datetime import datetime
 
-from allauth.account.models import EmailAddress
 from django.db import transaction
 
-from accounts import audit, memberships
+from accounts import audit, email_addresses, memberships
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
@@ -13,7 +12,7 @@ from superagent.foundation import tenancy
 
 def has_verified_email(user: User) -> bool:
     """Whether the address by which the user logs in was confirmed."""
-    return EmailAddress.objects.filter(user_id=user.pk, email=user.email, verified=True).exists()
+    return email_addresses.is_confirmed(user)
 
 
 def rename(*, user: User, full_name: str) -> User:

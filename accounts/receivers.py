@@ -1,4 +1,4 @@
-"""allauth's facts that belong into the audit trail."""
+"""allauth's facts: the audit trail tells them, and a changed second factor ends log-ins."""
 
 from typing import Any
 
@@ -8,8 +8,9 @@ from allauth.mfa import signals as mfa
 from allauth.mfa.models import Authenticator
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest
+from django.utils import timezone
 
-from accounts import audit, staff_access
+from accounts import access, audit, log_ins, staff_access
 from accounts.models import User
 
 ACTIONS: dict[Signal, str] = {
@@ -18,9 +19,6 @@ ACTIONS: dict[Signal, str] = {
     account.password_changed: "user.password_changed",
     account.password_set: "user.password_set",
     account.password_reset: "user.password_reset",
-    account.email_changed: "user.email_changed",
-    account.email_added: "user.email_added",
-    account.email_removed: "user.email_removed",
     mfa.authenticator_added: "user.second_factor_added",
     mfa.authenticator_removed: "user.second_factor_removed",
     mfa.authenticator_reset: "user.second_factor_reset",
@@ -35,13 +33,6 @@ def record_account_event(
         audit.record(action=ACTIONS[signal], actor=user, target=user, request=request)
 
 
-@receiver(account.email_confirmed)
-def record_confirmation(sender: Any, request: HttpRequest, email_address: Any, **kwargs: Any) -> None:
-    audit.record(
-        action="user.email_confirmed", actor=email_address.user, target=email_address.user, request=request
-    )
-
-
 @receiver(mfa.authenticator_added)
 def count_set_up_as_proof(
     sender: Any, request: HttpRequest, user: User, authenticator: Authenticator, **kwargs: Any
@@ -51,3 +42,13 @@ def count_set_up_as_proof(
         record_authentication(
             request, user, method="mfa", id=authenticator.pk, type=authenticator.type, reauthenticated=True
         )
+
+
+@receiver([mfa.authenticator_added, mfa.authenticator_removed, mfa.authenticator_reset])
+def end_other_log_ins(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    """A second factor was changed: whoever is logged in without it, here or on the API, is out; so is a thief who asked
+    for another address before."""
+    log_ins.end_all(user=user, now=timezone.now(), because="second factor changed")
+    if request.user.is_authenticated and request.user.pk == user.pk:
+        request.user.log_in_stamp = user.log_in_stamp  # the same person, perhaps another object
+        access.stay_logged_in(request)

@@ -8,15 +8,11 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts import audit, mail_links, notifications, organizations, throttles
+from accounts import audit, email_addresses, mail_links, notifications, organizations, throttles
+from accounts.email_addresses import EmailTaken
 from accounts.models import User
 from superagent.foundation import tenancy
-from superagent.foundation.problems import FieldError, Invalid, Refusal
-
-
-class EmailTaken(Refusal):
-    code = "email_taken"
-    title = "This e-mail address has an account"
+from superagent.foundation.problems import FieldError, Invalid
 
 
 def register(
@@ -52,7 +48,7 @@ def create_person(
     has_proven_email: bool = False,
 ) -> User:
     """A new person and, in the same transaction, what `and_then` makes for them. Raises EmailTaken, Invalid."""
-    email = email.strip().lower()
+    email = email_addresses.normalized(email)
     user = User(email=email, full_name=full_name.strip(), created_at=now, continue_to=continue_to)
     _check_password(password, user)
     user.set_password(password)  # outside of the transaction: it takes a quarter of a second on purpose
@@ -64,12 +60,11 @@ def create_person(
                 audit.record(action="user.registered", actor=user, target=user)
                 and_then(user)
         except _Taken:
-            detail = "Log in, or ask for a new password if you have forgotten yours."
-            raise EmailTaken(detail, errors=[FieldError("/email", EmailTaken.code, detail)]) from None
+            raise EmailTaken from None
     return user
 
 
-def send_verification(*, user: User, dedupe_key: str) -> bool:
+def send_verification(*, user: User, dedupe_key: str | None) -> bool:
     """Mail the link that confirms the user's address; False if the address has had as many today as it may get.
 
     The link is made when the mail is sent. Nothing that the person wrote is in it: it may be a stranger's address.

@@ -7,10 +7,9 @@ the pages of the portal are for that.
 from datetime import datetime
 
 from allauth.mfa.models import Authenticator
-from allauth.usersessions.models import UserSession
 from django.db import transaction
 
-from accounts import audit, mail_links, memberships, notifications, staff_notices
+from accounts import audit, log_ins, mail_links, memberships, notifications, staff_notices
 from accounts.memberships import RoleChange
 from accounts.models import Membership, User
 from accounts.roles import Role
@@ -56,7 +55,7 @@ def reset_second_factor(*, person: User, by: User, reason: str, now: datetime) -
         if not removed:
             raise NoSecondFactor(f"{stored.email} has none.")
         factors.delete()
-        _end_log_ins(stored, now)
+        log_ins.end_all(user=stored, now=now, because="second factor removed", by=by)
         audit.record(
             action="user.second_factor_removed_by_staff",
             actor=by,
@@ -79,7 +78,7 @@ def deactivate(*, person: User, by: User, reason: str, now: datetime) -> None:
             return
         stored.is_active = False
         stored.save(update_fields=["is_active"])
-        _end_log_ins(stored, now)
+        log_ins.end_all(user=stored, now=now, because="deactivated", by=by)
         audit.record(action="user.deactivated_by_staff", actor=by, target=stored, detail={"reason": reason})
         staff_notices.to_person(
             person=stored,
@@ -154,10 +153,3 @@ def _guarded(person: User, by: User) -> User:
     if (stored.is_staff or stored.is_superuser) and not by.is_superuser:
         raise Forbidden("Only a superuser may touch the account of a member of staff.")
     return stored
-
-
-def _end_log_ins(person: User, now: datetime) -> None:
-    """Of the API and of browsers."""
-    person.token_families.filter(revoked_at__isnull=True).update(revoked_at=now)
-    for session in UserSession.objects.filter(user=person):
-        session.end()

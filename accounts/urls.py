@@ -1,9 +1,21 @@
-from django.urls import path
+from django.urls import path, re_path
 
-from accounts.views import arrival, audit, keys, members, settings
+from accounts.views import arrival, audit, email, keys, members, passwords, settings
 
 urlpatterns = [
     path("accounts/signup/", arrival.SignUp.as_view(), name="account_signup"),
+    path("accounts/email/", email.Email.as_view(), name="account_email"),
+    path("accounts/email/withdraw/", email.withdraw_change, name="email-change-withdraw"),
+    path("accounts/email/send-again/", email.mail_again, name="email-mail-again"),
+    path("accounts/confirm-email/<str:token>/", email.ConfirmAddress.as_view(), name="account_confirm_email"),
+    path("email-changes/<str:token>/confirm/", email.ConfirmChange.as_view(), name="email-change-confirm"),
+    path("email-changes/<str:token>/answer/", email.AnswerChange.as_view(), name="email-change-answer"),
+    path("email-changes/<str:token>/undo/", email.UndoChange.as_view(), name="email-change-undo"),
+    re_path(
+        r"^accounts/password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+        passwords.ResetPassword.as_view(),
+        name="account_reset_password_from_key",
+    ),
     path("verify-email/", arrival.verify_email, name="verify-email"),
     path("invitations/<str:token>/", arrival.invitation, name="invitation"),
     path("api-keys/", keys.index, name="api-keys"),

@@ -33,6 +33,7 @@ _SECRET_TEXT = re.compile(
     | (?<=/reset/key/)[^/\s"']+
     | (?<=/confirm-email/)[^/\s"']+
     | (?<=/invitations/)[^/\s"']+:[^/\s"']+
+    | (?<=/email-changes/)[^/\s"']+
     | (?i:(?<=password=)|(?<=password":\ ")|(?<=token=)|(?<=secret=))[^\s&"']+
     """
 )

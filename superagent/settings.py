@@ -243,15 +243,15 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "optional"  # an unverified address may log in, but not buy
-ACCOUNT_CONFIRM_EMAIL_ON_GET = False
-ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
-ACCOUNT_FORMS = {"signup": "accounts.forms.SignUpForm"}
+ACCOUNT_FORMS = {
+    "signup": "accounts.forms.SignUpForm",
+    "reset_password_from_key": "accounts.forms.ResetPasswordKeyForm",
+}
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # a stranger's address is not mailed because someone typed it
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # a changed password, address or second factor is mailed to its owner
-ACCOUNT_CHANGE_EMAIL = True  # one address a person: a new one replaces the old one when it is confirmed
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGIN_ON_PASSWORD_RESET = False
 ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before what would let a thief of a session keep the account
@@ -293,6 +293,8 @@ THROTTLES = {
     "mail_verify": (5, 86_400),
     "mail_reset": (5, 86_400),
     "mail_account_exists": (1, 86_400),
+    "email_change": (10, 3600),  # by person: asking for another address
+    "email_link": (1, 180),  # by person: the same link once more
 }
 # Ours count instead (accounts.middleware.PageLimits); those by person stay.
 ACCOUNT_RATE_LIMITS = dict.fromkeys(("login", "signup", "reset_password", "reset_password_from_key"))
@@ -305,6 +307,7 @@ if not ADMIN_SECOND_FACTOR and (IS_SECURE or not IS_LOCAL):
     raise ImproperlyConfigured(
         "ADMIN_SECOND_FACTOR is off, so a password alone would open the admin: remove the variable."
     )
+USERSESSIONS_ADAPTER = "accounts.adapters.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = False
 
 # --- The API ---------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from allauth.account.internal.flows.email_verification import send_verification_email_for_user
 from allauth.account.utils import perform_login
 from allauth.account.views import SignupView
 from django.contrib import messages
@@ -16,7 +15,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from accounts import access, invitations, offers, people, registration
+from accounts import access, invitations, offers, people, registration, throttles
 from accounts.forms import InvitedSignUpForm, SignUpForm
 from accounts.models import Invitation, User
 from superagent.foundation.problems import Invalid, Refusal
@@ -92,12 +91,15 @@ def verify_email(request: HttpRequest) -> HttpResponse:
     if people.has_verified_email(user):
         return redirect(following or "dashboard")
     if request.method == "POST":
-        if send_verification_email_for_user(request, user):
-            messages.success(request, _("The mail is on its way to %(email)s.") % {"email": user.email})
-        else:
+        try:
+            throttles.consume(name="email_link", ident=str(user.pk))
+        except throttles.TooManyAttempts:
             messages.info(
                 request, _("A mail was sent less than three minutes ago. Look into your spam folder too.")
             )
+        else:
+            registration.send_verification(user=user, dedupe_key=None)
+            messages.success(request, _("The mail is on its way to %(email)s.") % {"email": user.email})
         return redirect(request.get_full_path())
     if following:
         people.remember_continue_to(user=user, path=following)

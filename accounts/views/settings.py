@@ -59,7 +59,7 @@ def security(request: PortalRequest) -> HttpResponse:
         "address": EmailAddress.objects.filter(user_id=request.user.pk, primary=True).first(),
         "has_totp": Authenticator.Type.TOTP in kinds,
         "passkeys": kinds.count(Authenticator.Type.WEBAUTHN),
-        "sessions": UserSession.objects.filter(user_id=request.user.pk).count(),
+        "sessions": len(UserSession.objects.purge_and_list(request.user)),
         "api_log_ins": request.user.token_families.filter(revoked_at__isnull=True).count(),
     }
     return render(request, "accounts/security.html", context)

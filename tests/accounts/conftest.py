@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.core import mail
 from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
@@ -17,7 +19,7 @@ from django.utils import timezone
 from accounts import api_keys, organizations, tokens
 from accounts.models import AuditEntry, Membership, Organization, User
 from accounts.roles import Role, Scope
-from superagent.foundation import tenancy
+from superagent.foundation import outbox, tenancy
 from tests.fixtures.staff import staff_client
 
 PASSWORD = "a horse on a mountain"
@@ -100,6 +102,13 @@ def page_of(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+def path_in_mail(to: str, part: str) -> str:
+    """The path of the link in the newest mail to `to`."""
+    outbox.sweep()
+    text = next(sent.body for sent in reversed(mail.outbox) if sent.to == [to])
+    return re.search(rf"http://[^/\s]+(/\S*{part}\S*)", text).group(1)
 
 
 def actions(organization: Organization | None) -> list[str]:

@@ -1,7 +1,5 @@
 """Sign-up with a chosen plan, confirmation, invitations: as a visitor meets them, through the pages."""
 
-import re
-
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
@@ -13,7 +11,7 @@ from accounts import invitations, mail_links, memberships, people
 from accounts.models import User
 from accounts.roles import Role
 from superagent.foundation import outbox, tenancy
-from tests.accounts.conftest import PASSWORD, page_of, person
+from tests.accounts.conftest import PASSWORD, page_of, path_in_mail, person
 
 DASHBOARD = reverse("dashboard")
 
@@ -24,13 +22,6 @@ ADA = {
     "organization_name": "Engines",
 }
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def path_in_mail(to: str, part: str) -> str:
-    """The path of the link in the newest mail to `to`."""
-    outbox.sweep()
-    text = next(sent.body for sent in reversed(mail.outbox) if sent.to == [to])
-    return re.search(rf"http://[^/\s]+(/\S*{part}\S*)", text).group(1)
 
 
 def test_sign_up_confirm_and_go_on_to_the_chosen_plan():
@@ -56,13 +47,15 @@ def test_sign_up_confirm_and_go_on_to_the_chosen_plan():
     assert user.continue_to == ""
 
 
-def test_confirmation_in_another_browser_goes_on_after_the_log_in():
+def test_confirmation_in_another_browser_asks_for_the_password_and_goes_on():
     Client().post("/accounts/signup/?plan=pro&interval=year", ADA)
-    other = Client()
-    confirmed = other.post(path_in_mail("ada@engines.example", "confirm-email"))
-    assert confirmed["Location"] == "/accounts/login/?next=%2Fcheckout%2F%3Fplan%3Dpro%26interval%3Dyear"
-    logged_in = other.post(confirmed["Location"], {"login": "ADA@engines.example", "password": PASSWORD})
-    assert logged_in.status_code == 302
+    other, link = Client(), path_in_mail("ada@engines.example", "confirm-email")
+    assert "enter the password" in other.get(link).content.decode()
+    assert other.post(link, {"password": "a wrong one"}).status_code == 422
+    assert not EmailAddress.objects.get(email="ada@engines.example").verified
+    confirmed = other.post(link, {"password": PASSWORD})
+    assert confirmed["Location"] == "/checkout/?plan=pro&interval=year"
+    assert EmailAddress.objects.get(email="ada@engines.example").verified
 
 
 @pytest.mark.parametrize(

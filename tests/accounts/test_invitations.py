@@ -30,7 +30,7 @@ def test_invite_writes_a_mail_without_the_link(acme, owner):
         mail = OutboxMessage.objects.get(topic="accounts.send_mail")
         assert mail.organization_id == acme.pk
         assert mail_links.invitation_token(invitation) not in str(mail.payload)
-        address = mail_links.make(mail.payload["context"]["link"])
+        address = mail_links.make(mail.payload["context"]["link"], to=invitation.email)
     assert address.endswith(f"/invitations/{mail_links.invitation_token(invitation)}/")
     assert actions(acme)[-1] == "invitation.created"
 

@@ -1,0 +1,71 @@
+"""The one address by which a person logs in: `User.email` and allauth's row of it.
+
+They are changed here only, together; a foreign key (migration 0010) refuses a transaction that leaves them apart.
+"""
+
+from datetime import datetime
+
+from allauth.account.models import EmailAddress
+from django.db import IntegrityError, transaction
+
+from accounts import audit, log_ins
+from accounts.models import User
+from superagent.foundation.problems import FieldError, Refusal
+
+
+class EmailTaken(Refusal):
+    code = "email_taken"
+    title = "This e-mail address has an account"
+
+    def __init__(self, detail: str = "") -> None:
+        detail = detail or "Log in, or ask for a new password if you have forgotten yours."
+        super().__init__(detail, errors=[FieldError("/email", self.code, detail)])
+
+
+def normalized(email: str) -> str:
+    return email.strip().lower()
+
+
+def is_confirmed(user: User) -> bool:
+    """Whether somebody has proven to read the mail of the user's address."""
+    return EmailAddress.objects.filter(user_id=user.pk, email=user.email, verified=True).exists()
+
+
+def is_confirmed_by_anyone(email: str) -> bool:
+    return EmailAddress.objects.filter(email=normalized(email), verified=True).exists()
+
+
+def give(*, user: User, email: str, is_confirmed: bool) -> None:
+    """Make `email` the user's address. Raises EmailTaken when an account has it, also one that is made just now."""
+    try:
+        with transaction.atomic():
+            EmailAddress.objects.filter(user=user).delete()
+            User.objects.filter(pk=user.pk).update(email=email)
+            EmailAddress.objects.create(user=user, email=email, primary=True, verified=is_confirmed)
+    except IntegrityError:
+        raise EmailTaken from None
+    user.email = email
+
+
+def make_free(*, email: str, now: datetime) -> None:
+    """An unconfirmed account that merely holds `email` gives way to whoever has proven to read its mail.
+
+    Raises EmailTaken when the address is confirmed, or staff's. The caller has locked the accounts.
+    """
+    holder = User.objects.filter(email=email).first()
+    if holder is None:
+        return
+    if is_confirmed(holder) or holder.is_staff:
+        raise EmailTaken
+    release(user=holder, now=now, because="confirmed by somebody else")
+
+
+def release(*, user: User, now: datetime, because: str) -> None:
+    """Deactivate the account and let somebody else have its address. The row stays: the audit trail names it."""
+    with transaction.atomic():
+        audit.record(action="user.address_released", target=user, detail={"because": because})
+        EmailAddress.objects.filter(user=user).delete()
+        user.email = f"{user.pk}@closed.invalid"  # RFC 2606: no mail can ever reach it
+        user.is_active = False
+        user.save(update_fields=["email", "is_active"])
+        log_ins.end_all(user=user, now=now, because=because)

@@ -1,0 +1,261 @@
+"""The page of one's e-mail address, and what the links of its mails open: confirm, agree, refuse, undo."""
+
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from allauth.account.decorators import reauthentication_required
+from allauth.account.internal.flows.login import get_authentication_records
+from allauth.account.utils import perform_login
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_not_required, login_required
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views import View
+from django.views.decorators.cache import never_cache
+
+from accounts import access, email_addresses, email_changes, mail_links, people, registration, throttles
+from accounts import verification as verifications
+from accounts.access import PersonRequest
+from accounts.forms import ChangeEmailForm, ProofForm
+from accounts.models import EmailChange, User
+from accounts.revocation import Keep
+from superagent.foundation.page_addresses import post_only
+from superagent.foundation.problems import Refusal
+
+SIGNED_UP_KEY = "signed_up_user_id"  # in the session of whoever has just signed up and waits for the mail
+
+
+@method_decorator(never_cache, name="dispatch")
+@method_decorator(login_required, name="dispatch")
+class Email(View):
+    """The address, a change that waits, and the form to ask for one."""
+
+    request: PersonRequest
+
+    def get(self, request: PersonRequest) -> HttpResponse:
+        return self._page(ChangeEmailForm())
+
+    @method_decorator(reauthentication_required)
+    def post(self, request: PersonRequest) -> HttpResponse:
+        form = ChangeEmailForm(request.POST)
+        if form.is_valid():
+            try:
+                throttles.consume(name="email_change", ident=str(request.user.pk))
+                change = email_changes.ask(
+                    user=request.user, new_email=form.cleaned_data["email"], now=timezone.now()
+                )
+            except Refusal as refusal:
+                form.add_error("email", refusal.errors[0].detail if refusal.errors else refusal.detail)
+            else:
+                text = _("We sent a mail to %(email)s. Open its link to confirm the address.")
+                messages.success(request, text % {"email": change.new_email})
+                return redirect("account_email")
+        return self._page(form)
+
+    def _page(self, form: ChangeEmailForm) -> HttpResponse:
+        user = self.request.user
+        context = {
+            "form": form,
+            "is_confirmed": email_addresses.is_confirmed(user),
+            "change": email_changes.pending(user=user, now=timezone.now()),
+            "lifetime_days": EmailChange.LIFETIME.days,
+            "undo_days": EmailChange.UNDO_PERIOD.days,
+        }
+        return render(self.request, "account/email.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@post_only(page="account_email")
+def withdraw_change(request: PersonRequest) -> HttpResponse:
+    if email_changes.withdraw(user=request.user, now=timezone.now()):
+        messages.success(request, _("The change is withdrawn. Your address stays as it is."))
+    return redirect("account_email")
+
+
+@login_required
+@post_only(page="account_email")
+def mail_again(request: PersonRequest) -> HttpResponse:
+    """The links of the change that waits, or else of the confirmation."""
+    user, now = request.user, timezone.now()
+    try:
+        throttles.consume(name="email_link", ident=str(user.pk))
+    except throttles.TooManyAttempts:
+        messages.info(request, _("A mail was sent a moment ago. Look into your spam folder too."))
+        return redirect("account_email")
+    if not email_changes.mail_again(user=user, now=now) and not email_addresses.is_confirmed(user):
+        registration.send_verification(user=user, dedupe_key=None)
+    messages.success(request, _("The mail is on its way."))
+    return redirect("account_email")
+
+
+class MailedLink(View):
+    """What the link of a mail opens: it asks before it does anything, because mail programs open links too."""
+
+    template_name = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except Refusal as refusal:
+            return render(request, "account/link_gone.html", {"refusal": refusal}, status=refusal.status)
+
+    def page(self, *, status: int = 200, **context: Any) -> HttpResponse:
+        return render(self.request, self.template_name, context, status=status)
+
+
+class ProvenLink(MailedLink):
+    """A link that proves the mailbox only: whoever opens it shows that the account is theirs too.
+
+    By being logged in, by having just signed up in this browser, or by the password, which logs them in.
+    """
+
+    template_name = "account/email_confirm.html"
+
+    def subject(self, token: str) -> tuple[User, str]:
+        """The account, and the address that the link confirms. Raises a refusal."""
+        raise NotImplementedError
+
+    def confirm(self, user: User, keep: Keep) -> tuple[str, str]:
+        """Make the domain call; answers what to say and where to go. `user` is fresh afterwards."""
+        raise NotImplementedError
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        user, email = self.subject(token)
+        return self._page(user, email, ProofForm())
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        user, email = self.subject(token)
+        form = ProofForm(request.POST)
+        if not self._speaks_for(user) and not self._knows_password(form, user):
+            return self._page(user, email, form)
+        if request.user == user:
+            text, following = self.confirm(request.user, _just_used(request, user))
+            access.stay_logged_in(request)
+            messages.success(request, text)
+            return redirect(following)
+        text, following = self.confirm(user, Keep())
+        if request.user.is_authenticated:
+            logout(request)
+        request.session.pop(SIGNED_UP_KEY, None)
+        messages.success(request, text)
+        return perform_login(request, user, email_verification="none", redirect_url=following)
+
+    def _page(self, user: User, email: str, form: ProofForm) -> HttpResponse:
+        return self.page(
+            status=422 if form.errors else 200,
+            form=form,
+            email=email,
+            is_proven=self._speaks_for(user),
+            has_password=user.has_usable_password(),
+            is_someone_else=self.request.user.is_authenticated and self.request.user != user,
+        )
+
+    def _speaks_for(self, user: User) -> bool:
+        return self.request.user == user or self.request.session.get(SIGNED_UP_KEY) == str(user.pk)
+
+    def _knows_password(self, form: ProofForm, user: User) -> bool:
+        """By allauth's own door, which limits and records the attempts."""
+        if not form.is_valid():
+            return False
+        try:
+            found = get_adapter().authenticate(
+                self.request, email=user.email, password=form.cleaned_data["password"]
+            )
+        except ValidationError as error:
+            form.add_error("password", error)
+            return False
+        if found is None or found.pk != user.pk:
+            form.add_error("password", _("This is not the password of the account."))
+            return False
+        return True
+
+
+@method_decorator(login_not_required, name="dispatch")
+@method_decorator(never_cache, name="dispatch")
+class ConfirmAddress(ProvenLink):
+    """The address of a sign-up."""
+
+    def subject(self, token: str) -> tuple[User, str]:
+        user = verifications.find(token)
+        return user, user.email
+
+    def confirm(self, user: User, keep: Keep) -> tuple[str, str]:
+        verifications.confirm(user=user, keep=keep, now=timezone.now())
+        user.refresh_from_db()
+        following = people.take_continue_to(user=user) or reverse("dashboard")
+        return _("%(email)s is confirmed.") % {"email": user.email}, following
+
+
+@method_decorator(login_not_required, name="dispatch")
+@method_decorator(never_cache, name="dispatch")
+class ConfirmChange(ProvenLink):
+    """The new address of a change."""
+
+    change: EmailChange
+
+    def subject(self, token: str) -> tuple[User, str]:
+        self.change = email_changes.find(token, page=email_changes.CONFIRM, now=timezone.now())
+        return self.change.user, self.change.new_email
+
+    def confirm(self, user: User, keep: Keep) -> tuple[str, str]:
+        change = email_changes.confirm(change=self.change, keep=keep, now=timezone.now())
+        user.refresh_from_db()
+        if change.made_at is None:
+            text = _("%(new)s is confirmed. The change is made when %(old)s agrees: look into that mailbox.")
+            return text % {"new": change.new_email, "old": change.old_email}, reverse("account_email")
+        return _("Your address is now %(email)s.") % {"email": user.email}, reverse("account_email")
+
+
+@method_decorator(login_not_required, name="dispatch")
+@method_decorator(never_cache, name="dispatch")
+class AnswerChange(MailedLink):
+    """The old address agrees to a change, or says that it was somebody else who asked."""
+
+    template_name = "account/email_answer.html"
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        change = email_changes.find(token, page=email_changes.ANSWER, now=timezone.now())
+        return self.page(change=change, is_refusal="not-me" in request.GET)
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        now = timezone.now()
+        change = email_changes.find(token, page=email_changes.ANSWER, now=now)
+        if request.POST.get("answer") == "not-me":
+            user = email_changes.refuse(change=change, now=now)
+            messages.success(request, _("The change is stopped and everyone is logged out."))
+            return redirect(mail_links.reset_password_path(user))
+        change = email_changes.agree(change=change, now=now)
+        return self.page(change=change, is_answered=True)
+
+
+@method_decorator(login_not_required, name="dispatch")
+@method_decorator(never_cache, name="dispatch")
+class UndoChange(MailedLink):
+    template_name = "account/email_undo.html"
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        change = email_changes.find(token, page=email_changes.UNDO, now=timezone.now())
+        return self.page(change=change)
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        now = timezone.now()
+        change = email_changes.find(token, page=email_changes.UNDO, now=now)
+        user = email_changes.undo(change=change, now=now)
+        messages.success(
+            request, _("%(email)s is the address of your account again.") % {"email": user.email}
+        )
+        return redirect(mail_links.reset_password_path(user))
+
+
+def _just_used(request: HttpRequest, user: User) -> Keep:
+    """The connection to a provider by which this session was logged in: its owner is here."""
+    for record in reversed(get_authentication_records(request, user)):
+        if record.get("method") == "socialaccount":
+            return Keep(social_account=(record["provider"], record["uid"]))
+    return Keep()
