@@ -34,7 +34,17 @@ pytestmark = pytest.mark.django_db
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OURS = ("accounts.", "metering.", "billing.", "licensing.", "superagent.")
 # What is in these paths belongs to nobody (a product), or is itself the proof (a mail's token, Stripe's endpoint).
-OPEN = {"plan-change", "license-buy", "stripe-webhook", "invitation"}
+OPEN = {
+    "plan-change",
+    "license-buy",
+    "stripe-webhook",
+    "invitation",
+    "account_confirm_email",
+    "account_reset_password_from_key",
+    "email-change-confirm",
+    "email-change-answer",
+    "email-change-undo",
+}
 FORM = {"grace_seconds": "0", "role": "viewer"}  # what forms of these addresses take
 # For callers without a tenant, or about people: nothing to look for in them.
 WITHOUT_TENANT = {"metrics", "health-live", "health-ready", "usage-stream", "api-usage-stream"}
