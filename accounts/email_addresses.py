@@ -1,6 +1,6 @@
 """The one address by which a person logs in: `User.email` and allauth's row of it.
 
-They are changed here only, together; a foreign key (migration 0010) refuses a transaction that leaves them apart.
+They are changed here only, together; a foreign key (migration 0011) refuses a transaction that leaves them apart.
 """
 
 from datetime import datetime

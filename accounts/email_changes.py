@@ -12,7 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
-from accounts import audit, email_addresses, mail_links, notifications, revocation
+from accounts import audit, email_addresses, mail_links, notifications, revocation, throttles
 from accounts.models import EmailChange, User
 from superagent.foundation.problems import FieldError, Invalid, NotFound, Refusal
 
@@ -238,10 +238,13 @@ def _addresses(change: EmailChange) -> dict[str, Any]:
 
 
 def _mail_both(change: EmailChange) -> None:
-    if email_addresses.is_confirmed_by_anyone(change.new_email):
-        _mail("email_change_taken", change.new_email)
-    else:
-        _mail("email_change_confirm", change.new_email, link=mail_links.to_confirm_change(change))
+    """The new address may be a stranger's: it gets a few a day, whoever asks, and no word of who asks."""
+    is_taken = email_addresses.is_confirmed_by_anyone(change.new_email)
+    if throttles.allows(name="mail_email_change", ident=change.new_email):
+        if is_taken:
+            _mail("email_change_taken", change.new_email)
+        else:
+            _mail("email_change_confirm", change.new_email, link=mail_links.to_confirm_change(change))
     if change.old_was_confirmed:
         _mail(
             "email_change_answer", change.old_email, new_email=change.new_email,

@@ -55,7 +55,7 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         constraints = [
             models.CheckConstraint(name="user_email_lower_case", condition=models.Q(email=Lower("email"))),
             models.CheckConstraint(name="user_email_not_empty", condition=~models.Q(email="")),
-            # What the composite foreign key of allauth's addresses refers to (migration 0010).
+            # What the composite foreign key of allauth's addresses refers to (migration 0011).
             models.UniqueConstraint(name="user_id_and_email", fields=["id", "email"]),
         ]
 

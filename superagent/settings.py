@@ -293,6 +293,7 @@ THROTTLES = {
     "mail_verify": (5, 86_400),
     "mail_reset": (5, 86_400),
     "mail_account_exists": (1, 86_400),
+    "mail_email_change": (3, 86_400),
     "email_change": (10, 3600),  # by person: asking for another address
     "email_link": (1, 180),  # by person: the same link once more
 }

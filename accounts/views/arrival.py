@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
 from accounts import access, invitations, offers, people, registration, throttles
@@ -20,6 +21,9 @@ from accounts.forms import InvitedSignUpForm, SignUpForm
 from accounts.models import Invitation, User
 from superagent.foundation.problems import Invalid, Refusal
 
+MAILED_BEFORE = gettext_lazy(
+    "We have sent the mail already. Look into your spam folder too, or try again later."
+)
 CHOICES = (
     "plan",
     "product",
@@ -91,15 +95,12 @@ def verify_email(request: HttpRequest) -> HttpResponse:
     if people.has_verified_email(user):
         return redirect(following or "dashboard")
     if request.method == "POST":
-        try:
-            throttles.consume(name="email_link", ident=str(user.pk))
-        except throttles.TooManyAttempts:
-            messages.info(
-                request, _("A mail was sent less than three minutes ago. Look into your spam folder too.")
-            )
-        else:
-            registration.send_verification(user=user, dedupe_key=None)
+        if throttles.allows(name="email_link", ident=str(user.pk)) and registration.send_verification(
+            user=user, dedupe_key=None
+        ):
             messages.success(request, _("The mail is on its way to %(email)s.") % {"email": user.email})
+        else:
+            messages.info(request, MAILED_BEFORE)
         return redirect(request.get_full_path())
     if following:
         people.remember_continue_to(user=user, path=following)

@@ -25,6 +25,7 @@ from accounts.access import PersonRequest
 from accounts.forms import ChangeEmailForm, ProofForm
 from accounts.models import EmailChange, User
 from accounts.revocation import Keep
+from accounts.views.arrival import MAILED_BEFORE
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 
@@ -82,15 +83,16 @@ def withdraw_change(request: PersonRequest) -> HttpResponse:
 @post_only(page="account_email")
 def mail_again(request: PersonRequest) -> HttpResponse:
     """The links of the change that waits, or else of the confirmation."""
-    user, now = request.user, timezone.now()
-    try:
-        throttles.consume(name="email_link", ident=str(user.pk))
-    except throttles.TooManyAttempts:
-        messages.info(request, _("A mail was sent a moment ago. Look into your spam folder too."))
-        return redirect("account_email")
-    if not email_changes.mail_again(user=user, now=now) and not email_addresses.is_confirmed(user):
-        registration.send_verification(user=user, dedupe_key=None)
-    messages.success(request, _("The mail is on its way."))
+    user = request.user
+    is_mailed = throttles.allows(name="email_link", ident=str(user.pk)) and (
+        email_changes.mail_again(user=user, now=timezone.now())
+        or email_addresses.is_confirmed(user)
+        or registration.send_verification(user=user, dedupe_key=None)
+    )
+    if is_mailed:
+        messages.success(request, _("The mail is on its way."))
+    else:
+        messages.info(request, MAILED_BEFORE)
     return redirect("account_email")
 
 

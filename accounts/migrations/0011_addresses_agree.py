@@ -9,7 +9,7 @@ DISAGREE = "ALTER TABLE account_emailaddress DROP CONSTRAINT account_emailaddres
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0009_one_address_each")]
+    dependencies = [("accounts", "0010_one_address_each")]
 
     operations = [
         migrations.AddConstraint(

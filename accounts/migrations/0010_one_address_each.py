@@ -22,7 +22,7 @@ UPDATE account_emailaddress SET "primary" = true WHERE NOT "primary"
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0008_email_changes"),
+        ("accounts", "0009_email_changes"),
         ("account", "0009_emailaddress_unique_primary_email"),
     ]
 

@@ -8,7 +8,7 @@ import superagent.foundation.identifiers
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0007_names_for_people"),
+        ("accounts", "0008_names_are_one_line"),
         ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
