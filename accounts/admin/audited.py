@@ -114,6 +114,13 @@ class AuditedAdmin(ReasonedActions):
             self.message_user(request, refusal.detail, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Only the columns that were edited, so that nothing else goes back to what it was when the page was read."""
+        if not change:
+            obj.save()
+        elif edited := [field.name for field in self.opts.concrete_fields if field.name in form.changed_data]:
+            obj.save(update_fields=edited)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """The last step of saving, in its transaction: now all that was changed is known."""
         super().save_related(request, form, formsets, change)

@@ -184,9 +184,6 @@ class UserAdmin(ActsAdmin):
             return False
         return obj is None or _may_help(staff_of(request), obj) or staff_of(request).is_superuser
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        obj.save(update_fields=["full_name"])  # never back to an older password or right
-
     @admin.display(description=gettext_lazy("groups"))
     def groups_named(self, person: User) -> str:
         return staff_notices.as_text(staff_rights.of(person)["groups"])
