@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization, User
-from billing import buyers, customers, gateway, orders, plans
+from billing import buyers, customers, debts, gateway, orders, plans
 from billing.models import BillingAccount, CheckoutSession, Order, Plan, Price, Subscription
 from billing.projection import checkouts
 from superagent.foundation import tenancy
@@ -46,8 +46,8 @@ def start_plan(
 ) -> CheckoutStarted:
     """Open the payment page for a first paid plan. Asked again for the same, it answers the page that is open.
 
-    Calls Stripe: not in a transaction. Raises AlreadySubscribed, NothingToPay, Invalid (plan, interval,
-    promotion_code), buyers.EmailNotVerified, gateway.Unavailable, gateway.ChargingDisabled.
+    Calls Stripe: not in a transaction. Raises AlreadySubscribed, NothingToPay, debts.PaymentDue, Invalid (plan,
+    interval, promotion_code), buyers.EmailNotVerified, gateway.Unavailable, gateway.ChargingDisabled.
     """
     gateway.require_charging()
     buyers.require_verified(organization=organization, user=user)
@@ -55,6 +55,7 @@ def start_plan(
     price = plans.price_of(wanted, interval)
     if price.unit_amount == 0:
         raise NothingToPay("Cancel the paid plan to go back to the free one.")
+    debts.require_none(organization)
     if plans.subscription_of(organization) is not None:
         raise AlreadySubscribed("Change the plan instead: its preview says what is due today.")
     customer = customers.ensure(organization)

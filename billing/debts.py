@@ -41,7 +41,12 @@ class Debt:
 def open_invoices(organization: Organization) -> QuerySet[Invoice]:
     """Oldest first; those too whose payment is being tried for the first time at this moment."""
     rows = Invoice.objects.visible_to(organization).filter(status__in=OWED, amount_remaining__gt=0)
-    found: QuerySet[Invoice] = rows.select_related("subscription__product").order_by("created_at")
+    never_begun = [Subscription.Status.INCOMPLETE, Subscription.Status.INCOMPLETE_EXPIRED]
+    found: QuerySet[Invoice] = (
+        rows.exclude(subscription__status__in=never_begun)
+        .select_related("subscription__product")
+        .order_by("created_at")
+    )
     return found
 
 

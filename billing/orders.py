@@ -10,7 +10,7 @@ import structlog
 from django.db import transaction
 
 from accounts.models import Organization, User
-from billing import buyers, customers, gateway
+from billing import buyers, customers, debts, gateway
 from billing.models import BillingAccount, CheckoutSession, Interval, Order, OrderItem, Price, Product
 from billing.signals import order_item_paid
 from superagent.foundation import outbox, tenancy
@@ -56,10 +56,12 @@ def place(
     """Write the order; only rows. With `saved_card` the outbox pays it, with `checkout` follow with `open_checkout`.
 
     `max_total` is the most that the customer agreed to, in minor units of `currency`. Raises PriceChanged above it,
-    Invalid for unknown products and options, PaymentMethodMissing, buyers.EmailNotVerified, gateway.ChargingDisabled.
+    Invalid for unknown products and options, PaymentMethodMissing, debts.PaymentDue, buyers.EmailNotVerified,
+    gateway.ChargingDisabled.
     """
     gateway.require_charging()
     buyers.require_verified(organization=organization, user=user)
+    debts.require_none(organization)
     prices = [_price_of(item, currency, index) for index, item in enumerate(items)]
     _check_shape(items, payment)
     total = sum(price.unit_amount for price in prices)

@@ -7,8 +7,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from accounts.models import Organization
-from billing import plans
-from billing.models import BillingAccount, Invoice, OverageCharge, Plan, Price, Subscription
+from billing import debts, plans
+from billing.models import BillingAccount, OverageCharge, Plan, Price, Subscription
 from metering import periods, quotas
 
 
@@ -36,7 +36,7 @@ class Dashboard:
     subscription: Subscription | None
     account: BillingAccount | None
     next_invoice: NextInvoice | None
-    past_due_invoice: Invoice | None
+    debt: debts.Debt | None
 
     @property
     def status(self) -> str:
@@ -59,17 +59,7 @@ def dashboard(organization: Organization, now: datetime) -> Dashboard:
         subscription=subscription,
         account=account,
         next_invoice=_next_invoice(organization, subscription, account, now),
-        past_due_invoice=past_due_invoice(organization),
-    )
-
-
-def past_due_invoice(organization: Organization) -> Invoice | None:
-    """The oldest invoice that a card was declined for and that is still open."""
-    return (
-        Invoice.objects.visible_to(organization)
-        .filter(status=Invoice.Status.OPEN, attempt_count__gt=0, amount_remaining__gt=0)
-        .order_by("created_at")
-        .first()
+        debt=debts.declined(organization),
     )
 
 

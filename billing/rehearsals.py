@@ -151,6 +151,7 @@ def stop(organization: Organization) -> None:
         with transaction.atomic():
             now = clock.now(account.organization)
             _end_what_was_bought(account, now)
+            _forgive_what_was_owed(account)
             customers.replace(account, generation=account.test_clock_id)
             organizations.set_rehearsal_time(organization=account.organization, rehearsal_now=None)
             plans.put_in_force(organization=account.organization, now=timezone.now())
@@ -274,6 +275,14 @@ def _end_what_was_bought(account: BillingAccount, now: datetime) -> None:
         subscription_changed.send(
             sender=Subscription, subscription=subscription, previous_status=previous, now=now
         )
+
+
+def _forgive_what_was_owed(account: BillingAccount) -> None:
+    """Its customer is deleted at Stripe: nobody could pay these any more."""
+    unsettled = [Invoice.Status.DRAFT, Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE]
+    Invoice.objects.filter(organization=account.organization, status__in=unsettled).update(
+        status=Invoice.Status.VOID, next_payment_attempt=None
+    )
 
 
 def go_on(*, organization_id: str, to: str, seconds: float = 60) -> None:

@@ -330,7 +330,7 @@ def _banner(
     usage: quotas.Overview, billing: billing_overview.Dashboard | None, licenses: licensing_overview.Summary
 ) -> Banner | None:
     """The worst first: money owed, calls refused, a license stopped, an allowance nearly used up."""
-    if billing is not None and billing.past_due_invoice is not None:
+    if billing is not None and billing.debt is not None:
         return None  # billing's own banner, on every page, asks for the money
     if stopped := [row for row in licenses.troubled if row.warning in ("payment", "manual")]:
         return Banner(

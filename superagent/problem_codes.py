@@ -42,6 +42,11 @@ REMEDIES = {
     "price_changed": _("Show the new total to the buyer, and order again with it."),
     "email_not_verified": _("Confirm the e-mail address by the link in our mail, then buy again."),
     "payments_unavailable": _("Stripe cannot be reached. Nothing was charged; try again in a few minutes."),
+    "payment_due": _(
+        "Pay the invoice at pay_url. Until then nothing is sold or changed; you can still cancel."
+    ),
+    "change_pending": _("Take back what is coming by billing/subscription/resume, then change."),
+    "subscription_ending": _("Take back the cancellation by billing/subscription/resume, then change."),
     "card_declined": _("Use another card, or ask the bank. detail has the bank's reason."),
     "email_taken": _("Log in, or reset the password."),
     "invalid_api_key": _("The key is unknown, expired or revoked. Create one in the portal."),

@@ -124,7 +124,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "accounts.context_processors.portal",
-                "billing.context_processors.past_due",
+                "billing.context_processors.debt",
             ],
         },
     }

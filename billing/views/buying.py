@@ -33,6 +33,7 @@ class Checkout(PortalView):
     def post(self, request: HttpRequest) -> HttpResponse:
         form = CheckoutForm(request.POST)
         organization = self.request.organization
+        pay_url = ""
         if form.is_valid():
             try:
                 started = checkout.start_plan(
@@ -50,9 +51,10 @@ class Checkout(PortalView):
                     "promotion_code" if any(e.pointer == "/promotion_code" for e in refusal.errors) else None
                 )
                 form.add_error(field, refusal.errors[0].detail if refusal.errors else refusal.detail)
+                pay_url = refusal.facts.get("pay_url", "")
             else:
                 return redirect(started.url)
-        return self._page(form)
+        return self._page(form, pay_url)
 
     def _elsewhere(self) -> str | None:
         """Where a link leads that is not for a first paid plan."""
@@ -74,7 +76,7 @@ class Checkout(PortalView):
             return f"{reverse('plan-change', args=[query['plan']])}?{urlencode({'interval': interval})}"
         return None
 
-    def _page(self, form: CheckoutForm) -> HttpResponse:
+    def _page(self, form: CheckoutForm, pay_url: str = "") -> HttpResponse:
         interval = chosen_interval(self.request)
         try:
             plan = plans.named(self.request.GET.get("plan", ""))
@@ -86,6 +88,7 @@ class Checkout(PortalView):
             "price": price,
             "interval": interval,
             "form": form,
+            "pay_url": pay_url,
             "allowances": plan.allowances.all(),
         }
         return render(self.request, "billing/checkout.html", context, status=400 if form.errors else 200)

@@ -48,7 +48,7 @@ async def act(request: Request) -> Response:
     invoice = _found(request)
     if invoice is None:
         return over("There is no such invoice.", 404)
-    if invoice["status"] != "open":
+    if invoice["status"] not in ("open", "uncollectible"):
         return _page(invoice)
     form = await request.form()
     intent = store.get(invoice.get("_intent")) or {}

@@ -169,7 +169,7 @@ def pay(
 ) -> dict[str, Any]:
     """Charge an open invoice to a card. Returns the invoice; its intent tells why if it is still open."""
     invoice = get(invoice_id)
-    if invoice["status"] != "open":
+    if invoice["status"] not in ("open", "uncollectible"):
         word = "already paid" if invoice["status"] == "paid" else invoice["status"]
         raise invalid(f"Invoice is {word}", code="invoice_not_payable" if word != "already paid" else None)
     subscription = store.get(subscription_of(invoice))
