@@ -15,6 +15,8 @@ from superagent.foundation.models import OutboxMessage
 
 CREATE = "billing.create_customer"
 UPDATE = "billing.update_customer"
+CLOCKS_DIFFER_SECONDS = 3600
+Json = dict[str, Any]
 
 
 def open_account(*, organization: Organization, now: datetime) -> BillingAccount:
@@ -67,17 +69,35 @@ def ensure(organization: Organization) -> str:
         return create(message.payload if message else _creation(organization))
 
 
-def create(payload: dict[str, Any]) -> str:
-    """Create the customer at Stripe, once: the key and the parameters were frozen when it was decided."""
+def create(payload: dict[str, Any], *, sent_before: datetime | None = None) -> str:
+    """Create the customer at Stripe, once: the key and the parameters were frozen when it was decided.
+
+    `sent_before`: it was sent then, and Stripe may have forgotten the key: it is looked for first.
+    """
     with tenancy.system("create a Stripe customer"):
         account = BillingAccount.objects.get(organization_id=payload["organization"])
         if account.stripe_customer_id:
             return account.stripe_customer_id
-        customer = gateway.call("customers.create", key=payload["key"], params=payload["params"])
+        customer = _found(payload, sent_before) or gateway.call(
+            "customers.create", key=payload["key"], params=payload["params"]
+        )
         BillingAccount.objects.filter(pk=account.pk, stripe_customer_id__isnull=True).update(
             stripe_customer_id=customer["id"]
         )
         return str(customer["id"])
+
+
+def _found(payload: dict[str, Any], sent_before: datetime | None) -> Json | None:
+    if sent_before is None:
+        return None
+    params = {
+        "email": payload["params"]["email"],
+        "created": {"gte": int(sent_before.timestamp()) - CLOCKS_DIFFER_SECONDS},
+    }
+    made = gateway.listed("customers.list", params=params)
+    return next(
+        (each for each in made if each["metadata"].get("organization") == payload["organization"]), None
+    )
 
 
 def follow_organization(organization: Organization) -> None:

@@ -154,7 +154,12 @@ def _translated(
         if error.http_status == HTTPStatus.CONFLICT:  # the same key is being worked on at this moment
             raise Unavailable from error
         raise Rejected(type(error).__name__, stripe_code=error.code or "") from error
-    except stripe.StripeError as error:  # a wrong key of ours too: it says nothing about what was asked for
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        # A wrong key of ours says nothing about what was asked for: it is asked again when the key is mended.
+        _note(operation, error)
+        log.error("stripe_refuses_our_key", operation=operation, alarm=True)
+        raise Unavailable from error
+    except stripe.StripeError as error:
         _note(operation, error)
         raise Unavailable from error
 

@@ -2,7 +2,8 @@
 
 The row is the queue; Celery is only nudged. Each customer is a lane, worked off in the order of `created` by one worker
 at a time, under a lease that ends by itself when the worker is killed. An event that fails backs off alone and does not
-block its lane; after 12 tries it is dead, and staff may replay it.
+block its lane, for as long as it takes; only what can never work is a dead letter, which staff may replay and the
+nightly reconciliation tries once more.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ from billing.models import WebhookEndpoint, WebhookEvent
 from superagent.foundation import outbox, tenancy
 
 LEASE = timedelta(seconds=45)
-MAX_ATTEMPTS = 12
-LONGEST_BACKOFF_SECONDS = 3600
+LONGEST_BACKOFF_SECONDS = 900
 BREAKER_SECONDS = 30
 LANE_OF_CATALOG = "catalog"
 RECENT_EVENTS = 20
@@ -212,7 +212,8 @@ def replay(event: WebhookEvent) -> bool:
 def fetch_missing(*, since: datetime | None = None, lanes: Sequence[str] = ()) -> int:
     """Ask Stripe which events there were and store those that never arrived (Stripe keeps 30 days); answers how many.
 
-    Without `since` it goes back until a page of events is known already. `lanes` limits what is stored.
+    Without `since` it goes back until a page of events is known already; with it, known ones that are dead are tried
+    once more. `lanes` limits what is stored.
     """
     params = {"created": {"gte": int(since.timestamp())}} if since else {"limit": RECENT_EVENTS}
     stored = 0
@@ -223,11 +224,20 @@ def fetch_missing(*, since: datetime | None = None, lanes: Sequence[str] = ()) -
                 for event in page
                 if event["type"] in HANDLERS and (not lanes or lane_of(event["data"]["object"]) in lanes)
             ]
-            new = store(wanted)
+            new = store(wanted) + (_revive(wanted) if since else 0)
             stored += new
             if since is None and not new:
                 break
     return stored
+
+
+def _revive(events: Sequence[Json]) -> int:
+    """What killed them may have been mended; if not, they die again."""
+    dead = WebhookEvent.objects.filter(
+        stripe_id__in=[event["id"] for event in events], state=WebhookEvent.State.DEAD
+    )
+    revived: int = dead.update(state=WebhookEvent.State.PENDING, attempts=0, due_at=timezone.now())
+    return revived
 
 
 def _in_pages(events: Iterator[Json], size: int) -> Iterator[list[Json]]:
@@ -265,11 +275,8 @@ def _settle(event_id: UUID, state: WebhookEvent.State, error: Exception | None) 
 
 
 def _retry_later(event: WebhookEvent, error: Exception) -> None:
-    if event.attempts >= MAX_ATTEMPTS:
-        _settle(event.pk, WebhookEvent.State.DEAD, error)
-        log.error("webhook_dead", type=event.type, event_id=event.stripe_id, error=_text(error))
-        return
-    seconds = min(2**event.attempts, LONGEST_BACKOFF_SECONDS)
+    """Until it works: Stripe may be away for days. `queues` alarms after an hour."""
+    seconds = min(2 ** min(event.attempts, 16), LONGEST_BACKOFF_SECONDS)
     WebhookEvent.objects.filter(pk=event.pk, state=WebhookEvent.State.PENDING).update(
         due_at=timezone.now() + timedelta(seconds=seconds), last_error=_text(error)
     )

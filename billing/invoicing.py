@@ -1,5 +1,7 @@
 """Invoice items and invoices of our own making at Stripe. Calls Stripe: never in a transaction."""
 
+from datetime import datetime
+
 from billing import customers, gateway
 from billing.models import OverageCharge
 
@@ -31,6 +33,18 @@ def add_item(charge: OverageCharge, *, invoice_id: str, key: str) -> str:
         },
     )
     return str(item["id"])
+
+
+def find_item(charge: OverageCharge, *, sent_before: datetime) -> str:
+    """The id of the item that an earlier try made, since `sent_before`; '' if none did."""
+    params = {
+        "customer": customers.ensure(charge.organization),
+        "created": {"gte": int(sent_before.timestamp()) - customers.CLOCKS_DIFFER_SECONDS},
+    }
+    for item in gateway.listed("invoice_items.list", params=params):
+        if item["metadata"].get("overage_charge") == str(charge.pk):
+            return str(item["id"])
+    return ""
 
 
 def open_for(charge: OverageCharge) -> str:

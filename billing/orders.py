@@ -160,11 +160,11 @@ def _invalid(pointer: str, code: str, detail: str) -> Invalid:
     return Invalid(f"{pointer.lstrip('/')}: {detail}", errors=[FieldError(pointer, code, detail)])
 
 
-def buy_item(payload: dict[str, str]) -> None:
+def buy_item(payload: dict[str, str], *, sent_before: datetime | None = None) -> None:
     """Subscribe to an item with the card that was saved when it was ordered, once: the key is the item's. Calls Stripe.
 
-    A refusal, by the bank or by Stripe, fails the order and says why. Raises gateway.Unavailable and
-    gateway.ChargingDisabled.
+    `sent_before`: it was sent then, and Stripe may have forgotten the key: it is looked for first. A refusal, by the
+    bank or by Stripe, fails the order and says why. Raises gateway.Unavailable and gateway.ChargingDisabled.
     """
     from billing.projection import subscriptions as projection
 
@@ -174,7 +174,7 @@ def buy_item(payload: dict[str, str]) -> None:
             return
         gateway.require_charging()
         try:
-            subscription = gateway.call(
+            subscription = _bought(item, payload["customer"], sent_before) or gateway.call(
                 "subscriptions.create",
                 key=f"order_item:{item.pk}",
                 params={
@@ -194,6 +194,13 @@ def buy_item(payload: dict[str, str]) -> None:
             fail(item=item, reason="The saved card cannot be used any more. Order again by checkout.")
             return
         projection.refresh(subscription["id"])
+
+
+def _bought(item: OrderItem, customer: str, sent_before: datetime | None) -> dict[str, Any] | None:
+    if sent_before is None:
+        return None
+    made = gateway.listed("subscriptions.list", params={"customer": customer, "status": "all"})
+    return next((each for each in made if each["metadata"].get("order_item") == str(item.pk)), None)
 
 
 def metadata_of(item: OrderItem) -> dict[str, str]:

@@ -19,7 +19,7 @@ from django.db.models import Exists, OuterRef, Sum
 
 from accounts.models import Organization
 from billing import gateway, invoicing
-from billing.models import Interval, Invoice, OverageCharge, Subscription
+from billing.models import Invoice, OverageCharge, Subscription
 from metering import rating
 from metering.models import Meter, RatedLine, UsagePeriod
 from superagent.foundation import clock, outbox, tenancy
@@ -123,11 +123,8 @@ def _expects_draft(pending: OverageCharge, now: datetime) -> bool:
     subscription = pending.subscription
     if subscription is None or subscription.has_ended or not subscription.is_live:
         return False
-    if subscription.interval != Interval.MONTH:
-        # Only the last month of a year ends with the subscription's period.
-        if pending.period.end not in (subscription.current_period_start, subscription.current_period_end):
-            return False
-    elif pending.period.end < subscription.current_period_start:
+    # Only a month that ends with Stripe's period: not those within a year, nor after an anchor was moved.
+    if pending.period.end not in (subscription.current_period_start, subscription.current_period_end):
         return False
     if subscription.cancel_at_period_end and pending.period.end >= subscription.current_period_end:
         return False
@@ -138,7 +135,7 @@ def _expects_draft(pending: OverageCharge, now: datetime) -> bool:
 
 
 def _send(pending: OverageCharge) -> int:
-    """Once, ever; a message that died is tried again, but not what a person has to look at first."""
+    """Once, ever; a message that died is tried again: what it did before is found first."""
     dedupe_key = item_key(pending)
     outbox.enqueue(
         topic=PLACE,
@@ -147,8 +144,7 @@ def _send(pending: OverageCharge) -> int:
         organization_id=pending.organization_id,
     )
     for message in OutboxMessage.objects.filter(dedupe_key=dedupe_key, state=OutboxMessage.State.DEAD):
-        if not message.last_error.startswith("a person"):
-            outbox.replay(message)
+        outbox.replay(message)
     return 1
 
 
@@ -158,8 +154,10 @@ def item_key(charge: OverageCharge) -> str:
     return f"overage:{subscription}:{charge.period_id}:{charge.meter_id}:{charge.currency}"
 
 
-def put_on_invoice(charge_id: str) -> None:
+def put_on_invoice(charge_id: str, *, sent_before: datetime | None = None) -> None:
     """Put a charge on its invoice, once: the keys are the charge's own. Calls Stripe: outside of any transaction.
+
+    `sent_before`: it was sent then, and Stripe may have forgotten the keys: its item is looked for first.
 
     Raises gateway.Unavailable, gateway.ChargingDisabled.
     """
@@ -169,6 +167,9 @@ def put_on_invoice(charge_id: str) -> None:
             pk=charge_id
         )
         if pending.status != OverageCharge.Status.PENDING:
+            return
+        if sent_before is not None and (made := invoicing.find_item(pending, sent_before=sent_before)):
+            _invoiced(pending, made)
             return
         if pending.target_invoice_id and not pending.is_carried_over:
             try:

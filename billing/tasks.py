@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from celery import shared_task
@@ -65,18 +65,15 @@ def expire_orders() -> int:
     return orders.expire_stale(now=timezone.now())
 
 
-def _refuse_old(message: OutboxMessage) -> None:
-    """After 23 hours Stripe may have forgotten the key, and a repetition could happen twice."""
-    if message.first_sent_at is not None and timezone.now() - message.first_sent_at > KEYS_LIVE:
-        raise outbox.Permanent(
-            "a person must look at Stripe first: the idempotency key may be forgotten there"
-        )
+def _sent_before(message: OutboxMessage) -> datetime | None:
+    """When it was sent first, if Stripe may have forgotten its key since: then it is looked up before it is sent."""
+    first = message.first_sent_at
+    return first if first is not None and timezone.now() - first > KEYS_LIVE else None
 
 
 @outbox.handler(customers.CREATE)
 def create_customer(message: OutboxMessage) -> None:
-    _refuse_old(message)
-    customers.create(message.payload)
+    customers.create(message.payload, sent_before=_sent_before(message))
 
 
 @outbox.handler(customers.UPDATE)
@@ -93,14 +90,12 @@ def push_catalog(message: OutboxMessage) -> None:
 
 @outbox.handler(orders.BUY_ITEM)
 def buy_item(message: OutboxMessage) -> None:
-    _refuse_old(message)
-    orders.buy_item(message.payload)
+    orders.buy_item(message.payload, sent_before=_sent_before(message))
 
 
 @outbox.handler(overage.PLACE)
 def place_overage(message: OutboxMessage) -> None:
-    _refuse_old(message)
-    overage.put_on_invoice(message.payload["charge"])
+    overage.put_on_invoice(message.payload["charge"], sent_before=_sent_before(message))
 
 
 @outbox.handler(subscription_projection.ADOPT_CARD)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from django.db.models import Min, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -14,9 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import Order, OverageCharge, WebhookEvent
 from licensing.models import License
 from metering import backlog
+from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 
 STUCK_AFTER = timedelta(minutes=5)
+LATE_AFTER = timedelta(hours=1)
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,10 @@ def _events(state: str) -> QuerySet[WebhookEvent]:
     return WebhookEvent.objects.filter(state=state)
 
 
+def _is_late() -> datetime:
+    return timezone.now() - LATE_AFTER
+
+
 QUEUES: tuple[Queue, ...] = (
     Queue(
         "outbox",
@@ -79,9 +88,23 @@ QUEUES: tuple[Queue, ...] = (
         is_for_people=True,
     ),
     Queue(
+        "outbox_late",
+        _("Outbox: tried for an hour without success"),
+        lambda: _outbox(OutboxMessage.State.PENDING).filter(first_sent_at__lt=_is_late()),
+        since="first_sent_at",
+        query="state__exact=pending",
+    ),
+    Queue(
         "stripe_events",
         _("Stripe's events: not handled"),
         lambda: _events(WebhookEvent.State.PENDING),
+        since="received_at",
+        query="state__exact=pending",
+    ),
+    Queue(
+        "stripe_events_late",
+        _("Stripe's events: tried for an hour without success"),
+        lambda: _events(WebhookEvent.State.PENDING).filter(received_at__lt=_is_late()),
         since="received_at",
         query="state__exact=pending",
     ),
@@ -150,3 +173,26 @@ QUEUES: tuple[Queue, ...] = (
 def measures() -> list[Measure]:
     """All queues, for whoever is in the system scope."""
     return [queue.measure() for queue in QUEUES]
+
+
+LATE = tuple(queue for queue in QUEUES if queue.name.endswith("_late"))
+
+
+def late() -> list[Measure]:
+    """What is tried again and again without success for an hour: an outside system is away, or a key was refused."""
+    with tenancy.system("work that is late"):
+        return [measure for queue in LATE if (measure := queue.measure()).count]
+
+
+def alarm() -> int:
+    """Every five minutes: say what is late, so that somebody looks. It goes on being tried. Answers how much it is."""
+    found = late()
+    for measure in found:
+        log.error(
+            "work_is_late",
+            queue=measure.queue.name,
+            count=measure.count,
+            hours=round(measure.age_seconds / 3600, 1),
+            alarm=True,
+        )
+    return sum(measure.count for measure in found)

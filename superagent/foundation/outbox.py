@@ -21,8 +21,6 @@ from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 
 LEASE = timedelta(minutes=2)
-MAX_ATTEMPTS = 12
-MAX_EXPECTED_ATTEMPTS = 36  # Retryable: with an hour between the later ones, an outage of a day is survived
 POSTPONED = timedelta(minutes=1)
 LONGEST_BACKOFF_SECONDS = 3600
 
@@ -33,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class Retryable(Exception):
-    """It may work later: try again with backoff."""
+    """It may work later: tried again with backoff until it does. Any other exception is taken for one, and logged."""
 
 
 class Permanent(Exception):
@@ -200,12 +198,10 @@ def _postpone(message: OutboxMessage, error: Postponed) -> None:
 
 
 def _retry_later(message: OutboxMessage, error: Exception) -> None:
+    """Until it works: an outage may last days, and a mistake of ours until it is mended. `queues` alarms."""
     detail = f"{type(error).__name__}: {error}"
     is_expected = isinstance(error, Retryable)
-    if message.attempts >= (MAX_EXPECTED_ATTEMPTS if is_expected else MAX_ATTEMPTS):
-        _bury(message, detail)
-        return
-    seconds = min(2**message.attempts, LONGEST_BACKOFF_SECONDS)
+    seconds = min(2 ** min(message.attempts, 16), LONGEST_BACKOFF_SECONDS)
     _mine(message).update(due_at=timezone.now() + timedelta(seconds=seconds), last_error=detail[:2000])
     log.warning(
         "outbox_retry",

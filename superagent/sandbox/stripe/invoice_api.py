@@ -333,7 +333,7 @@ def list_items(call: Call) -> Page:
         item
         for item in store.each("invoiceitem")
         if matches(item, params, "customer", "invoice")
-        and matches_created(item, params | {}, "date")
+        and matches_created({"created": item["date"]}, params)
         and ("pending" not in params or (item["invoice"] is None) == params["pending"])
     ]
     return Page(found, "/v1/invoiceitems")
