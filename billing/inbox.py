@@ -8,7 +8,7 @@ nightly reconciliation tries once more.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from billing import gateway
+from billing import event_payloads, gateway
 from billing.models import WebhookEndpoint, WebhookEvent
 from superagent.foundation import outbox, tenancy
 
@@ -30,6 +30,7 @@ LEASE = timedelta(seconds=45)
 LONGEST_BACKOFF_SECONDS = 900
 BREAKER_SECONDS = 30
 LANE_OF_CATALOG = "catalog"
+MALFORMED = "malformed"
 RECENT_EVENTS = 20
 
 Handler = Callable[[WebhookEvent], None]
@@ -57,17 +58,18 @@ def handles(*types: str) -> Callable[[Handler], Handler]:
 def receive(*, endpoint: WebhookEndpoint, payload: bytes, signature: str) -> str | None:
     """Store a delivery; answers the lane to nudge, None if there is nothing to do. Raises Unacceptable.
 
-    No call to Stripe, no queue.
+    What was signed and cannot be read is stored as a dead letter. No call to Stripe, no queue.
     """
     try:
-        text = payload.decode()
-        gateway.verify_signature(payload=text, header=signature, secrets=_secrets(endpoint))
-        event = json.loads(text)
+        gateway.verify_signature(payload=payload.decode(), header=signature, secrets=_secrets(endpoint))
     except (gateway.BadSignature, ValueError) as error:
         raise Unacceptable(f"The signature is not valid: {error}.") from error
-    if not _is_event(event):
-        raise Unacceptable("This is not an event.")
-    if bool(event["livemode"]) != settings.STRIPE_LIVE_MODE:
+    try:
+        event = event_payloads.parse(payload)
+    except event_payloads.Malformed as error:
+        _bury(payload, str(error))
+        return None
+    if event["livemode"] != settings.STRIPE_LIVE_MODE:
         raise Unacceptable("The event is of another mode (live or test) than this installation.")
     if event.get("api_version") != gateway.API_VERSION:
         raise Unacceptable(f"The event is of another API version than {gateway.API_VERSION}.")
@@ -75,15 +77,24 @@ def receive(*, endpoint: WebhookEndpoint, payload: bytes, signature: str) -> str
     return lane_of(event["data"]["object"]) if is_new and event["type"] in HANDLERS else None
 
 
-def _is_event(event: Any) -> bool:
-    """Has it what we read of an event? Anything else was never Stripe's."""
-    if not isinstance(event, dict) or event.get("object") != "event":
-        return False
-    subject = event["data"].get("object") if isinstance(event.get("data"), dict) else None
-    kinds = {"id": str, "type": str, "livemode": bool, "created": int}
-    return isinstance(subject, dict) and all(
-        isinstance(event.get(name), kind) for name, kind in kinds.items()
+def _bury(payload: bytes, why: str) -> None:
+    """Kept once, for people."""
+    name = f"malformed:{hashlib.sha256(payload).hexdigest()}"
+    now = timezone.now()
+    letter = WebhookEvent(
+        stripe_id=name,
+        type=MALFORMED,
+        lane=MALFORMED,
+        livemode=settings.STRIPE_LIVE_MODE,
+        api_version="",
+        payload={"body": event_payloads.excerpt(payload)},
+        state=WebhookEvent.State.DEAD,
+        last_error=why,
+        created_at=now,
+        handled_at=now,
     )
+    WebhookEvent.objects.bulk_create([letter], ignore_conflicts=True)
+    log.error("webhook_malformed", event_id=name, error=why, alarm=True)
 
 
 def _secrets(endpoint: WebhookEndpoint) -> list[str]:
@@ -122,17 +133,17 @@ def lane_of(subject: Json) -> str:
     """The customer that an object belongs to; clocks and the catalog have lanes of their own."""
     kind = subject.get("object")
     if kind in ("customer", "test_helpers.test_clock"):
-        return str(subject["id"])
-    customer = subject.get("customer")
-    if isinstance(customer, dict):
-        customer = customer["id"]
-    if customer:
-        return str(customer)
+        return _id_of(subject) or LANE_OF_CATALOG
+    names = ["customer"]
     if kind in ("refund", "charge", "invoice_payment"):
-        return str(
-            subject.get("payment_intent") or subject.get("charge") or subject.get("invoice") or subject["id"]
-        )
-    return LANE_OF_CATALOG
+        names += ["payment_intent", "charge", "invoice", "id"]
+    return next((found for name in names if (found := _id_of(subject.get(name)))), LANE_OF_CATALOG)
+
+
+def _id_of(reference: Any) -> str:
+    """Of a reference, expanded or not; '' for none, and for what is none."""
+    name = reference.get("id") if isinstance(reference, dict) else reference
+    return name if isinstance(name, str) and len(name) <= event_payloads.LONGEST_ID else ""
 
 
 # --- Nudging
@@ -209,11 +220,16 @@ def replay(event: WebhookEvent) -> bool:
     return True
 
 
+def dismiss(event: WebhookEvent) -> bool:
+    """Staff: nothing will mend it, and it is to count as a dead letter no more. False if it is not dead."""
+    dead = WebhookEvent.objects.filter(pk=event.pk, state=WebhookEvent.State.DEAD)
+    return dead.update(state=WebhookEvent.State.IGNORED) > 0
+
+
 def fetch_missing(*, since: datetime | None = None, lanes: Sequence[str] = ()) -> int:
     """Ask Stripe which events there were and store those that never arrived (Stripe keeps 30 days); answers how many.
 
-    Without `since` it goes back until a page of events is known already; with it, known ones that are dead are tried
-    once more. `lanes` limits what is stored.
+    Without `since` it goes back until a page of events is known already. `lanes` limits what is stored.
     """
     params = {"created": {"gte": int(since.timestamp())}} if since else {"limit": RECENT_EVENTS}
     stored = 0
@@ -224,19 +240,20 @@ def fetch_missing(*, since: datetime | None = None, lanes: Sequence[str] = ()) -
                 for event in page
                 if event["type"] in HANDLERS and (not lanes or lane_of(event["data"]["object"]) in lanes)
             ]
-            new = store(wanted) + (_revive(wanted) if since else 0)
+            new = store(wanted)
             stored += new
             if since is None and not new:
                 break
     return stored
 
 
-def _revive(events: Sequence[Json]) -> int:
-    """What killed them may have been mended; if not, they die again."""
-    dead = WebhookEvent.objects.filter(
-        stripe_id__in=[event["id"] for event in events], state=WebhookEvent.State.DEAD
-    )
-    revived: int = dead.update(state=WebhookEvent.State.PENDING, attempts=0, due_at=timezone.now())
+def revive(*, since: datetime) -> int:
+    """Try once more what died since then: its cause may have been mended. If not, it dies again. Answers how many."""
+    with tenancy.system("revive dead events"):
+        dead = WebhookEvent.objects.filter(
+            state=WebhookEvent.State.DEAD, received_at__gte=since, type__in=list(HANDLERS)
+        )
+        revived: int = dead.update(state=WebhookEvent.State.PENDING, attempts=0, due_at=timezone.now())
     return revived
 
 

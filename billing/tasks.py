@@ -15,6 +15,7 @@ assert handlers  # registers what each type of event leads to
 
 KEYS_LIVE = timedelta(hours=23)  # Stripe may forget an idempotency key after 24 hours
 RECONCILED = timedelta(days=3)
+CAUGHT_UP = timedelta(minutes=15)
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +32,18 @@ def sweep_webhooks() -> int:
 
 
 @shared_task
+def catch_up_webhooks() -> int:
+    """Every five minutes: the latest events, in case that deliveries do not reach us."""
+    return inbox.fetch_missing(since=timezone.now() - CAUGHT_UP)
+
+
+@shared_task
 def reconcile_webhooks() -> int:
-    """Nightly: events of the last three days that never arrived."""
-    found = inbox.fetch_missing(since=timezone.now() - RECONCILED)
-    if found:
-        log.warning("webhooks_were_missing", found=found)
+    """Nightly: events of the last three days that never arrived, and dead ones once more."""
+    since = timezone.now() - RECONCILED
+    found, revived = inbox.fetch_missing(since=since), inbox.revive(since=since)
+    if found or revived:
+        log.warning("webhooks_were_missing", found=found, revived=revived)
     return found
 
 

@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from metering import backlog
+from superagent import queues
 from superagent.foundation import redis_client, tenancy
 
 BEAT_SECONDS = 10  # how often a worker and beat give a sign of life in Redis
@@ -77,7 +78,8 @@ def report() -> list[Part]:
     """The state of every part. Takes two seconds at most, also when all of them hang."""
     signs = _signs_of_life()
     database = _database()
-    return [database, _redis(signs), _worker(signs), _process("beat", signs), _metering(database), _stripe()]
+    return [database, _redis(signs), _worker(signs), _process("beat", signs), _metering(database),
+            _late(database), _stripe()]  # fmt: skip
 
 
 def _ask_database() -> None:
@@ -154,6 +156,27 @@ def _metering(database: Part) -> Part:
     except (DatabaseError, TimeoutError):
         return Part("metering", is_well=False, detail="no answer")
     return Part("metering", is_well=not found, detail="; ".join(found) or "what is answered is recorded")
+
+
+def _ask_late() -> list[str]:
+    try:
+        return [f"{measure.queue.name} {measure.count}" for measure in queues.late()]
+    finally:
+        connection.close()  # as above
+
+
+_late_probe = Probe(_ask_late)
+
+
+def _late(database: Part) -> Part:
+    """What has been tried for an hour without success: an outside system is away, or refuses our key."""
+    if not database.is_well:
+        return Part("work", is_well=False, detail="not known without the database")
+    try:
+        found = _remembered("late", lambda: _late_probe.answer(timeout_seconds=DATABASE_SECONDS))
+    except (DatabaseError, TimeoutError):
+        return Part("work", is_well=False, detail="no answer")
+    return Part("work", is_well=not found, detail="; ".join(found) or "nothing is late")
 
 
 def _stripe() -> Part:

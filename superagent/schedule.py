@@ -116,6 +116,19 @@ ENTRIES: tuple[Entry, ...] = (
         queue="bulk",
     ),
     Entry(
+        name="Stripe: catch up",
+        task="billing.tasks.catch_up_webhooks",
+        when=Every(timedelta(minutes=5)),
+        why="fetches the latest events, in case that deliveries do not reach us",
+        queue="webhooks",
+    ),
+    Entry(
+        name="Operations: alarm of late work",
+        task="superagent.tasks.alarm_of_late_work",
+        when=Every(timedelta(minutes=5)),
+        why="says what has been tried for an hour without success",
+    ),
+    Entry(
         name="Billing: invoice overage",
         task="billing.tasks.collect_overage",
         when=At(minute="10"),

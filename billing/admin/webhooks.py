@@ -33,7 +33,7 @@ class WebhookEventAdmin(FactsAdmin):
         "pretty_payload",
     ]
     readonly_fields = ["pretty_payload"]
-    actions = ["replay"]
+    actions = ["replay", "dismiss"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WebhookEvent]:
         rows = super().get_queryset(request)
@@ -58,6 +58,19 @@ class WebhookEventAdmin(FactsAdmin):
             queryset.order_by("created_at", "id"),
             permission="billing.change_webhookevent",
             action="webhook_event.replayed",
+            call=call,
+        )
+
+    @admin.action(description=_("Dismiss dead letters: nothing will mend them"), permissions=["view"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> None:
+        def call(event: WebhookEvent, reason: str) -> bool:
+            return inbox.dismiss(event)
+
+        self.act(
+            request,
+            queryset,
+            permission="billing.change_webhookevent",
+            action="webhook_event.dismissed",
             call=call,
         )
 

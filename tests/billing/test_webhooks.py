@@ -18,6 +18,7 @@ from billing import fence, gateway, inbox
 from billing.models import Invoice, InvoiceLine, Payment, Subscription, WebhookEndpoint, WebhookEvent
 from billing.projection import subscriptions as projection
 from billing.signals import order_item_paid, subscription_changed
+from superagent import queues
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.identifiers import uuid7
 from tests.billing.conftest import Customer, signed
@@ -81,9 +82,6 @@ def test_a_type_that_nobody_handles_is_200_and_ignored(endpoint: WebhookEndpoint
         pytest.param(event(), {"at": int(time.time()) + 3600}, id="future timestamp"),
         pytest.param(event(livemode=True), {}, id="live event on a test endpoint"),
         pytest.param(event(api_version="2020-08-27"), {}, id="another API version"),
-        pytest.param(b"{not json", {}, id="not JSON"),
-        pytest.param({"object": "charge"}, {}, id="not an event"),
-        pytest.param({"object": "event"}, {}, id="half an event"),
     ],
 )
 def test_what_stripe_did_not_send_here_and_now_is_400(
@@ -93,6 +91,71 @@ def test_what_stripe_did_not_send_here_and_now_is_400(
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert stored() == 0
+
+
+DEEP = b'{"object":"event","data":{"object":' + b"[" * 100_000 + b"]" * 100_000 + b"}}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"{not json", id="not JSON"),
+        pytest.param(DEEP, id="too deep"),
+        pytest.param(b'{"object":"event","created":' + b"9" * 5_000 + b"}", id="a number of 5,000 digits"),
+        pytest.param([], id="a list"),
+        pytest.param({"object": "charge"}, id="not an event"),
+        pytest.param({"object": "event"}, id="half an event"),
+        pytest.param(event(created=10**18), id="the year 31 billion"),
+        pytest.param(event(created=-1), id="before 1970"),
+        pytest.param(event(created=True), id="created is true"),
+        pytest.param(event(id="evt_" + "x" * 300), id="long id"),
+        pytest.param(event(id="evt_\0"), id="NUL in the id"),
+        pytest.param(event(id="evt_\ud800"), id="half a pair in the id"),
+        pytest.param(event(id=5), id="the id is a number"),
+        pytest.param(event("x" * 101), id="long type"),
+        pytest.param(event(data={"object": {"object": "customer"}}), id="customer without id"),
+        pytest.param(event(data={"object": {"object": "customer", "id": ["cus_1"]}}), id="id is a list"),
+        pytest.param(event(data={"object": {"object": "price", "id": "x" * 256}}), id="long object id"),
+        pytest.param(event(data=[]), id="data is a list"),
+        pytest.param(event(api_version=5), id="version is a number"),
+    ],
+)
+def test_what_stripe_signed_and_nobody_can_read_is_200_and_a_dead_letter(
+    endpoint: WebhookEndpoint, body: Any
+) -> None:
+    """L12: a 500 would have it sent again for days."""
+    assert [deliver(endpoint, body).status_code for _ in range(2)] == [200, 200]
+    with tenancy.system("test"):
+        letter = WebhookEvent.objects.get()
+        assert (letter.state, letter.type) == ("dead", "malformed") and letter.last_error
+        assert not inbox.replay(letter) and inbox.dismiss(letter) and not inbox.dismiss(letter)
+    assert deliver(endpoint, body, secret="whsec_wrong").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"object": "charge", "id": "ch_1", "description": "a\0b", "metadata": {"\0": "\ud800"}},
+        {"object": "charge", "id": "ch_1", "amount": float("nan"), "rate": float("inf")},
+        {"object": "charge", "id": "ch_1", "customer": {"no": "id"}, "payment_intent": {"id": "x" * 900}},
+        {"object": "charge", "id": "ch_1", "customer": ["cus_1"], "invoice": 5},
+        {"object": "invoice", "customer": None},
+    ],
+)
+def test_what_is_strange_inside_of_an_event_does_not_keep_it_from_being_stored(
+    endpoint: WebhookEndpoint, subject: dict[str, Any]
+) -> None:
+    kind = f"{subject['object']}.updated"
+    assert deliver(endpoint, event(kind, data={"object": subject})).status_code == 200
+    with tenancy.system("test"):
+        assert WebhookEvent.objects.get().state == "pending"
+
+
+def test_a_number_beyond_all_is_stored_as_text(endpoint: WebhookEndpoint) -> None:
+    body = json.dumps(event("charge.updated")).replace('"cus_1"', '"ch_1", "rate": 1e999').encode()
+    assert deliver(endpoint, body).status_code == 200
+    with tenancy.system("test"):
+        assert WebhookEvent.objects.get().payload["data"]["object"]["rate"] == "1e999"
 
 
 def test_an_unsigned_delivery_an_unknown_endpoint_and_a_get_are_refused(endpoint: WebhookEndpoint) -> None:
@@ -150,7 +213,7 @@ def test_a_lane_is_worked_off_in_the_order_of_created(
     assert seen == [early.stripe_id, late.stripe_id]
 
 
-def test_a_failing_event_backs_off_alone_and_is_dead_after_twelve_tries(
+def test_a_failing_event_backs_off_alone_until_it_works(
     system_scope: None, handle: Callable[[inbox.Handler], None]
 ) -> None:
     def work(event: WebhookEvent) -> None:
@@ -164,16 +227,39 @@ def test_a_failing_event_backs_off_alone_and_is_dead_after_twelve_tries(
     good.refresh_from_db()
     assert (good.state, bad.state, bad.attempts) == ("done", "pending", 1)
     assert bad.due_at > timezone.now()
-    for _ in range(11):
+    for _ in range(40):  # Stripe is away for days
         WebhookEvent.objects.filter(pk=bad.pk).update(due_at=timezone.now() - timedelta(seconds=1))
         inbox.sweep()
     bad.refresh_from_db()
-    assert (bad.state, bad.attempts, bad.last_error) == ("dead", 12, "Retryable: not yet")
+    assert (bad.state, bad.attempts, bad.last_error) == ("pending", 41, "Retryable: not yet")
+    assert bad.due_at <= timezone.now() + timedelta(seconds=inbox.LONGEST_BACKOFF_SECONDS)
     handle(lambda event: None)
-    assert inbox.replay(bad)
+    WebhookEvent.objects.filter(pk=bad.pk).update(due_at=timezone.now())
     inbox.sweep()
     bad.refresh_from_db()
     assert bad.state == "done"
+
+
+def test_what_can_never_work_is_dead_and_is_tried_once_more_by_the_reconciliation(
+    system_scope: None, handle: Callable[[inbox.Handler], None]
+) -> None:
+    def refuse(event: WebhookEvent) -> None:
+        raise outbox.Permanent("not in the catalog")
+
+    handle(refuse)
+    event = put(created=1)
+    since = timezone.now() - timedelta(days=1)
+    inbox.sweep()
+    for _ in range(2):
+        event.refresh_from_db()
+        assert (event.state, event.last_error) == ("dead", "Permanent: not in the catalog")
+        assert inbox.revive(since=since) == 1
+        inbox.sweep()
+    assert inbox.revive(since=since) == 1
+    handle(lambda event: None)
+    inbox.sweep()
+    event.refresh_from_db()
+    assert event.state == "done" and inbox.revive(since=since) == 0
 
 
 def test_an_event_that_arrives_while_its_lane_is_held_is_not_lost(
@@ -311,3 +397,44 @@ def test_stripe_down_leaves_the_event_to_be_tried_again(customer: Customer) -> N
     waiting.update(due_at=timezone.now())
     customer.settle()
     assert customer.subscription.status == "active"
+
+
+def test_two_days_without_stripe_s_api_kill_no_event(customer: Customer, impatient: None) -> None:
+    """B1: everything was dead after 68 minutes, and nothing brought it back."""
+    page = customer.visit("pro")
+    customer.pay(page.url)
+    lane = customer.account.stripe_customer_id
+    inbox.fetch_missing(lanes=[lane])
+    customer.sandbox.fault("error_500", path="/v1/", method="GET", times=100_000)
+    for _ in range(30):
+        WebhookEvent.objects.filter(state="pending").update(due_at=timezone.now())
+        inbox.drain(lane)
+    assert not WebhookEvent.objects.filter(state="dead").exists()
+    waiting = WebhookEvent.objects.filter(lane=lane, state="pending")
+    assert waiting.exists() and customer.account.plan.slug == "free"
+    waiting.update(received_at=timezone.now() - timedelta(hours=2))
+    assert [measure.queue.name for measure in queues.late()] == ["stripe_events_late"]
+    assert queues.alarm() == waiting.count()
+    customer.sandbox.mend()
+    waiting.update(due_at=timezone.now())
+    customer.settle()
+    assert customer.account.plan.slug == "pro"
+    assert queues.late() == []
+
+
+def test_a_key_of_ours_that_is_refused_is_asked_with_again_and_alarms(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    customer.pay(customer.visit("pro").url)
+    lane = customer.account.stripe_customer_id
+    inbox.fetch_missing(lanes=[lane])
+    with monkeypatch.context() as patch:
+        patch.setattr("django.conf.settings.STRIPE_SECRET_KEY", "sk_test_no")
+        gateway._client.cache_clear()
+        inbox.drain(lane)
+    gateway._client.cache_clear()
+    assert not WebhookEvent.objects.filter(state="dead").exists()
+    assert "stripe_refuses_our_key" in caplog.text
+    WebhookEvent.objects.filter(state="pending").update(due_at=timezone.now())
+    customer.settle()
+    assert customer.account.plan.slug == "pro"

@@ -84,13 +84,22 @@ def test_permanent_failure_is_dead_and_can_be_replayed(topic):
     assert topic.calls[0][0] == topic.calls[1][0]
 
 
-def test_message_dies_after_the_last_attempt(topic):
+@pytest.mark.parametrize("failure", [outbox.Retryable("Stripe is down"), KeyError("a mistake of ours")])
+def test_only_what_can_never_work_dies(topic, failure):
+    """An outage of days, and a mistake until it is mended, kill no message."""
     enqueue(payload={})
+    for _ in range(40):
+        topic.failures.append(failure)
+        with tenancy.system("test"):
+            OutboxMessage.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+        outbox.sweep()
+    message = stored()
+    assert (message.state, message.attempts) == (OutboxMessage.State.PENDING, 40)
+    assert message.due_at <= timezone.now() + timedelta(seconds=outbox.LONGEST_BACKOFF_SECONDS)
     with tenancy.system("test"):
-        OutboxMessage.objects.update(attempts=outbox.MAX_ATTEMPTS - 1)
-    topic.failures.append(ConnectionError("still down"))
+        OutboxMessage.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     outbox.sweep()
-    assert stored().state == OutboxMessage.State.DEAD
+    assert stored().state == OutboxMessage.State.DONE
 
 
 def test_a_leased_message_is_found_again_after_its_worker_was_killed(topic):
@@ -123,15 +132,6 @@ def test_many_workers_deliver_a_message_once(topic):
     for thread in threads:
         thread.join()
     assert len(topic.calls) == 1
-
-
-def test_an_outage_of_hours_kills_no_message(topic):
-    enqueue(payload={})
-    with tenancy.system("test"):
-        OutboxMessage.objects.update(attempts=outbox.MAX_ATTEMPTS)
-    topic.failures.append(outbox.Retryable("Stripe is down"))
-    outbox.sweep()
-    assert stored().state == OutboxMessage.State.PENDING
 
 
 def test_a_postponed_message_uses_up_no_attempt_and_was_never_sent(topic):
