@@ -122,6 +122,8 @@ def test_run_becomes_ready_stops_cleanly_and_starts_again_quickly(data_dir: Path
     assert first.wait_for_lines("ready: ") == [f"ready: http://127.0.0.1:{ports['port']}"]
     assert len(first.wait_for_lines(r"customer: \S+@\S+ \S+$", seconds=0)) == 1
     assert len(first.wait_for_lines(r"staff: \S+@\S+ \S+$", seconds=0)) == 1
+    (mail,) = first.wait_for_lines("mail: ", seconds=0)
+    assert httpx.get(mail.removeprefix("mail: ")).status_code == 200
     assert httpx.get(f"http://127.0.0.1:{ports['port']}/health/ready").status_code == 200
     _, email, password = first.wait_for_lines("customer: ", seconds=0)[0].split()
     _reads_the_live_stream(f"http://127.0.0.1:{ports['port']}", email, password)

@@ -294,6 +294,8 @@ def _announce(installation: Installation, output: Output, manager: Any) -> None:
     output.line(f"ready: {web}")
     for login in logins:
         output.line(login)
+    if settings.MAIL_USES_SANDBOX:
+        output.line(f"mail: {sandbox}_sandbox/mail")
 
 
 def _wait_for(name: str, is_so: Callable[[], bool]) -> None:
