@@ -30,3 +30,7 @@ class ReasonForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_("The customer sees it, and it is kept in the audit trail."),
     )
+
+
+class ServerForm(forms.Form):
+    activation = forms.UUIDField()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from billing import plans
-from billing.models import Interval, Product
+from billing.models import Interval, Price, Product
 from licensing import policies
 
 
@@ -27,6 +27,20 @@ def license_offers() -> list[LicenseOffer]:
         for product in plans.of_kind(Product.Kind.LICENSE)
         if product.slug in by_slug
     ]
+
+
+def price_of(product: str, interval: str) -> Price | None:
+    """What a license product costs; None if it is not on sale for that interval, or has no policy."""
+    if product not in policies.by_product():
+        return None
+    found = Price.objects.filter(
+        product__slug=product,
+        product__kind=Product.Kind.LICENSE,
+        product__is_active=True,
+        is_active=True,
+        interval=interval,
+    )
+    return found.select_related("product").first()
 
 
 def _offer(product: Product, policy: policies.Policy) -> LicenseOffer:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts.models import Organization
-from licensing.models import License, LicenseFeature
+from billing.models import Subscription
+from licensing.managers import LicenseQuerySet
+from licensing.models import License, LicenseFeature, Policy
 
 NEWEST = 5
 
@@ -19,10 +21,39 @@ class Row:
     until: datetime | None
     is_ending: bool
     warning: str
+    subscription: Subscription | None
 
     @property
     def is_alive(self) -> bool:
         return self.status == License.Status.ACTIVE
+
+    @property
+    def can_be_canceled(self) -> bool:
+        subscription = self.subscription
+        return subscription is not None and not subscription.has_ended and not subscription.is_canceling
+
+    @property
+    def can_be_resumed(self) -> bool:
+        return self.subscription is not None and self.subscription.is_canceling
+
+    @property
+    def can_change_tier(self) -> bool:
+        return self.is_alive and self.can_be_canceled and self.subscription.is_live  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureChange:
+    """A feature before and after a change of tier; a limit of None is unlimited, `after` is 0 for one that goes."""
+
+    name: str
+    used: int
+    before: int | None
+    after: int | None
+
+    @property
+    def is_over(self) -> bool:
+        """More is in use than will be included: nothing is deleted, but nothing can be added."""
+        return self.after is not None and self.used > self.after
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +66,18 @@ class Summary:
     troubled: list[Row]
 
 
+def licenses_of(organization: Organization) -> LicenseQuerySet:
+    """With what their pages need: two queries."""
+    paid_by = "order_item__subscription__"
+    related = ("policy", "organization", f"{paid_by}price", f"{paid_by}product", f"{paid_by}organization",
+               f"{paid_by}pending_price__product")  # fmt: skip
+    found: LicenseQuerySet = License.objects.visible_to(organization)
+    return found.select_related(*related).prefetch_related("features")
+
+
 def rows(*, organization: Organization, now: datetime) -> list[Row]:
     """All licenses of the organization, newest first: two queries."""
-    found = License.objects.visible_to(organization).select_related("policy").prefetch_related("features")
-    return [row(license_, now) for license_ in found]
+    return [row(license_, now) for license_ in licenses_of(organization)]
 
 
 def row(license_: License, now: datetime) -> Row:
@@ -54,7 +93,23 @@ def row(license_: License, now: datetime) -> Row:
         until=until,
         is_ending=is_ending,
         warning=_warning(license_, status),
+        subscription=getattr(license_.order_item, "subscription", None),
     )
+
+
+def compared(license_: License, policy: Policy) -> list[FeatureChange]:
+    """What the license includes now, and would under `policy`."""
+    then = {feature.slug: feature for feature in policy.features.all()}
+    now = {feature.slug: feature for feature in license_.features.all()}
+    return [
+        FeatureChange(
+            name=(then.get(slug) or now[slug]).name,
+            used=now[slug].used if slug in now else 0,
+            before=now[slug].limit if slug in now else 0,
+            after=then[slug].limit if slug in then else 0,
+        )
+        for slug in now | then
+    ]
 
 
 def summary(*, organization: Organization, now: datetime) -> Summary:

@@ -1,21 +1,26 @@
 """The portal's licenses: list, detail, reveal, rotation, buying; and the staff's actions in the admin."""
 
+import json
 import re
+import time
 from datetime import timedelta
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import AuditEntry, Organization, User
 from accounts.roles import Role
 from billing import catalog
 from billing.models import BillingAccount, Order
-from licensing import keys, licenses, vault
+from licensing import activations, licenses, moderation, vault
 from licensing.models import License, LicenseFeature
+from licensing.subscriptions import issue_for
 from superagent.foundation import tenancy
 from tests.accounts.conftest import PASSWORD, founded, join, page_of, person
 from tests.licensing.conftest import NOW
+from tests.licensing.orders import paid_item, subscribe
 
 ANY_KEY = re.compile(r"NP(-[0-9A-Z]{5}){5}")
 
@@ -66,6 +71,7 @@ def test_another_organizations_license_is_404(page: Client, make_license) -> Non
     assert page.get(reverse("license", args=[license_.pk])).status_code == 404
     assert page.post(reverse("license-reveal", args=[license_.pk])).status_code == 404
     assert page.post(reverse("license-rotate", args=[license_.pk])).status_code == 404
+    assert page.post(reverse("license-remove-server", args=[license_.pk])).status_code == 404
 
 
 def test_revealing_asks_for_the_password_first(page: Client, acme: Organization, make_license) -> None:
@@ -75,29 +81,120 @@ def test_revealing_asks_for_the_password_first(page: Client, acme: Organization,
     assert response["Location"].startswith(reverse("account_reauthenticate"))
 
 
+def later(client: Client, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr("licensing.views.licenses.time.time", lambda: now + seconds)
+
+
 def test_a_revealed_key_is_hidden_again_after_half_a_minute(
-    page: Client, acme: Organization, make_license
+    page: Client, acme: Organization, make_license, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     license_ = make_license(acme)
+    address = reverse("license", args=[license_.pk])
     reauthenticate(page)
-    response = page.post(reverse("license-reveal", args=[license_.pk]))
+    assert page.post(reverse("license-reveal", args=[license_.pk]))["Location"] == address
+    response = page.get(address)
     assert vault.decrypt(license_.key_encrypted) in response.content.decode()
-    assert response["Refresh"] == f"30; url={reverse('license', args=[license_.pk])}"
+    assert re.fullmatch(rf"(29|30); url={address}", response["Refresh"])
     assert "no-store" in response["Cache-Control"]
-    assert not ANY_KEY.search(page.get(reverse("license", args=[license_.pk])).content.decode())
+    later(page, 31, monkeypatch)
+    hidden = page.get(address)
+    assert not ANY_KEY.search(hidden.content.decode())
+    assert "Refresh" not in hidden
     with tenancy.system("test"):
         assert AuditEntry.objects.get(action="license.key_revealed").actor.email == "olga@acme.example"
 
 
-def test_rotating_shows_the_new_key_once(page: Client, acme: Organization, make_license) -> None:
+def test_after_the_password_the_key_is_shown_at_the_address_of_its_license(
+    page: Client, acme: Organization, make_license
+) -> None:
+    """Not at that of the password, where another tab would ask for it again."""
+    license_ = make_license(acme)
+    asked = page.post(reverse("license-reveal", args=[license_.pk]))
+    shown = page.post(asked["Location"], {"password": PASSWORD}, follow=True)
+    assert shown.request["PATH_INFO"] == reverse("license", args=[license_.pk])
+    assert ANY_KEY.search(shown.content.decode())
+
+
+def test_a_key_is_shown_on_the_page_of_its_own_license_only(
+    page: Client, acme: Organization, make_license
+) -> None:
+    license_, other = make_license(acme), make_license(acme)
+    reauthenticate(page)
+    page.post(reverse("license-reveal", args=[license_.pk]))
+    assert not ANY_KEY.search(page.get(reverse("license", args=[other.pk])).content.decode())
+    colleague = page_of(join(acme, "dev@acme.example", Role.DEVELOPER))
+    assert not ANY_KEY.search(colleague.get(reverse("license", args=[license_.pk])).content.decode())
+
+
+def test_a_key_that_cannot_be_decrypted_is_said_on_the_page(
+    page: Client, acme: Organization, make_license, settings
+) -> None:
+    license_ = make_license(acme)
+    reauthenticate(page)
+    settings.LICENSE_ENCRYPTION_KEY = vault.new_key()
+    response = page.post(reverse("license-reveal", args=[license_.pk]), follow=True)
+    assert response.status_code == 200
+    assert "The license key cannot be shown at the moment" in response.content.decode()
+
+
+def rotate(page: Client, license_: License, grace: int) -> str:
+    """The new key, as the page shows it."""
+    old = page.post(reverse("license-rotate", args=[license_.pk]), {"grace_seconds": str(grace)}, follow=True)
+    found = ANY_KEY.search(old.content.decode())
+    assert found is not None
+    return found.group()
+
+
+def code_of(key: str) -> str:
+    body = json.dumps({"license_key": key, "fingerprint": "server-1"})
+    answer = Client().post("/api/v1/licenses/validate", body, content_type="application/json")
+    return answer.json()["code"]
+
+
+def test_a_replaced_key_works_for_the_time_that_was_chosen(
+    page: Client, acme: Organization, make_license
+) -> None:
     license_ = make_license(acme)
     old = vault.decrypt(license_.key_encrypted)
+    activations.activate(license_key=old, fingerprint="server-1", label="")
     reauthenticate(page)
-    html = page.post(reverse("license-rotate", args=[license_.pk])).content.decode()
-    new = ANY_KEY.search(html).group()
-    assert new != old
+    new = rotate(page, license_, 86_400)
+    assert (code_of(new), code_of(old)) == ("VALID", "VALID")
     with tenancy.system("test"):
-        assert License.objects.with_key(keys.digest(keys.canonical(new))).exists()
+        assert license_.activations.count() == 1, "no server has to activate again"
+        License.objects.filter(pk=license_.pk).update(previous_key_works_until=timezone.now())
+    assert (code_of(new), code_of(old)) == ("VALID", "NOT_FOUND")
+
+
+def test_a_leaked_key_ends_at_once_and_servers_activate_again(
+    page: Client, acme: Organization, make_license
+) -> None:
+    license_ = make_license(acme)
+    leaked = vault.decrypt(license_.key_encrypted)
+    activations.activate(license_key=leaked, fingerprint="server-1", label="")
+    reauthenticate(page)
+    planned = rotate(page, license_, 86_400)
+    new = rotate(page, license_, 0)
+    assert [code_of(key) for key in (new, planned, leaked)] == ["VALID", "NOT_FOUND", "NOT_FOUND"]
+    with tenancy.system("test"):
+        assert not license_.activations.exists()
+
+
+def test_a_server_is_removed_by_hand(page: Client, acme: Organization, make_license) -> None:
+    license_ = make_license(acme)
+    key = vault.decrypt(license_.key_encrypted)
+    seat = activations.activate(license_key=key, fingerprint="server-1", label="web-1")
+    address = reverse("license-remove-server", args=[license_.pk])
+    viewer = page_of(join(acme, "vic@acme.example", Role.VIEWER))
+    assert viewer.post(address, {"activation": seat.activation.pk}).status_code == 403
+    gone = page.post(address, {"activation": seat.activation.pk}, follow=True)
+    assert "web-1 was removed: its place is free." in gone.content.decode()
+    again = page.post(address, {"activation": seat.activation.pk}, follow=True)
+    assert "This server is not activated any more." in again.content.decode()
+    assert page.post(address, {"activation": "nonsense"}).status_code == 404
+    with tenancy.system("test"):
+        assert not license_.activations.exists()
 
 
 @pytest.mark.parametrize("name", ["license-reveal", "license-rotate"])
@@ -117,6 +214,26 @@ def test_a_suspended_license_says_why_and_what_to_do(page: Client, acme: Organiz
     html = page.get(reverse("license", args=[license_.pk])).content.decode()
     assert "Suspended: payment overdue" in html
     assert reverse("billing") in html
+
+
+def test_a_license_that_staff_suspended_names_reason_contact_and_what_is_charged(
+    page: Client, acme: Organization, make_license, settings
+) -> None:
+    settings.SUPPORT_EMAIL = "help@example.com"
+    item = paid_item(acme, "nextpanel-starter")
+    with tenancy.system("test"):
+        subscribe(item, current_period_end=timezone.now() + timedelta(days=20))
+        license_ = issue_for(item=item, now=NOW)
+        staff = User.objects.create_user("sam@superagent.example", full_name="Sam", is_staff=True)
+        moderation.suspend(license_id=license_.pk, reason="Chargeback received", actor=staff, now=NOW)
+    html = page.get(reverse("license", args=[license_.pk])).content.decode()
+    assert "The reason: Chargeback received." in html
+    assert "mailto:help@example.com" in html
+    assert "Renewals are not charged while it is suspended." in html
+    assert "Renews" not in html
+    dashboard = page.get(reverse("dashboard")).content.decode()
+    assert "NextPanel Starter is suspended" in dashboard
+    assert reverse("license", args=[license_.pk]) in dashboard
 
 
 def test_the_list_costs_the_same_for_one_and_for_many(
@@ -208,6 +325,40 @@ def test_staff_actions_ask_for_a_reason_and_keep_it(admin: Client, acme: Organiz
     with tenancy.system("test"):
         license_.refresh_from_db()
     assert license_.status == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("action", "consequence"),
+    [
+        (
+            "suspend",
+            "Renewals are not charged while it is suspended; the next would be 9.00 USD on 2026-12-20.",
+        ),
+        ("revoke", "Its subscription ends at once: 9.00 USD on 2026-12-20 is not charged."),
+        ("reinstate", "Renewals are charged again, the next: 9.00 USD on 2026-12-20."),
+    ],
+)
+def test_staff_read_what_becomes_of_the_subscription_before_they_confirm(
+    admin: Client, acme: Organization, action: str, consequence: str
+) -> None:
+    item = paid_item(acme, "nextpanel-starter")
+    with tenancy.system("test"):
+        subscribe(item)
+        license_ = issue_for(item=item, now=NOW)
+    assert consequence in act(admin, action, license_).content.decode()
+
+
+def test_staff_free_the_place_of_a_dead_server(admin: Client, acme: Organization, make_license) -> None:
+    license_ = make_license(acme)
+    key = vault.decrypt(license_.key_encrypted)
+    seat = activations.activate(license_key=key, fingerprint="server-1", label="web-1")
+    address = reverse("admin:licensing_activation_changelist")
+    assert "web-1" in admin.get(address).content.decode()
+    posted = {"action": "free", "_selected_action": str(seat.activation.pk), "reason": "Burnt down"}
+    admin.post(address, posted)
+    with tenancy.system("test"):
+        assert not license_.activations.exists()
+        assert AuditEntry.objects.filter(action="license.server_removed", organization=acme).exists()
 
 
 def test_the_admin_shows_no_key(admin: Client, acme: Organization, make_license) -> None:

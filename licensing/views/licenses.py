@@ -1,0 +1,161 @@
+"""The licenses of an organization: their pages, keys and servers."""
+
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from allauth.account.decorators import reauthentication_required
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+
+from accounts.access import PortalView
+from accounts.forms import RotateForm
+from accounts.roles import Scope
+from licensing import activations, issued_keys, overview
+from licensing.forms import ServerForm
+from licensing.models import License
+from licensing.offers import license_offers
+from superagent.foundation import clock
+from superagent.foundation.page_addresses import post_only
+from superagent.foundation.problems import Refusal
+
+REVEALED, ROTATED = "revealed", "rotated"
+SHOWN_SECONDS = {REVEALED: 30, ROTATED: 300}
+SHOWN = (
+    "license_key_shown"  # in the session: which key its reader may see on the license's page, and until when
+)
+
+
+class Licenses(PortalView):
+    scope = Scope.LICENSES_READ
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        now = clock.now(self.request.organization)
+        rows = overview.rows(organization=self.request.organization, now=now)
+        context = {"rows": rows, "now": now, "offers": license_offers()}
+        return render(request, "licensing/licenses.html", context)
+
+
+class LicenseView(PortalView):
+    """What all pages of one license share."""
+
+    def license(self, license_id: UUID) -> License:
+        """Raises Http404 for another organization's."""
+        license_ = overview.licenses_of(self.request.organization).filter(pk=license_id).first()
+        if license_ is None:
+            raise Http404
+        return license_
+
+
+@method_decorator(never_cache, name="dispatch")
+class LicenseDetail(LicenseView):
+    """The license, and for a moment after it was asked for, its key: then the browser loads the page without it."""
+
+    scope = Scope.LICENSES_READ
+
+    def get(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
+        license_ = self.license(license_id)
+        kind, seconds = _shown(request, license_)
+        now = clock.now(self.request.organization)
+        context: dict[str, Any] = {
+            "license": license_,
+            "row": overview.row(license_, now),
+            "activations": list(license_.activations.all()),
+            "now": now,
+            "seconds": seconds,
+            "support_email": settings.SUPPORT_EMAIL,
+            "rotate_form": RotateForm(),
+        }
+        if kind:
+            context[f"{kind}_key"] = issued_keys.shown_before(license_)
+        response = render(request, "licensing/license.html", context)
+        if kind == REVEALED:
+            response["Refresh"] = f"{seconds}; url={reverse('license', args=[license_id])}"
+        return response
+
+
+@method_decorator([never_cache, post_only(page="license")], name="dispatch")
+class Reveal(LicenseView):
+    """Asks for the password, then leads to the license's page, which shows the key."""
+
+    scope = Scope.LICENSES_WRITE
+
+    @method_decorator(reauthentication_required)
+    def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
+        license_ = self.license(license_id)
+        try:
+            issued_keys.reveal(license_=license_, actor=self.request.user)
+        except Refusal as refusal:
+            messages.error(request, f"{refusal.title}. {refusal.detail}")
+        else:
+            _show(request, license_, REVEALED)
+        return redirect("license", license_id)
+
+
+@method_decorator([never_cache, post_only(page="license")], name="dispatch")
+class Rotate(LicenseView):
+    scope = Scope.LICENSES_WRITE
+
+    @method_decorator(reauthentication_required)
+    def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
+        license_ = self.license(license_id)
+        form = RotateForm(request.POST)
+        if not form.is_valid():
+            messages.error(request, _("Choose how long the old key still works."))
+            return redirect("license", license_id)
+        try:
+            issued_keys.rotate(
+                license_=license_,
+                actor=self.request.user,
+                grace=timedelta(seconds=int(form.cleaned_data["grace_seconds"])),
+                now=clock.now(self.request.organization),
+            )
+        except Refusal as refusal:
+            messages.error(request, f"{refusal.title}. {refusal.detail}")
+        else:
+            _show(request, license_, ROTATED)
+        return redirect("license", license_id)
+
+
+@method_decorator(post_only(page="license"), name="dispatch")
+class RemoveServer(LicenseView):
+    """Free the place of a server that cannot do it itself any more."""
+
+    scope = Scope.LICENSES_WRITE
+
+    def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
+        license_ = self.license(license_id)
+        form = ServerForm(request.POST)
+        try:
+            if not form.is_valid():
+                raise Http404
+            server = activations.remove(license_=license_, activation_id=form.cleaned_data["activation"])
+        except Refusal as refusal:
+            messages.error(request, refusal.detail)
+        else:
+            messages.success(request, _("%(server)s was removed: its place is free.") % {"server": server})
+        return redirect("license", license_id)
+
+
+def _show(request: HttpRequest, license_: License, kind: str) -> None:
+    request.session[SHOWN] = {
+        "license": str(license_.pk),
+        "kind": kind,
+        "until": time.time() + SHOWN_SECONDS[kind],
+    }
+
+
+def _shown(request: HttpRequest, license_: License) -> tuple[str, int]:
+    """What may be shown of the key now, and for how many seconds more."""
+    shown = request.session.get(SHOWN) or {}
+    seconds = int(shown.get("until", 0) - time.time())
+    if shown.get("license") != str(license_.pk) or seconds <= 0:
+        return "", 0
+    return shown["kind"], seconds
