@@ -35,7 +35,7 @@ class PaidLicenseView(LicenseView):
         license_ = found.filter(order_item__subscription=subscription_id).first()
         if license_ is None:
             raise Http404
-        return license_, license_.order_item.subscription  # type: ignore[union-attr]  # filtered by it
+        return license_, license_.order_item.subscription
 
 
 class Cancel(PaidLicenseView):
