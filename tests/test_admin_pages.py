@@ -185,6 +185,7 @@ def clerk(filled: Customer, root: User) -> User:
     return user
 
 
+@pytest.mark.timeout(600)
 def test_all_permissions_together_do_not_give_another_right(clerk: User) -> None:
     """H1: whoever may do everything on every page is still no superuser, and nobody else becomes one."""
     clerk.user_permissions.set(Permission.objects.all())
@@ -203,6 +204,7 @@ def test_all_permissions_together_do_not_give_another_right(clerk: User) -> None
         clerk.refresh_from_db()
 
 
+@pytest.mark.timeout(600)
 def test_no_permission_alone_gives_another_right(clerk: User) -> None:
     """H1: each permission by itself on the pages of its model, those about people on all pages about people; then all
     others together on those."""
@@ -273,6 +275,7 @@ def bodies(form: Form) -> Iterator[dict[str, Any]]:
     yield dict(form.values)
 
 
+@pytest.mark.timeout(600)
 def test_without_a_reason_nothing_is_changed_and_with_one_it_is_in_the_trail(
     filled: Customer, root: User
 ) -> None:
