@@ -356,7 +356,11 @@ class AuditEntry(Record):
 
     class Meta(Record.Meta):
         verbose_name_plural = _("audit entries")
-        indexes = [models.Index(fields=["organization", "-id"], name="audit_organization")]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="audit_organization"),
+            models.Index(fields=["action", "-id"], name="audit_action"),
+            models.Index(fields=["target_id"], condition=~models.Q(target_id=""), name="audit_target"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor_label} {self.action}"

@@ -9,7 +9,15 @@ from datetime import datetime
 from allauth.mfa.models import Authenticator
 from django.db import transaction
 
-from accounts import audit, log_ins, mail_links, memberships, notifications, staff_notices
+from accounts import (
+    audit,
+    email_changes,
+    log_ins,
+    mail_links,
+    memberships,
+    notifications,
+    staff_notices,
+)
 from accounts.memberships import RoleChange
 from accounts.models import Membership, User
 from accounts.roles import Role
@@ -43,6 +51,16 @@ def send_reset_link(*, person: User, by: User, reason: str) -> None:
             context={"full_name": stored.full_name, "link": mail_links.to_reset_password(stored)},
             dedupe_key=None,
         )
+
+
+def change_email(*, person: User, new_email: str, by: User, reason: str, now: datetime) -> None:
+    """Begin a change of address for a person who cannot read the old mailbox. Both mailboxes are told: the new one must
+    confirm, the old one may stop it. Raises Forbidden, AccountClosed, and what email_changes.ask_by_staff does."""
+    with transaction.atomic():
+        stored = _guarded(person, by)
+        if not stored.is_active:
+            raise AccountClosed("Reactivate the account first.")
+        email_changes.ask_by_staff(user=stored, new_email=new_email, staff=by, reason=reason, now=now)
 
 
 def reset_second_factor(*, person: User, by: User, reason: str, now: datetime) -> None:

@@ -19,7 +19,7 @@ from licensing import activations, collection, moderation
 from licensing.forms import ReasonForm
 from licensing.models import Activation, FeatureUsage, License, LicenseFeature, Policy, PolicyFeature
 from superagent.foundation import clock
-from superagent.foundation.admin import ReadOnlyAdmin
+from superagent.foundation.admin import LargeList, ReadOnlyAdmin
 from superagent.foundation.problems import Refusal
 
 
@@ -254,8 +254,8 @@ class ActivationAdmin(FactsAdmin):
 
 
 @admin.register(FeatureUsage)
-class FeatureUsageAdmin(ReadOnlyAdmin):
+class FeatureUsageAdmin(LargeList):
     list_display = ["reported_at", "license", "feature_slug", "delta", "used", "limit"]
-    list_filter = ["feature_slug"]
     list_select_related = ["license"]
-    search_fields = ["license__key_tail", "=idempotency_key"]
+    search_fields = ["=license__key_tail", "=license__id"]
+    search_help_text = _("Last group of the key, or the id of the license.")

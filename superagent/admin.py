@@ -11,9 +11,10 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
-from accounts.admin.audited import AuditedAdmin, FactsAdmin, ReasonedModelForm
+from accounts.admin.audited import AuditedAdmin, ReasonedActions, ReasonedModelForm
 from superagent import schedule
 from superagent.foundation import outbox
+from superagent.foundation.admin import LargeList
 from superagent.foundation.models import OutboxMessage
 from superagent.schedule import At, Every
 
@@ -22,13 +23,13 @@ CHANGE_MESSAGE = "foundation.change_outboxmessage"
 
 
 @admin.register(OutboxMessage)
-class OutboxMessageAdmin(FactsAdmin):
+class OutboxMessageAdmin(ReasonedActions, LargeList):
     """What must happen outside, newest first. Dead messages are tried again, or dismissed when nothing will help."""
 
     list_display = ["topic", "state", "attempts", "due_at", "created_at", "finished_at"]
-    list_filter = ["state", "topic"]
+    list_filter = ["state"]
     search_fields = ["=dedupe_key", "=id"]
-    ordering = ["-id"]  # the pending ones have an index, all others only this
+    search_help_text = _("The id or the key of one message, exactly.")
     actions = ["replay", "dismiss"]
 
     @admin.action(description=_("Try dead messages again"), permissions=["view"])

@@ -1,23 +1,34 @@
 """The audit trail, which nobody can change."""
 
-from django.contrib import admin
+from typing import Any
 
-from accounts.models import AuditEntry
-from superagent.foundation.admin import ReadOnlyAdmin
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
+
+from accounts.admin.facts import OfCustomers, customers
+from accounts.models import AuditEntry, User
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ReadOnlyAdmin):
+class AuditEntryAdmin(OfCustomers):
+    """By customer, by person (what they did and what was done to them), or by action."""
+
     list_display = ["at", "actor_label", "action", "organization", "target_label", "ip_address"]
-    list_filter = ["action"]
-    list_select_related = ["organization"]
-    search_fields = [
-        "actor_label",
-        "target_label",
-        "=target_id",
-        "=request_id",
-        "=ip_address",
-        "organization__name",
-    ]
-    date_hierarchy = "at"
-    ordering = ["-id"]
+    search_fields = ["=action", "=target_id", "=request_id", "=ip_address"]
+    search_help_text = gettext_lazy(
+        "A person's e-mail, an action such as user.rights_changed, the id of what it was done to; or a customer: e-mail, "
+        "id or the start of the name, and an exact value after it."
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term or " " in term:
+            return super().get_search_results(request, queryset, search_term)
+        meant = Q(action=term) | Q(target_id=term) | Q(organization__in=customers(term))
+        if person := User.objects.filter(email=term.lower()).first():
+            meant |= Q(actor=person) | Q(target_id=str(person.pk))
+        return queryset.filter(meant), False

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from accounts import audit, staff_access
 from accounts.models import User
 from superagent.foundation import outbox
-from superagent.foundation.admin import ReadOnlyAdmin
+from superagent.foundation.admin import QuickAdmin, ReadOnlyAdmin
 from superagent.foundation.problems import Refusal
 
 MAX_REASON_LENGTH = 300
@@ -44,7 +44,7 @@ class ReasonedModelForm(forms.ModelForm):
     reason = reason_field()
 
 
-class ReasonedActions(admin.ModelAdmin):
+class ReasonedActions(QuickAdmin):
     """Actions on several rows at once."""
 
     action_form = ReasonForm
@@ -87,7 +87,6 @@ class AuditedAdmin(ReasonedActions):
     """Rows that staff change. Nothing is deleted: rows are taken out of use instead."""
 
     form = ReasonedModelForm
-    show_full_result_count = False
     records_itself = False  # the domain function that save_model calls writes the entry
     needs_fresh_log_in = False  # dangerous enough to ask again who is there
 

@@ -58,5 +58,4 @@ class TokenFamilyAdmin(ReadOnlyAdmin):
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
     list_select_related = ["user"]
     search_fields = ["user__email", "=ip_address"]
-    date_hierarchy = "created_at"
     exclude = ["refresh_jti", "password_stamp"]

@@ -38,6 +38,10 @@ class MailedReason(ActForm):
     reason_help = gettext_lazy("It is mailed to the person and kept in the audit trail.")
 
 
+class EmailForm(ActForm):
+    new_email = forms.EmailField(label=gettext_lazy("New e-mail address"), max_length=254)
+
+
 class RightsForm(ActForm):
     is_staff = forms.BooleanField(
         label=gettext_lazy("Staff"), required=False, help_text=gettext_lazy("May enter the admin.")
@@ -92,6 +96,17 @@ def _send_reset_link(person: User, values: dict[str, Any], by: User) -> str:
     return _("%(person)s gets a mail with the link.") % {"person": person}
 
 
+def _change_email(person: User, values: dict[str, Any], by: User) -> str:
+    new_email = values["new_email"]
+    support.change_email(
+        person=person, new_email=new_email, by=by, reason=values["reason"], now=timezone.now()
+    )
+    return _("%(address)s gets a mail to confirm; %(person)s is told.") % {
+        "address": new_email,
+        "person": person,
+    }
+
+
 def _reset_second_factor(person: User, values: dict[str, Any], by: User) -> str:
     support.reset_second_factor(person=person, by=by, reason=values["reason"], now=timezone.now())
     return _("%(person)s can log in with the password alone.") % {"person": person}
@@ -144,6 +159,17 @@ class UserAdmin(ActsAdmin):
             gettext_lazy("Mails a link by which the person chooses a new password. It works once."),
             _send_reset_link,
             lambda by, person: _may_help(by, person) and person.is_active,
+        ),
+        Act(
+            "email",
+            gettext_lazy("Change the e-mail address"),
+            gettext_lazy(
+                "For somebody who cannot read the old mailbox any more. The new address must be confirmed by the mail "
+                "that it gets; the old one is told, can stop the change, and can undo it for a week."
+            ),
+            _change_email,
+            lambda by, person: _may_help(by, person) and person.is_active,
+            EmailForm,
         ),
         Act(
             "second-factor",

@@ -10,18 +10,18 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from billing.mirror import SERVICES
-from superagent.foundation.admin import ReadOnlyAdmin
+from superagent.foundation.admin import LargeList
 
 SHOWN = ["id", "livemode", "created", "djstripe_created", "djstripe_updated"]
 
 
-class MirrorAdmin(ReadOnlyAdmin):
+class MirrorAdmin(LargeList):
     """One of Stripe's objects as it was fetched last. Nothing is decided by it: our own projection is."""
 
     list_display = ["id", "livemode", "created", "djstripe_updated"]
-    list_filter = ["livemode"]
     search_fields = ["=id"]
-    ordering = ["-djstripe_updated"]
+    search_help_text = _("The id at Stripe, exactly.")
+    ordering = ["-djstripe_id"]
     fields = [*SHOWN, "as_stripe_said"]
     readonly_fields = [*SHOWN, "as_stripe_said"]
 

@@ -34,7 +34,7 @@ class InvoiceAdmin(FactsAdmin):
         "billing_reason",
         "attempt_count",
     ]
-    list_filter = ["status", "billing_reason"]
+    list_filter = ["status"]
     list_select_related = ["organization"]
     search_fields = ["number", "=stripe_id", "organization__name", "organization__email", "=id"]
     date_hierarchy = "created_at"
@@ -71,7 +71,7 @@ class PaymentAdmin(FactsAdmin):
         "failure_code",
         "invoice",
     ]
-    list_filter = ["status", "failure_code"]
+    list_filter = ["status"]
     list_select_related = ["organization", "invoice"]
     search_fields = ["=stripe_id", "=charge_id", "organization__name", "organization__email"]
     date_hierarchy = "created_at"

@@ -9,17 +9,18 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin.audited import FactsAdmin
+from accounts.admin.audited import FactsAdmin, ReasonedActions
 from billing import inbox
 from billing.models import WebhookEndpoint, WebhookEvent
+from superagent.foundation.admin import LargeList
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(FactsAdmin):
+class WebhookEventAdmin(ReasonedActions, LargeList):
     list_display = ["received_at", "type", "state", "attempts", "lane", "object_id", "due_at", "error"]
-    list_filter = ["state", "type", "livemode"]
-    search_fields = ["=stripe_id", "=object_id", "=lane", "type"]
-    date_hierarchy = "received_at"
+    list_filter = ["state"]
+    search_fields = ["=stripe_id", "=object_id"]
+    search_help_text = _("The id of an event or of its object at Stripe, exactly.")
     fields = [
         "stripe_id",
         "type",

@@ -61,6 +61,7 @@ class WebhookEvent(Record):
             models.Index(fields=["lane", "created_at"], condition=Q(state="pending"), name="webhook_lane"),
             models.Index(fields=["due_at"], condition=Q(state="pending"), name="webhook_due"),
             models.Index(fields=["state", "-id"], name="webhook_state"),
+            models.Index(fields=["object_id"], condition=~Q(object_id=""), name="webhook_object"),
         ]
 
     def __str__(self) -> str:

@@ -6,11 +6,26 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 MOST_COUNTED = 10_000
+
+
+def equal(model: type[Model], paths: Iterable[str], word: str) -> Q:
+    """Rows in which a column equals `word`, as a value of the column's type; empty if it is none of any of them."""
+    found = Q()
+    for path in paths:
+        first, *others = path.split("__")
+        field: Any = model._meta.get_field(first)
+        for part in others:
+            field = field.related_model._meta.get_field(part)
+        try:
+            found |= Q(**{path: field.to_python(word)})
+        except ValidationError:
+            continue
+    return found
 
 
 class CappedPaginator(Paginator):
@@ -37,23 +52,11 @@ class QuickAdmin(admin.ModelAdmin):
         if not fields:
             return queryset, False
         for word in search_term.split():
-            found = self._equal(exact, word)
+            found = equal(self.model, exact, word)
             for field in others:
                 found |= Q(**{field if "__startswith" in field else f"{field}__icontains": word})
             queryset = queryset.filter(found) if found else queryset.none()
         return queryset, any("memberships" in field for field in fields)
-
-    def _equal(self, paths: Iterable[str], word: str) -> Q:
-        found = Q()
-        for path in paths:
-            field = self.opts.get_field(path.split("__")[0])
-            for part in path.split("__")[1:]:
-                field = field.related_model._meta.get_field(part)  # type: ignore[union-attr]  # a relation
-            try:
-                found |= Q(**{path: field.to_python(word)})  # type: ignore[union-attr]  # a column
-            except ValidationError:
-                continue
-        return found
 
 
 class ReadOnlyAdmin(QuickAdmin):
@@ -80,4 +83,5 @@ class LargeList(ReadOnlyAdmin):
     filters_of_found: Any = ()
 
     def get_list_filter(self, request: HttpRequest) -> Any:
-        return self.filters_of_found if request.GET.get("q", "").strip() else ()
+        has_searched = bool(request.GET.get("q", "").strip())
+        return [*self.list_filter, *(self.filters_of_found if has_searched else ())]

@@ -36,7 +36,7 @@ def mails_to(address: str) -> list[dict]:
         return [mail for mail in payloads.order_by("created_at") if mail["to"] == [address]]
 
 
-@pytest.mark.parametrize("name", ["reset-link", "second-factor", "deactivate", "reactivate"])
+@pytest.mark.parametrize("name", ["reset-link", "email", "second-factor", "deactivate", "reactivate"])
 def test_each_needs_a_reason(helper, owner, name):
     User.objects.filter(pk=owner.pk).update(is_active=name != "reactivate")
     assert "This field is required" in act(helper, owner, name, reason="  ")
@@ -53,6 +53,25 @@ def test_a_reset_link_is_mailed_and_the_password_stays(helper, owner):
     assert mail["context"]["link"] == {"link_to": "reset_password", "id": str(owner.pk)}
     made = entry("user.reset_link_sent_by_staff")
     assert (made.actor_label, made.detail) == ("support@superagent.example", {"reason": "Asked by phone"})
+
+
+def test_an_address_is_changed_only_by_its_mailboxes(helper, owner):
+    """M4: staff's change split the identity: the web knew both addresses, the API the new one only."""
+    path = f"/admin/accounts/user/{owner.pk}/acts/email/"
+    answer = helper.post(path, {"new_email": "not an address", "reason": "x"})
+    assert "Enter a valid email address" in answer.content.decode()
+    answer = helper.post(path, {"new_email": owner.email, "reason": "x"}, follow=True)
+    assert "This is the address of the account already" in answer.content.decode()
+    helper.post(path, {"new_email": "olga@new.example", "reason": "Left the old company"})
+    owner.refresh_from_db()
+    assert owner.email == "olga@acme.example"  # until the new mailbox has confirmed
+    made = entry("user.email_change_asked")
+    assert (made.actor_label, made.detail) == (
+        "support@superagent.example",
+        {"reason": "Left the old company", "from": "olga@acme.example", "to": "olga@new.example"},
+    )
+    assert mails_to("olga@new.example")[-1]["template"] == "accounts/email/email_change_confirm"
+    assert mails_to("olga@acme.example")[-1]["template"] == "accounts/email/email_change_answer"
 
 
 def test_removing_the_second_factor_ends_all_log_ins_and_is_told(helper, owner, acme):
@@ -93,7 +112,7 @@ def test_nobody_uses_it_on_themselves(owner):
     User.objects.filter(pk=owner.pk).update(is_staff=True, is_superuser=True)
     owner.refresh_from_db()
     client = page_of(owner)
-    for name in ("reset-link", "second-factor", "deactivate"):
+    for name in ("reset-link", "email", "second-factor", "deactivate"):
         assert (
             client.post(f"/admin/accounts/user/{owner.pk}/acts/{name}/", {"reason": "x"}).status_code == 403
         )
