@@ -5,11 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
-from accounts.admin.audited import AuditedAdmin, Call, FactsAdmin
-from metering import backlog, models, quarantine
+from accounts.admin.audited import AuditedAdmin, FactsInline
+from accounts.admin.facts import OfCustomers
+from metering import models
 
 
 @admin.register(models.Meter)

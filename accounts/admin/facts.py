@@ -1,6 +1,6 @@
 """Lists of what customers' use leaves behind: tables that only ever grow."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -15,8 +15,8 @@ MOST_CUSTOMERS = 50
 class OfCustomers(LargeList):
     """Searched by customer first, which every index of these tables begins with; then by an exact value, if wanted."""
 
-    list_select_related: Any = ["organization"]
-    search_fields: Any = ()  # compared exactly, among the rows of the customer
+    list_select_related: ClassVar[Any] = ["organization"]
+    search_fields: ClassVar[Any] = ()  # compared exactly, among the rows of the customer
     search_help_text = gettext_lazy(
         "A customer: e-mail, id or the start of the name. To find one row, an exact value after it."
     )

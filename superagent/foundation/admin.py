@@ -1,7 +1,7 @@
 """What every list of the admin is built on: it answers quickly whatever the size of its table."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
@@ -23,7 +23,7 @@ def equal(model: type[Model], paths: Iterable[str], word: str) -> Q:
             field = field.related_model._meta.get_field(part)
         try:
             found |= Q(**{path: field.to_python(word)})
-        except ValidationError:
+        except (ValidationError, ValueError):  # GenericIPAddressField raises the latter
             continue
     return found
 
@@ -33,7 +33,8 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return self.object_list[:MOST_COUNTED].count()
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the admin pages querysets only
+        return rows.order_by()[:MOST_COUNTED].count()
 
 
 class QuickAdmin(admin.ModelAdmin):
@@ -77,10 +78,10 @@ class LargeList(ReadOnlyAdmin):
     a search has made it small. Searched by indexed columns only."""
 
     ordering = ["-id"]
-    sortable_by: Any = ()
+    sortable_by: ClassVar[Any] = ()
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
-    filters_of_found: Any = ()
+    filters_of_found: ClassVar[Any] = ()
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         has_searched = bool(request.GET.get("q", "").strip())
