@@ -1,5 +1,7 @@
 """The only door to Stripe: time-outs, retries, and errors translated at the edge. Callers give idempotency keys.
 
+How long a call may take, and whether it is made at all while Stripe does not answer, says `billing.patience`.
+
 Every function answers plain dicts (Stripe's objects as JSON) and raises one of four errors. Each is a `Refusal`, so a
 view can show it, and tells the outbox whether to try again. Nothing here writes to the database. Keys and card data
 never reach a log: what is logged of an error is its type, code and request id.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -17,11 +19,15 @@ import stripe
 import structlog
 from django.conf import settings
 
+from billing import patience
 from superagent.foundation import outbox
 from superagent.foundation.problems import Refusal
 
 API_VERSION: str = settings.STRIPE_API_VERSION
 NETWORK_RETRIES = 2
+CONNECT_SECONDS = 2.0
+LEAST_SECONDS = 0.5  # with less there is no use in asking
+RETRY_SECONDS = 2.5  # a retry waits up to two seconds first
 WEBHOOK_TOLERANCE_SECONDS = 300
 
 log = structlog.get_logger(__name__)
@@ -85,16 +91,73 @@ def require_charging() -> None:
         raise ChargingDisabled
 
 
+class _NotAsked(stripe.APIConnectionError):
+    """The call was not made: nobody has the time to wait for it."""
+
+
+class PatientClient(stripe.RequestsClient):
+    """Waits no longer than the caller may, and does not try again when there is no time or no answer to be had."""
+
+    def __init__(self, *, seconds: float) -> None:
+        self._seconds = seconds
+        super().__init__()
+
+    @property
+    def _timeout(self) -> tuple[float, float]:
+        """To connect, and to answer."""
+        left = patience.seconds_left()
+        whole = self._seconds if left is None else max(0.1, min(self._seconds, left))
+        connect = min(CONNECT_SECONDS, whole / 2)
+        return connect, whole if left is None else whole - connect
+
+    @_timeout.setter
+    def _timeout(self, value: Any) -> None:
+        """The base class sets its own."""
+
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        try:
+            patience.breaker.check()
+            if (patience.seconds_left() or LEAST_SECONDS) < LEAST_SECONDS:
+                raise patience.OutOfPatience("the time that a request may wait for Stripe is over")
+            with patience.slot():
+                return self._ask(method, url, headers, post_data)
+        except patience.OutOfPatience as error:
+            raise _NotAsked(str(error), should_retry=False) from error
+
+    def _ask(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        try:
+            answer = super().request(method, url, headers, post_data)
+        except stripe.APIConnectionError:
+            patience.breaker.timed_out()
+            raise
+        patience.breaker.answered()
+        return answer
+
+    def _should_retry(self, *args: Any, **kwargs: Any) -> bool:
+        left = patience.seconds_left()
+        has_time = left is None or left > RETRY_SECONDS
+        return bool(has_time and not patience.breaker.is_open and super()._should_retry(*args, **kwargs))
+
+
+def be_patient() -> None:
+    """Whoever calls Stripe past this door, as dj-stripe does for what it misses, waits no longer than we do."""
+    stripe.default_http_client = PatientClient(seconds=settings.STRIPE_TIMEOUT_SECONDS)
+    stripe.max_network_retries = 0
+
+
 @functools.cache
 def _client() -> stripe.StripeClient:
     host = getattr(settings, "STRIPE_API_HOST", "")
-    timeout = settings.STRIPE_TIMEOUT_SECONDS
     return stripe.StripeClient(
         settings.STRIPE_SECRET_KEY,
         stripe_version=API_VERSION,
         base_addresses={"api": host} if host else {},
         max_network_retries=NETWORK_RETRIES,
-        http_client=stripe.RequestsClient(timeout=(min(3, timeout), timeout)),
+        http_client=PatientClient(seconds=settings.STRIPE_TIMEOUT_SECONDS),
     )
 
 

@@ -20,6 +20,7 @@ from celery import signals
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from billing import patience
 from metering import backlog
 from superagent import queues
 from superagent.foundation import redis_client, tenancy
@@ -182,6 +183,8 @@ def _late(database: Part) -> Part:
 def _stripe() -> Part:
     host = getattr(settings, "STRIPE_API_HOST", "https://api.stripe.com")
     name = "sandbox" if settings.STRIPE_USES_SANDBOX else "stripe"
+    if patience.breaker.is_known_to_be_silent():
+        return Part(name, is_well=False, detail="does not answer: payments wait")
     is_well = _remembered(host, lambda: _can_connect(host))
     return Part(name, is_well=is_well, detail="reachable" if is_well else "not reachable: payments wait")
 

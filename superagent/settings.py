@@ -88,6 +88,7 @@ ASGI_APPLICATION = "superagent.asgi.application"
 MIDDLEWARE = [
     "superagent.foundation.middleware.RequestContext",
     "accounts.middleware.AuditContext",
+    "billing.middleware.StripeBudget",
     "superagent.middleware.AccessLog",
     "superagent.middleware.ClosingSlash",
     "superagent.middleware.OwnErrorPages",

@@ -14,10 +14,10 @@ from django.views.decorators.http import require_safe
 from accounts.access import PortalRequest, PortalView, portal_view
 from accounts.models import Organization
 from accounts.roles import Scope
-from billing import hosted_portal, overview, plans, pricing, subscriptions
+from billing import gateway, hosted_portal, overview, plans, pricing, subscriptions
 from billing.changes import Preview
 from billing.forms import CancelForm, ConfirmForm
-from billing.models import Interval, Invoice, Order, Subscription
+from billing.models import Interval, Invoice, Order, Plan, Subscription
 from metering import allowances, quotas
 from superagent.foundation import clock
 from superagent.foundation.page_addresses import post_only
@@ -115,17 +115,25 @@ class Change(PortalView):
         except Refusal as refusal:
             problem = problem or refusal
         current = plans.of(organization)
+        target = shown.plan if shown is not None else self._target(problem, plan)
         context = {
             "preview": shown,
             "problem": problem,
+            "target": target,
+            "list_price": plans.price_of(target, interval) if target is not None and shown is None else None,
             "subscription": plans.subscription_of(organization),
             "interval": interval,
             "slug": plan,
             "effective_at": shown.effective_at.astimezone(UTC).isoformat() if shown else "",
-            "difference": _difference(organization, current, shown),
-            "is_same_plan": current is not None and shown is not None and shown.plan == current,
+            "difference": _difference(organization, current, target, shown),
+            "is_same_plan": current is not None and target == current,
         }
         return render(self.request, "billing/change.html", context, status=problem.status if problem else 200)
+
+
+    def _target(self, problem: Refusal | None, plan: str) -> Plan | None:
+        """What our own catalog tells of the plan while Stripe, which knows the amounts, cannot be asked."""
+        return plans.named(plan) if isinstance(problem, gateway.Unavailable) else None
 
 
 def _done_sentence(done: Preview) -> str:
@@ -138,17 +146,19 @@ def _done_sentence(done: Preview) -> str:
     }
 
 
-def _difference(organization: Organization, current: Any, shown: Preview | None) -> list[dict[str, Any]]:
+def _difference(
+    organization: Organization, current: Plan | None, target: Plan | None, shown: Preview | None
+) -> list[dict[str, Any]]:
     """Each meter's allowance now, in this month of use after a change at once, and then."""
-    if current is None or shown is None or shown.plan is None:
+    if current is None or target is None:
         return []
     now = {row.meter_id: row for row in current.allowances.select_related("meter")}
-    then = {row.meter_id: row for row in shown.plan.allowances.select_related("meter")}
+    then = {row.meter_id: row for row in target.allowances.select_related("meter")}
     this_month = (
         allowances.limits_after(
-            organization=organization, terms=plans.terms(shown.plan), since=shown.effective_at
+            organization=organization, terms=plans.terms(target), since=shown.effective_at
         )
-        if shown.at_once
+        if shown is not None and shown.at_once
         else {}
     )
     return [

@@ -5,14 +5,14 @@ circuit breaker of the process opens: nobody asks Redis until the pause is over,
 """
 
 import functools
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import redis
-import structlog
 from django.conf import settings
+
+from superagent.foundation import breakers
 
 LOST = (
     redis.ConnectionError,
@@ -21,51 +21,20 @@ LOST = (
 )  # down, silent, not asked because of that, or still loading its file
 TIMEOUT_SECONDS = 0.5
 
-log = structlog.get_logger(__name__)
-
 
 class NotAsked(redis.ConnectionError):
     """Redis did not answer the last calls of this process, so this one was not made."""
 
 
-class CircuitBreaker:
-    """Opens after `failures` time-outs in a row, for `pause_seconds`; then one call is let through, which decides.
+class CircuitBreaker(breakers.CircuitBreaker):
+    """Around exchanges with Redis."""
 
-    Shared by all threads. Two threads that read the state at the same moment may both be let through: that costs one
-    time-out more, and a lock would cost every call, and could be held during a fork.
-    """
-
-    def __init__(self, *, failures: int, pause_seconds: float) -> None:
-        self._failures = failures
-        self._pause_seconds = pause_seconds
-        self._failed = 0
-        self._closed_again_at = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        return self._failed >= self._failures
+    name = "redis"
 
     def check(self) -> None:
         """Raises NotAsked while it is open; the first caller after the pause is let through."""
-        if not self.is_open:
-            return
-        now = time.monotonic()
-        if now < self._closed_again_at:
+        if not self.lets_through():
             raise NotAsked("Redis is not asked for a moment: it did not answer the last calls")
-        self._closed_again_at = now + self._pause_seconds
-
-    def timed_out(self) -> None:
-        self._failed += 1
-        if self.is_open:
-            self._closed_again_at = time.monotonic() + self._pause_seconds
-            log.error("redis_breaker_open", timeouts=self._failed, pause_seconds=self._pause_seconds)
-
-    def answered(self) -> None:
-        """Redis is there, even if it refused."""
-        if self._failed:
-            if self.is_open:
-                log.warning("redis_breaker_closed")
-            self._failed = 0
 
     @contextmanager
     def guard(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from accounts import organizations
 from accounts.models import Organization, User
-from billing import catalog, checkout, gateway, handlers, inbox, plans, rehearsals, tasks
+from billing import catalog, checkout, gateway, handlers, inbox, patience, plans, rehearsals, tasks
 from billing.models import BillingAccount, Subscription
 from superagent.embedded.host import free_port
 from superagent.foundation import clock, outbox, tenancy
@@ -58,6 +58,7 @@ class Sandbox:
 
     def mend(self) -> None:
         httpx.delete(f"{self.url}/_sandbox/stripe/faults").raise_for_status()
+        patience.breaker.reset()
 
     def forget_endpoints(self) -> None:
         """One of an earlier test, at which nobody answers, would hold up every renewal for 72 hours, as at Stripe."""
