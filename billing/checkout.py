@@ -6,15 +6,21 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization, User
-from billing import buyers, customers, debts, gateway, orders, plans
+from billing import buyers, customers, debts, gateway, orders, patience, plans
 from billing.models import BillingAccount, CheckoutSession, Order, Plan, Price, Subscription
 from billing.projection import checkouts
 from superagent.foundation import tenancy
 from superagent.foundation.problems import FieldError, Invalid, Refusal
+
+LATE_AFTER_SECONDS = 5
+ASK_AGAIN_SECONDS = 10
+ASK_SECONDS = 4.0
+SEEN_SECONDS = 24 * 3600
 
 
 class AlreadySubscribed(Refusal):
@@ -134,6 +140,24 @@ def outcome(*, organization: Organization, session_id: str) -> tuple[CheckoutSes
         Subscription.objects.visible_to(organization).live().filter(stripe_id=session.stripe_subscription_id)
     )
     return session, bool(session.stripe_subscription_id) and paid.exists()
+
+
+def ask_if_late(session: CheckoutSession) -> None:
+    """Ask Stripe itself what became of a visit whose webhook is late: a few seconds after the first look, then seldom.
+
+    What it says is applied as the webhook would. Calls Stripe, for a few seconds at most; without an answer the webhook
+    or the next look brings it.
+    """
+    key = f"checkout-asked:{session.pk}"
+    if cache.add(f"{key}:seen", 1, SEEN_SECONDS):
+        cache.set(key, 1, LATE_AFTER_SECONDS)
+    if not cache.add(key, 1, ASK_AGAIN_SECONDS):
+        return
+    try:
+        with patience.budget(ASK_SECONDS), tenancy.system("a payment page whose webhook is late"):
+            checkouts.refresh(session.stripe_id)
+    except (gateway.Unavailable, gateway.Rejected):
+        return
 
 
 def _promotion(code: str) -> str | None:

@@ -42,7 +42,10 @@ log = structlog.get_logger(__name__)
 
 
 def prepare() -> None:
-    """At start: end dj-stripe's habit of storing the secret key and its calls for features."""
+    """At start: end dj-stripe's habit of storing the secret key and its calls for features; what calls remain wait no
+    longer than ours.
+    """
+    gateway.be_patient()
     from djstripe.models import Product
     from djstripe.models.base import StripeModel
 

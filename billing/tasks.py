@@ -16,6 +16,7 @@ assert handlers  # registers what each type of event leads to
 KEYS_LIVE = timedelta(hours=23)  # Stripe may forget an idempotency key after 24 hours
 RECONCILED = timedelta(days=3)
 CAUGHT_UP = timedelta(minutes=15)
+PAYMENTS = "payments"  # the queue of what calls Stripe
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,12 @@ def reconcile_webhooks() -> int:
     if found or revived:
         log.warning("webhooks_were_missing", found=found, revived=revived)
     return found
+
+
+@shared_task
+def sweep_payments() -> int:
+    """Every 15 seconds: what a lost nudge or a killed worker left of the messages that call Stripe."""
+    return outbox.sweep(queue=PAYMENTS)
 
 
 @shared_task
@@ -79,34 +86,34 @@ def _sent_before(message: OutboxMessage) -> datetime | None:
     return first if first is not None and timezone.now() - first > KEYS_LIVE else None
 
 
-@outbox.handler(customers.CREATE)
+@outbox.handler(customers.CREATE, queue=PAYMENTS)
 def create_customer(message: OutboxMessage) -> None:
     customers.create(message.payload, sent_before=_sent_before(message))
 
 
-@outbox.handler(customers.UPDATE)
+@outbox.handler(customers.UPDATE, queue=PAYMENTS)
 def update_customer(message: OutboxMessage) -> None:
     assert message.organization_id is not None  # follow_organization
     customers.update(message.organization_id)
 
 
-@outbox.handler(catalog.PUSH)
+@outbox.handler(catalog.PUSH, queue=PAYMENTS)
 def push_catalog(message: OutboxMessage) -> None:
     """Staff changed the catalog: bring Stripe in step."""
     catalog.push()
 
 
-@outbox.handler(orders.BUY_ITEM)
+@outbox.handler(orders.BUY_ITEM, queue=PAYMENTS)
 def buy_item(message: OutboxMessage) -> None:
     orders.buy_item(message.payload, sent_before=_sent_before(message))
 
 
-@outbox.handler(overage.PLACE)
+@outbox.handler(overage.PLACE, queue=PAYMENTS)
 def place_overage(message: OutboxMessage) -> None:
     overage.put_on_invoice(message.payload["charge"], sent_before=_sent_before(message))
 
 
-@outbox.handler(subscription_projection.ADOPT_CARD)
+@outbox.handler(subscription_projection.ADOPT_CARD, queue=PAYMENTS)
 def adopt_card(message: OutboxMessage) -> None:
     """Make the card of a first purchase the customer's own; one that is gone again is no matter."""
     customer = message.payload["customer"]
@@ -121,13 +128,13 @@ def adopt_card(message: OutboxMessage) -> None:
     customer_projection.refresh(customer)
 
 
-@outbox.handler(subscription_projection.KEEP_ONE)
+@outbox.handler(subscription_projection.KEEP_ONE, queue=PAYMENTS)
 def keep_one_plan(message: OutboxMessage) -> None:
     assert message.organization_id is not None  # written with it
     one_plan.keep_one(Organization.objects.get(pk=message.organization_id))
 
 
-@outbox.handler(rehearsals.ADVANCE)
+@outbox.handler(rehearsals.ADVANCE, queue=PAYMENTS)
 def advance_rehearsal(message: OutboxMessage) -> None:
     """Steps for a minute, then hands on to a message of its own, so that no lease runs out."""
     with tenancy.system("rehearsal"):

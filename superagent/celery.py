@@ -1,9 +1,12 @@
 """The Celery application: reads the settings that begin with CELERY_ and finds the tasks of every app.
 
 Queues, so that one kind of work cannot hold up another:
-- `default`: short work, most of it deliveries from the outbox;
-- `webhooks`: what outside systems reported and customers wait for;
+- `default`: short work, most of it deliveries from the outbox, mail above all;
+- `payments`: deliveries that call Stripe;
+- `webhooks`: what outside systems reported and customers wait for; it is asked of Stripe, too;
 - `bulk`: rollups, invoice runs, exports: may take minutes.
+
+Two workers, since a queue alone reserves nobody: one for PAYING, which may wait for Stripe, one for the rest.
 
 A task that belongs elsewhere than on `default` is named in ROUTES. Tasks are acknowledged after they ran, and
 redelivered when a worker is lost, so every task may run twice and must have its effect once.
@@ -18,11 +21,15 @@ from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "superagent.settings")
 
-QUEUES = ("default", "webhooks", "bulk")
+WORKING = ("default", "bulk")
+PAYING = ("payments", "webhooks")
+QUEUES = (*WORKING, *PAYING)
 ROUTES = {
     "billing.tasks.drain_lane": "webhooks",
     "billing.tasks.sweep_webhooks": "webhooks",
-    "billing.tasks.reconcile_webhooks": "bulk",
+    "billing.tasks.catch_up_webhooks": "payments",
+    "billing.tasks.reconcile_webhooks": "payments",
+    "billing.tasks.sweep_payments": "payments",
     "billing.tasks.collect_overage": "bulk",
     "billing.tasks.check_overage": "bulk",
     "licensing.tasks.forget_old_license_records": "bulk",

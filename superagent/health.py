@@ -23,10 +23,12 @@ from django.db import DatabaseError, connection
 from billing import patience
 from metering import backlog
 from superagent import queues
+from superagent.celery import PAYING
 from superagent.foundation import redis_client, tenancy
 
 BEAT_SECONDS = 10  # how often a worker and beat give a sign of life in Redis
 SILENT_SECONDS = 90  # after which they count as gone
+PAYMENTS = "payments"  # the sign of a finished task of the worker that calls Stripe
 TASK = "task"  # the sign of a finished task; beat sends several each minute
 DATABASE_SECONDS = 1
 REACH_SECONDS = 0.5
@@ -79,8 +81,16 @@ def report() -> list[Part]:
     """The state of every part. Takes two seconds at most, also when all of them hang."""
     signs = _signs_of_life()
     database = _database()
-    return [database, _redis(signs), _worker(signs), _process("beat", signs), _metering(database),
-            _late(database), _stripe()]  # fmt: skip
+    return [
+        database,
+        _redis(signs),
+        _worker(signs),
+        _process(PAYMENTS, signs),
+        _process("beat", signs),
+        _metering(database),
+        _late(database),
+        _stripe(),
+    ]
 
 
 def _ask_database() -> None:
@@ -105,7 +115,7 @@ def _database() -> Part:
 
 def _signs_of_life() -> dict[str, float] | None:
     """The seconds since each process, and the last task of a worker, gave a sign; None without Redis."""
-    names = ("worker", "beat", TASK)
+    names = ("worker", "beat", TASK, PAYMENTS)
     try:
         signed = redis_client.connection().mget([HEARTBEAT_KEY.format(name) for name in names])
     except redis_client.LOST:
@@ -235,8 +245,9 @@ def _worker_lives(**kwargs: Any) -> None:
 @signals.task_postrun.connect
 def _task_ended(**kwargs: Any) -> None:
     """In the process that does the work: the worker's main process lives on when all of those hang."""
-    if not kwargs["task"].request.called_directly:
-        sign(TASK)
+    request = kwargs["task"].request
+    if not request.called_directly:
+        sign(PAYMENTS if request.delivery_info.get("routing_key") in PAYING else TASK)
 
 
 @signals.beat_init.connect

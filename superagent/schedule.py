@@ -57,6 +57,13 @@ ENTRIES: tuple[Entry, ...] = (
         why="delivers what a lost nudge or a killed worker left",
     ),
     Entry(
+        name="Outbox: sweep what calls Stripe",
+        task="billing.tasks.sweep_payments",
+        when=Every(timedelta(seconds=15)),
+        why="delivers what a lost nudge or a killed worker left",
+        queue="payments",
+    ),
+    Entry(
         name="Idempotency: forget old answers",
         task="superagent.foundation.tasks.forget_idempotency_records",
         when=At(minute="20"),
@@ -112,15 +119,15 @@ ENTRIES: tuple[Entry, ...] = (
         name="Stripe: reconcile events",
         task="billing.tasks.reconcile_webhooks",
         when=At(hour="2", minute="40"),
-        why="fetches events of the last three days that never arrived",
-        queue="bulk",
+        why="fetches events of the last three days that never arrived, and tries dead ones once more",
+        queue="payments",
     ),
     Entry(
         name="Stripe: catch up",
         task="billing.tasks.catch_up_webhooks",
         when=Every(timedelta(minutes=5)),
         why="fetches the latest events, in case that deliveries do not reach us",
-        queue="webhooks",
+        queue="payments",
     ),
     Entry(
         name="Operations: alarm of late work",

@@ -106,7 +106,7 @@ def _changes(name: str, stopping: threading.Event) -> Iterator[str]:
     else:
         folders = [ROOT / folder for folder in WATCHED if (ROOT / folder).exists()]
         # Django keeps templates that it has read: those of pages and of mails.
-        templates = (".html", ".txt") if name in ("web", "worker") else ()
+        templates = (".html", ".txt") if name in ("web", "worker", "payments") else ()
         code = PythonFilter(ignore_paths=[sandbox], extra_extensions=templates)
     for changes in watch(
         *folders, watch_filter=code, stop_event=stopping, rust_timeout=500, yield_on_timeout=True

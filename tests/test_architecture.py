@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
 from superagent import asgi, celery, checks, schedule, structure
+from superagent.foundation import outbox
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -89,7 +90,17 @@ def test_a_task_runs_on_the_same_queue_by_schedule_and_by_hand() -> None:
 
 
 def test_procfile_serves_every_queue() -> None:
-    assert f"--queues {','.join(celery.QUEUES)} " in (ROOT / "Procfile").read_text()
+    procfile = (ROOT / "Procfile").read_text()
+    for queues in (celery.WORKING, celery.PAYING):
+        assert f"--queues {','.join(queues)} " in procfile
+
+
+def test_nothing_that_calls_stripe_shares_a_worker_with_mail() -> None:
+    celery.app.autodiscover_tasks(force=True)
+    calling = {topic for topic in outbox._handlers if topic.startswith("billing.")}
+    assert calling and {outbox._queues.get(topic) for topic in calling} == {"payments"}
+    assert outbox._queues.get("accounts.send_mail", outbox.DEFAULT) in celery.WORKING
+    assert not set(celery.WORKING) & set(celery.PAYING)
 
 
 def test_production_settings_are_clean() -> None:

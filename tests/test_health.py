@@ -15,10 +15,12 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
+from billing import patience
 from metering import quarantine
 from metering.models import SpoolCheckpoint
 from superagent import health, logs, queues
 from superagent.foundation import outbox, redis_client, tenancy
+from superagent.foundation.models import OutboxMessage
 
 
 def parts(response) -> dict[str, str]:
@@ -39,8 +41,10 @@ def test_ready_tells_what_is_missing(client: Client, db: None, monkeypatch) -> N
         "database": "ok",
         "redis": "ok",
         "worker": "failed",
+        "payments": "failed",
         "beat": "failed",
         "metering": "ok",
+        "work": "ok",
         "sandbox": "failed",
     }
     assert "no-cache" in response["Cache-Control"]
@@ -50,7 +54,7 @@ def test_processes_that_gave_a_sign_are_well(client: Client, db: None, monkeypat
     monkeypatch.setattr(health, "_signed_at", {})
     monkeypatch.setattr(health, "_can_connect", lambda url: True)
     monkeypatch.setattr(health, "_memory", {})
-    for name in ("worker", "beat", health.TASK):
+    for name in ("worker", "beat", health.TASK, health.PAYMENTS):
         health.sign(name)
     response = client.get("/health/ready")
     assert response.json()["status"] == "ok"
@@ -98,6 +102,42 @@ def test_a_worker_whose_processes_finish_nothing_is_not_well(client: Client, db:
     assert worker == {"status": "failed", "detail": "no task was finished for 90 s"}
     health.sign(health.TASK)
     assert client.get("/health/ready").json()["parts"]["worker"]["status"] == "ok"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_work_that_is_tried_in_vain_for_an_hour_is_told(client: Client, monkeypatch) -> None:
+    """B1: by health, metrics and the backlogs of the admin, while it goes on being tried."""
+    monkeypatch.setattr(health, "_memory", {})
+    assert parts(client.get("/health/ready"))["work"] == "ok"
+    with tenancy.system("test"):
+        outbox.enqueue(topic="test.nothing", payload={})
+        OutboxMessage.objects.update(
+            first_sent_at=timezone.now() - timedelta(hours=2), due_at=timezone.now() + timedelta(minutes=9)
+        )
+        assert queues.alarm() == 1
+        [late] = [measure for measure in queues.measures() if measure.is_stuck]
+    assert late.queue.name == "outbox_late"
+    monkeypatch.setattr(health, "_memory", {})
+    assert client.get("/health/ready").json()["parts"]["work"] == {
+        "status": "failed",
+        "detail": "outbox_late 1",
+    }
+    assert gauge(client.get("/metrics").content.decode(), "superagent_queue_length", "outbox_late") == 1
+
+
+def test_a_stripe_that_hangs_is_told(client: Client, db: None, monkeypatch) -> None:
+    """It accepts connections, and yet nothing can be paid."""
+    monkeypatch.setattr(health, "_memory", {})
+    monkeypatch.setattr(health, "_can_connect", lambda url: True)
+    monkeypatch.setattr(patience, "breaker", patience.StripeBreaker())
+    for _ in range(patience.FAILURES):
+        patience.breaker.timed_out()
+    told = client.get("/health/ready").json()["parts"]["sandbox"]
+    assert told == {"status": "failed", "detail": "does not answer: payments wait"}
+    monkeypatch.setattr(patience, "breaker", other := patience.StripeBreaker())  # another process
+    assert parts(client.get("/health/ready"))["sandbox"] == "failed"
+    other.reset()
+    assert parts(client.get("/health/ready"))["sandbox"] == "ok"
 
 
 @pytest.mark.django_db(transaction=True)

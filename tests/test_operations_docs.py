@@ -51,8 +51,9 @@ def test_units_start_programs_that_servers_install(path: Path) -> None:
 
 
 def test_the_documented_workers_serve_every_queue() -> None:
-    unit = (ROOT / "docs" / "deployment" / "systemd" / "superagent-worker.service").read_text()
-    assert f"--queues {','.join(celery.QUEUES)} " in unit
+    units = ROOT / "docs" / "deployment" / "systemd"
+    for name, served in (("worker", celery.WORKING), ("payments", celery.PAYING)):
+        assert f"--queues {','.join(served)} " in (units / f"superagent-{name}.service").read_text()
     page = (ROOT / "docs" / "deployment" / "README.md").read_text()
     by_queue = re.findall(r"celery -A superagent.celery worker --queues (\S+)", page)
     assert {queue for queues in by_queue for queue in queues.split(",")} == set(celery.QUEUES)

@@ -13,6 +13,7 @@ from accounts.access import PortalRequest, PortalView, portal_view
 from accounts.roles import Scope
 from billing import checkout, plans
 from billing.forms import CheckoutForm
+from billing.models import CheckoutSession
 from billing.views.plan import chosen_interval
 from superagent.foundation import clock
 from superagent.foundation.page_addresses import fragment
@@ -120,4 +121,7 @@ def canceled(request: PortalRequest) -> HttpResponse:
 def _outcome(request: PortalRequest) -> dict[str, Any]:
     session_id = request.GET.get("session_id", "")[:255]
     session, is_done = checkout.outcome(organization=request.organization, session_id=session_id)
+    if session is not None and not is_done and session.status != CheckoutSession.Status.EXPIRED:
+        checkout.ask_if_late(session)
+        session, is_done = checkout.outcome(organization=request.organization, session_id=session_id)
     return {"session": session, "is_done": is_done, "session_id": session_id}

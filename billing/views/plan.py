@@ -130,7 +130,6 @@ class Change(PortalView):
         }
         return render(self.request, "billing/change.html", context, status=problem.status if problem else 200)
 
-
     def _target(self, problem: Refusal | None, plan: str) -> Plan | None:
         """What our own catalog tells of the plan while Stripe, which knows the amounts, cannot be asked."""
         return plans.named(plan) if isinstance(problem, gateway.Unavailable) else None

@@ -24,8 +24,12 @@ LEASE = timedelta(minutes=2)
 POSTPONED = timedelta(minutes=1)
 LONGEST_BACKOFF_SECONDS = 3600
 
+DEFAULT = "default"
+
 Handler = Callable[[OutboxMessage], None]
 _handlers: dict[str, Handler] = {}
+_queues: dict[str, str] = {}
+"""Celery's queue of each topic that is not on the default one."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,13 +46,19 @@ class Postponed(Exception):
     """Not now (a kill switch is thrown): ask again in a minute, for as long as it takes. Nothing was sent."""
 
 
-def handler(topic: str) -> Callable[[Handler], Handler]:
-    """Register the one function that handles `topic`; it runs in the system scope, outside of a transaction."""
+def handler(topic: str, *, queue: str = DEFAULT) -> Callable[[Handler], Handler]:
+    """Register the one function that handles `topic`; it runs in the system scope, outside of a transaction.
+
+    `queue`: Celery's. What calls a system that may hang has one of its own, with a sweep of its own (`sweep`), so that
+    mail and the rest need not wait for it.
+    """
 
     def register(function: Handler) -> Handler:
         if topic in _handlers and _handlers[topic] is not function:
             raise ValueError(f"outbox topic {topic} has a handler already")
         _handlers[topic] = function
+        if queue != DEFAULT:
+            _queues[topic] = queue
         return function
 
     return register
@@ -76,7 +86,7 @@ def enqueue(
     )
     OutboxMessage.objects.bulk_create([message], ignore_conflicts=dedupe_key is not None)
     if due_at is None:
-        transaction.on_commit(lambda: _nudge(message.pk))
+        transaction.on_commit(lambda: _nudge(message))
 
 
 def deliver(message_id: UUID) -> None:
@@ -99,15 +109,17 @@ def deliver(message_id: UUID) -> None:
             )
 
 
-def sweep(*, limit: int = 500, seconds: float = 60) -> int:
-    """Deliver what is due and was not delivered, for at most `seconds`; answers how many were tried."""
+def sweep(*, queue: str = DEFAULT, limit: int = 500, seconds: float = 60) -> int:
+    """Deliver what is due of a queue's topics, for at most `seconds`; answers how many messages were tried."""
     deadline = time.monotonic() + seconds
+    others = [topic for topic, of_topic in _queues.items() if of_topic != queue]
     with tenancy.system("outbox sweep"):
-        due = list(
-            OutboxMessage.objects.filter(state=OutboxMessage.State.PENDING, due_at__lte=timezone.now())
-            .order_by("due_at")
-            .values_list("pk", flat=True)[:limit]
-        )
+        due_now = OutboxMessage.objects.filter(
+            state=OutboxMessage.State.PENDING, due_at__lte=timezone.now()
+        ).exclude(topic__in=others)
+        if queue != DEFAULT:
+            due_now = due_now.filter(topic__in=list(_queues))
+        due = list(due_now.order_by("due_at").values_list("pk", flat=True)[:limit])
     for tried, message_id in enumerate(due):
         if time.monotonic() > deadline:
             return tried  # the next run goes on, before this one reaches the time limit of tasks
@@ -129,7 +141,7 @@ def replay(message: OutboxMessage, *, by_person: bool = False) -> bool:
     with transaction.atomic():
         is_dead = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD).update(**fields)
         if is_dead:
-            transaction.on_commit(lambda: _nudge(message.pk))
+            transaction.on_commit(lambda: _nudge(message))
     return bool(is_dead)
 
 
@@ -142,12 +154,17 @@ def dismiss(message: OutboxMessage) -> bool:
     return bool(dead.update(state=OutboxMessage.State.DISMISSED, finished_at=timezone.now()))
 
 
-def _nudge(message_id: UUID) -> None:
+def _nudge(message: OutboxMessage) -> None:
     """Best effort: the sweeper comes anyway, so a broker that is down must not fail the request."""
     from superagent.foundation.tasks import deliver_outbox_message
 
     try:
-        deliver_outbox_message.apply_async(args=(str(message_id),), ignore_result=True, retry=False)
+        deliver_outbox_message.apply_async(
+            args=(str(message.pk),),
+            queue=_queues.get(message.topic, DEFAULT),
+            ignore_result=True,
+            retry=False,
+        )
     except Exception as error:  # noqa: BLE001 - the broker's errors are of many kinds; the row is safe
         log.warning("outbox_nudge_failed", error=str(error))
 

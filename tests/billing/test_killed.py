@@ -20,6 +20,7 @@ from django.utils import timezone
 from billing import catalog, gateway, inbox, overage, tasks
 from billing.models import Invoice, OverageCharge, Payment, Subscription, WebhookEvent, WebhookLane
 from metering.models import Quota, UsagePeriod
+from superagent.celery import QUEUES
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 from superagent.foundation.tasks import deliver_outbox_message
@@ -35,7 +36,7 @@ def worker(sandbox: Sandbox) -> Iterator[subprocess.Popen[bytes]]:
     """A Celery worker that does nothing but what this test sends it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "superagent.celery", "worker", "--pool=prefork", "--concurrency=1",
-         "--queues=default,webhooks,bulk", "--without-gossip", "--without-mingle", "--without-heartbeat",
+         f"--queues={','.join(QUEUES)}", "--without-gossip", "--without-mingle", "--without-heartbeat",
          "--loglevel=ERROR"],
         cwd=ROOT,
         env={

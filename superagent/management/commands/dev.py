@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from django.core.management.base import BaseCommand, CommandError
 from honcho.printer import Printer
 
 from superagent import embedded
-from superagent.celery import QUEUES, app
+from superagent.celery import PAYING, WORKING, app
 from superagent.supervisor import GRACE_SECONDS, end_with_parent
 
 HOST = "127.0.0.1"
@@ -224,21 +224,17 @@ def _programs(installation: Installation, workers: int) -> dict[str, list[str]]:
             # No proxy stands before it: X-Forwarded-For is only what a caller claims.
             *("--no-proxy-headers", "--timeout-graceful-shutdown", "5", "superagent.asgi:application"),
         ],
-        "worker": [
-            *celery,
-            *(
-                "worker",
-                "--concurrency",
-                "2",
-                "-Q",
-                ",".join(QUEUES),
-                "--hostname",
-                f"dev-{installation.port}@%h",
-            ),
-            *("--without-gossip", "--without-mingle", "--loglevel", "info"),
-        ],
+        "worker": [*celery, *_worker(f"dev-{installation.port}", WORKING)],
+        "payments": [*celery, *_worker(f"dev-payments-{installation.port}", PAYING)],
         "beat": [*celery, "beat", "--pidfile=", "--loglevel", "warning"],
     }
+
+
+def _worker(name: str, queues: Sequence[str]) -> list[str]:
+    return [
+        *("worker", "--concurrency", "2", "-Q", ",".join(queues), "--hostname", f"{name}@%h"),
+        *("--without-gossip", "--without-mingle", "--loglevel", "info"),
+    ]
 
 
 class Reader(honcho.process.Process):
