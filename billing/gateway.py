@@ -114,7 +114,7 @@ class PatientClient(stripe.RequestsClient):
     def _timeout(self, value: Any) -> None:
         """The base class sets its own."""
 
-    def request(
+    def request(  # type: ignore[override]  # its base overrides its own base in the same way
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
         try:
