@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey, OrganizationOwned, User
 from superagent.foundation.records import Record
-from superagent.foundation.row_security import Published
+from superagent.foundation.row_security import Published, Walled
 
 REQUESTS = "api_requests"
 """Slug of the meter that counts API requests; the house counts it itself."""
@@ -251,6 +251,9 @@ class UsageEvent(OrganizationOwned):
     user = models.ForeignKey(
         User, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
+
+    # A batch of a thousand is written at once; the server sets both itself, from what it read in the tenant's scope.
+    row_security = Walled(trusted_parents=frozenset({"period_id", "api_key_id"}))
 
     class Meta(OrganizationOwned.Meta):
         constraints = [

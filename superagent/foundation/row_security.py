@@ -2,12 +2,13 @@
 
 After every migration, `apply` makes the database agree with what the models say:
 
-- a model with an `organization_id` column is walled: ENABLE and FORCE ROW LEVEL SECURITY, one policy, rights
-for
+- a model with an `organization_id` column is walled: ENABLE and FORCE ROW LEVEL SECURITY, one policy, rights for
   app_web. Another column is named by `row_security = row_security.Walled(column="id")` in the model;
-- any other model says why it has no wall, by the class attribute `row_security`: Shared, Published or
-SystemOnly; - tables of other people's apps are listed in THIRD_PARTY below; - a table of which nothing is
-said is not granted to app_web, and a system check fails.
+- its foreign keys to other walled models lead to rows of the same organization: PostgreSQL checks a foreign key past
+  row-level security, so a second, restrictive policy looks whether app_web sees the row that is referred to;
+- any other model says why it has no wall, by the class attribute `row_security`: Shared, Published or SystemOnly;
+- tables of other people's apps are listed in THIRD_PARTY below;
+- a table of which nothing is said is not granted to app_web, and a system check fails.
 
 app_system may read and write every table. Nobody but the owner may truncate.
 """
@@ -26,13 +27,19 @@ from superagent.foundation.tenancy import SETTING, SYSTEM_ROLE
 
 WEB_ROLE = "app_web"
 POLICY = "tenant"
+PARENTS_POLICY = "tenant_of_parents"
 
 
 @dataclass(frozen=True)
 class Walled:
-    """app_web sees and writes the rows of the organization whose id is in `column`, while its scope is open."""
+    """app_web sees and writes the rows of the organization whose id is in `column`, while its scope is open.
+
+    `trusted_parents` are columns whose rows are not looked up when app_web writes, because that would cost too much: each
+    says so beside its model.
+    """
 
     column: str = "organization_id"
+    trusted_parents: frozenset[str] = frozenset()
     rights = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 
     @property
@@ -107,6 +114,19 @@ def access_of(model: type[models.Model]) -> Access | None:
     return None
 
 
+def parents_expression(model: type[models.Model], access: Walled) -> str:
+    """SQL that is true when every walled row that a row of `model` refers to is one that app_web sees; "" if none."""
+    table = model._meta.db_table
+    return " AND ".join(
+        f"({table}.{field.column} IS NULL OR EXISTS (SELECT 1 FROM {parent._meta.db_table} parent "
+        f"WHERE parent.{parent._meta.pk.column} = {table}.{field.column}))"
+        for field in model._meta.local_concrete_fields
+        if (parent := field.related_model) is not None
+        and field.column not in {access.column, *access.trusted_parents}
+        and isinstance(access_of(parent), Walled)
+    )
+
+
 def tables() -> dict[str, type[models.Model]]:
     """Every table that Django manages, with its model."""
     return {
@@ -143,7 +163,11 @@ def apply(*, using: str, **kwargs: Any) -> None:
         found = _read_state(connection)
         for table, model in tables().items():
             if table in found:
-                for statement in _differences(connection, table, access_of(model), found[table]):
+                access = access_of(model)
+                parents = parents_expression(model, access) if isinstance(access, Walled) else ""
+                for statement in _differences(connection, table, access, found[table]):
+                    cursor.execute(statement)
+                for statement in _parents_differences(connection, table, parents, found[table]):
                     cursor.execute(statement)
         cursor.execute(
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {SYSTEM_ROLE};"
@@ -155,7 +179,10 @@ def apply(*, using: str, **kwargs: Any) -> None:
 class _State:
     is_enabled: bool
     is_forced: bool
-    policies: frozenset[tuple[str, str, str]]  # name, USING, WITH CHECK
+    policies: frozenset[tuple[str, str, str]]  # name, USING, WITH CHECK, but for PARENTS_POLICY
+    parents: (
+        str | None
+    )  # what PARENTS_POLICY was made from, in its comment: PostgreSQL prints it in another form
     rights: frozenset[str]
 
 
@@ -166,16 +193,18 @@ def _read_state(connection: BaseDatabaseWrapper) -> dict[str, _State]:
             SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
                    ARRAY(SELECT ARRAY[p.polname::text, coalesce(pg_get_expr(p.polqual, c.oid), ''),
                                       coalesce(pg_get_expr(p.polwithcheck, c.oid), '')]
-                         FROM pg_policy p WHERE p.polrelid = c.oid),
+                         FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname <> %s),
+                   (SELECT coalesce(obj_description(p.oid, 'pg_policy'), 'unknown')
+                    FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = %s),
                    ARRAY(SELECT a.privilege_type FROM aclexplode(c.relacl) a WHERE a.grantee = %s::regrole)
             FROM pg_class c
             WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
             """,
-            [WEB_ROLE],
+            [PARENTS_POLICY, PARENTS_POLICY, WEB_ROLE],
         )
         return {
-            name: _State(is_enabled, is_forced, frozenset(map(tuple, policies)), frozenset(rights))
-            for name, is_enabled, is_forced, policies, rights in cursor.fetchall()
+            name: _State(is_enabled, is_forced, frozenset(map(tuple, policies)), parents, frozenset(rights))
+            for name, is_enabled, is_forced, policies, parents, rights in cursor.fetchall()
         }
 
 
@@ -205,4 +234,21 @@ def _differences(
         statements.append(f"REVOKE {', '.join(surplus)} ON {name} FROM {WEB_ROLE}")
     if missing := sorted(wanted - found.rights):
         statements.append(f"GRANT {', '.join(missing)} ON {name} TO {WEB_ROLE}")
+    return statements
+
+
+def _parents_differences(
+    connection: BaseDatabaseWrapper, table: str, expression: str, found: _State
+) -> list[str]:
+    """The statements that make the policy of foreign keys what `expression` says."""
+    if (found.parents or "") == expression:
+        return []
+    name = connection.ops.quote_name(table)
+    statements = [f"DROP POLICY IF EXISTS {PARENTS_POLICY} ON {name}"]
+    if expression:
+        statements += [
+            f"CREATE POLICY {PARENTS_POLICY} ON {name} AS RESTRICTIVE TO {WEB_ROLE} "
+            f"USING (true) WITH CHECK ({expression})",
+            f"COMMENT ON POLICY {PARENTS_POLICY} ON {name} IS '{expression}'",
+        ]
     return statements

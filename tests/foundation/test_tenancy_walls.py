@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection, models
+from django.db import ProgrammingError, connection, models, transaction
 
-from superagent.foundation import row_security
+from billing.models import CheckoutSession, Order
+from superagent.foundation import row_security, tenancy
 from superagent.foundation.row_security import Published, Shared, SystemOnly, Walled
+from tests.fixtures.tenants import Pair, make_pair
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +26,11 @@ TOUCHABLE = """
 A_REASON = 15  # characters at least
 
 
+@pytest.fixture
+def pair() -> Pair:
+    return make_pair()
+
+
 def relations() -> list[dict[str, object]]:
     names = ("name", "kind", "enabled", "forced", "partition", "invoker", "policies", "rights")
     with connection.cursor() as cursor:
@@ -39,7 +46,8 @@ def test_every_touchable_relation_is_walled_or_says_why_not() -> None:
         if not rights or (relation["kind"] == "v" and relation["invoker"]):
             continue
         access = row_security.access_of(tables[name]) if name in tables else None
-        is_walled = relation["enabled"] and relation["forced"] and relation["policies"] == ["tenant * true"]
+        policies = set(relation["policies"]) - {"tenant_of_parents * false"}  # it only takes away
+        is_walled = relation["enabled"] and relation["forced"] and policies == {"tenant * true"}
         if isinstance(access, Walled) and is_walled and not relation["partition"]:
             continue
         if isinstance(access, Shared | Published) and set(rights) == access.rights:  # type: ignore[call-overload]
@@ -71,6 +79,34 @@ def test_walled_columns_are_indexed_and_not_empty_by_mistake() -> None:
                     [table, access.column],
                 )
                 assert cursor.fetchone() != (0,), f"{table} needs an index that begins with {access.column}"
+
+
+def test_foreign_keys_lead_to_rows_of_the_same_organization() -> None:
+    """PostgreSQL checks a foreign key past row-level security: only a policy keeps it inside the organization."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT polrelid::regclass::text FROM pg_policy WHERE polname = 'tenant_of_parents'")
+        guarded = {name for (name,) in cursor.fetchall()}
+    wanted = set()
+    for table, model in row_security.tables().items():
+        access = row_security.access_of(model)
+        if isinstance(access, Walled) and row_security.parents_expression(model, access):
+            wanted.add(table)
+    assert {"licensing_activation", "billing_orderitem", "billing_checkoutsession"} <= wanted
+    assert guarded == wanted
+
+
+def test_a_row_cannot_be_hung_below_one_of_another_organization(pair: Pair) -> None:
+    with tenancy.tenant(pair.b):
+        foreign = Order.objects.create(organization=pair.b, payment="checkout", total=900, currency="usd")
+    with tenancy.tenant(pair.a):
+        own = Order.objects.create(organization=pair.a, payment="checkout", total=900, currency="usd")
+        with pytest.raises(ProgrammingError, match="tenant_of_parents"), transaction.atomic():
+            CheckoutSession.objects.create(organization=pair.a, order=foreign, stripe_id="cs_1")
+        made = CheckoutSession.objects.create(organization=pair.a, order=own, stripe_id="cs_2")
+        with pytest.raises(ProgrammingError, match="tenant_of_parents"), transaction.atomic():
+            CheckoutSession.objects.filter(pk=made.pk).update(order=foreign)
+    with tenancy.system("test"):
+        assert CheckoutSession.objects.get().order == own
 
 
 def test_third_party_tables_have_their_reasons_in_one_place() -> None:
