@@ -31,7 +31,7 @@ IS_TESTING = "pytest" in sys.modules
 IS_SECURE = PUBLIC_URL.startswith("https://")
 IS_LAUNCHER = sys.argv[1:2] == ["dev"]  # starts and stops the embedded services itself, and uses neither
 # Whether what is missing may be made up: a key, a PostgreSQL and a Redis. The Makefile sets it; a server never does.
-IS_LOCAL = IS_TESTING or DEBUG or env.bool("LOCAL", default=False)
+IS_LOCAL = IS_TESTING or IS_LAUNCHER or DEBUG or env.bool("LOCAL", default=False)
 
 DEVELOPMENT_KEY = "insecure-development-key-that-is-refused-in-production-0123456789"
 SECRET_KEY = env.str("SECRET_KEY", default=DEVELOPMENT_KEY)

@@ -115,13 +115,16 @@ def access_of(model: type[models.Model]) -> Access | None:
 
 
 def parents_expression(model: type[models.Model], access: Walled) -> str:
-    """SQL that is true when every walled row that a row of `model` refers to is one that app_web sees; "" if none."""
+    """SQL that is true when every walled row that a row of `model` refers to is one that app_web sees; "" if none.
+
+    A reference to a row of the same table is left out: PostgreSQL refuses a policy that reads its own table.
+    """
     table = model._meta.db_table
     return " AND ".join(
         f"({table}.{field.column} IS NULL OR EXISTS (SELECT 1 FROM {parent._meta.db_table} parent "
         f"WHERE parent.{parent._meta.pk.column} = {table}.{field.column}))"
         for field in model._meta.local_concrete_fields
-        if (parent := field.related_model) is not None
+        if (parent := field.related_model) not in (None, model)
         and field.column not in {access.column, *access.trusted_parents}
         and isinstance(access_of(parent), Walled)
     )
