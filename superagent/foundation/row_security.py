@@ -34,8 +34,8 @@ PARENTS_POLICY = "tenant_of_parents"
 class Walled:
     """app_web sees and writes the rows of the organization whose id is in `column`, while its scope is open.
 
-    `trusted_parents` are columns whose rows are not looked up when app_web writes, because that would cost too much: each
-    says so beside its model.
+    `trusted_parents` are columns whose rows are not looked up when app_web writes, because that would cost too much:
+    the model says why.
     """
 
     column: str = "organization_id"
@@ -120,9 +120,11 @@ def parents_expression(model: type[models.Model], access: Walled) -> str:
     A reference to a row of the same table is left out: PostgreSQL refuses a policy that reads its own table.
     """
     table = model._meta.db_table
+    seen = "({column} IS NULL OR EXISTS (SELECT 1 FROM {parent} parent WHERE parent.{key} = {column}))"
     return " AND ".join(
-        f"({table}.{field.column} IS NULL OR EXISTS (SELECT 1 FROM {parent._meta.db_table} parent "
-        f"WHERE parent.{parent._meta.pk.column} = {table}.{field.column}))"
+        seen.format(
+            column=f"{table}.{field.column}", parent=parent._meta.db_table, key=parent._meta.pk.column
+        )
         for field in model._meta.local_concrete_fields
         if (parent := field.related_model) not in (None, model)
         and field.column not in {access.column, *access.trusted_parents}
