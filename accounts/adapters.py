@@ -15,6 +15,7 @@ from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest
 from django.urls import reverse
@@ -24,6 +25,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts import (
     access,
     audit,
+    browsers,
+    guessing,
     log_ins,
     mail_links,
     names,
@@ -34,7 +37,9 @@ from accounts import (
     registration,
     throttles,
 )
+from accounts.credentials import InvalidCredentials
 from accounts.models import User
+from accounts.security_events import Kind
 from superagent.foundation import tenancy
 
 # What a notice of allauth says; each is mailed to the person whom it is about.
@@ -55,6 +60,21 @@ NOTICES = {
 class AccountAdapter(DefaultAccountAdapter):
     """Mail goes through the outbox, its links are made when it is sent; people go on to where they were going."""
 
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """By password, for a log-in and to confirm one; guesses are limited as on the API. Raises ValidationError."""
+        email = str(credentials.get("email", "")).strip().lower()
+        user = User.objects.filter(email=email).first()
+        caller = guessing.caller_of(request, user)
+        try:
+            with guessing.attempt(subject=email, user=user, caller=caller, kind=Kind.LOG_IN_FAILED):
+                if found := super().authenticate(request, **credentials):
+                    return found
+                raise InvalidCredentials
+        except InvalidCredentials:
+            return None
+        except throttles.TooManyAttempts as refusal:
+            raise ValidationError(guessing.told(refusal), code=refusal.code) from None
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         if notice := NOTICES.get(template_prefix):
             notifications.send(
@@ -64,7 +84,7 @@ class AccountAdapter(DefaultAccountAdapter):
                     "notice": str(notice),
                     "at": f"{context['timestamp']:%Y-%m-%d %H:%M} UTC",
                     "ip_address": context["ip"],
-                    "browser": context["user_agent"],
+                    "browser": browsers.name_of(context["user_agent"]) or str(_("Unknown")),
                 },
                 dedupe_key=None,
             )

@@ -88,6 +88,14 @@ def client_address(request: HttpRequest | None) -> str | None:
         return request.META.get("REMOTE_ADDR")
 
 
+def caller_of(request: HttpRequest) -> str:
+    """Who asks, as `api_key:…` or `user:…`, as far as it is known without a query; empty for a stranger."""
+    if principal := getattr(request, "principal", None):
+        return principal.caller
+    user = getattr(request, "_cached_user", None)  # django.contrib.auth's, once a page has looked
+    return f"user:{user.pk}" if user is not None and user.is_authenticated else ""
+
+
 def _actor_of(request: HttpRequest | None) -> Actor | None:
     if request is None:
         return None

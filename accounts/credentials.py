@@ -5,7 +5,10 @@ from http import HTTPStatus
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 
+from accounts import guessing
+from accounts.guessing import Caller
 from accounts.models import User
+from accounts.security_events import Kind
 from superagent.foundation.problems import FieldError, Refusal
 
 CODE_TYPES = (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES)
@@ -31,29 +34,42 @@ class OtpInvalid(Refusal):
     title = "The code is wrong or was used before"
 
 
-def verify(*, email: str, password: str, otp: str) -> User:
+def verify(*, email: str, password: str, otp: str, caller: Caller) -> User:
     """The user whom these prove. Takes one password hash of time whether or not there is such a user.
 
-    Raises InvalidCredentials, OtpRequired, OtpInvalid.
+    Raises InvalidCredentials, OtpRequired, OtpInvalid, and throttles.TooManyAttempts for who guesses.
     """
-    user = User.objects.filter(email=email.strip().lower()).first()
+    email = email.strip().lower()
+    user = User.objects.filter(email=email).first()
+    with guessing.attempt(subject=email, user=user, caller=caller, kind=Kind.LOG_IN_FAILED):
+        user = _verify_password(user, password)
+    if get_adapter().is_mfa_enabled(user):
+        _verify_second_factor(user, otp, caller)
+    return user
+
+
+def code_subject(user: User) -> str:
+    """As whose the wrong codes of a second step are counted."""
+    return f"code:{user.pk}"
+
+
+def _verify_password(user: User | None, password: str) -> User:
     if user is None:
         User().set_password(password)  # the same work as a comparison
         raise InvalidCredentials("Check both, or ask for a new password.")
     if not user.check_password(password) or not user.is_active:
         raise InvalidCredentials("Check both, or ask for a new password.")
-    if get_adapter().is_mfa_enabled(user):
-        _verify_second_factor(user, otp)
     return user
 
 
-def _verify_second_factor(user: User, otp: str) -> None:
+def _verify_second_factor(user: User, otp: str, caller: Caller) -> None:
     if not otp:
         detail = "Send `otp` as well: the code of the authenticator app, or a recovery code."
         raise OtpRequired(detail, errors=[FieldError("/otp", "required", detail)])
-    for authenticator in Authenticator.objects.filter(user_id=user.pk, type__in=CODE_TYPES):
-        if authenticator.wrap().validate_code(otp):
-            authenticator.record_usage()
-            return
-    detail = "Send the code that the authenticator app shows now, or an unused recovery code."
-    raise OtpInvalid(detail, errors=[FieldError("/otp", "invalid", detail)])
+    with guessing.attempt(subject=code_subject(user), user=user, caller=caller, kind=Kind.CODE_FAILED):
+        for authenticator in Authenticator.objects.filter(user_id=user.pk, type__in=CODE_TYPES):
+            if authenticator.wrap().validate_code(otp):
+                authenticator.record_usage()
+                return
+        detail = "Send the code that the authenticator app shows now, or an unused recovery code."
+        raise OtpInvalid(detail, errors=[FieldError("/otp", "invalid", detail)])

@@ -1,8 +1,9 @@
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from allauth.account.forms import ResetPasswordKeyForm as AllauthResetPasswordKeyForm
-from allauth.account.forms import SignupForm
+from allauth.account import forms as allauth_forms
+from allauth.core import context
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from django import forms
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -10,9 +11,20 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import api_keys, names, passwords, registration, roles
+from accounts import (
+    api_keys,
+    credentials,
+    guessing,
+    names,
+    passwords,
+    registration,
+    roles,
+    security_events,
+    throttles,
+)
 from accounts.models import Organization, User
 from accounts.roles import Role, Scope
+from accounts.security_events import Kind
 from superagent.foundation import clock
 
 PASSWORD_HINT = _("At least 10 characters. A few words are better than one with digits.")
@@ -24,7 +36,7 @@ class NameField(forms.CharField):
     default_validators = [names.validate]
 
 
-class SignUpForm(SignupForm):
+class SignUpForm(allauth_forms.SignupForm):
     """A person and their organization. `continue_to` is given by the view."""
 
     full_name = NameField(
@@ -84,6 +96,41 @@ class InvitedSignUpForm(forms.Form):
     )
 
 
+class ResetPasswordForm(allauth_forms.ResetPasswordForm):
+    """The page says the same for every address; who has the account, and staff, see what was asked for."""
+
+    def save(self, request: HttpRequest, **kwargs: Any) -> str:
+        email: str = super().save(request, **kwargs)
+        user = User.objects.filter(email=email.strip().lower()).first()
+        kind = Kind.RESET_REQUESTED if user else Kind.RESET_REFUSED
+        security_events.note(kind=kind, user=user, typed_address=email)
+        return email
+
+
+class _LimitedGuesses:
+    """A code of a second step: guesses are limited as on the API."""
+
+    user: User
+
+    def clean_code(self) -> str:
+        user = self.user
+        caller = guessing.caller_of(context.request, user)
+        subject = credentials.code_subject(user)
+        try:
+            with guessing.attempt(subject=subject, user=user, caller=caller, kind=Kind.CODE_FAILED):
+                return super().clean_code()  # type: ignore[misc]  # of the form beside
+        except throttles.TooManyAttempts as refusal:
+            raise ValidationError(guessing.told(refusal), code=refusal.code) from None
+
+
+class SecondStepForm(_LimitedGuesses, AuthenticateForm):
+    pass
+
+
+class SecondStepAgainForm(_LimitedGuesses, ReauthenticateForm):
+    pass
+
+
 class OrganizationForm(forms.ModelForm):
     class Meta:
         model = Organization
@@ -122,7 +169,7 @@ class ProofForm(forms.Form):
     )
 
 
-class ResetPasswordKeyForm(AllauthResetPasswordKeyForm):
+class ResetPasswordKeyForm(allauth_forms.ResetPasswordKeyForm):
     def save(self) -> None:
         passwords.reset(user=self.user, password=self.cleaned_data["password1"], now=timezone.now())
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import get_resolver, reverse
 from django.utils.deprecation import MiddlewareMixin
 
-from accounts import audit, staff_access, throttles
+from accounts import audit, known_places, security_events, staff_access, throttles
+from accounts.models import User
+from accounts.security_events import Kind
 from superagent.foundation import tenancy
 
 
@@ -29,19 +32,26 @@ class _Around:
         if self._is_async:
             return self._async_call(request)
         with self.around(request):
-            return self.get_response(request)
+            response = self.get_response(request)
+            self.look_at(request, response)
+            return response
 
     async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
         with self.around(request):
-            return await self.get_response(request)
+            response = await self.get_response(request)
+            await sync_to_async(self.look_at, thread_sensitive=False)(request, response)
+            return response
 
     @contextmanager
     def around(self, request: HttpRequest) -> Iterator[None]:
         raise NotImplementedError
 
+    def look_at(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        """The answer, before what was opened is closed."""
+
 
 class AuditContext(_Around):
-    """Audit entries know the request that they are written in."""
+    """Audit entries know the request that they are written in, and what was refused to whom is noted."""
 
     @contextmanager
     def around(self, request: HttpRequest) -> Iterator[None]:
@@ -50,6 +60,20 @@ class AuditContext(_Around):
             yield
         finally:
             audit.follow(None)
+
+    def look_at(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        if response.status_code == HTTPStatus.FORBIDDEN and audit.caller_of(request):
+            route = request.resolver_match.route if request.resolver_match else ""
+            security_events.note(kind=Kind.ACCESS_REFUSED, detail=f"{request.method} /{route}")
+
+
+class KnownBrowsers(MiddlewareMixin):
+    """A browser with which a person has proven who they are gets the cookie by which it is known."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if user := getattr(request, "proven_user", None):
+            known_places.remember_browser(request, response, user)
+        return response
 
 
 class PageLimits(MiddlewareMixin):
@@ -60,11 +84,11 @@ class PageLimits(MiddlewareMixin):
         "account_login": ("login",),
         "account_signup": ("register", "register_day"),
         "account_reset_password": ("reset",),
-        "account_reset_password_from_key": ("login",),
-        "account_confirm_email": ("login",),
-        "email-change-confirm": ("login",),
-        "email-change-answer": ("login",),
-        "email-change-undo": ("login",),
+        "account_reset_password_from_key": ("link",),
+        "account_confirm_email": ("link",),
+        "email-change-confirm": ("link",),
+        "email-change-answer": ("link",),
+        "email-change-undo": ("link",),
         "mfa_authenticate": ("login",),
         "mfa_login_webauthn": ("passkey",),
         "socialaccount_signup": ("register", "register_day"),
@@ -75,6 +99,8 @@ class PageLimits(MiddlewareMixin):
         match = request.resolver_match
         if request.method != "POST" or match is None or match.url_name not in self.LIMITS:
             return None
+        if match.url_name == "account_login" and _is_known(request):
+            return None  # guessing.py counts a known browser by itself: its neighbors do not hold it up
         try:
             for name in self.LIMITS[match.url_name]:
                 throttles.consume_network(name=name, address=audit.client_address(request))
@@ -82,6 +108,13 @@ class PageLimits(MiddlewareMixin):
             page: Callable[..., HttpResponseBase] = get_resolver().resolve_error_handler(refusal.status)
             return page(request, refusal)
         return None
+
+
+def _is_known(request: HttpRequest) -> bool:
+    if known_places.COOKIE not in request.COOKIES:
+        return False
+    user = User.objects.filter(email=request.POST.get("login", "").strip().lower()).first()
+    return user is not None and bool(known_places.browser_of(request, user))
 
 
 class AdminScope(_Around):

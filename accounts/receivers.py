@@ -10,7 +10,7 @@ from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import access, audit, log_ins, staff_access
+from accounts import access, audit, log_ins, new_places, staff_access
 from accounts.models import User
 
 ACTIONS: dict[Signal, str] = {
@@ -31,6 +31,14 @@ def record_account_event(
 ) -> None:
     if user is not None and user.pk:
         audit.record(action=ACTIONS[signal], actor=user, target=user, request=request)
+
+
+@receiver([account.user_logged_in, account.password_changed, account.password_set, account.password_reset])
+def know_browser(sender: Any, signal: Signal, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    """Whoever logs in or chooses a password has proven who they are, with a browser that is known from then on."""
+    if signal is account.user_logged_in:
+        new_places.tell_of_browser(request=request, user=user)
+    request.proven_user = user  # type: ignore[attr-defined]  # for middleware.KnownBrowsers
 
 
 @receiver(mfa.authenticator_added)

@@ -1,7 +1,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from accounts import api_keys, key_records, notifications, sessions, tokens
+from accounts import api_keys, key_records, notifications, security_events, sessions, tokens
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 
@@ -38,3 +38,17 @@ def forget_sessions() -> int:
     """Daily: drop sessions of the portal that have expired."""
     with tenancy.system("forget expired sessions"):
         return sessions.forget_expired(now=timezone.now())
+
+
+@shared_task
+def store_security_events() -> int:
+    """Every minute: what was refused to whom, from Redis into PostgreSQL."""
+    with tenancy.system("what was refused may concern nobody who is known"):
+        return security_events.store(now=timezone.now())
+
+
+@shared_task
+def forget_security_events() -> int:
+    """Daily: drop what was refused longer ago than it is kept."""
+    with tenancy.system("forget old security events"):
+        return security_events.forget_old(now=timezone.now())

@@ -4,7 +4,7 @@ Counted by foundation.rate_limits. Redis lost: everything is let through, and lo
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -13,7 +13,9 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from accounts import audit
+from accounts import audit, security_events
+from accounts.models import User
+from accounts.security_events import Kind
 from superagent.foundation import rate_limits
 from superagent.foundation.networks import networks_of
 from superagent.foundation.problems import Refusal
@@ -22,6 +24,13 @@ from superagent.foundation.rate_limits import Limit, Use
 WIDE_FACTOR = (
     16  # a /48 of IPv6 may be one guesser, or a carrier's subscribers with a /64 each: so many of them
 )
+
+REASONS = {
+    "guess_pair": "Too many wrong guesses from your network.",
+    "guess_device": "Too many wrong guesses.",
+    "guess_network": "Too many log-ins from your network have failed.",
+    "guess_account": "Too many log-ins to this account have failed, from many networks.",
+}
 
 
 class TooManyAttempts(Refusal):
@@ -67,12 +76,22 @@ def allows(*, name: str, ident: str) -> bool:
     return True
 
 
-def take(*uses: Use) -> None:
-    """Take one after the other, so that whoever is refused by the first counts against no wider one."""
+def take(*uses: Use, user: User | None = None, passes: Callable[[], bool] | None = None) -> list[Use]:
+    """Take one after the other, so that whoever is refused by the first counts against no wider one.
+
+    Whoever `passes` is let through without being counted. A refusal is noted, about `user` if the attempt was to be
+    them. Returns what was taken. Raises TooManyAttempts.
+    """
+    taken = []
     for use in uses:
         balance = rate_limits.take(use)[0]
-        if not balance.is_allowed:
-            raise TooManyAttempts(use.limit.name, balance.wait_seconds)
+        if balance.is_allowed:
+            taken.append(use)
+        elif passes is None or not passes():
+            name = use.limit.name
+            security_events.note(kind=Kind.LIMIT_REACHED, user=user, limit=name)
+            raise TooManyAttempts(name, balance.wait_seconds, REASONS.get(name, ""))
+    return taken
 
 
 def use_of(name: str, ident: str, factor: int = 1) -> Use:

@@ -17,7 +17,7 @@ from django.db import transaction
 from rest_framework_simplejwt import tokens as jwt
 from rest_framework_simplejwt.exceptions import TokenError
 
-from accounts import audit
+from accounts import audit, new_places
 from accounts.models import TokenFamily, User
 from superagent.foundation.problems import Refusal
 
@@ -65,6 +65,7 @@ def log_in(*, user: User, ip_address: str | None, user_agent: str, now: datetime
     )
     refresh[FAMILY_CLAIM] = str(family.pk)
     with transaction.atomic():
+        new_places.tell_of_network(user=user, address=ip_address, user_agent=user_agent, now=now)
         family.save(force_insert=True)
         User.objects.filter(pk=user.pk).update(last_login=now)
         audit.record(action="user.logged_in", actor=user, target=user, detail={"by": "api"})

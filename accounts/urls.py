@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from accounts.views import arrival, audit, email, keys, members, passwords, settings
+from accounts.views import arrival, audit, email, keys, members, passwords, security, settings
 
 urlpatterns = [
     path("accounts/signup/", arrival.SignUp.as_view(), name="account_signup"),
@@ -32,6 +32,7 @@ urlpatterns = [
     path("settings/profile/", settings.profile, name="profile"),
     path("settings/profile/close/", settings.close_account, name="close-account"),
     path("settings/security/", settings.security, name="security"),
+    path("settings/security/activity/", security.activity, name="security-activity"),
     path("settings/security/api-log-ins/end/", settings.end_api_log_ins, name="end-api-log-ins"),
     path("organizations/switch/", settings.switch_organization, name="switch_organization"),
     path("organizations/new/", settings.new_organization, name="organization-new"),

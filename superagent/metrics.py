@@ -22,6 +22,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from accounts import security_events
 from metering import backlog, spool
 from superagent import health, queues
 from superagent.foundation import tenancy
@@ -115,7 +116,7 @@ def answer(request: HttpRequest) -> HttpResponse:
         _forget_stale(Path(os.environ[FOLDER_VARIABLE]))
         MultiProcessCollector(registry)
     else:
-        for metric in (_requests, spool.refused_lines, spool.lost_requests):
+        for metric in (_requests, spool.refused_lines, spool.lost_requests, security_events.COUNTER):
             registry.register(metric)
     registry.register(Business())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -175,6 +175,18 @@ ENTRIES: tuple[Entry, ...] = (
         why="when each key was last used, from Redis into PostgreSQL in one statement",
     ),
     Entry(
+        name="Accounts: store security events",
+        task="accounts.tasks.store_security_events",
+        when=Every(timedelta(seconds=60)),
+        why="writes failed log-ins, wrong codes, reached limits and refused rights, repeats as one row",
+    ),
+    Entry(
+        name="Accounts: forget security events",
+        task="accounts.tasks.forget_security_events",
+        when=At(hour="3", minute="50"),
+        why="what was refused is kept for 90 days",
+    ),
+    Entry(
         name="Accounts: forget expired log-ins",
         task="accounts.tasks.forget_token_families",
         when=At(hour="3", minute="40"),

@@ -106,6 +106,7 @@ MIDDLEWARE = [
     "accounts.middleware.AdminScope",
     "superagent.foundation.middleware.Messages",
     "accounts.middleware.PageLimits",
+    "accounts.middleware.KnownBrowsers",
     "superagent.foundation.middleware.Clickjacking",
     "superagent.foundation.middleware.ContentSecurityPolicy",
     "allauth.account.middleware.AccountMiddleware",
@@ -248,7 +249,12 @@ ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
 ACCOUNT_FORMS = {
     "signup": "accounts.forms.SignUpForm",
+    "reset_password": "accounts.forms.ResetPasswordForm",
     "reset_password_from_key": "accounts.forms.ResetPasswordKeyForm",
+}
+MFA_FORMS = {
+    "authenticate": "accounts.forms.SecondStepForm",
+    "reauthenticate": "accounts.forms.SecondStepAgainForm",
 }
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # a stranger's address is not mailed because someone typed it
@@ -286,20 +292,29 @@ THROTTLES = {
     "reset": (20, 60),
     "refresh": (120, 60),
     "invite_network": (120, 3600),
-    "login_email": (10, 300),  # failed ones, by e-mail address
+    "link": (60, 60),  # opened out of mails
+    # Wrong passwords and codes (accounts.guessing).
+    "guess_pair": (10, 1200),  # of one account, by network
+    "guess_device": (10, 1200),  # of one account, by a browser that is known for it
+    "guess_network": (60, 3600),  # by network, of all accounts
+    "guess_account": (100, 3600),  # of one account, from all networks
     "invite": (60, 3600),  # by organization
+    # By person.
     "invite_person": (60, 3600),
+    "email_change": (10, 3600),  # asking for another address
+    "email_link": (1, 180),  # the same link once more
     # Mails to one address, whoever causes them.
     "mail_invitation": (3, 86_400),
     "mail_verify": (5, 86_400),
     "mail_reset": (5, 86_400),
     "mail_account_exists": (1, 86_400),
     "mail_email_change": (3, 86_400),
-    "email_change": (10, 3600),  # by person: asking for another address
-    "email_link": (1, 180),  # by person: the same link once more
+    "mail_new_device": (5, 86_400),
 }
 # Ours count instead (accounts.middleware.PageLimits); those by person stay.
-ACCOUNT_RATE_LIMITS = dict.fromkeys(("login", "signup", "reset_password", "reset_password_from_key"))
+ACCOUNT_RATE_LIMITS = dict.fromkeys(
+    ("login", "login_failed", "signup", "reset_password", "reset_password_from_key")
+)
 MFA_RATE_LIMITS = {"webauthn_login": None}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 # Staff: see accounts/staff_access.py. Without a second factor only on a developer's machine (`make run`).

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from accounts import audit, credentials, memberships, registration, serializers, throttles, tokens
 from accounts.api.people import describe
 from accounts.api.plumbing import parsed
-from superagent.foundation import rate_limits
+from accounts.guessing import Caller
 from superagent.foundation.views import ApiView
 
 
@@ -54,13 +54,11 @@ class Login(Public):
     )
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.LoginRequest)
-        ident = body["email"].strip().lower()
-        throttles.consume(name="login_email", ident=ident)
-        user = credentials.verify(email=body["email"], password=body["password"], otp=body["otp"])
-        rate_limits.forget(throttles.use_of("login_email", ident))
+        address = audit.client_address(request._request)
+        user = credentials.verify(**body, caller=Caller(address))
         pair = tokens.log_in(
             user=user,
-            ip_address=audit.client_address(request._request),
+            ip_address=address,
             user_agent=request.headers.get("User-Agent", ""),
             now=timezone.now(),
         )

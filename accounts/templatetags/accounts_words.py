@@ -2,6 +2,10 @@
 
 from django import template
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from accounts import browsers
+from accounts.models import SecurityEvent
 
 register = template.Library()
 
@@ -20,21 +24,29 @@ def action_words(action: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-# The first that is found counts: Edge and Opera call themselves Chrome, and all call themselves Safari.
-_BROWSERS = (
-    ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
-)  # fmt: skip
-_SYSTEMS = (
-    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS X", "macOS"),
-    ("CrOS", "ChromeOS"), ("Linux", "Linux"),
-)  # fmt: skip
+# What a person has to do with a limit that was reached (settings.THROTTLES).
+_LIMITS = {
+    "guess_pair": gettext_noop("Several wrong passwords or codes from this network: it has to wait"),
+    "guess_device": gettext_noop("Several wrong passwords or codes in this browser: it has to wait"),
+    "guess_network": gettext_noop("This network tried wrong passwords for many accounts: it has to wait"),
+    "guess_account": gettext_noop("Wrong passwords or codes from many networks: unknown ones have to wait"),
+    "mail_reset": gettext_noop("A link for a new password was asked for too often: no more mails today"),
+    "mail_verify": gettext_noop(
+        "The link to confirm the address was asked for too often: no more mails today"
+    ),
+    "mail_new_device": gettext_noop("No more mails today about log-ins from new browsers and networks"),
+}
+
+
+@register.filter
+def event_words(event: SecurityEvent) -> str:
+    """What a security event was about, where its kind does not say it."""
+    if event.kind == SecurityEvent.Kind.LIMIT_REACHED and event.detail in _LIMITS:
+        return _(_LIMITS[event.detail])
+    return event.detail.replace("_", " ") if event.kind == SecurityEvent.Kind.LIMIT_REACHED else event.detail
 
 
 @register.filter
 def browser_words(user_agent: str) -> str:
     """A User-Agent header as people say it: “Firefox on Windows”; what is not known as it was sent, cut."""
-    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
-    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
-    if browser and system:
-        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
-    return browser or user_agent[:48] or _("Unknown")
+    return browsers.name_of(user_agent) or user_agent[:48] or _("Unknown")

@@ -90,17 +90,6 @@ def test_log_in_tells_nothing_about_addresses(owner):
     assert {**wrong.json(), "request_id": ""} == {**unknown.json(), "request_id": ""}
 
 
-def test_failed_log_ins_are_limited_by_address_and_a_good_one_forgives(owner, settings):
-    settings.THROTTLES = settings.THROTTLES | {"login_email": (3, 36_000)}
-    assert [log_in(password="wrong").status_code for _ in range(2)] == [401, 401]
-    assert log_in().status_code == 200
-    assert [log_in(password="wrong").status_code for _ in range(3)] == [401, 401, 401]
-    limited = log_in()
-    assert (limited.status_code, limited.json()["code"]) == (429, "too_many_attempts")
-    assert 0 < int(limited["Retry-After"]) <= 12_000
-    assert log_in(email="nobody@acme.example").status_code == 401
-
-
 @pytest.mark.parametrize("path, name", [("auth/register", "register"), ("auth/login", "login")])
 def test_one_network_address_is_limited(db, settings, path, name):
     settings.THROTTLES = settings.THROTTLES | {name: (2, 36_000)}

@@ -7,11 +7,12 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_tot
 
 from accounts import credentials
 from accounts.credentials import InvalidCredentials, OtpInvalid, OtpRequired
+from accounts.guessing import Caller
 from tests.accounts.conftest import PASSWORD
 
 
 def verify(email, password=PASSWORD, otp=""):
-    return credentials.verify(email=email, password=password, otp=otp)
+    return credentials.verify(email=email, password=password, otp=otp, caller=Caller("127.0.0.1"))
 
 
 def code_of(secret: str) -> str:

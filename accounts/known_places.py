@@ -1,0 +1,93 @@
+"""From where a person has logged in before: browsers by a signed cookie, networks by the audit trail.
+
+Guesses of strangers do not hold up who comes from a known place, and a log-in from any other is mailed to the person.
+A place is known for a password: another one makes all places new, but that where it was chosen.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core import signing
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from accounts.models import AuditEntry, User
+from superagent.foundation import tenancy
+from superagent.foundation.networks import networks_of
+
+COOKIE = "known_browser"
+COOKIE_PATH = "/accounts/"  # where people log in
+LIFETIME = timedelta(days=365)
+MOST_PEOPLE = 5  # of one browser
+NETWORKS_FOR = timedelta(days=90)
+MOST_LOG_INS = 200  # that are looked through for a network
+LOGGED_IN = "user.logged_in"
+_NEW_PASSWORD = frozenset({"user.password_changed", "user.password_set", "user.password_reset"})
+
+
+def browser_of(request: HttpRequest, user: User) -> str:
+    """The id of the browser, if `user` has logged in with it before; else empty."""
+    for user_id, browser, stamp in _people(request):
+        if user_id == str(user.pk) and constant_time_compare(stamp, _stamp(user)):
+            return browser
+    return ""
+
+
+def remember_browser(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
+    """`user` has proven who they are with this browser: it is known from now on."""
+    browser = browser_of(request, user) or secrets.token_urlsafe(9)
+    others = [each for each in _people(request) if each[0] != str(user.pk)]
+    people = [*others, [str(user.pk), browser, _stamp(user)]][-MOST_PEOPLE:]
+    response.set_cookie(
+        COOKIE,
+        signing.dumps(people, salt=COOKIE),
+        max_age=LIFETIME,
+        path=COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def is_known_network(*, user: User, address: str | None, now: datetime) -> bool:
+    """Whether the person has logged in from the network of `address` lately, or has chosen their password there."""
+    network = networks_of(address).narrow
+    with tenancy.system("a person's log-ins belong to no organization"):
+        entries = list(
+            _log_ins(user)
+            .filter(at__gt=now - NETWORKS_FOR)
+            .values_list("action", "ip_address")[:MOST_LOG_INS]
+        )
+    for action, ip_address in entries:
+        if ip_address and networks_of(ip_address).narrow == network:
+            return True
+        if action in _NEW_PASSWORD:
+            return False
+    return False
+
+
+def has_logged_in(user: User, *, times: int = 1) -> bool:
+    """Whether the person has logged in at least so many times, ever."""
+    with tenancy.system("a person's log-ins belong to no organization"):
+        return len(_log_ins(user).filter(action=LOGGED_IN).values("pk")[:times]) == times
+
+
+def _log_ins(user: User) -> QuerySet[AuditEntry]:
+    entries = AuditEntry.objects.filter(organization=None, target_type="user", target_id=str(user.pk))
+    return entries.filter(action__in=[LOGGED_IN, *_NEW_PASSWORD]).order_by("-id")
+
+
+def _people(request: HttpRequest) -> list[list[str]]:
+    """[user id, browser id, stamp] of everybody whom the browser's cookie names; nothing if we did not sign it."""
+    try:
+        found = signing.loads(request.COOKIES.get(COOKIE, ""), salt=COOKIE, max_age=LIFETIME)
+    except signing.BadSignature:
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _stamp(user: User) -> str:
+    """Changes with the password."""
+    return salted_hmac("accounts.known_places", user.password).hexdigest()[:16]

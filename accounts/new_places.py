@@ -1,0 +1,56 @@
+"""A log-in from a browser or network that is new for the person: they are told by mail."""
+
+from datetime import datetime
+
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import audit, browsers, known_places, notifications, throttles
+from accounts.models import User
+
+
+def tell_of_browser(*, request: HttpRequest, user: User) -> None:
+    """Mail the person, unless the browser is known, or this log-in, which the trail tells already, is their first."""
+    if known_places.browser_of(request, user) or not known_places.has_logged_in(user, times=2):
+        return
+    _mail(
+        user,
+        notice=_("Someone logged in to your account with a browser that was not used for it before."),
+        address=audit.client_address(request),
+        browser=browsers.name_of(request.META.get("HTTP_USER_AGENT", "")),
+        now=timezone.now(),
+    )
+
+
+def tell_of_network(*, user: User, address: str | None, user_agent: str, now: datetime) -> None:
+    """The same for a log-in through the API, before the trail tells of it. Programs have no cookie: networks count."""
+    if address is None or not known_places.has_logged_in(user):
+        return
+    if known_places.is_known_network(user=user, address=address, now=now):
+        return
+    _mail(
+        user,
+        notice=_(
+            "Someone logged in to your account through the API, from a network that was not used for it before."
+        ),
+        address=address,
+        browser=browsers.name_of(user_agent),
+        now=now,
+    )
+
+
+def _mail(user: User, *, notice: str, address: str | None, browser: str, now: datetime) -> None:
+    if not throttles.allows(name="mail_new_device", ident=user.email):
+        return
+    notifications.send(
+        template="accounts/email/security_notice",
+        to=[user.email],
+        context={
+            "notice": notice,
+            "at": f"{now:%Y-%m-%d %H:%M} UTC",
+            "ip_address": address or _("Unknown"),
+            "browser": browser or _("Unknown"),
+        },
+        dedupe_key=None,
+    )

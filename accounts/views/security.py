@@ -1,0 +1,29 @@
+"""What happened to a person's account, and what was refused in its name."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from accounts import cursors, security_events
+from accounts.access import PortalRequest, portal_view
+from accounts.models import AuditEntry, SecurityEvent
+from superagent.foundation import tenancy
+
+
+@portal_view()
+def activity(request: PortalRequest) -> HttpResponse:
+    """`?show=refused`: failed log-ins and the like; else what was done: log-ins, and changes of how one logs in."""
+    shown = "refused" if request.GET.get("show") == "refused" else "done"
+    with tenancy.system("a person reads what happened to their own account"):
+        rows: QuerySet[Any]
+        if shown == "refused":
+            rows = SecurityEvent.objects.filter(user=request.user)
+        else:
+            rows = AuditEntry.objects.filter(
+                organization=None, target_type="user", target_id=str(request.user.pk)
+            ).select_related("actor")
+        page = cursors.page(rows, request.GET)
+    context = {"page": page, "shown": shown, "kept_days": security_events.KEPT_FOR.days}
+    return render(request, "accounts/security_activity.html", context)
