@@ -26,6 +26,7 @@ from accounts import (
     access,
     audit,
     browsers,
+    email_addresses,
     guessing,
     log_ins,
     mail_links,
@@ -62,7 +63,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
         """By password, for a log-in and to confirm one; guesses are limited as on the API. Raises ValidationError."""
-        email = str(credentials.get("email", "")).strip().lower()
+        email = email_addresses.normalized(str(credentials.get("email", "")))
         user = User.objects.filter(email=email).first()
         caller = guessing.caller_of(request, user)
         try:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 
-from accounts import guessing
+from accounts import email_addresses, guessing
 from accounts.guessing import Caller
 from accounts.models import User
 from accounts.security_events import Kind
@@ -39,7 +39,7 @@ def verify(*, email: str, password: str, otp: str, caller: Caller) -> User:
 
     Raises InvalidCredentials, OtpRequired, OtpInvalid, and throttles.TooManyAttempts for who guesses.
     """
-    email = email.strip().lower()
+    email = email_addresses.normalized(email)
     user = User.objects.filter(email=email).first()
     with guessing.attempt(subject=email, user=user, caller=caller, kind=Kind.LOG_IN_FAILED):
         user = _verify_password(user, password)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import (
     api_keys,
     credentials,
+    email_addresses,
     guessing,
     names,
     passwords,
@@ -101,7 +102,7 @@ class ResetPasswordForm(allauth_forms.ResetPasswordForm):
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
         email: str = super().save(request, **kwargs)
-        user = User.objects.filter(email=email.strip().lower()).first()
+        user = User.objects.filter(email=email_addresses.normalized(email)).first()
         kind = Kind.RESET_REQUESTED if user else Kind.RESET_REFUSED
         security_events.note(kind=kind, user=user, typed_address=email)
         return email
