@@ -11,7 +11,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from superagent import embedded, logs
+from superagent import embedded, limits, logs
 from superagent.embedded import slots
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -282,40 +282,8 @@ MFA_TOTP_ISSUER = "SuperAgent"
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PUBLIC_URL.startswith("https://")  # on loopback, without TLS
 MFA_ADAPTER = "accounts.adapters.MfaAdapter"
-# Attempts and seconds: how many at once, and in what time they are there again (accounts.throttles).
-THROTTLES = {
-    # By network, on pages and on the API; the wider network of IPv6 may 16 times as much.
-    "register": (20, 60),
-    "register_day": (200, 86_400),
-    "login": (60, 60),
-    "passkey": (60, 60),
-    "reset": (20, 60),
-    "refresh": (120, 60),
-    "invite_network": (120, 3600),
-    "link": (60, 60),  # opened out of mails
-    # Wrong passwords and codes (accounts.guessing).
-    "guess_pair": (10, 1200),  # of one account, by network
-    "guess_device": (10, 1200),  # of one account, by a browser that is known for it
-    "guess_network": (60, 3600),  # by network, of all accounts
-    "guess_account": (100, 3600),  # of one account, from all networks
-    "invite": (60, 3600),  # by organization
-    # By person.
-    "invite_person": (60, 3600),
-    "email_change": (10, 3600),  # asking for another address
-    "email_link": (1, 180),  # the same link once more
-    # Mails to one address, whoever causes them.
-    "mail_invitation": (3, 86_400),
-    "mail_verify": (5, 86_400),
-    "mail_reset": (5, 86_400),
-    "mail_account_exists": (1, 86_400),
-    "mail_email_change": (3, 86_400),
-    "mail_new_device": (5, 86_400),
-}
-# Ours count instead (accounts.middleware.PageLimits); those by person stay.
-ACCOUNT_RATE_LIMITS = dict.fromkeys(
-    ("login", "login_failed", "signup", "reset_password", "reset_password_from_key")
-)
-MFA_RATE_LIMITS = {"webauthn_login": None}
+THROTTLES = limits.THROTTLES
+ACCOUNT_RATE_LIMITS, MFA_RATE_LIMITS = limits.OF_ALLAUTH_ACCOUNT, limits.OF_ALLAUTH_MFA
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 # Staff: see accounts/staff_access.py. Without a second factor only on a developer's machine (`make run`).
 ADMIN_SECOND_FACTOR = env.bool("ADMIN_SECOND_FACTOR", default=True)
