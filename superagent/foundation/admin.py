@@ -22,9 +22,11 @@ def equal(model: type[Model], paths: Iterable[str], word: str) -> Q:
         for part in others:
             field = field.related_model._meta.get_field(part)
         try:
-            found |= Q(**{path: field.to_python(word)})
-        except (ValidationError, ValueError):  # GenericIPAddressField raises the latter
+            value = field.to_python(word)
+            field.run_validators(value)  # an address is known as none by these only
+        except ValidationError:
             continue
+        found |= Q(**{path: value})
     return found
 
 
