@@ -5,10 +5,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
-from accounts.admin.audited import AuditedAdmin, FactsInline
+from accounts.admin.audited import AuditedAdmin, Call, FactsAdmin, FactsInline, ReasonedActions
 from accounts.admin.facts import OfCustomers
-from metering import models
+from metering import backlog, models, quarantine, voids
+from superagent.foundation import clock
 
 
 @admin.register(models.Meter)
@@ -63,11 +66,31 @@ class UsagePeriodAdmin(OfCustomers):
 
 
 @admin.register(models.UsageEvent)
-class UsageEventAdmin(OfCustomers):
+class UsageEventAdmin(ReasonedActions, OfCustomers):
+    """Staff take back what customers may not: what the house recorded, and what is billed."""
+
     list_display = ["event_id", "organization", "meter", "quantity", "source", "occurred_at", "is_late"]
     list_select_related = ["organization", "meter"]
     filters_of_found = ["meter", "is_late"]
     search_fields = ("=event_id",)
+    actions = ["take_back"]
+
+    @admin.action(
+        description=_("Take back: what is billed is credited with the next period"), permissions=["view"]
+    )
+    def take_back(self, request: HttpRequest, queryset: QuerySet[models.UsageEvent]) -> None:
+        def call(event: models.UsageEvent, reason: str) -> bool:
+            return voids.void(
+                organization=event.organization,
+                source=event.source,
+                event_id=event.event_id,
+                principal=None,
+                now=clock.now(event.organization),
+            ).is_new
+
+        self.act(
+            request, queryset, permission="metering.add_eventvoid", action="usage_event.taken_back", call=call
+        )
 
 
 @admin.register(models.RequestRecord)
@@ -94,3 +117,62 @@ class QuotaAlertAdmin(OfCustomers):
     list_display = ["organization", "meter", "threshold_percent", "used", "raised_at"]
     list_select_related = ["organization", "meter"]
     filters_of_found = ["meter"]
+
+
+@admin.register(models.SpoolCheckpoint)
+class SpoolCheckpointAdmin(FactsAdmin):
+    """How far each host's requests are recorded, and why not."""
+
+    list_display = ["segment", "offset", "updated_at", "read_at", "failed_at", "failure", "finished_at"]
+    list_filter = [("failed_at", admin.EmptyFieldListFilter), ("finished_at", admin.EmptyFieldListFilter)]
+    search_fields = ("segment",)
+    ordering = ["-updated_at"]
+    actions = ["give_up"]
+
+    @admin.action(description=_("The host never comes back: give up what it held"), permissions=["view"])
+    def give_up(self, request: HttpRequest, queryset: QuerySet[models.SpoolCheckpoint]) -> None:
+        def call(segment: models.SpoolCheckpoint, reason: str) -> bool:
+            return backlog.give_up(segment=segment, now=timezone.now())
+
+        self.act(
+            request,
+            queryset,
+            permission="metering.change_spoolcheckpoint",
+            action="spool_segment.given_up",
+            call=call,
+        )
+
+
+@admin.register(models.QuarantinedLine)
+class QuarantinedLineAdmin(FactsAdmin):
+    """What the database refused of the spool."""
+
+    list_display = ["quarantined_at", "reason", "segment", "offset", "length", "state"]
+    list_filter = ["state"]
+    search_fields = ("segment", "reason")
+    fields = ["segment", "offset", "length", "text", "reason", "state", "quarantined_at", "resolved_at"]
+    ordering = ["-id"]
+    actions = ["ship_again", "dismiss"]
+
+    @admin.display(description=_("content"))
+    def text(self, line: models.QuarantinedLine) -> str:
+        return bytes(line.content).decode(errors="backslashreplace")
+
+    @admin.action(description=_("Record now: the cause is mended"), permissions=["view"])
+    def ship_again(self, request: HttpRequest, queryset: QuerySet[models.QuarantinedLine]) -> None:
+        def call(line: models.QuarantinedLine, reason: str) -> bool:
+            return quarantine.ship_again(line=line, now=timezone.now())
+
+        self._act(request, queryset, "quarantined_line.shipped", call)
+
+    @admin.action(description=_("Dismiss: it is billed to nobody"), permissions=["view"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[models.QuarantinedLine]) -> None:
+        def call(line: models.QuarantinedLine, reason: str) -> bool:
+            return quarantine.dismiss(line=line, now=timezone.now())
+
+        self._act(request, queryset, "quarantined_line.dismissed", call)
+
+    def _act(
+        self, request: HttpRequest, rows: QuerySet[models.QuarantinedLine], action: str, call: Call
+    ) -> None:
+        self.act(request, rows, permission="metering.change_quarantinedline", action=action, call=call)

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.models import Organization
-from metering import counters, months, periods, rating
+from metering import counters, facts, months, periods, rating
 from metering.models import Allowance, FormerTerms, Meter, Quota, UsagePeriod
 from superagent.foundation.problems import Refusal
 
@@ -66,7 +66,9 @@ def apply(
             update_fields=["included", "is_hard", "overage_rate", "currency", "updated_at"],
         )
         by_id = {meter.pk: each for meter, each in wanted.items()}
-        _apply_to(period, by_id, former, since if former else period.start, now)
+        _apply_to(period, by_id, former, since if former else period.start)
+        for later in periods.opened_ahead(period):
+            _apply_to(later, by_id, former, later.start)
         counters.refresh_on_commit(organization)
 
 
@@ -122,7 +124,6 @@ def _apply_to(
     wanted: dict[UUID, Terms],
     former: dict[UUID, int | None],
     since: datetime,
-    now: datetime,
 ) -> None:
     quotas = {
         quota.meter_id: quota
@@ -142,18 +143,22 @@ def _apply_to(
             limit=quota.included, used=quota.used, before=former.get(meter_id), after=terms.included,
             remaining=remaining,
         )  # fmt: skip
-        _change(quota, replace(terms, included=limit), keeps_former=not is_new, now=now)
+        _change(quota, replace(terms, included=limit), since=None if is_new else since)
 
 
 def _part(included: int | None, share: Fraction) -> int | None:
     return None if included is None else math.floor(included * share)
 
 
-def _change(quota: Quota, terms: Terms, *, keeps_former: bool, now: datetime) -> None:
+def _change(quota: Quota, terms: Terms, *, since: datetime | None) -> None:
+    """Give `quota` other terms, the only ones of its period or those `since` then.
+
+    Former ones are kept also when nothing is known to have been used under them: it may still be on its way.
+    """
     columns = _columns(terms)
     if all(getattr(quota, name) == value for name, value in columns.items()):
         return
-    if keeps_former and quota.used:
+    if since is not None:
         FormerTerms.objects.create(
             organization_id=quota.organization_id,
             meter_id=quota.meter_id,
@@ -162,8 +167,8 @@ def _change(quota: Quota, terms: Terms, *, keeps_former: bool, now: datetime) ->
             is_hard=quota.is_hard,
             overage_rate=quota.overage_rate,
             currency=quota.currency,
-            used_until=quota.used,
-            replaced_at=now,
+            used_until=quota.used - facts.used_since(quota, since),
+            replaced_at=since,
         )
     for name, value in columns.items():
         setattr(quota, name, value)

@@ -16,11 +16,13 @@ from django.db import connection, transaction
 
 from accounts.models import Organization
 from accounts.principals import Principal
-from metering import counters, live, periods, rollups
+from metering import counters, counting, live, periods, rollups
+from metering.counting import Use
 from metering.events import EventIn, Rejection
 from metering.models import REQUESTS, Meter, Quota, UsageEvent, UsagePeriod
 from superagent.foundation.identifiers import uuid7
 
+ATTEMPTS = 3
 OLDEST = timedelta(days=35)
 NEWEST = timedelta(minutes=5)
 
@@ -41,10 +43,10 @@ class Outcome:
 class _Entry:
     index: int
     event: EventIn
-    meter: Meter
+    meter: Meter | None
     occurred_at: datetime
     body_hash: bytes
-    period_id: UUID
+    refusal: Rejection | None = None
     quota: Quota | None = None
     id: UUID = field(default_factory=uuid7)
 
@@ -59,13 +61,19 @@ def record(
     """Record a batch. An event sent before with the same body is a duplicate, with another body a conflict; what
     does not fit a hard quota is rejected, the rest is taken. The period is that of `occurred_at`; what came before
     the first one counts in the first one."""
-    batch = _Batch(organization, principal, now)
-    try:
-        with transaction.atomic():
-            batch.record(events)
-    except BaseException:
-        batch.give_back()
-        raise
+    for attempt in range(ATTEMPTS):
+        batch = _Batch(organization, principal, now)
+        try:
+            with transaction.atomic():
+                batch.record(events)
+            break
+        except counting.PeriodMoved:
+            batch.give_back()
+            if attempt == ATTEMPTS - 1:
+                raise
+        except BaseException:
+            batch.give_back()
+            raise
     if batch.accepted:
         live.touch(organization.pk)
     return Outcome(batch.accepted, batch.duplicates, sorted(batch.rejected, key=lambda each: each.index))
@@ -82,8 +90,7 @@ class _Batch:
         self._taken: dict[UUID, int] = defaultdict(int)  # period → units taken from the request counter
 
     def record(self, events: Sequence[EventIn]) -> None:
-        entries = self._readable(events)
-        entries = self._distinct(entries)
+        entries = self._acceptable(self._distinct(self._read(events)))
         if not entries:
             return
         self._lock_quotas(entries)
@@ -97,30 +104,25 @@ class _Batch:
         for period_id, units in self._taken.items():
             counters.adjust(organization_id=self.organization.pk, period_id=period_id, difference=-units)
 
-    def _readable(self, events: Sequence[EventIn]) -> list[_Entry]:
-        """With a known meter and an acceptable time, each with its period."""
+    def _read(self, events: Sequence[EventIn]) -> list[_Entry]:
+        """With their meters, and with what speaks against them."""
         meters = Meter.objects.filter(is_active=True).in_bulk(
             {event.meter for event in events}, field_name="slug"
         )
-        candidates: list[tuple[int, EventIn, Meter, datetime]] = []
+        entries = []
         for index, event in enumerate(events):
-            occurred_at = event.occurred_at or self.now
-            meter = meters.get(event.meter)
+            meter, occurred_at = meters.get(event.meter), event.occurred_at or self.now
+            refusal = None
             if meter is None:
-                self._reject(index, "unknown_meter", f"There is no meter {event.meter}.", "/meter")
+                detail = f"There is no meter {event.meter}."
+                refusal = Rejection(index, "unknown_meter", detail, "/meter")
             elif occurred_at < self.now - OLDEST:
-                self._reject(index, "too_old", f"It is older than {OLDEST.days} days.", "/occurred_at")
+                detail = f"It is older than {OLDEST.days} days."
+                refusal = Rejection(index, "too_old", detail, "/occurred_at")
             elif occurred_at > self.now + NEWEST:
-                self._reject(index, "too_new", "It is more than 5 minutes ahead.", "/occurred_at")
-            else:
-                candidates.append((index, event, meter, occurred_at))
-        if not candidates:
-            return []
-        period_of = _Periods(self.organization, self.now, min(candidate[3] for candidate in candidates))
-        return [
-            _Entry(index, event, meter, occurred_at, event.body_hash(), period_of.moment(occurred_at))
-            for index, event, meter, occurred_at in candidates
-        ]
+                refusal = Rejection(index, "too_new", "It is more than 5 minutes ahead.", "/occurred_at")
+            entries.append(_Entry(index, event, meter, occurred_at, event.body_hash(), refusal))
+        return entries
 
     def _distinct(self, entries: Iterable[_Entry]) -> list[_Entry]:
         """The first of each key in the batch."""
@@ -131,29 +133,19 @@ class _Batch:
                 self._repeated(entry, earlier.body_hash)
         return list(first.values())
 
-    def _lock_quotas(self, entries: list[_Entry]) -> None:
-        wanted = {(entry.period_id, entry.meter.pk) for entry in entries}
-        quotas = self._locked(wanted)
-        if missing := wanted - quotas.keys():  # a meter without terms is unlimited
-            Quota.objects.bulk_create(
-                [
-                    Quota(organization=self.organization, period_id=period_id, meter_id=meter_id)
-                    for period_id, meter_id in sorted(missing)
-                ],
-                ignore_conflicts=True,
-            )
-            quotas = self._locked(wanted)
-        for entry in entries:
-            entry.quota = quotas[entry.period_id, entry.meter.pk]
+    def _acceptable(self, entries: list[_Entry]) -> list[_Entry]:
+        """Those that nothing speaks against. A repeat of what was recorded stays one, however long ago that was."""
+        refused = [entry for entry in entries if entry.refusal is not None]
+        if refused:
+            self.rejected += [entry.refusal for entry in self._new(refused) if entry.refusal is not None]
+        return [entry for entry in entries if entry.refusal is None]
 
-    def _locked(self, wanted: set[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Quota]:
-        rows = Quota.objects.visible_to(self.organization).filter(
-            period__in={period_id for period_id, _ in wanted}, meter__in={meter_id for _, meter_id in wanted}
-        )
-        return {
-            (quota.period_id, quota.meter_id): quota
-            for quota in rows.order_by("id").select_for_update(no_key=True)
-        }
+    def _lock_quotas(self, entries: list[_Entry]) -> None:
+        periods_ = _Periods(self.organization, self.now)
+        keys = [(periods_.at(entry.occurred_at).pk, entry.meter.pk) for entry in entries if entry.meter]
+        quotas = counting.lock(keys)
+        for entry, key in zip(entries, keys, strict=True):
+            entry.quota = quotas[key]
 
     def _new(self, entries: list[_Entry]) -> list[_Entry]:
         """Without those that were recorded before."""
@@ -181,6 +173,7 @@ class _Batch:
     def _affordable(self, entries: list[_Entry]) -> list[_Entry]:
         """Those that fit what hard quotas have left, in the order of the batch."""
         left: dict[UUID, int] = {}
+        totals: dict[UUID, int] = {}
         fitting = []
         for entry in entries:
             quota = entry.quota
@@ -190,6 +183,12 @@ class _Batch:
                     self._reject_for_quota(entry)
                     continue
                 left[quota.pk] = remaining - entry.event.quantity
+            total = totals.get(quota.pk, quota.total) + entry.event.quantity
+            if total > counting.MAX_TOTAL:
+                detail = f"A usage period counts at most {counting.MAX_TOTAL:,} {quota.meter.unit}."
+                self._reject(entry.index, "total_too_large", detail, "/quantity")
+                continue
+            totals[quota.pk] = total
             fitting.append(entry)
         return self._taken_from_counter(fitting)
 
@@ -197,8 +196,8 @@ class _Batch:
         """Events of the request meter share their quota with requests that PostgreSQL does not know yet."""
         of_period: dict[UUID, list[_Entry]] = defaultdict(list)
         for entry in entries:
-            if entry.meter.slug == REQUESTS and entry.quota is not None and not entry.quota.is_closed:
-                of_period[entry.period_id].append(entry)
+            if _is_of_requests(entry) and entry.quota is not None and not entry.quota.is_closed:
+                of_period[entry.quota.period_id].append(entry)
         refused: set[int] = set()
         for period_id, theirs in of_period.items():
             quantities = [entry.event.quantity for entry in theirs]
@@ -247,34 +246,29 @@ class _Batch:
         lost = [entry for entry in entries if entry.id not in inserted]
         self._new(lost)
         for entry in lost:
-            if self._taken.get(entry.period_id) and entry.meter.slug == REQUESTS:
-                self._taken[entry.period_id] -= entry.event.quantity
+            period_id = entry.quota.period_id if entry.quota else None
+            if period_id and self._taken.get(period_id) and _is_of_requests(entry):
+                self._taken[period_id] -= entry.event.quantity
                 counters.adjust(
                     organization_id=self.organization.pk,
-                    period_id=entry.period_id,
+                    period_id=period_id,
                     difference=-entry.event.quantity,
                 )
         return [entry for entry in entries if entry.id in inserted]
 
     def _count(self, entries: list[_Entry]) -> None:
-        by_quota: dict[UUID, Quota] = {}
-        usage: dict[rollups.UsageKey, tuple[int, int]] = {}
+        uses = []
+        sums: dict[rollups.UsageKey, tuple[int, int]] = {}
         for entry in entries:
             quota, quantity = entry.quota, entry.event.quantity
             assert quota is not None  # _lock_quotas
-            by_quota[quota.pk] = quota
-            if quota.is_closed:
-                quota.late_quantity += quantity
-            else:
-                quota.used += quantity
-            key = (self.organization.pk, entry.meter.pk, rollups.hour_of(entry.occurred_at))
-            total, count = usage.get(key, (0, 0))
-            usage[key] = (total + quantity, count + 1)
-        if by_quota:
-            Quota.objects.bulk_update(
-                by_quota.values(), ["used", "late_quantity"]
-            )  # locked since _lock_quotas
-        rollups.add_usage(usage)
+            uses.append(Use(quota, entry.occurred_at, quantity))
+            key = (self.organization.pk, quota.meter_id, rollups.hour_of(entry.occurred_at))
+            total, count = sums.get(key, (0, 0))
+            sums[key] = (total + quantity, count + 1)
+        counting.check_periods(uses)
+        counting.add(uses)
+        rollups.add_usage(sums)
 
     def _repeated(self, entry: _Entry, stored: bytes) -> None:
         if entry.body_hash == stored:
@@ -284,7 +278,7 @@ class _Batch:
             self._reject(entry.index, "conflict", detail, "/event_id")
 
     def _reject_for_quota(self, entry: _Entry) -> None:
-        detail = f"It does not fit what is left of the {entry.meter.slug} of its period."
+        detail = f"It does not fit what is left of the {entry.event.meter} of its period."
         self.rejected.append(Rejection(entry.index, "quota_exceeded", detail, "/quantity", entry.quota))
 
     def _reject(self, index: int, code: str, detail: str, pointer: str) -> None:
@@ -292,27 +286,35 @@ class _Batch:
 
 
 class _Periods:
-    """Which period a moment counts in."""
+    """Which period a moment counts in: periods.containing, without asking again for every event of a batch."""
 
-    def __init__(self, organization: Organization, now: datetime, earliest: datetime) -> None:
-        self._current = periods.ensure(organization=organization, now=now)
-        self._former: list[UsagePeriod] = []
-        if earliest < self._current.start:
-            before = UsagePeriod.objects.visible_to(organization).filter(start__lt=self._current.start)
-            self._former = list(before.order_by("-start")[:60])
+    def __init__(self, organization: Organization, now: datetime) -> None:
+        self._organization = organization
+        self._now = now
+        self._known: list[UsagePeriod] = []
+        self._first: UsagePeriod | None = None  # takes what came before it
 
-    def moment(self, occurred_at: datetime) -> UUID:
-        if occurred_at >= self._current.start or not self._former:
-            return self._current.pk
-        for period in self._former:
-            if period.start <= occurred_at:
-                return period.pk
-        return self._former[-1].pk
+    def at(self, moment: datetime) -> UsagePeriod:
+        for period in self._known:
+            if period.contains(moment):
+                return period
+        if self._first is not None and moment < self._first.start:
+            return self._first
+        found = periods.containing(organization=self._organization, moment=moment, now=self._now)
+        if moment < found.start:
+            self._first = found
+        self._known.append(found)
+        return found
+
+
+def _is_of_requests(entry: _Entry) -> bool:
+    return entry.meter is not None and entry.meter.slug == REQUESTS
 
 
 def _row(entry: _Entry) -> tuple[object, ...]:
     event, quota = entry.event, entry.quota
+    assert quota is not None  # _lock_quotas
     return (
-        entry.id, event.source, event.event_id, entry.meter.pk, entry.period_id, event.quantity, entry.occurred_at,
-        bool(quota and quota.is_closed), json.dumps(event.properties), entry.body_hash,
+        entry.id, event.source, event.event_id, quota.meter_id, quota.period_id, event.quantity, entry.occurred_at,
+        quota.is_closed, json.dumps(event.properties), entry.body_hash,
     )  # fmt: skip

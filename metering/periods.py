@@ -8,11 +8,11 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce
 
 from accounts.models import Organization
-from metering import counters, months, rating
+from metering import counters, facts, months, rating
 from metering.models import Allowance, Quota, UsagePeriod
 from metering.signals import period_closed
 
@@ -25,14 +25,14 @@ def current(*, organization: Organization, now: datetime) -> UsagePeriod | None:
 
 
 def ensure(*, organization: Organization, now: datetime) -> UsagePeriod:
-    """The period that use at `now` counts in: the open one, made if it is missing, with all between.
+    """The period that use at `now` counts in: the one of that moment, made if it is missing, with all between.
 
-    The first one starts a month that is counted from sign-up. Time never runs back in our books: with a `now` before
-    the newest period (a rehearsal that ended), the newest is the answer.
+    The first one starts a month that is counted from sign-up. Time never runs back in our books: with a `now` in a
+    period that is closed already (a rehearsal that ended), the newest is the answer.
     """
     newest = current(organization=organization, now=now)
     if newest is not None and now < newest.end:
-        return newest
+        return newest if newest.start <= now else _open_at(organization, now) or newest
     with transaction.atomic():
         _lock(organization)
         newest = current(organization=organization, now=now)
@@ -44,6 +44,25 @@ def ensure(*, organization: Organization, now: datetime) -> UsagePeriod:
             _, end = months.around(newest.anchor, newest.end)
             newest = _open(organization, start=newest.end, end=end, anchor=newest.anchor)
     return newest
+
+
+def containing(*, organization: Organization, moment: datetime, now: datetime) -> UsagePeriod:
+    """The period in which use of `moment` counts, closed or open; what came before the first one counts in that.
+
+    A client's clock may be ahead, so the next period may begin before its time. Books that are ahead of the clock (a
+    rehearsal that ended) count everything in their newest period.
+    """
+    present = ensure(organization=organization, now=now)
+    if moment >= present.end:
+        return ensure(organization=organization, now=moment)
+    if moment >= present.start or now < present.start:
+        return present
+    former = UsagePeriod.objects.visible_to(organization).filter(start__lt=present.start)
+    return (
+        former.filter(start__lte=moment).order_by("-start").first()
+        or former.order_by("start").first()
+        or present
+    )
 
 
 def begin(
@@ -61,21 +80,49 @@ def begin(
     with transaction.atomic():
         _lock(organization)
         newest = ensure(organization=organization, now=now)
+        for early in opened_ahead(newest):  # its months may not be those any more
+            facts.move(source=early, target=newest)
+            early.delete()
         if newest.start < start:
             close_before(organization=organization, moment=newest.start, now=now)
+            UsagePeriod.objects.select_for_update(no_key=True).get(
+                pk=newest.pk
+            )  # before quotas, as everyone does
             rating.lock(newest)
             if paid_until is not None and paid_until < newest.end:
                 _include_only(newest, paid_until)
             newest.end = start
             newest.save(update_fields=["end"])
-            _close(newest, now)
-            newest = _open(organization, start=start, end=until or months.add(start, 1), anchor=anchor)
+            ended, newest = (
+                newest,
+                _open(organization, start=start, end=until or months.add(start, 1), anchor=anchor),
+            )
+            facts.move(source=ended, target=newest, since=start)
+            _close(ended, now)
         end = until if until is not None and until > newest.start else months.around(anchor, newest.start)[1]
         if (newest.end, newest.anchor) != (end, anchor):
             newest.end, newest.anchor = end, anchor
             newest.save(update_fields=["end", "anchor"])
             counters.refresh_on_commit(organization)
+        if facts.is_used_since(newest, newest.end):
+            successor = ensure(organization=organization, now=newest.end)
+            facts.move(source=newest, target=successor, since=newest.end)
         return ensure(organization=organization, now=now)
+
+
+def opened_ahead(present: UsagePeriod) -> QuerySet[UsagePeriod]:
+    """Open periods after `present`: of use whose clock was ahead, or of a rehearsal that ended."""
+    return UsagePeriod.objects.filter(
+        organization_id=present.organization_id, start__gte=present.end, closed_at__isnull=True
+    ).order_by("start")
+
+
+def _open_at(organization: Organization, moment: datetime) -> UsagePeriod | None:
+    return (
+        UsagePeriod.objects.visible_to(organization)
+        .filter(start__lte=moment, end__gt=moment, closed_at__isnull=True)
+        .first()
+    )
 
 
 def _include_only(period: UsagePeriod, paid_until: datetime) -> None:

@@ -1,7 +1,8 @@
 """Rating: what use beyond the allowance costs. Exact, rounded once, at the line, down.
 
 Use is rated by the terms under which it was used: after a change of plan in the middle of a period each part has the
-terms of its time. What came late for a closed period is rated with the next one, as the difference to what was rated.
+terms of its time. What came late for a closed period, or was taken back, is rated with the next one, as the difference
+to all that was rated of it.
 """
 
 from collections import defaultdict
@@ -127,30 +128,36 @@ def write_lines(*, period: UsagePeriod, now: datetime) -> None:
             )
     for quota in _quotas().filter(_is_late(period)):
         lines += _adjustments(period, quota, now)
-        quota.late_rated = quota.late_quantity
-        quota.save(update_fields=["late_rated"])
+        quota.late_rated, quota.has_unrated_use = quota.late_quantity, False
+        quota.save(update_fields=["late_rated", "has_unrated_use"])
     RatedLine.objects.bulk_create(lines)
 
 
 def _adjustments(period: UsagePeriod, quota: Quota, now: datetime) -> list[RatedLine]:
-    rated = overage(_parts(quota, quota.used + quota.late_rated))
+    """What a closed period costs by now, less all that was rated of it so far."""
+    quantities: dict[Price, int] = defaultdict(int)
+    amounts: dict[Price, int] = defaultdict(int)
+    for line in RatedLine.objects.filter(about=quota.period_id, meter=quota.meter_id):
+        quantities[line.rate, line.currency] += line.quantity
+        amounts[line.rate, line.currency] += line.amount
     due = overage(_parts(quota, quota.total))
     lines = []
-    for price in sorted(rated.keys() | due.keys()):
-        quantity = due.get(price, 0) - rated.get(price, 0)
+    for price in sorted(quantities.keys() | due.keys()):
+        quantity = due.get(price, 0) - quantities[price]
         if quantity:
-            difference = amount(due.get(price, 0), price[0]) - amount(rated.get(price, 0), price[0])
+            difference = amount(due.get(price, 0), price[0]) - amounts[price]
             lines.append(_line(period, quota, RatedLine.Kind.ADJUSTMENT, price, quantity, difference, now))
     return lines
 
 
 def _is_late(period: UsagePeriod) -> Q:
-    return Q(organization_id=period.organization_id, is_closed=True) & ~Q(late_quantity=F("late_rated"))
+    unrated = Q(has_unrated_use=True) | ~Q(late_quantity=F("late_rated"))
+    return Q(organization_id=period.organization_id, is_closed=True) & unrated
 
 
 def _quotas():  # type: ignore[no-untyped-def]  # the queryset's type is made by the plugin
     return Quota.objects.select_related("period", "meter").prefetch_related(
-        Prefetch("former_terms", FormerTerms.objects.order_by("used_until", "id"))
+        Prefetch("former_terms", FormerTerms.objects.order_by("replaced_at", "id"))
     )
 
 

@@ -10,8 +10,9 @@ import structlog
 from django.db import connection
 
 from accounts.models import Organization
-from metering import histogram, periods, rollups
-from metering.models import REQUESTS, Meter, Quota, RequestRecord, UsagePeriod
+from metering import counting, histogram, periods, rollups
+from metering.counting import Use
+from metering.models import REQUESTS, Meter, RequestRecord, UsagePeriod
 from metering.spool import COUNTED, Line
 
 COLUMNS = (
@@ -27,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 def record(lines: Sequence[Line]) -> tuple[int, Touched]:
     """Record `lines`, whose organizations must exist, in the caller's transaction; returns how many were new, and what
-    changed. Requests, quotas and rollups are always locked in this order."""
+    changed. Requests, quotas and rollups are always locked in this order. Raises counting.PeriodMoved."""
     fresh = _placed(_new(lines))
     if not fresh:
         return 0, {}
@@ -121,57 +122,20 @@ def _copy(lines: list[Line]) -> None:
 
 
 def _count(lines: list[Line], meter_id: UUID) -> Touched:
-    by_seed: dict[tuple[UUID, UUID], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for line in lines:
-        if line.counted == COUNTED and line.period_id is not None:
-            by_seed[line.organization_id, line.period_id][line.seed] += 1
-    if not by_seed:
-        return {}
-    wanted = [
-        (organization, period, sum(seeds.values())) for (organization, period), seeds in by_seed.items()
+    counted = [
+        (line, line.period_id) for line in lines if line.counted == COUNTED and line.period_id is not None
     ]
-    used = count_in_quotas(wanted, meter_id)
+    quotas = counting.lock((period_id, meter_id) for _, period_id in counted)
+    by_seed: dict[tuple[UUID, UUID], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for line, period_id in counted:
+        by_seed[line.organization_id, period_id][line.seed] += 1
+    uses = [Use(quotas[period_id, meter_id], line.started_at, 1) for line, period_id in counted]
+    counting.check_periods(uses)
+    counting.add(uses)
+    used = {
+        (each.organization_id, each.period_id): each.used for each in quotas.values() if not each.is_closed
+    }
     return {key: (used[key], dict(seeds)) for key, seeds in by_seed.items() if key in used}
-
-
-def count_in_quotas(wanted: list[tuple[UUID, UUID, int]], meter_id: UUID) -> dict[tuple[UUID, UUID], int]:
-    """Add (organization, period, units) to the request quotas; those of closed periods count as late.
-
-    Returns the units used by now of those that are open. Locks the rows in the order of their ids.
-    """
-    organizations, period_ids, quantities = (list(column) for column in zip(*wanted, strict=True))
-    # A period without a quota of this meter has no terms: unlimited.
-    Quota.objects.bulk_create(
-        [
-            Quota(organization_id=organization, period_id=period, meter_id=meter_id)
-            for organization, period, _ in sorted(wanted)
-        ],
-        ignore_conflicts=True,
-    )
-    table = Quota._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH given AS (
-                SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]) AS g(organization_id, period_id, quantity)
-            ), locked AS (
-                SELECT q.id, g.quantity FROM {table} q
-                JOIN given g ON g.period_id = q.period_id AND g.organization_id = q.organization_id
-                WHERE q.meter_id = %s ORDER BY q.id FOR NO KEY UPDATE OF q
-            )
-            UPDATE {table} q SET
-                used = q.used + CASE WHEN q.is_closed THEN 0 ELSE locked.quantity END,
-                late_quantity = q.late_quantity + CASE WHEN q.is_closed THEN locked.quantity ELSE 0 END
-            FROM locked WHERE q.id = locked.id
-            RETURNING q.organization_id, q.period_id, q.used, q.is_closed
-            """,  # noqa: S608  # our own table's name
-            [organizations, period_ids, quantities, meter_id],
-        )
-        return {
-            (organization, period): used
-            for organization, period, used, is_closed in cursor.fetchall()
-            if not is_closed
-        }
 
 
 def _request_sums(lines: list[Line]) -> dict[rollups.RequestKey, rollups.RequestSum]:

@@ -48,6 +48,11 @@ REMEDIES = {
     "change_pending": _("Take back what is coming by billing/subscription/resume, then change."),
     "subscription_ending": _("Take back the cancellation by billing/subscription/resume, then change."),
     "card_declined": _("Use another card, or ask the bank. detail has the bank's reason."),
+    "not_reported_by_you": _(
+        "Only what your organization reported can be taken back. Ask support if it is wrong."
+    ),
+    "event_is_billed": _("Its usage period is closed and billed. Ask support for a correction."),
+    "event_too_old": _("Events are taken back within 35 days. Ask support for a correction."),
     "email_taken": _("Log in, or reset the password."),
     "invalid_api_key": _("The key is unknown, expired or revoked. Create one in the portal."),
     "token_invalid": _("Log in again, or use the refresh token."),

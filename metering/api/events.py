@@ -84,6 +84,7 @@ class VoidEvent(ApiView):
     @extend_schema(
         operation_id="usage_events_void",
         summary="Take an event back, once and for good",
+        description="Only what your organization reported itself, for 35 days and while its usage period is open.",
         parameters=[OpenApiParameter("source", str, default=events.DEFAULT_SOURCE)],
         request=None,
         responses=serializers.VoidAnswer,

@@ -151,6 +151,9 @@ class Quota(TermsRecord):
     late_rated = models.BigIntegerField(
         _("late, rated"), default=0, help_text=_("The part of it that later periods have rated.")
     )
+    has_unrated_use = models.BooleanField(
+        _("late use to rate"), default=False, db_default=False, help_text=_("The next period rates it.")
+    )
     is_closed = models.BooleanField(
         _("closed"), default=False, help_text=_("The period's, repeated here, where counting locks the row.")
     )
@@ -165,8 +168,9 @@ class Quota(TermsRecord):
             models.Index(fields=["organization", "-id"], name="quota_organization"),
             models.Index(
                 fields=["organization"],
-                condition=models.Q(is_closed=True) & ~models.Q(late_quantity=models.F("late_rated")),
-                name="quota_late_to_rate",
+                condition=models.Q(is_closed=True, has_unrated_use=True)
+                | models.Q(is_closed=True) & ~models.Q(late_quantity=models.F("late_rated")),
+                name="quota_unrated",
             ),
         ]
 
@@ -185,15 +189,17 @@ class Quota(TermsRecord):
 
 
 class FormerTerms(TermsRecord):
-    """The terms of a quota until a change of plan in the middle of its period; what was used under them is rated
-    by them."""
+    """The terms of a quota until a change of plan in the middle of its period; what was used under them, by the time of
+    its use and not of its arrival, is rated by them."""
 
     quota = models.ForeignKey(Quota, on_delete=models.CASCADE, related_name="former_terms")
-    used_until = models.BigIntegerField(_("used until then"))
+    used_until = models.BigIntegerField(
+        _("used until then"), help_text=_("Of the period, under earlier terms too.")
+    )
     replaced_at = models.DateTimeField(_("replaced"))
 
     class Meta(TermsRecord.Meta):
-        ordering = ["used_until", "id"]
+        ordering = ["replaced_at", "id"]
 
     def __str__(self) -> str:
         return f"until {self.used_until}"

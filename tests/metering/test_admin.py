@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import AuditEntry, Organization, User
-from metering import quarantine
-from metering.models import QuarantinedLine, RequestRecord, SpoolCheckpoint
+from metering import ingest, quarantine
+from metering.events import EventIn
+from metering.models import QuarantinedLine, Quota, RequestRecord, SpoolCheckpoint, UsageEvent
 from superagent.foundation import tenancy
 from tests.fixtures.staff import staff_client
+from tests.metering.conftest import give, terms
 from tests.metering.test_shipping import line
 
 pytestmark = pytest.mark.django_db
@@ -61,3 +64,17 @@ def test_a_lost_host_is_given_up(staff: Client) -> None:
     assert "1 done" in act(staff, segment, "give_up")
     segment.refresh_from_db()
     assert segment.finished_at is not None
+
+
+def test_staff_take_back_what_customers_may_not(staff: Client, organization: Organization) -> None:
+    now = timezone.now()
+    give(organization, terms("ai_tokens", 100, rate="1"))
+    event = EventIn("chat-reply-1", "ai_tokens", 50, source="house")
+    ingest.record(organization=organization, events=[event], principal=None, now=now)
+    row = UsageEvent.objects.get()
+    assert "give a reason" in act(staff, row, "take_back", reason="")
+    assert "1 done" in act(staff, row, "take_back")
+    assert "nothing to do" in act(staff, row, "take_back")
+    assert Quota.objects.get().used == 0
+    entry = AuditEntry.objects.latest("id")
+    assert (entry.action, entry.organization_id) == ("usage_event.taken_back", organization.pk)

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Organization
-from metering import ingest, proofs, rollups, voids
+from metering import counters, ingest, periods, proofs, rollups, shipping, voids
 from metering.events import EventIn
-from metering.models import Quota, UsageEvent, UsageRollup
+from metering.models import Meter, Quota, UsageEvent, UsagePeriod, UsageRollup
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, new_key, quota_of, terms
 
@@ -266,6 +266,76 @@ def test_an_event_is_taken_back_once(organization: Organization, api: Api) -> No
     assert api.post("usage/events", event("e1", 30)).json()["duplicates"] == 1
     with tenancy.system("test"):
         assert UsageRollup.objects.get(meter__slug=TOKENS).quantity == 60
+
+
+@pytest.mark.django_db(transaction=True)
+def test_customers_take_back_only_what_they_reported_while_it_is_not_billed(
+    organization: Organization, api: Api
+) -> None:
+    """Metering A6."""
+    give(organization, terms(TOKENS, 0, rate="1"))
+    with tenancy.tenant(organization):
+        house = EventIn("chat-reply-1", TOKENS, 5000, source="house")
+        ingest.record(organization=organization, events=[house], principal=None, now=timezone.now())
+    refused = api.post("usage/events/chat-reply-1/void?source=house")
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_reported_by_you")
+    for name in ("own", "old", "billed"):
+        api.post("usage/events", event(name, 10))
+    assert new_key(organization).post("usage/events/own/void").status_code == 200
+    with tenancy.system("test"):
+        UsageEvent.objects.filter(event_id="old").update(received_at=timezone.now() - timedelta(days=36))
+    refused = api.post("usage/events/old/void")
+    assert (refused.status_code, refused.json()["code"]) == (409, "event_too_old")
+    with tenancy.system("test"):
+        UsagePeriod.objects.update(end=timezone.now())
+        assert periods.close_due(now=timezone.now()) == 1
+    refused = api.post("usage/events/billed/void")
+    assert (refused.status_code, refused.json()["code"]) == (409, "event_is_billed")
+    assert api.post("usage/events/own/void").status_code == 200  # again, with the first answer
+    with tenancy.system("test"):
+        assert sum(quota.total for quota in Quota.objects.filter(meter__slug=TOKENS)) == 5020
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_retry_of_what_was_recorded_is_a_duplicate_however_late(
+    organization: Organization, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metering A9: by age, and after the meter was given up."""
+    at = (timezone.now() - timedelta(days=34, hours=23)).isoformat()
+    batch = [event("e1", 7, occurred_at=at), event("e2", 8, occurred_at=at)]
+    assert api.post("usage/events", batch).json()["accepted"] == 2
+    with monkeypatch.context() as later:
+        later.setattr(ingest, "OLDEST", timedelta(days=34))
+        batch = [*batch, event("e2", 9, occurred_at=at), event("e3", 1, occurred_at=at)]
+        answer = api.post("usage/events", batch).json()
+    assert (answer["accepted"], answer["duplicates"]) == (0, 2)
+    assert [(each["index"], each["code"]) for each in answer["rejected"]] == [(2, "conflict"), (3, "too_old")]
+    with tenancy.system("test"):
+        Meter.objects.filter(slug=TOKENS).update(is_active=False)
+    assert api.post("usage/events", batch[:1]).json()["duplicates"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("meter", [TOKENS, "api_requests"])
+def test_a_sum_that_no_integer_of_ours_can_bear_is_refused_at_the_door(
+    organization: Organization, api: Api, meter: str
+) -> None:
+    """Metering B11: it was a 500 on every page, and for every later event."""
+    give(organization, terms(meter, 0, rate="1"))
+    assert api.get("usage/meters").status_code == 200  # there is a counter
+    with tenancy.system("test"):
+        Quota.objects.filter(meter__slug=meter).update(used=2**53 - 1 - 10**12)
+    counters.refresh(organization.pk)
+    assert api.post("usage/events", event("fits", 10**12 - 5, meter=meter)).json()["accepted"] == 1
+    refused = api.post("usage/events", [event("too much", 6, meter=meter), event("small", 2, meter=meter)])
+    assert [each["code"] for each in refused.json()["rejected"]] == ["total_too_large"]
+    assert "at most 9,007,199,254,740,991" in refused.json()["rejected"][0]["detail"]
+    for path in ("quotas", "usage/stats", "usage/meters"):
+        assert api.get(path).status_code == 200
+    shipping.ship_all()
+    used = next(each["used"] for each in api.get("quotas").json()["data"] if each["meter"] == meter)
+    with tenancy.system("test"):
+        assert used == Quota.objects.get(meter__slug=meter).used
 
 
 @pytest.mark.django_db(transaction=True)
