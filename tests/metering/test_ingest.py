@@ -326,8 +326,8 @@ def test_a_sum_that_no_integer_of_ours_can_bear_is_refused_at_the_door(
     with tenancy.system("test"):
         Quota.objects.filter(meter__slug=meter).update(used=2**53 - 1 - 10**12)
     counters.refresh(organization.pk)
-    assert api.post("usage/events", event("fits", 10**12 - 5, meter=meter)).json()["accepted"] == 1
-    refused = api.post("usage/events", [event("too much", 6, meter=meter), event("small", 2, meter=meter)])
+    assert api.post("usage/events", event("fits", 10**12 - 50, meter=meter)).json()["accepted"] == 1
+    refused = api.post("usage/events", [event("too much", 51, meter=meter), event("small", 2, meter=meter)])
     assert [each["code"] for each in refused.json()["rejected"]] == ["total_too_large"]
     assert "at most 9,007,199,254,740,991" in refused.json()["rejected"][0]["detail"]
     for path in ("quotas", "usage/stats", "usage/meters"):
