@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from accounts import api_keys, audit, notifications, roles
+from accounts import api_keys, audit, email_addresses, notifications, roles
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import SCOPES_OF_ROLE, Scope
 
@@ -84,6 +84,8 @@ def _tell_managers(organization: Organization, user: User, keys: list[ApiKey], *
         "organization": organization.name,
     }
     for manager in managers.select_related("user"):
+        if not email_addresses.is_confirmed(manager.user):
+            continue  # what members have typed is not mailed to an address that may be a stranger's
         notifications.send(
             template="accounts/email/keys_revoked",
             to=[manager.user.email],

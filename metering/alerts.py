@@ -7,9 +7,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
 
-from accounts import notifications
-from accounts.models import Membership
+from accounts import email_addresses, notifications
+from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from metering.models import Quota, QuotaAlert
 
@@ -98,7 +99,7 @@ def _mail(quota: Quota, threshold: int, used: int) -> None:
             template=TEMPLATE,
             to=[place.user.email],
             context={
-                "organization": organization.name,
+                "organization": _name_for(place.user, organization),
                 "meter": quota.meter.name,
                 "unit": quota.meter.unit,
                 "threshold": threshold,
@@ -112,3 +113,8 @@ def _mail(quota: Quota, threshold: int, used: int) -> None:
             dedupe_key=f"quota:{quota.period_id}:{quota.meter_id}:{threshold}:{place.user_id}",
             organization=organization,
         )
+
+
+def _name_for(user: User, organization: Organization) -> str:
+    """Its name is what its founder typed: an address that nobody has confirmed may be a stranger's."""
+    return organization.name if email_addresses.is_confirmed(user) else _("Your organization")

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -154,6 +155,16 @@ def test_removing_a_member_revokes_the_keys_they_made(acme, owner, member):
     (mail,) = mails("keys_revoked")
     assert mail.payload["to"] == [owner.email]
     assert mail.payload["context"]["keys"][0].startswith("theirs (sa_test_")
+
+
+def test_an_owner_whose_address_nobody_confirmed_is_mailed_no_names_of_keys(acme, owner, member):
+    user = member(Role.DEVELOPER)
+    made_by(user, acme, Scope.USAGE_READ, name="call Mallory")
+    with tenancy.system("test"):
+        EmailAddress.objects.filter(user=owner).update(verified=False)
+        memberships.remove(organization=acme, user_id=user.pk, by=owner, revoke_keys=True, now=timezone.now())
+    assert usable(acme) == set()
+    assert mails("keys_revoked") == []
 
 
 @pytest.mark.parametrize("value", ["false", "0"])

@@ -3,8 +3,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.utils import timezone
 
+from accounts import notifications
 from accounts.models import Membership, Organization, User
 from metering import alerts
 from metering.models import Quota, QuotaAlert
@@ -15,9 +17,10 @@ from tests.metering.conftest import give, terms
 pytestmark = pytest.mark.usefixtures("system_scope")
 
 
-def people(organization: Organization) -> None:
+def people(organization: Organization, *, confirmed: bool = True) -> None:
     for role in ("owner", "admin", "developer"):
         user = User.objects.create(email=f"{role}@example.com", full_name=role)
+        EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=confirmed)
         Membership.objects.create(organization=organization, user=user, role=role)
 
 
@@ -74,8 +77,6 @@ def test_the_next_period_warns_anew(organization: Organization) -> None:
 
 
 def test_the_mail_reads_well(organization: Organization) -> None:
-    from accounts import notifications
-
     people(organization)
     give(organization, terms("ai_tokens", 1000, hard=True))
     use(organization, 1000)
@@ -123,3 +124,16 @@ def test_customers_with_nothing_to_be_told_cost_nothing(
     assert alerts.raise_due(now=timezone.now()) == 1
     with django_assert_num_queries(1):
         assert alerts.raise_due(now=timezone.now()) == 0
+
+
+def test_an_address_that_nobody_confirmed_is_mailed_nothing_that_the_founder_typed(
+    organization: Organization,
+) -> None:
+    people(organization, confirmed=False)
+    give(organization, terms("ai_tokens", 100, hard=True))
+    use(organization, 80)
+    alerts.raise_due(now=timezone.now())
+    for message in OutboxMessage.objects.filter(topic="accounts.send_mail"):
+        mail = notifications.render(**message.payload)
+        assert mail.subject == "Your organization has used 80 % of its AI tokens"
+        assert organization.name not in mail.body + str(mail.alternatives)
