@@ -70,6 +70,7 @@ def test_a_packed_body_is_unpacked(key: Api):
         (gzip.compress(b'{"a": "' + b"x" * MAX_BYTES + b'"}'), "gzip", 413, "body_too_large"),
         (gzip.compress(b" " * 32 * MAX_BYTES), "gzip", 413, "body_too_large"),
     ],
+    ids=["brotli", "twice", "not packed", "half", "more", "large unpacked", "huge unpacked"],
 )
 def test_a_packed_body_that_cannot_be_read_says_why(
     key: Api, body: bytes, encoding: str, status: int, code: str
