@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,26 @@ from typing import Any
 import httpx
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from superagent import embedded
 from superagent.celery import QUEUES
 from superagent.embedded.host import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
+# For each step, and for a whole journey: only what hangs takes longer. A journey drives a browser, five processes and a
+# database, and the machine may have other things to do.
+PATIENCE_SECONDS = 90
+LONGEST_JOURNEY_SECONDS = 900
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONGEST_JOURNEY_SECONDS))
+
+
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -40,7 +54,7 @@ CHROMIUM_FLAGS = [
 ]
 
 
-def eventually(check: Callable[[], Any], *, seconds: float = 30.0, every: float = 0.1) -> Any:
+def eventually(check: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS, every: float = 0.1) -> Any:
     """The first true answer of `check`; fails with its last answer."""
     end = time.monotonic() + seconds
     answer: Any = None
@@ -61,6 +75,7 @@ class System:
     port: int = field(default_factory=free_port)
     sandbox_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -73,19 +88,23 @@ class System:
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        return inherited | {
-            "DEBUG": "true",
-            "DATABASE_URL": self.services.database_url,
-            "DATABASE_OWNER_URL": self.services.database_owner_url,
-            "REDIS_URL": self.services.redis_url,
-            "PORT": str(self.port),
-            "SANDBOX_PORT": str(self.sandbox_port),
-            "PUBLIC_URL": self.url,
-            "SANDBOX_URL": self.sandbox_url,
-            "DATA_DIR": str(self.data_dir),
-            "SANDBOX_ENGINE_SECONDS": "0.1",
-            "SANDBOX_WEBHOOK_RETRY_SECONDS": "0.2",
-        }
+        return (
+            inherited
+            | {
+                "DEBUG": "true",
+                "DATABASE_URL": self.services.database_url,
+                "DATABASE_OWNER_URL": self.services.database_owner_url,
+                "REDIS_URL": self.services.redis_url,
+                "PORT": str(self.port),
+                "SANDBOX_PORT": str(self.sandbox_port),
+                "PUBLIC_URL": self.url,
+                "SANDBOX_URL": self.sandbox_url,
+                "DATA_DIR": str(self.data_dir),
+                "SANDBOX_ENGINE_SECONDS": "0.1",
+                "SANDBOX_WEBHOOK_RETRY_SECONDS": "0.2",
+            }
+            | self.settings
+        )
 
     def commands(self) -> dict[str, list[str]]:
         celery = ["celery", "-A", "superagent.celery"]
@@ -137,7 +156,7 @@ class System:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=LONGEST_JOURNEY_SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -148,11 +167,10 @@ class System:
         mails: list[dict[str, str]] = answer.raise_for_status().json()
         return mails
 
-    def mail(self, *, to: str, subject: str, seconds: float = 30) -> dict[str, str]:
+    def mail(self, *, to: str, subject: str) -> dict[str, str]:
         """The newest mail whose subject contains `subject`, waited for."""
         found: dict[str, str] = eventually(
-            lambda: next((m for m in self.mails(to) if subject.lower() in m["subject"].lower()), None),
-            seconds=seconds,
+            lambda: next((m for m in self.mails(to) if subject.lower() in m["subject"].lower()), None)
         )
         return found
 
@@ -164,28 +182,35 @@ class System:
     def api(self, credential: str | None = None, **headers: str) -> httpx.Client:
         if credential:
             headers["Authorization"] = f"Bearer {credential}"
-        return httpx.Client(base_url=f"{self.url}/api/v1/", headers=headers, timeout=30)
+        return httpx.Client(base_url=f"{self.url}/api/v1/", headers=headers, timeout=PATIENCE_SECONDS)
 
 
-@pytest.fixture(scope="session")
-def system() -> Iterator[System]:
+@contextmanager
+def running_system(**environment: str) -> Iterator[System]:
+    """A whole installation, with settings of its own, for as long as the block runs."""
     folder = settings.DATA_DIR / "tests"
     folder.mkdir(parents=True, exist_ok=True)
     data_dir = Path(tempfile.mkdtemp(prefix="system-", dir=folder))
-    running = System(data_dir, embedded.start(data_dir, durable=False))
+    running = System(data_dir, embedded.start(data_dir, durable=False), settings=environment)
     try:
         running.manage("migrate")
         running.manage("sync_schedule")
         for name in running.commands():
             running.start(name)
         for url in (f"{running.sandbox_url}/health", f"{running.url}/health/live"):
-            eventually(lambda url=url: _answers(url), seconds=60)
+            eventually(lambda url=url: _answers(url))
         running.manage("sync_catalog")
         yield running
     finally:
         running.stop()
         embedded.stop(data_dir)
         shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    with running_system() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -199,9 +224,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, system: System) -> Iterator[Page]:
-    """A desktop window of a new visitor; the test fails on errors of scripts and on what the CSP refused."""
+    with window_of(browser, system) as window:
+        yield window
+
+
+@contextmanager
+def window_of(browser: Browser, system: System) -> Iterator[Page]:
+    """A desktop window of a new visitor; fails on errors of scripts and on what the CSP refused."""
     context = browser.new_context(base_url=system.url, viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     window = context.new_page()
     problems: list[str] = []
     window.on("pageerror", lambda error: problems.append(str(error)))
