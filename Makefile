@@ -13,6 +13,8 @@ BIN := .venv/bin
 WORKERS ?= 2
 CODE := superagent accounts metering billing licensing
 ARGS ?=
+# Of the installation that `make run` makes, commands see what its pages see; a server's own settings stay as they are.
+AS_RUN = $(if $(wildcard .env)$(DATABASE_URL)$(DEBUG),,DEBUG=true)
 
 export PYTHONUNBUFFERED := 1
 export DJANGO_SETTINGS_MODULE := superagent.settings
@@ -59,12 +61,12 @@ format: ## Format the code and apply the linter's safe corrections
 shell: ## A Python shell on the running installation's data
 	$(need_python)
 	@$(PYTHON) bootstrap.py run
-	@$(BIN)/python manage.py shell $(ARGS)
+	@$(AS_RUN) $(BIN)/python manage.py shell $(ARGS)
 
 manage: ## Any management command: make manage ARGS="migrate --plan"
 	$(need_python)
 	@$(PYTHON) bootstrap.py run
-	@$(BIN)/python manage.py $(ARGS)
+	@$(AS_RUN) $(BIN)/python manage.py $(ARGS)
 
 lock: ## Write constraints.txt anew from requirements-dev.txt
 	$(need_python)
