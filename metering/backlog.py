@@ -2,17 +2,18 @@
 
 import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from metering.models import QuarantinedLine, SpoolCheckpoint
 from metering.spool import SUFFIX, directory
 from superagent.foundation import tenancy
 
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 SILENT_AFTER = timedelta(minutes=5)
 LATE_SECONDS = 60
 FIRST_LINE_BYTES = 64
@@ -73,6 +74,14 @@ def silent() -> QuerySet[SpoolCheckpoint]:
     return SpoolCheckpoint.objects.filter(
         finished_at__isnull=True, updated_at__lt=timezone.now() - SILENT_AFTER
     )
+
+
+def known_until() -> datetime:
+    """Up to when PostgreSQL knows every request that any host has answered; in the system scope."""
+    unfinished = SpoolCheckpoint.objects.filter(finished_at__isnull=True)
+    if unfinished.filter(read_at__isnull=True).exists():
+        return NEVER
+    return unfinished.aggregate(earliest=Min("read_at"))["earliest"] or timezone.now()
 
 
 def quarantined() -> QuerySet[QuarantinedLine]:

@@ -33,7 +33,10 @@ from superagent.foundation.problems import Refusal
 RETRY_REDIS_AFTER_SECONDS = 2
 REHEARSAL_REFRESH_SECONDS = 30  # nothing tells Redis that a frozen clock has moved past the end of the period
 KEPT_AFTER_END = timedelta(days=40)
-QUIET_SECONDS = 600
+QUIET_SECONDS = 1200  # longer than the longest request, a stream of 15 minutes
+MOST_SHIPPING_SECONDS = 0.5  # of a request that finds no counter
+CLOCKS_DIFFER_US = 60_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ATTEMPTS = 5
 LEASE_RESERVE = 5_000  # fewer units of a hard quota than these are given out one by one
 
@@ -52,15 +55,21 @@ class Facts:
 
     seed: str
     period_id: UUID
-    start: int
-    end: int
+    start_us: int
+    end_us: int
     included: int | None
     is_hard: bool
     policy: str
 
     @property
     def resets_at(self) -> datetime:
-        return datetime.fromtimestamp(self.end, UTC)
+        return EPOCH + timedelta(microseconds=self.end_us)
+
+    def within(self, moment_us: int) -> int:
+        """`moment_us`, put inside the period in which the unit was taken: clocks differ, and a request that began
+        before the turn may be counted after it. What is further away (a rehearsal that ended) stays where it is."""
+        inside = min(max(moment_us, self.start_us), self.end_us - 1)
+        return inside if abs(inside - moment_us) < CLOCKS_DIFFER_US else moment_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ class Charge:
         if facts.included is None:
             return [("RateLimit-Policy", facts.policy), ("RateLimit", burst)]
         left = max(0, facts.included - self.used)
-        reset = max(0, math.ceil(facts.end - now_seconds))
+        reset = max(0, math.ceil(facts.end_us / 1_000_000 - now_seconds))
         return [("RateLimit-Policy", facts.policy), ("RateLimit", f'"period";r={left};t={reset}, {burst}')]
 
     def check(self, now_seconds: float) -> None:
@@ -159,6 +168,7 @@ def pack_charge(organization_id: UUID, caller: str, units: int = 1) -> bytes:
         settings.API_RATE_BURST,
         units,
         LEASE_RESERVE,
+        exchange.RUN,
     )
 
 
@@ -267,30 +277,36 @@ def live_used(organization_id: UUID) -> tuple[UUID, int] | None:
 
 
 def seed(*, organization: Organization) -> None:
-    """Make the counter from PostgreSQL; one of the same period keeps what it counted. Raises LOST."""
+    """Make the counter from PostgreSQL; one of the same period keeps what it counted. Raises LOST.
+
+    By the clock of Redis, which decides when the period has ended: hosts' clocks differ.
+    """
     from metering import periods, shipping  # the spool counts by this module's scripts, periods refresh by it
 
-    now = organization.rehearsal_now or datetime.now(UTC)
+    key = counter_key(organization.pk)
     with tenancy.system("make a request counter"):
-        known = exchange.send(exchange.pack("EXISTS", counter_key(organization.pk)), 1)[0]
-        if not known or organization.pk in _untrusted:
-            shipping.ship_all()  # what this host has answered, but PostgreSQL does not know yet
-        period = periods.ensure(organization=organization, now=now)
+        is_known, seconds, microseconds = exchange.run(scripts.LOOK, [key], exchange.RUN)
+        if not is_known or organization.pk in _untrusted:
+            # What this host has answered, but PostgreSQL does not know yet; the rest is added when it is shipped.
+            shipping.ship_all(most_seconds=MOST_SHIPPING_SECONDS)
+        real_now = EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
+        period = periods.ensure(organization=organization, now=organization.rehearsal_now or real_now)
         quota = _quotas(period.pk).first()
-        real_end = (
-            time.time() + REHEARSAL_REFRESH_SECONDS if organization.rehearsal_now else period.end.timestamp()
-        )
+        expires_at = period.end
+        if organization.rehearsal_now:
+            expires_at = real_now + timedelta(seconds=REHEARSAL_REFRESH_SECONDS)
         exchange.run(
             scripts.SEED,
-            [counter_key(organization.pk)],
+            [key],
             period.pk.hex,
-            math.floor(period.start.timestamp()),
+            _microseconds(period.start),
             quota.used if quota else 0,
             quota.included if quota and quota.is_hard and quota.included is not None else -1,
-            math.ceil(real_end),
+            _microseconds(expires_at),
             secrets.token_hex(4),
             _static_facts(period, quota),
             math.ceil((period.end - period.start + KEPT_AFTER_END).total_seconds()),
+            exchange.RUN,
         )
     _untrusted.discard(organization.pk)
 
@@ -333,19 +349,20 @@ def heal(shipped: dict[tuple[UUID, UUID], tuple[int, dict[str, int]]]) -> None:
         note_loss(error)
 
 
-def settle(*, quiet_seconds: int = QUIET_SECONDS) -> int:
+def settle(*, known_until: datetime, quiet_seconds: int = QUIET_SECONDS) -> int:
     """The job: bring every counter of an open period to what PostgreSQL knows; answers how many were changed.
 
-    Runs in the system scope, after the spool was shipped. Downwards only after a time of quiet: until then units may
-    be on their way.
+    Runs in the system scope. Downwards only what was taken `quiet_seconds` before `known_until`, the moment up to which
+    every host has shipped what it answered: until then units may be on their way.
     """
+    horizon = known_until.timestamp() - quiet_seconds
     changed = 0
     open_quotas = Quota.objects.filter(meter__slug=REQUESTS, is_closed=False).values_list(
         "organization_id", "period_id", "used"
     )
     for organization_id, period_id, used in open_quotas.iterator(chunk_size=1000):
         difference = exchange.run(
-            scripts.SETTLE, [counter_key(organization_id)], period_id.hex, used, quiet_seconds
+            scripts.SETTLE, [counter_key(organization_id)], period_id.hex, used, str(horizon)
         )
         if difference:
             changed += 1
@@ -361,15 +378,20 @@ def parse_facts(text: bytes) -> Facts:
     seed_name, period, start, end, included, is_hard = text.decode().split("|")
     limit = int(included) if included else None
     burst = rates.policy()
-    policy = burst if limit is None else f'"period";q={limit};w={int(end) - int(start)}, {burst}'
+    window = math.ceil((int(end) - int(start)) / 1_000_000)
+    policy = burst if limit is None else f'"period";q={limit};w={window}, {burst}'
     return Facts(seed_name, UUID(period), int(start), int(end), limit, is_hard == "1", policy)
 
 
 def _static_facts(period: UsagePeriod, quota: Quota | None) -> str:
     included = "" if quota is None or quota.included is None else quota.included
     is_hard = int(bool(quota and quota.is_hard))
-    start, end = math.floor(period.start.timestamp()), math.ceil(period.end.timestamp())
-    return f"{period.pk.hex}|{start}|{end}|{included}|{is_hard}"
+    return f"{period.pk.hex}|{_microseconds(period.start)}|{_microseconds(period.end)}|{included}|{is_hard}"
+
+
+def _microseconds(moment: datetime) -> int:
+    """Of unix time."""
+    return (moment - EPOCH) // timedelta.resolution
 
 
 def _quotas(period_id: UUID):  # type: ignore[no-untyped-def]  # the queryset's type is made by the plugin
@@ -383,7 +405,7 @@ def _charge_in_postgres(organization: Organization) -> Charge:
     with tenancy.system("count a request while Redis is lost"):
         if organization.pk not in _untrusted:
             _untrusted.add(organization.pk)
-            shipping.ship_all()
+            shipping.ship_all(most_seconds=MOST_SHIPPING_SECONDS)
         period = periods.ensure(organization=organization, now=now)
         is_free = Q(included__isnull=True) | Q(is_hard=False) | Q(used__lt=F("included"))
         taken = _quotas(period.pk).filter(is_free).update(used=F("used") + 1)

@@ -5,6 +5,7 @@ parsed by hiredis. Raises LOST when Redis is down, silent or refuses.
 """
 
 import os
+import re
 import threading
 from collections.abc import Sequence
 from functools import cache
@@ -17,7 +18,10 @@ from django.conf import settings
 from metering.scripts import Script
 from superagent.foundation.redis_client import LOST, TIMEOUT_SECONDS, breaker
 
-__all__ = ["LOST", "pack", "pack_script", "run", "send"]
+__all__ = ["LOST", "RUN", "pack", "pack_script", "run", "send"]
+
+RUN = b"(the run id of the server it is sent to)"
+"""As an argument of a script: a Redis that was restarted, or a replica that took over, has another one."""
 
 _local = threading.local()
 
@@ -103,12 +107,18 @@ class _Wire:
         self.pid = os.getpid()
         self._connection = _pool().make_connection()  # opens, authenticates, chooses the database
         self._connection.connect()
+        self._run = self._ask_run_id()
         self._socket = self._connection._sock  # type: ignore[attr-defined]  # the open socket has no public name
         self._reader = hiredis.Reader()
 
+    def _ask_run_id(self) -> bytes:
+        self._connection.send_command("INFO", "server")
+        found = re.search(rb"run_id:([0-9a-f]{40})", self._connection.read_response())
+        return found[1] if found else b"-" * len(RUN)
+
     def exchange(self, packed: bytes, count: int) -> list[Any]:
         try:
-            self._socket.sendall(packed)
+            self._socket.sendall(packed.replace(RUN, self._run))
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _Closed from error
         answers: list[Any] = []

@@ -159,6 +159,7 @@ class _Meter:
         started_us = int(clock.timestamp() * 1_000_000) if clock else self.started_ns // 1000
         counted = spool.NOT_COUNTED
         if self.is_counted and charge is not None:
+            started_us = charge.facts.within(started_us)
             counted = spool.COUNTED if charge.facts.seed else spool.COUNTED_IN_POSTGRES
         match = request.resolver_match
         request_id = request.request_id  # type: ignore[attr-defined]  # set by RequestContext

@@ -122,14 +122,16 @@ def _copy(lines: list[Line]) -> None:
 
 
 def _count(lines: list[Line], meter_id: UUID) -> Touched:
-    counted = [
-        (line, line.period_id) for line in lines if line.counted == COUNTED and line.period_id is not None
-    ]
+    counted = [(line, line.period_id) for line in lines if line.is_counted and line.period_id is not None]
     quotas = counting.lock((period_id, meter_id) for _, period_id in counted)
     by_seed: dict[tuple[UUID, UUID], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    uses = []
     for line, period_id in counted:
-        by_seed[line.organization_id, period_id][line.seed] += 1
-    uses = [Use(quotas[period_id, meter_id], line.started_at, 1) for line, period_id in counted]
+        # What was counted in PostgreSQL when it was answered, Redis is to know as well.
+        theirs = by_seed[line.organization_id, period_id]
+        if line.counted == COUNTED and (quota := quotas.get((period_id, meter_id))):
+            uses.append(Use(quota, line.started_at, 1))
+            theirs[line.seed] += 1
     counting.check_periods(uses)
     counting.add(uses)
     used = {

@@ -4,7 +4,8 @@ run on a Redis Cluster too.
 `{organization}:requests` is a hash:
   period, start   the usage period that is counted, and its start (unix seconds)
   used, limit     units used; the hard limit, or -1
-  expires         unix seconds (real time) after which PostgreSQL must be asked again
+  expires         µs of unix time (real) from which PostgreSQL must be asked again
+  run             the run id of the server that made it: after a restart or a failover it may have forgotten units
   seed            a random name of this counter: a unit is given back only to the counter that it was taken from
   last            unix seconds of the last unit taken
   facts           what Python needs to answer, kept as one string: see counters.Facts
@@ -25,16 +26,15 @@ class Script:
         object.__setattr__(self, "sha", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
-# KEYS: counter. ARGV: the caller's field, interval (µs between calls), burst (calls), units wanted, reserve.
+# KEYS: counter. ARGV: the caller's field, interval (µs between calls), burst (calls), units wanted, reserve, run.
 # Takes the units wanted, or one when that is too much for the rate or fewer than the reserve remain of a hard quota.
 # Answers {verdict, used, facts, calls left of the burst, µs to wait, units}; verdict: ok, rate, quota or ask
 # (PostgreSQL).
 CHARGE = Script("""
-local counter = redis.call('HMGET', KEYS[1], 'used', 'limit', 'expires', 'facts', ARGV[1])
+local counter = redis.call('HMGET', KEYS[1], 'used', 'limit', 'expires', 'facts', ARGV[1], 'run')
 local time = redis.call('TIME')
-local seconds = tonumber(time[1])
-if not counter[1] or seconds >= tonumber(counter[3]) then return {'ask'} end
-local now = seconds * 1000000 + tonumber(time[2])
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+if not counter[1] or counter[6] ~= ARGV[6] or now >= tonumber(counter[3]) then return {'ask'} end
 local interval = tonumber(ARGV[2])
 local burst = tonumber(ARGV[3])
 local arrival = tonumber(counter[5] or 0)
@@ -75,20 +75,28 @@ redis.call('HINCRBY', KEYS[1], 'used', -tonumber(ARGV[2]))
 return 1
 """)
 
-# KEYS: counter. ARGV: period, start, used, limit, expires, seed, static facts, seconds to live.
+# KEYS: counter. ARGV: run. Answers whether this server made the counter, and the time: {0 or 1, seconds, µs}.
+LOOK = Script("""
+local is_known = redis.call('HGET', KEYS[1], 'run') == ARGV[1]
+local time = redis.call('TIME')
+return {is_known and 1 or 0, tonumber(time[1]), tonumber(time[2])}
+""")
+
+# KEYS: counter. ARGV: period, start, used, limit, expires, seed, static facts, seconds to live, run.
 # A counter of the same period keeps its seed and never falls below what it counted; an older period does not
-# come back.
+# come back. What another server made may have forgotten units, so it is made anew: what was taken from it is added as
+# it gets to PostgreSQL.
 SEED = Script("""
-local old = redis.call('HMGET', KEYS[1], 'period', 'start', 'used', 'seed')
+local old = redis.call('HMGET', KEYS[1], 'period', 'start', 'used', 'seed', 'run')
 local used = tonumber(ARGV[3])
 local seed = ARGV[6]
 if old[2] and tonumber(old[2]) > tonumber(ARGV[2]) then return 0 end
-if old[1] == ARGV[1] then
+if old[1] == ARGV[1] and old[5] == ARGV[9] then
   seed = old[4]
   used = math.max(used, tonumber(old[3]))
 end
 redis.call('HSET', KEYS[1], 'period', ARGV[1], 'start', ARGV[2], 'used', used, 'limit', ARGV[4],
-           'expires', ARGV[5], 'seed', seed, 'facts', seed .. '|' .. ARGV[7])
+           'expires', ARGV[5], 'seed', seed, 'facts', seed .. '|' .. ARGV[7], 'run', ARGV[9])
 redis.call('EXPIRE', KEYS[1], ARGV[8])
 return 1
 """)
@@ -141,14 +149,14 @@ if used ~= tonumber(counter[2]) then redis.call('HSET', KEYS[1], 'used', used) e
 return used
 """)
 
-# KEYS: counter. ARGV: period, used by PostgreSQL, seconds of quiet. Once nobody has called for so long, PostgreSQL
-# knows everything: units that a killed process took and never answered for are given back. Answers the difference.
+# KEYS: counter. ARGV: period, used by PostgreSQL, unix seconds. If nobody has called since then, PostgreSQL knows
+# everything: units that a killed process took and never answered for are given back. Answers the difference.
 SETTLE = Script("""
 local counter = redis.call('HMGET', KEYS[1], 'period', 'used', 'last')
 if counter[1] ~= ARGV[1] then return 0 end
 local used = tonumber(counter[2])
 local known = tonumber(ARGV[2])
-local quiet = tonumber(redis.call('TIME')[1]) - tonumber(counter[3] or 0) >= tonumber(ARGV[3])
+local quiet = tonumber(counter[3] or 0) <= tonumber(ARGV[3])
 if used == known or (used > known and not quiet) then return 0 end
 redis.call('HSET', KEYS[1], 'used', known)
 return known - used

@@ -9,6 +9,7 @@ others go on.
 
 import atexit
 import fcntl
+import math
 import os
 import threading
 import time
@@ -38,23 +39,25 @@ REFUSED = (IntegrityError, DataError, ArithmeticError, ValueError)
 log = structlog.get_logger(__name__)
 
 
-def ship_all(place: Path | None = None) -> int:
+def ship_all(place: Path | None = None, *, most_seconds: float = math.inf) -> int:
     """Ship what every segment of this host holds by now; returns how many requests were recorded.
+
+    After `most_seconds` it stops behind a batch: a request does not wait for the backlog of others.
 
     A segment that fails is noted and tried again by the next call; it stops neither the others nor the caller. Raises
     DatabaseError only when the database is away.
     """
-    shipped = 0
+    shipped, until = 0, time.monotonic() + most_seconds
     with tenancy.isolated(), tenancy.system("ship the request spool"):
         for segment in sorted((place or directory()).glob(f"*{SUFFIX}")):
             try:
-                shipped += ship_segment(segment)
+                shipped += ship_segment(segment, until=until)
             except Exception as error:  # noqa: BLE001 - whatever it is, the other segments are shipped
                 _note_failure(segment, error)
     return shipped
 
 
-def ship_segment(segment: Path) -> int:
+def ship_segment(segment: Path, *, until: float = math.inf) -> int:
     """Ship one segment to the end of its complete lines; deletes it when its writer is gone. In the system scope."""
     try:
         descriptor = os.open(segment, os.O_RDONLY | os.O_CLOEXEC)
@@ -62,7 +65,7 @@ def ship_segment(segment: Path) -> int:
         return 0  # another shipper has finished it
     try:
         is_abandoned = _lock(descriptor)
-        shipped = _ship_lines(segment.name, descriptor)
+        shipped = _ship_lines(segment.name, descriptor, until)
         if is_abandoned and _finish(segment.name, descriptor):
             segment.unlink(missing_ok=True)
         return shipped
@@ -103,10 +106,10 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _ship_lines(name: str, descriptor: int) -> int:
+def _ship_lines(name: str, descriptor: int, until: float) -> int:
     """Batch after batch, until no complete line is left. A line that the database refuses is found by halves."""
     shipped, most = 0, BATCH_LINES
-    while True:
+    while time.monotonic() < until:
         try:
             count = _ship_batch(name, descriptor, most)
         except REFUSED as error:
@@ -118,6 +121,7 @@ def _ship_lines(name: str, descriptor: int) -> int:
             return shipped
         shipped += count
         most = min(most * 2, BATCH_LINES)
+    return shipped
 
 
 def _ship_batch(name: str, descriptor: int, most: int) -> int | None:
@@ -214,11 +218,17 @@ def _advance(checkpoint: SpoolCheckpoint, length: int) -> None:
 
 
 def _stamp(checkpoint: SpoolCheckpoint) -> None:
-    """Note now and then that everything is shipped, so that others see that this segment has a shipper."""
-    now = timezone.now()
-    if checkpoint.read_at is None or now - checkpoint.read_at >= STAMP_EVERY or checkpoint.failed_at:
-        checkpoint.read_at, checkpoint.failed_at, checkpoint.failure = now, None, ""
-        checkpoint.save(update_fields=["read_at", "failed_at", "failure", "updated_at"])
+    """Note, now and then and after each shipment, that everything is shipped, so that others see it."""
+    now, read_at = timezone.now(), checkpoint.read_at
+    if (
+        read_at is None
+        or checkpoint.updated_at > read_at
+        or now - read_at >= STAMP_EVERY
+        or checkpoint.failed_at
+    ):
+        SpoolCheckpoint.objects.filter(pk=checkpoint.pk).update(
+            read_at=now, updated_at=now, failed_at=None, failure=""
+        )
 
 
 def _note_failure(segment: Path, error: Exception) -> None:

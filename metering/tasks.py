@@ -4,7 +4,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from metering import alerts, counters, partitions, periods, proofs, shipping
+from metering import alerts, backlog, counters, partitions, periods, proofs, shipping
 from metering.rollups import HOUR, hour_of
 from superagent.foundation import tenancy
 
@@ -49,7 +49,7 @@ def reconcile_counters() -> int:
     """Every 5 minutes: what Redis counts against what PostgreSQL knows."""
     shipping.ship_all()
     with tenancy.system("reconcile request counters"):
-        return counters.settle()
+        return counters.settle(known_until=backlog.known_until())
 
 
 @shared_task

@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 
 from accounts.models import Organization
-from metering import counters, exchange, shipping
+from metering import backlog, counters, exchange, shipping
 from metering.models import RequestRecord, RequestRollup, UsageRollup
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, new_key, quota_of, terms
@@ -239,7 +239,7 @@ def test_a_unit_of_an_unanswered_request_is_settled_after_a_time_of_quiet(
     )  # its process was killed
     shipping.ship_all()
     with tenancy.system("test"):
-        assert counters.settle() == 0
+        assert counters.settle(known_until=backlog.known_until()) == 0
         assert counters.live_used(organization.pk)[1] == 2  # type: ignore[index]  # there is one
-        assert counters.settle(quiet_seconds=0) == 1
+        assert counters.settle(known_until=backlog.known_until(), quiet_seconds=0) == 1
     assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from accounts.models import Organization
-from metering import counters, shipping
+from metering import backlog, counters, shipping
 from metering.models import RequestRecord, UsageEvent
 from superagent.foundation import tenancy
 from tests.fixtures.web import Web
@@ -107,5 +107,7 @@ def test_kill_of_a_web_process_loses_nothing_that_was_answered(organization: Org
     assert quota_of(organization, "api_requests").used == len(rows)
     assert quota_of(organization, "ai_tokens").used == sum(events.values())
     with tenancy.system("test"):
-        counters.settle(quiet_seconds=0)  # units of requests that a kill caught before their answer
+        counters.settle(
+            known_until=backlog.known_until(), quiet_seconds=0
+        )  # units of requests that a kill caught before their answer
     assert counters.live_used(organization.pk)[1] == len(rows)  # type: ignore[index]  # there is one
