@@ -16,6 +16,7 @@ from superagent.foundation.problems import Refusal, pointer_to
 
 DEFAULT_SOURCE = "api"
 MAX_TEXT = 200
+MAX_BATCH = 1000
 MAX_QUANTITY = 10**12
 MAX_PROPERTIES_BYTES = 8 * 1024
 

@@ -1,9 +1,9 @@
-"""The API's composition: /api/v1/ from every app, and its schema."""
-
-from typing import Any
+"""The API's composition: /api/v1/ from every app, its schema and its reference."""
 
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from django.views.generic import RedirectView
+
+from superagent.reference import views
 
 v1: list[URLPattern | URLResolver] = [
     path("", include("accounts.api_urls")),
@@ -14,24 +14,8 @@ v1: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("v1/", include(v1)),
-    path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("schema", RedirectView.as_view(pattern_name="api-schema", query_string=True)),
+    path("schema/", views.schema, name="api-schema"),
+    path("docs/", views.index, name="api-docs"),
+    path("docs/<slug:slug>/", views.area, name="api-docs-area"),
 ]
-
-
-def describe_stream(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A postprocessing hook of drf-spectacular: the one operation that is no view of DRF's."""
-    events = {
-        "description": "`usage` events.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
-    result["paths"]["/api/v1/usage/stream"] = {
-        "get": {
-            "operationId": "usage_stream",
-            "summary": "Live counters of the usage period, as server-sent events",
-            "tags": ["usage"],
-            "security": result["paths"]["/api/v1/quotas"]["get"]["security"],
-            "responses": {"200": events},
-        }
-    }
-    return result

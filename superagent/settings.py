@@ -74,7 +74,6 @@ INSTALLED_APPS = [
     "django_filters",
     "djstripe",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "rest_framework",
 ]
 AUTH_USER_MODEL = "accounts.User"
@@ -325,22 +324,22 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "SuperAgent API",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
+    "ENFORCE_NON_BLANK_FIELDS": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "superagent.api.describe_stream",
+        "superagent.reference.document.describe_stream",
+        "metering.schema.describe_events",
         "superagent.foundation.schema.close_bodies",
+        "superagent.foundation.schema.complete_answers",
+        "superagent.foundation.schema.describe_parameters",
         "superagent.foundation.schema.describe_problems",
+        "superagent.reference.document.complete",
     ],
     "ENUM_NAME_OVERRIDES": {  # three fields that are all called interval
         "PriceInterval": "billing.models.Interval",
         "PlanInterval": "billing.serializers.RECURRING",
         "SeriesInterval": "metering.serializers.BUCKETS",
     },
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SERVE_AUTHENTICATION": [],
 }
 CORS_URLS_REGEX = r"^/api/(?!docs)"
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])

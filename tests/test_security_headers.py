@@ -26,7 +26,18 @@ def directives(response) -> dict[str, str]:
     return dict(pairs)
 
 
-@pytest.mark.parametrize("path", ["/", "/accounts/login/", "/docs/problems", "/nothing/", "/admin/login/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/accounts/login/",
+        "/docs/problems",
+        "/api/docs/",
+        "/api/docs/billing/",
+        "/nothing/",
+        "/admin/login/",
+    ],
+)
 def test_pages_carry_the_strict_policy(client: Client, db: None, path: str) -> None:
     response = client.get(path)
     found = directives(response)
@@ -39,7 +50,9 @@ def test_pages_carry_the_strict_policy(client: Client, db: None, path: str) -> N
     assert response["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("path", ["/", "/accounts/login/", "/docs/problems", "/admin/login/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/accounts/login/", "/docs/problems", "/api/docs/", "/api/docs/usage/", "/admin/login/"]
+)
 def test_pages_hold_nothing_inline(client: Client, db: None, path: str) -> None:
     html = client.get(path).content.decode()
     assert "style=" not in html

@@ -33,13 +33,20 @@ class ApiKeys(ListView):
     def get_queryset(self) -> QuerySet[ApiKey]:
         return _keys(self.request)
 
-    @extend_schema(operation_id="api_keys_list", summary="API keys of the organization")
+    @extend_schema(
+        operation_id="api_keys_list",
+        summary="List API keys",
+        description="Keys that were revoked or have expired are listed too; `status` says which.",
+    )
     def get(self, request: Request) -> Response:
         return self.list(request)
 
     @extend_schema(
         operation_id="api_keys_create",
-        summary="Create an API key; the key itself is shown this once",
+        summary="Create an API key",
+        description=(
+            "The answer holds the key itself, this once. A key can be given no scope that its maker lacks."
+        ),
         request=serializers.ApiKeyCreate,
         responses={201: serializers.NewApiKeyAnswer},
     )
@@ -64,14 +71,19 @@ class ApiKeys(ListView):
 class ApiKeyDetail(ApiView):
     required_scope = READ_WRITE
 
-    @extend_schema(operation_id="api_keys_detail", summary="One API key", responses=serializers.ApiKeyAnswer)
+    @extend_schema(operation_id="api_keys_get", summary="Get an API key", responses=serializers.ApiKeyAnswer)
     def get(self, request: Request, key_id: UUID) -> Response:
         key = _keys(request).filter(pk=key_id).first()
         if key is None:
             raise NotFound("There is no such API key.")
         return Response(serializers.ApiKeyAnswer(key, context={"request": request}).data)
 
-    @extend_schema(operation_id="api_keys_delete", summary="Revoke an API key", responses={204: None})
+    @extend_schema(
+        operation_id="api_keys_delete",
+        summary="Delete an API key",
+        description="Revokes it at once, as `api-keys/{key_id}/revoke` does; its record stays.",
+        responses={204: None},
+    )
     def delete(self, request: Request, key_id: UUID) -> Response:
         _revoke(request, key_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -83,7 +95,8 @@ class RevokeApiKey(ApiView):
 
     @extend_schema(
         operation_id="api_keys_revoke",
-        summary="Revoke an API key, at once",
+        summary="Revoke an API key",
+        description="At once: the next call with it is 401.",
         request=None,
         responses=serializers.ApiKeyAnswer,
     )
@@ -97,7 +110,10 @@ class RotateApiKey(ApiView):
 
     @extend_schema(
         operation_id="api_keys_rotate",
-        summary="Replace an API key; the old one works on for a grace period",
+        summary="Rotate an API key",
+        description=(
+            "Makes a new key with the same name and scopes. The old one works on for `grace_seconds`."
+        ),
         request=serializers.ApiKeyRotate,
         responses={201: serializers.NewApiKeyAnswer},
     )

@@ -32,7 +32,8 @@ class Register(Public):
 
     @extend_schema(
         operation_id="auth_register",
-        summary="Sign up: a person and their organization",
+        summary="Sign up",
+        description="Makes a person and their organization, and mails a link that confirms the address.",
         request=serializers.RegisterRequest,
         responses={201: serializers.RegisteredAnswer},
     )
@@ -47,8 +48,11 @@ class Register(Public):
 class Login(Public):
     @extend_schema(
         operation_id="auth_login",
-        summary="Log in: exchange e-mail and password for tokens",
-        description="401 `invalid_credentials`; 401 `otp_required` asks for `otp` of an account with two-step log-in.",
+        summary="Log in",
+        description=(
+            "Exchanges e-mail and password for tokens. 401 `otp_required` asks for `otp`: the account has "
+            "two-step log-in."
+        ),
         request=serializers.LoginRequest,
         responses=serializers.TokenAnswer,
     )
@@ -71,7 +75,10 @@ class Refresh(Public):
 
     @extend_schema(
         operation_id="auth_refresh",
-        summary="Exchange a refresh token for a new pair; each is good once",
+        summary="Refresh tokens",
+        description=(
+            "Exchanges a refresh token for a new pair. Each is good once; using one twice ends the log-in."
+        ),
         request=serializers.RefreshRequest,
         responses=serializers.TokenAnswer,
     )
@@ -86,7 +93,8 @@ class Logout(Public):
 
     @extend_schema(
         operation_id="auth_logout",
-        summary="End a log-in and its tokens",
+        summary="Log out",
+        description="Ends the log-in that the refresh token belongs to, and its access tokens.",
         request=serializers.RefreshRequest,
         responses={204: None},
     )

@@ -42,15 +42,20 @@ class Organizations(ListView):
             return Organization.objects.filter(pk=organization_of(self.request).pk)
         return Organization.objects.filter(memberships__user=person)
 
-    @extend_schema(operation_id="organizations_list", summary="My organizations")
+    @extend_schema(
+        operation_id="organizations_list",
+        summary="List organizations",
+        description="For a person, every organization that they are a member of; for an API key, its own.",
+    )
     def get(self, request: Request) -> Response:
         with tenancy.system("a person lists all their organizations"):
             return self.list(request)
 
     @extend_schema(
         operation_id="organizations_create",
+        summary="Create an organization",
+        description="The caller becomes its owner. It starts on the free plan.",
         auth=OF_PEOPLE,
-        summary="Make another organization and own it",
         request=serializers.OrganizationCreate,
         responses={201: serializers.OrganizationAnswer},
     )
@@ -66,8 +71,8 @@ class OrganizationDetail(OfOrganization):
     required_scope = READ_WRITE
 
     @extend_schema(
-        operation_id="organizations_detail",
-        summary="One organization",
+        operation_id="organizations_get",
+        summary="Get an organization",
         responses=serializers.OrganizationAnswer,
     )
     def get(self, request: Request, organization_id: UUID) -> Response:
@@ -77,7 +82,8 @@ class OrganizationDetail(OfOrganization):
 
     @extend_schema(
         operation_id="organizations_update",
-        summary="Change name or billing address",
+        summary="Update an organization",
+        description="Its name, and the address that invoices are mailed to.",
         request=serializers.OrganizationUpdate,
         responses=serializers.OrganizationAnswer,
     )
@@ -92,7 +98,9 @@ class OrganizationDetail(OfOrganization):
         return Response(serializers.OrganizationAnswer(updated).data)
 
 
-@extend_schema_view(get=extend_schema(tags=["organizations"], operation_id="members_list", summary="Members"))
+@extend_schema_view(
+    get=extend_schema(tags=["organizations"], operation_id="members_list", summary="List members")
+)
 class Members(OfOrganization, ListView):
     required_scope = READ_WRITE
     serializer_class = serializers.MemberAnswer
@@ -108,14 +116,15 @@ class Member(OfOrganization):
     required_scope = READ_WRITE
     people_only = frozenset({"PATCH", "DELETE"})
 
-    @extend_schema(operation_id="members_detail", summary="One member", responses=serializers.MemberAnswer)
+    @extend_schema(operation_id="members_get", summary="Get a member", responses=serializers.MemberAnswer)
     def get(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
         return self._answer(request, user_id)
 
     @extend_schema(
         operation_id="members_update",
-        auth=OF_PEOPLE,
         summary="Change a member's role",
+        description="With `revoke_keys`, the API keys that the new role could not have made are revoked.",
+        auth=OF_PEOPLE,
         request=serializers.MemberUpdate,
         responses=serializers.MemberAnswer,
     )
@@ -134,8 +143,11 @@ class Member(OfOrganization):
 
     @extend_schema(
         operation_id="members_remove",
+        summary="Remove a member",
+        description=(
+            "Or leave the organization oneself. With `revoke_keys`, the API keys that they made are revoked."
+        ),
         auth=OF_PEOPLE,
-        summary="Remove a member, or leave; the API keys that they made are revoked",
         parameters=[serializers.MemberRemoval],
         responses={204: None},
     )
@@ -170,14 +182,15 @@ class Invitations(OfOrganization, ListView):
     def get_queryset(self) -> QuerySet[Invitation]:
         return Invitation.objects.visible_to(organization_of(self.request)).select_related("invited_by")
 
-    @extend_schema(operation_id="invitations_list", summary="Invitations")
+    @extend_schema(operation_id="invitations_list", summary="List invitations")
     def get(self, request: Request, organization_id: UUID) -> Response:
         return self.list(request)
 
     @extend_schema(
         operation_id="invitations_create",
+        summary="Invite a person",
+        description="Mails a link that makes the person a member. An invitation is open for 7 days.",
         auth=OF_PEOPLE,
-        summary="Invite a person by mail",
         request=serializers.InvitationCreate,
         responses={201: serializers.InvitationAnswer},
     )
@@ -201,8 +214,8 @@ class InvitationDetail(OfOrganization):
 
     @extend_schema(
         operation_id="invitations_revoke",
-        auth=OF_PEOPLE,
         summary="Withdraw an invitation",
+        auth=OF_PEOPLE,
         responses={204: None},
     )
     def delete(self, request: Request, organization_id: UUID, invitation_id: UUID) -> Response:
@@ -221,7 +234,10 @@ class AcceptInvitation(ApiView):
 
     @extend_schema(
         operation_id="invitations_accept",
-        summary="Join the organization that invited me",
+        summary="Accept an invitation",
+        description=(
+            "For the invited person, by the access token of an account whose confirmed address was invited."
+        ),
         request=None,
         responses=serializers.MemberAnswer,
     )

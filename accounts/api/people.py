@@ -39,13 +39,21 @@ class Me(ApiView):
     authentication_classes = [JwtAuthentication]
     required_scope = None
 
-    @extend_schema(operation_id="auth_me", summary="Who am I?", responses=serializers.MeAnswer)
+    @extend_schema(
+        operation_id="auth_me",
+        summary="Get the current user",
+        description=(
+            "The person whose access token this is, and their role and scopes in the organization that the "
+            "request acts for."
+        ),
+        responses=serializers.MeAnswer,
+    )
     def get(self, request: Request) -> Response:
         return self._answer(request, person_of(request))
 
     @extend_schema(
         operation_id="auth_me_update",
-        summary="Change my name",
+        summary="Update the current user",
         request=serializers.MeUpdate,
         responses=serializers.MeAnswer,
     )
@@ -66,8 +74,18 @@ class Me(ApiView):
 
 
 @extend_schema_view(
-    get=extend_schema(tags=["users"], operation_id="users_me"),
-    patch=extend_schema(tags=["users"], operation_id="users_me_update"),
+    get=extend_schema(
+        tags=["users"],
+        operation_id="users_me",
+        summary="Get the current user",
+        description="The same as `auth/me`.",
+    ),
+    patch=extend_schema(
+        tags=["users"],
+        operation_id="users_me_update",
+        summary="Update the current user",
+        description="The same as `auth/me`.",
+    ),
 )
 class UsersMe(Me):
     """The same under `users/me`."""
@@ -81,7 +99,12 @@ def _users(request: Request) -> QuerySet[User]:
 
 
 @extend_schema_view(
-    get=extend_schema(tags=["users"], operation_id="users_list", summary="People of the organization")
+    get=extend_schema(
+        tags=["users"],
+        operation_id="users_list",
+        summary="List users",
+        description="The people of the organization, each with their role in it.",
+    )
 )
 class Users(ListView):
     required_scope = Scope.ORGANIZATION_READ
@@ -98,8 +121,8 @@ class UserDetail(ApiView):
     required_scope = Scope.ORGANIZATION_READ
 
     @extend_schema(
-        operation_id="users_detail",
-        summary="One person of the organization",
+        operation_id="users_get",
+        summary="Get a user",
         responses=serializers.UserAnswer,
     )
     def get(self, request: Request, user_id: UUID) -> Response:
@@ -107,8 +130,9 @@ class UserDetail(ApiView):
 
     @extend_schema(
         operation_id="users_update",
+        summary="Update a user",
+        description="One's own name, or a member's role.",
         auth=OF_PEOPLE,
-        summary="Change one's own name, or a member's role",
         request=serializers.UserUpdate,
         responses=serializers.UserAnswer,
     )

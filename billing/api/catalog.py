@@ -15,7 +15,12 @@ class Plans(RevalidatedView):
     required_scope = None
 
     @extend_schema(
-        operation_id="billing_plans", summary="API plans on sale", responses=serializers.PlansAnswer
+        operation_id="billing_plans_list",
+        summary="List plans",
+        description=(
+            "The API plans on sale, with prices, allowances and the rates beyond them; and packs of tokens."
+        ),
+        responses=serializers.PlansAnswer,
     )
     def get(self, request: Request) -> Response:
         shown = serializers.PlanAnswer(plans.public(), many=True, context={"request": request})
@@ -27,8 +32,9 @@ class Products(RevalidatedView):
     required_scope = Scope.BILLING_READ
 
     @extend_schema(
-        operation_id="billing_products",
-        summary="Licenses and other products on sale",
+        operation_id="billing_products_list",
+        summary="List products",
+        description="Licenses and whatever else can be ordered.",
         responses=serializers.ProductsAnswer,
     )
     def get(self, request: Request) -> Response:

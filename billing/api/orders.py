@@ -27,13 +27,17 @@ class Orders(ListView):
     def get_queryset(self) -> QuerySet[Any]:
         return _of(self.request)
 
-    @extend_schema(operation_id="orders_list", summary="Orders with their items")
+    @extend_schema(operation_id="orders_list", summary="List orders")
     def get(self, request: Request) -> Response:
         return self.list(request)
 
     @extend_schema(
         operation_id="orders_create",
-        summary="Order licenses: by Stripe's payment page, or with the saved card",
+        summary="Place an order",
+        description=(
+            "Licenses, paid on Stripe's page (`checkout_url`) or with the saved card. A total above "
+            "`max_total` is 409 `price_changed`, and nothing is ordered."
+        ),
         request=serializers.OrderRequest,
         responses={201: serializers.OrderAnswer},
     )
@@ -85,7 +89,7 @@ def _place(request: Request) -> tuple[str, bool]:
 class OrderDetail(ApiView):
     required_scope = READ_WRITE
 
-    @extend_schema(operation_id="orders_detail", summary="One order", responses=serializers.OrderAnswer)
+    @extend_schema(operation_id="orders_get", summary="Get an order", responses=serializers.OrderAnswer)
     def get(self, request: Request, order_id: UUID) -> Response:
         found = _of(request).filter(pk=order_id).first()
         if found is None:

@@ -21,8 +21,9 @@ class PlanSubscription(ApiView):
     required_scope = Scope.BILLING_READ
 
     @extend_schema(
-        operation_id="billing_subscription",
-        summary="The API plan in force",
+        operation_id="billing_subscription_get",
+        summary="Get the API plan",
+        description="The plan in force; without a paid one, `free`.",
         responses=serializers.PlanSubscriptionAnswer,
     )
     def get(self, request: Request) -> Response:
@@ -35,7 +36,8 @@ class Preview(ApiView):
 
     @extend_schema(
         operation_id="billing_subscription_preview",
-        summary="What a change of plan costs now and at the next renewal",
+        summary="Preview a change of plan",
+        description="What the change would cost now and at the next renewal. Changes nothing.",
         request=serializers.PlanChoice,
         responses=serializers.PreviewAnswer,
     )
@@ -56,7 +58,12 @@ class Change(ApiView):
 
     @extend_schema(
         operation_id="billing_subscription_change",
-        summary="Change the plan now, as its preview says",
+        summary="Change the API plan",
+        description=(
+            "A larger plan is in force at once and charged now; a smaller one, or a shorter interval, when "
+            "the paid period ends. Send `effective_at` of a preview for its very amounts, and "
+            "`max_amount_due` to be refused a higher one."
+        ),
         request=serializers.ChangeRequest,
         responses=serializers.PreviewAnswer,
     )
@@ -84,7 +91,8 @@ class Cancel(ApiView):
 
     @extend_schema(
         operation_id="billing_subscription_cancel",
-        summary="End the paid plan, with its period or at once",
+        summary="Cancel the API plan",
+        description="With the paid period, or at once.",
         request=serializers.CancelRequest,
         responses=serializers.PlanSubscriptionAnswer,
     )
@@ -105,7 +113,8 @@ class Resume(ApiView):
 
     @extend_schema(
         operation_id="billing_subscription_resume",
-        summary="Take back a cancellation that has not come into force",
+        summary="Resume the API plan",
+        description="Takes back a cancellation that has not come into force.",
         request=None,
         responses=serializers.PlanSubscriptionAnswer,
     )
@@ -119,8 +128,11 @@ class CreateCheckoutSession(ApiView):
     required_scope = Scope.BILLING_WRITE
 
     @extend_schema(
-        operation_id="billing_create_checkout_session",
-        summary="Open Stripe's payment page for a plan",
+        operation_id="billing_checkout_session_create",
+        summary="Open a checkout for a plan",
+        description=(
+            "Answers with the address of Stripe's payment page. The plan is in force once it is paid."
+        ),
         request=serializers.CheckoutRequest,
         responses={201: serializers.CheckoutAnswer},
     )
@@ -146,8 +158,9 @@ class CustomerPortal(ApiView):
     required_scope = Scope.BILLING_WRITE
 
     @extend_schema(
-        operation_id="billing_customer_portal",
-        summary="A short-lived address where cards and billing details are changed",
+        operation_id="billing_customer_portal_get",
+        summary="Open the customer portal",
+        description="Answers with a short-lived address of Stripe's page for cards and billing details.",
         responses=serializers.UrlAnswer,
     )
     def get(self, request: Request) -> Response:
@@ -160,8 +173,9 @@ class Usage(ApiView):
     required_scope = Scope.BILLING_READ
 
     @extend_schema(
-        operation_id="billing_usage",
-        summary="Use in the current period, and what is billed beyond the allowance",
+        operation_id="billing_usage_get",
+        summary="Get billable usage",
+        description="What was used in the current period, and what is charged beyond the allowances.",
         responses=serializers.UsageAnswer,
     )
     def get(self, request: Request) -> Response:

@@ -13,7 +13,12 @@ from superagent.foundation.views import DetailView, ListView
 
 
 @extend_schema_view(
-    get=extend_schema(tags=["billing"], operation_id="billing_invoices", summary="Invoices with their lines")
+    get=extend_schema(
+        tags=["billing"],
+        operation_id="billing_invoices_list",
+        summary="List invoices",
+        description="With their lines.",
+    )
 )
 class Invoices(ListView):
     required_scope = Scope.BILLING_READ
@@ -26,7 +31,7 @@ class Invoices(ListView):
 
 
 @extend_schema_view(
-    get=extend_schema(tags=["billing"], operation_id="billing_invoice", summary="One invoice")
+    get=extend_schema(tags=["billing"], operation_id="billing_invoices_get", summary="Get an invoice")
 )
 class InvoiceDetail(DetailView):
     required_scope = Scope.BILLING_READ
@@ -39,7 +44,10 @@ class InvoiceDetail(DetailView):
 
 @extend_schema_view(
     get=extend_schema(
-        tags=["billing"], operation_id="billing_payments", summary="Payments and what of them was refunded"
+        tags=["billing"],
+        operation_id="billing_payments_list",
+        summary="List payments",
+        description="With what was refunded of each.",
     )
 )
 class Payments(ListView):

@@ -27,13 +27,20 @@ class Subscriptions(ListView):
     def get_queryset(self) -> QuerySet[Any]:
         return _of(self.request)
 
-    @extend_schema(operation_id="subscriptions_list", summary="Subscriptions of plans and licenses")
+    @extend_schema(
+        operation_id="subscriptions_list",
+        summary="List subscriptions",
+        description="Of the API plan and of licenses.",
+    )
     def get(self, request: Request) -> Response:
         return self.list(request)
 
     @extend_schema(
         operation_id="subscriptions_create",
-        summary="Subscribe to a plan: opens Stripe's payment page; the subscription follows when it is paid",
+        summary="Subscribe to a plan",
+        description=(
+            "Answers with the address of Stripe's payment page; the subscription follows when it is paid."
+        ),
         request=serializers.CheckoutRequest,
         responses={201: serializers.CheckoutAnswer},
     )
@@ -65,8 +72,8 @@ class SubscriptionDetail(ApiView):
     required_scope = READ_WRITE
 
     @extend_schema(
-        operation_id="subscriptions_detail",
-        summary="One subscription",
+        operation_id="subscriptions_get",
+        summary="Get a subscription",
         responses=serializers.SubscriptionAnswer,
     )
     def get(self, request: Request, subscription_id: UUID) -> Response:
@@ -74,8 +81,9 @@ class SubscriptionDetail(ApiView):
 
     @extend_schema(
         operation_id="subscriptions_cancel",
-        summary="End a subscription with its period",
-        responses=serializers.SubscriptionAnswer,
+        summary="Cancel a subscription",
+        description="It ends with its paid period; until then it can be used. Answers with the subscription.",
+        responses={200: serializers.SubscriptionAnswer},
     )
     def delete(self, request: Request, subscription_id: UUID) -> Response:
         found = subscriptions.cancel(subscription=_one(request, subscription_id), now=now_of(request))

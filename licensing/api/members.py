@@ -6,8 +6,7 @@ from uuid import UUID
 
 from django.utils import timezone
 from django_filters import CharFilter, ChoiceFilter, UUIDFilter
-from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,6 +16,7 @@ from licensing import issued_keys, serializers
 from licensing.managers import LicenseQuerySet
 from licensing.models import License
 from superagent.foundation import clock
+from superagent.foundation.filters import FilterSet
 from superagent.foundation.problems import NotFound
 from superagent.foundation.views import ApiView, ListView
 
@@ -34,6 +34,14 @@ class LicenseFilters(FilterSet):
         return licenses.with_status(timezone.now()).filter(status_now=value)
 
 
+@extend_schema_view(
+    get=extend_schema(
+        tags=["licenses"],
+        operation_id="licenses_list",
+        summary="List licenses",
+        description="Keys are masked.",
+    )
+)
 class Licenses(ListView):
     """The organization's licenses, newest first."""
 
@@ -59,7 +67,13 @@ class LicenseDetail(ApiView):
 
     required_scope = Scope.LICENSES_READ
 
-    @extend_schema(responses=serializers.LicenseWithKey)
+    @extend_schema(
+        tags=["licenses"],
+        operation_id="licenses_get",
+        summary="Get a license",
+        description="With its key, for those who may manage licenses; that it was shown is audited.",
+        responses=serializers.LicenseWithKey,
+    )
     def get(self, request: Request, license_id: UUID) -> Response:
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
         license_ = _visible(organization).filter(pk=license_id).first()

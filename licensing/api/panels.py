@@ -95,7 +95,17 @@ class Validate(PanelView):
 
     endpoint = "validate"
 
-    @extend_schema(request=serializers.ValidateRequest, responses=serializers.ValidateAnswer)
+    @extend_schema(
+        tags=["licenses"],
+        operation_id="licenses_validate",
+        summary="Validate a license",
+        description=(
+            "May this license do this now? 200 for every well-formed question; the answer is in `valid` and "
+            "`code`. Compare `asked` with your question and verify the signature before you believe it."
+        ),
+        request=serializers.ValidateRequest,
+        responses=serializers.ValidateAnswer,
+    )
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ValidateRequest)
         verdict = validation.validate(
@@ -114,7 +124,17 @@ class Usage(PanelView):
 
     endpoint = "usage"
 
-    @extend_schema(request=serializers.FeatureUsageRequest, responses=serializers.FeatureUsageAnswer)
+    @extend_schema(
+        tags=["licenses"],
+        operation_id="licenses_usage_report",
+        summary="Report use of a feature",
+        description=(
+            "A change (`delta`) or your own count (`used`). Safe to send again under the same "
+            "`idempotency_key`, in the body or as the header."
+        ),
+        request=serializers.FeatureUsageRequest,
+        responses=serializers.FeatureUsageAnswer,
+    )
     def post(self, request: Request) -> Response:
         told = self.parse(request, serializers.FeatureUsageRequest)
         key = idempotency.requested_key(request)
@@ -147,7 +167,14 @@ class Activate(PanelView):
 
     endpoint = "activate"
 
-    @extend_schema(request=serializers.ActivateRequest, responses=serializers.ActivationAnswer)
+    @extend_schema(
+        tags=["licenses"],
+        operation_id="licenses_activate",
+        summary="Activate a server",
+        description="Lets a server run on the license. Repeatable.",
+        request=serializers.ActivateRequest,
+        responses=serializers.ActivationAnswer,
+    )
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ActivateRequest)
         return _seat(
@@ -162,7 +189,14 @@ class Deactivate(PanelView):
 
     endpoint = "deactivate"
 
-    @extend_schema(request=serializers.ServerRequest, responses=serializers.DeactivationAnswer)
+    @extend_schema(
+        tags=["licenses"],
+        operation_id="licenses_deactivate",
+        summary="Deactivate a server",
+        description="Frees its activation. Repeatable.",
+        request=serializers.ServerRequest,
+        responses=serializers.DeactivationAnswer,
+    )
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ServerRequest)
         left = activations.deactivate(license_key=asked["license_key"], fingerprint=asked["fingerprint"])
@@ -176,7 +210,16 @@ class Heartbeat(PanelView):
 
     endpoint = "heartbeat"
 
-    @extend_schema(request=serializers.ServerRequest, responses=serializers.ActivationAnswer)
+    @extend_schema(
+        tags=["licenses"],
+        operation_id="licenses_heartbeat",
+        summary="Send a heartbeat",
+        description=(
+            "The server is alive. A license with a heartbeat forgets servers that were silent for too long."
+        ),
+        request=serializers.ServerRequest,
+        responses=serializers.ActivationAnswer,
+    )
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ServerRequest)
         return _seat(
@@ -191,7 +234,16 @@ class PublicKeys(RevalidatedView):
     authentication_classes: list[type] = []
     permission_classes: list[type[BasePermission]] = []
 
-    @extend_schema(responses=serializers.PublicKeys)
+    @extend_schema(
+        tags=["licenses"],
+        operation_id="licenses_public_keys_list",
+        summary="List public keys",
+        description=(
+            "The keys that vouch for answers of the license API, the signing one first. An unknown `keyid` "
+            "means: read them again."
+        ),
+        responses=serializers.PublicKeys,
+    )
     def get(self, request: Request) -> Response:
         return Response({"data": signing.public_keys()})
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,7 +19,6 @@ from superagent.foundation.json_bodies import JsonEvents
 from superagent.foundation.problems import FieldError, Invalid, Refusal
 from superagent.foundation.views import ApiView
 
-MAX_EVENTS = 1000
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
@@ -39,26 +38,22 @@ class Events(ApiView):
 
     @extend_schema(
         operation_id="usage_events_create",
-        summary="Report usage: one event, or up to 1,000; CloudEvents 1.0 too",
-        description="Durable when it answers. An event with the same `source` and `event_id` counts once.",
-        request={
-            "application/json": PolymorphicProxySerializer(
-                component_name="EventOrEvents",
-                serializers=[serializers.EventBody, serializers.EventBody(many=True)],
-                resource_type_field_name=None,
-                many=False,
-            ),
-            "application/cloudevents+json": dict,
-            "application/cloudevents-batch+json": list[dict],
-        },
+        summary="Report usage",
+        description=(
+            "One event, or up to 1,000; our own form or CloudEvents 1.0, as `application/json` or with the "
+            "media types of CloudEvents. Durable when it answers. An event with the same `source` and "
+            "`event_id` counts once. In a batch the good events are taken and the others told in `rejected`; "
+            "a single event that is rejected is an error."
+        ),
+        request=serializers.EventBody,  # and more: metering.schema
         responses=serializers.OutcomeAnswer,
     )
     @idempotency.idempotent
     def post(self, request: Request) -> Response:
         is_single = not isinstance(request.data, list)
         items: list[Any] = [request.data] if is_single else list(request.data)
-        if not items or len(items) > MAX_EVENTS:
-            detail = f"Send 1 to {MAX_EVENTS:,} events."
+        if not items or len(items) > events.MAX_BATCH:
+            detail = f"Send 1 to {events.MAX_BATCH:,} events."
             raise Invalid(detail, errors=[FieldError("", "invalid_length", detail)])
         readable, rejected = _read(items, _reader(request))
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
@@ -83,8 +78,11 @@ class VoidEvent(ApiView):
 
     @extend_schema(
         operation_id="usage_events_void",
-        summary="Take an event back, once and for good",
-        description="Only what your organization reported itself, for 35 days and while its usage period is open.",
+        summary="Void a usage event",
+        description=(
+            "Takes an event back, once and for good: it is no longer counted or billed. Only what your organization "
+            "reported itself, for 35 days and while its usage period is open."
+        ),
         parameters=[OpenApiParameter("source", str, default=events.DEFAULT_SOURCE)],
         request=None,
         responses=serializers.VoidAnswer,

@@ -16,7 +16,8 @@ class Quotas(ApiView):
 
     @extend_schema(
         operation_id="quotas_list",
-        summary="Every quota of the usage period",
+        summary="List quotas",
+        description="Every allowance of the usage period, and what is left of it.",
         responses=serializers.QuotasAnswer,
     )
     def get(self, request: Request) -> Response:
@@ -32,7 +33,8 @@ class QuotaCheck(ApiView):
 
     @extend_schema(
         operation_id="quotas_check",
-        summary="Whether a quantity would be taken now; takes nothing",
+        summary="Check a quota",
+        description="Whether a quantity would be taken now. Takes nothing.",
         request=serializers.QuotaCheckBody,
         responses=serializers.QuotaCheckAnswer,
     )

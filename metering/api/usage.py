@@ -28,7 +28,11 @@ class Statistics(ApiView):
 
     @extend_schema(
         operation_id="usage_stats",
-        summary="Calls, failures and durations of a time; without one, of the usage period",
+        summary="Get call statistics",
+        description=(
+            "Calls, failures and durations between `start` and `end`, at most 400 days; without them, of the "
+            "usage period until now."
+        ),
         parameters=[serializers.RangeQuery],
         responses=serializers.StatisticsAnswer,
     )
@@ -60,7 +64,8 @@ class Series(ApiView):
 
     @extend_schema(
         operation_id="usage_series",
-        summary="Quantities by hour or day, by meter or endpoint",
+        summary="Get a usage series",
+        description="Quantities by hour (at most 35 days) or day, by meter or endpoint.",
         parameters=[serializers.SeriesQuery],
         responses=serializers.SeriesAnswer,
     )
@@ -107,7 +112,11 @@ class Requests(ListView):
     def get_queryset(self) -> QuerySet[RequestRecord]:
         return RequestRecord.objects.visible_to(self.request.organization)  # type: ignore[attr-defined]  # ours
 
-    @extend_schema(operation_id="usage_requests", summary="The request log, newest first")
+    @extend_schema(
+        operation_id="usage_requests_list",
+        summary="List requests",
+        description="The request log, newest first. A call is listed a few seconds after its answer.",
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
@@ -116,7 +125,12 @@ class Requests(ListView):
 class Meters(RevalidatedView):
     required_scope = Scope.USAGE_READ
 
-    @extend_schema(operation_id="usage_meters", summary="What is counted", responses=serializers.MetersAnswer)
+    @extend_schema(
+        operation_id="usage_meters_list",
+        summary="List meters",
+        description="What is counted, and in which unit.",
+        responses=serializers.MetersAnswer,
+    )
     def get(self, request: Request) -> Response:
         meters = Meter.objects.filter(is_active=True).order_by("slug")
         answer = serializers.MeterAnswer(meters, many=True, context={"request": request})

@@ -123,11 +123,15 @@ def _operation_of(request: HttpRequest) -> Operation | None:
     return _operation(match.route, method) if match is not None and method is not None else None
 
 
+def path_of(route: str) -> str:
+    """A route of Django's as the schema writes it: `/api/v1/orders/{order_id}`."""
+    return "/" + _CONVERTER.sub(r"{\1}", route).replace("{pk}", "{id}")
+
+
 @cache
 def _operation(route: str, method: str) -> Operation | None:
     document = schema.document()
-    path = "/" + _CONVERTER.sub(r"{\1}", route).replace("{pk}", "{id}")
-    operation = document["paths"].get(path, {}).get(method.lower())
+    operation = document["paths"].get(path_of(route), {}).get(method.lower())
     if operation is None:
         return None
     parameters = {
@@ -142,8 +146,7 @@ def _operation(route: str, method: str) -> Operation | None:
 
 def _shape(node: dict[str, Any], document: dict[str, Any]) -> Shape:
     """Of a choice, the one object that it offers beside null; of several, which only their view tells apart, none."""
-    if "$ref" in node:
-        return _shape(document["components"]["schemas"][node["$ref"].rpartition("/")[2]], document)
+    node = schema.resolve(document, node)
     for choice in ("allOf", "oneOf", "anyOf"):
         if choice in node:
             objects = [each for each in node[choice] if each.get("type") != "null"]

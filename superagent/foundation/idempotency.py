@@ -134,6 +134,7 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
         organization_id = request.organization.pk  # type: ignore[attr-defined]  # set by our authentication
         return _answered_once(method, view, request, args, kwargs, organization_id, key)
 
+    wrapped.is_idempotent = True  # type: ignore[attr-defined]  # for the schema
     return wrapped
 
 
@@ -148,6 +149,7 @@ def idempotent_for_person(method: Callable[..., Response]) -> Callable[..., Resp
         with tenancy.system("a person's own request may come before they have an organization"):
             return _answered_once(method, view, request, args, kwargs, request.user.pk, key)  # type: ignore[arg-type]  # UUIDs
 
+    wrapped.is_idempotent = True  # type: ignore[attr-defined]  # for the schema
     return wrapped
 
 

@@ -24,11 +24,14 @@ from superagent.foundation.identifiers import uuid7
 from superagent.foundation.page_addresses import page_address
 
 API_PREFIX = "/api/"
+REFERENCE_PREFIX = "/api/docs"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 def is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith(API_PREFIX)
+    """What programs ask. The reference, which is read in a browser, is a page like any other."""
+    path = request.path_info
+    return path.startswith(API_PREFIX) and not path.startswith(REFERENCE_PREFIX)
 
 
 class RequestContext:
@@ -133,7 +136,7 @@ class PagesBegin:
             self._to_the_end = end.get_response
 
     def __call__(self, request: HttpRequest) -> Any:
-        if request.path_info.startswith(API_PREFIX):
+        if is_api(request):
             return self._to_the_end(request)
         return self.get_response(request)
 

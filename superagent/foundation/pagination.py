@@ -50,6 +50,18 @@ class CursorPages(CursorPagination):
         headers = {"Link": ", ".join(links)} if links else None
         return Response({"data": data, "next": following, "previous": previous}, headers=headers)
 
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        limit = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE}
+        return [
+            {
+                "name": "cursor",
+                "in": "query",
+                "description": "Where the page begins: take the whole address from next or previous.",
+                "schema": {"type": "string"},
+            },
+            {"name": "limit", "in": "query", "description": "Rows on a page.", "schema": limit},
+        ]
+
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         link = {"type": ["string", "null"], "format": "uri"}
         return {

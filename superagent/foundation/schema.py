@@ -1,7 +1,7 @@
 """The OpenAPI schema: how it is drawn from the views, and what all its operations have in common."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -45,6 +45,8 @@ PROBLEM: dict[str, Any] = {
 
 CHOICES = "x-choices"
 """Of a parameter that lists words: which."""
+MARKS = "x-marks"
+"""Of an operation, until the document is finished: `keyed`, `revalidated`, `paged`."""
 
 _drawing = threading.Lock()  # drf-spectacular's generator is not for two threads at once
 
@@ -65,18 +67,32 @@ class OperationSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         names = self._partial_names() if self.method == "GET" else None
-        if not names:
-            return []
-        choice = f"({'|'.join(names)})"
-        return [
-            OpenApiParameter(
-                "fields",
-                str,
-                description=f"Only these fields of each object, separated by commas: {', '.join(names)}.",
-                pattern=f"^{choice}(,{choice})*$",
-                extensions={CHOICES: names},
-            )
-        ]
+        return [_fields_parameter(names)] if names else []
+
+    def get_description(self) -> str:
+        """None but what `extend_schema` is given: docstrings speak to who reads the code."""
+        return ""
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        """With the scope that the view asks for, as OpenAPI 3.1 lets any scheme have roles."""
+        declared: Any = getattr(self.view, "required_scope", None)
+        scope = declared.get(self.method) if isinstance(declared, dict) else declared
+        return [{name: [str(scope)] if scope else [] for name in each} for each in super().get_auth()]
+
+    def get_extensions(self) -> dict[str, Any]:
+        marks = {
+            "keyed": self._is_keyed(),
+            "revalidated": hasattr(self.view, "cache_control"),
+            "paged": self._is_list_view(),
+        }
+        return super().get_extensions() | {MARKS: [name for name, is_so in marks.items() if is_so]}
+
+    def _is_keyed(self) -> bool:
+        """Whether it honours an idempotency key."""
+        body: Any = self.get_request_serializer() if self.method == "POST" else None
+        fields = getattr(body, "_declared_fields", {})
+        method = getattr(self.view, self.method.lower())
+        return "idempotency_key" in fields or getattr(method, "is_idempotent", False)
 
     def _partial_names(self) -> list[str] | None:
         """The fields of the answer's objects, if the answer may be partial."""
@@ -101,38 +117,107 @@ def _objects(answer: Any) -> Iterator[Any]:
         yield data.child
 
 
+def _fields_parameter(names: list[str]) -> OpenApiParameter:
+    choice = f"({'|'.join(names)})"
+    return OpenApiParameter(
+        "fields",
+        str,
+        description=f"Only these fields of each object, separated by commas: {', '.join(names)}.",
+        pattern=f"^{choice}(,{choice})*$",
+        extensions={CHOICES: names},
+    )
+
+
+# --- Postprocessing: hooks of drf-spectacular, each given the whole document
+
+
 def close_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A postprocessing hook: objects in the bodies of requests have no other fields; `contract` holds it."""
-    waiting = [
-        content["schema"]
-        for operations in result["paths"].values()
-        for operation in operations.values()
-        for content in operation.get("requestBody", {}).get("content", {}).values()
-    ]
-    seen: set[str] = set()
-    while waiting:
-        node = waiting.pop()
-        if "$ref" in node:
-            name = node["$ref"].rpartition("/")[2]
-            if name not in seen:
-                seen.add(name)
-                waiting.append(result["components"]["schemas"][name])
-            continue
-        if "properties" in node:
-            node.setdefault("additionalProperties", False)
-            waiting += node["properties"].values()
-        waiting += [each for choice in ("allOf", "oneOf", "anyOf") for each in node.get(choice, [])]
-        if "items" in node:
-            waiting.append(node["items"])
+    """Objects in the bodies of requests have no other fields; `contract` holds it."""
+    for operation in operations(result):
+        for node in nodes(result, _schemas(operation.get("requestBody", {}))):
+            if "properties" in node:
+                node.setdefault("additionalProperties", False)
+    return result
+
+
+def complete_answers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """An answer has every field that it can have; one that may be partial has any of them."""
+    partial: set[int] = set()
+    for operation in operations(result):
+        answers = [_schemas(response) for response in operation["responses"].values()]
+        for node in nodes(result, [schema for schemas in answers for schema in schemas]):
+            node.pop("readOnly", None)
+            node.pop("minLength", None)
+            if "properties" in node and id(node) not in partial:
+                node["required"] = list(node["properties"])
+        if any(each["name"] == "fields" for each in operation.get("parameters", [])):
+            for found in _row_of(result, operation["responses"]["200"]):
+                partial.add(id(found))
+                found.pop("required", None)
+    return result
+
+
+def describe_parameters(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """No parameter of a query is empty."""
+    for operation in operations(result):
+        for parameter in operation.get("parameters", []):
+            schema = parameter["schema"]
+            is_free = schema.get("type") == "string" and not {"enum", "format", "pattern"} & schema.keys()
+            if parameter["in"] == "query" and is_free:
+                schema["minLength"] = 1
     return result
 
 
 def describe_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A postprocessing hook of drf-spectacular: `default` is the answer of every status that is not listed."""
+    """`default` is the answer of every status that is not listed."""
     result["components"]["schemas"]["Problem"] = PROBLEM
     reference = {"$ref": "#/components/schemas/Problem"}
     answer = {"description": "A problem.", "content": {"application/problem+json": {"schema": reference}}}
-    for operations in result["paths"].values():
-        for operation in operations.values():
-            operation["responses"].setdefault("default", answer)
+    for operation in operations(result):
+        operation["responses"].setdefault("default", answer)
     return result
+
+
+def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in document["paths"].values():
+        yield from methods.values()
+
+
+def nodes(document: dict[str, Any], roots: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every schema that is reached from `roots`, each once."""
+    waiting, seen = list(roots), set()
+    while waiting:
+        node = resolve(document, waiting.pop())
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        waiting += node.get("properties", {}).values()
+        waiting += [each for choice in ("allOf", "oneOf", "anyOf") for each in node.get(choice, [])]
+        waiting += [
+            node[name] for name in ("items", "additionalProperties") if isinstance(node.get(name), dict)
+        ]
+
+
+def resolve(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """`node`, or the component that it refers to."""
+    if "$ref" not in node:
+        return node
+    found = document
+    for step in node["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def _schemas(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a request's body or of a response."""
+    return [content["schema"] for content in part.get("content", {}).values() if "schema" in content]
+
+
+def _row_of(result: dict[str, Any], response: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The objects that `fields` cuts: the answer itself, or those in its `data`."""
+    for schema in _schemas(response):
+        answer = resolve(result, schema)
+        data = resolve(result, answer.get("properties", {}).get("data", {}))
+        is_list = "next" in answer["properties"] or next(iter(answer["properties"])) == "data"
+        yield resolve(result, data["items"]) if is_list else answer

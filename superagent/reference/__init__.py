@@ -1,0 +1,1 @@
+"""The API reference: the OpenAPI document made complete, and the pages drawn from it."""
