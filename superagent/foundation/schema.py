@@ -69,7 +69,7 @@ class OperationSchema(AutoSchema):
         names = self._partial_names() if self.method == "GET" else None
         return [_fields_parameter(names)] if names else []
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular does
         """None but what `extend_schema` is given: docstrings speak to who reads the code."""
         return ""
 
