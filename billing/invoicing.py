@@ -2,8 +2,13 @@
 
 from datetime import datetime
 
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
 from billing import customers, gateway
 from billing.models import OverageCharge
+from metering import rating
+from metering.models import UsagePeriod
 
 
 def add_item(charge: OverageCharge, *, invoice_id: str, key: str) -> str:
@@ -70,7 +75,7 @@ def _open(charge: OverageCharge, *, key: str) -> str:
             "auto_advance": True,
             "collection_method": "charge_automatically",
             "pending_invoice_items_behavior": "exclude",
-            "description": f"Usage {charge.period.start:%Y-%m-%d} – {charge.period.end:%Y-%m-%d}",
+            "description": _usage_of(charge.period),
             "metadata": {
                 "organization": str(charge.organization_id),
                 "usage_period": str(charge.period_id),
@@ -78,3 +83,8 @@ def _open(charge: OverageCharge, *, key: str) -> str:
         },
     )
     return str(invoice["id"])
+
+
+def _usage_of(period: UsagePeriod) -> str:
+    dates = {name: date_format(getattr(period, name), rating.DATE) for name in ("start", "end")}
+    return _("Usage %(start)s – %(end)s") % dates

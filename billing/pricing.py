@@ -9,10 +9,9 @@ from django.utils.translation import gettext as _
 from accounts.models import Organization
 from billing import plans
 from billing.models import Interval, Plan, PlanAllowance
-from superagent.foundation.money import decimal_places, major_units
+from superagent.foundation.money import rate_text
 
 FEATURED = "pro"
-SCALES = (1, 1_000, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +140,4 @@ def _allowance(row: PlanAllowance) -> AllowanceOffer:
 
 
 def overage_text(rate: Decimal, currency: str) -> str:
-    """A rate by the smallest of 1, 1,000 and 1,000,000 units that makes it whole minor units."""
-    scale = next((scale for scale in SCALES if (rate * scale) % 1 == 0), SCALES[-1])
-    amount = major_units(rate * scale, currency)
-    if amount == amount.quantize(Decimal(1).scaleb(-decimal_places(currency))):
-        amount = amount.quantize(Decimal(1).scaleb(-decimal_places(currency)))
-    shown = f"${amount}" if currency == "usd" else f"{amount} {currency.upper()}"
-    if scale == 1:
-        return _("then %(amount)s each") % {"amount": shown}
-    if scale == 1_000_000:
-        return _("then %(amount)s per million") % {"amount": shown}
-    return _("then %(amount)s per %(scale)s") % {"amount": shown, "scale": f"{scale:,}"}
+    return _("then %(price)s") % {"price": rate_text(rate, currency)}

@@ -12,10 +12,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db.models import F, Prefetch, Q
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from metering.models import FormerTerms, Meter, Quota, RatedLine, UsagePeriod
-from superagent.foundation.money import round_down
+from superagent.foundation.money import rate_text, round_down
+
+DATE = "M j, Y"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +86,18 @@ def rate(period: UsagePeriod) -> list[Line]:
 
 
 def describe(line: RatedLine) -> str:
-    """The text of an invoice line: what, how many, and when it was used."""
-    dates = f"{line.about.start:%Y-%m-%d} – {line.about.end:%Y-%m-%d}"
+    """The text of an invoice line: what, how many, at which rate, and when it was used."""
+    dates = f"{date_format(line.about.start, DATE)} – {date_format(line.about.end, DATE)}"
     facts = {
         "meter": line.meter.name,
         "quantity": f"{line.quantity:,}",
         "unit": line.meter.unit,
+        "rate": rate_text(line.rate, line.currency),
         "dates": dates,
     }
     if line.kind == RatedLine.Kind.ADJUSTMENT:
-        return _("%(meter)s: %(quantity)s %(unit)s counted late (%(dates)s)") % facts
-    return _("%(meter)s: %(quantity)s %(unit)s beyond the included (%(dates)s)") % facts
+        return _("%(meter)s: %(quantity)s %(unit)s counted late, %(rate)s (%(dates)s)") % facts
+    return _("%(meter)s: %(quantity)s %(unit)s over the included amount, %(rate)s (%(dates)s)") % facts
 
 
 def accrued(quota: Quota, used: int) -> dict[Price, int]:

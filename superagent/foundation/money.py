@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
+from django.utils.translation import gettext as _
+
+_SCALES = (1, 1_000, 1_000_000)
+
 # Source: https://docs.stripe.com/currencies#zero-decimal
 ZERO_DECIMAL_CURRENCIES = frozenset(
     (
@@ -60,6 +64,22 @@ def major_units(amount: int | Decimal, currency: str) -> Decimal:
     if value.as_tuple().exponent > -places:  # type: ignore[operator]  # a finite number's exponent is an int
         value = value.quantize(Decimal(1).scaleb(-places))
     return value
+
+
+def rate_text(rate: Decimal, currency: str) -> str:
+    """`rate` minor units for one unit, as a price of the smallest of 1, 1,000 and 1,000,000 units that is whole minor
+    units: "$0.50 per 1,000"."""
+    scale = next((scale for scale in _SCALES if (rate * scale) % 1 == 0), _SCALES[-1])
+    amount = major_units(rate * scale, currency)
+    smallest = Decimal(1).scaleb(-decimal_places(currency))
+    if amount == amount.quantize(smallest):
+        amount = amount.quantize(smallest)
+    shown = f"${amount}" if currency == "usd" else f"{amount} {currency.upper()}"
+    if scale == 1:
+        return _("%(amount)s each") % {"amount": shown}
+    if scale == 1_000_000:
+        return _("%(amount)s per million") % {"amount": shown}
+    return _("%(amount)s per %(scale)s") % {"amount": shown, "scale": f"{scale:,}"}
 
 
 def round_up(amount: Decimal) -> int:

@@ -98,7 +98,10 @@ def test_fifty_cents_per_thousand(organization: Organization) -> None:
         500,
         "usd",
     )
-    assert "10,019 requests" in line.description
+    assert (
+        line.description
+        == "API requests: 10,019 requests over the included amount, $0.50 per 1,000 (Jan 1, 2026 – Feb 1, 2026)"
+    )
     assert rating.rate(period) == [line]
 
 
