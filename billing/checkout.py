@@ -102,9 +102,29 @@ def start_order(*, order: Order, now: datetime) -> CheckoutStarted:
             "checkout.sessions.create",
             key=f"order:{order.pk}",
             params=_parameters(customer, item.price, None)
-            | {"metadata": metadata, "subscription_data": {"metadata": metadata}},
+            | {
+                "metadata": metadata,
+                "subscription_data": {"metadata": metadata},
+                # Who leaves the payment page finds what to pay, and how to give it up.
+                "cancel_url": settings.PUBLIC_URL + reverse("order", args=[order.pk]),
+            },
         )
         return _remember(created, organization=order.organization, order=order, price=item.price, now=now)
+
+
+def cancel_order(*, order: Order) -> None:
+    """Close the order's payment page and give the order up. Idempotent. Calls Stripe.
+
+    Raises orders.NotPending for one that was paid meanwhile or by a saved card, gateway.Unavailable.
+    """
+    if order.payment != Order.Payment.CHECKOUT:
+        raise orders.NotPending("Its saved card is being charged.")
+    with tenancy.system("give up an order"):
+        for session in order.checkout_sessions.filter(status=CheckoutSession.Status.OPEN):
+            if close(session) == CheckoutSession.Status.COMPLETE:
+                checkouts.refresh(session.stripe_id)  # its webhook is still on the way
+                raise orders.NotPending("It was paid a moment ago.")
+        orders.cancel(order=order)
 
 
 def close(session: CheckoutSession) -> str:

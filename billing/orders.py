@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from django.db import transaction
 
+from accounts import audit
 from accounts.models import Organization, User
 from billing import buyers, customers, debts, gateway
 from billing.models import BillingAccount, CheckoutSession, Interval, Order, OrderItem, Price, Product
@@ -33,6 +34,12 @@ class PaymentMethodMissing(Refusal):
     status = HTTPStatus.CONFLICT
     code = "payment_method_missing"
     title = "There is no saved card"
+
+
+class NotPending(Refusal):
+    status = HTTPStatus.CONFLICT
+    code = "order_not_pending"
+    title = "The order does not wait for a payment any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +249,17 @@ def fail(*, item: OrderItem, reason: str) -> None:
         Order.objects.filter(pk=item.order_id, status=Order.Status.PENDING).update(
             status=Order.Status.FAILED, failure=reason[:300]
         )
+
+
+def cancel(*, order: Order) -> None:
+    """The buyer gave it up before it was paid; its payment page is closed already. Idempotent. Raises NotPending."""
+    with transaction.atomic():
+        if Order.objects.filter(pk=order.pk, status=Order.Status.PENDING).update(
+            status=Order.Status.CANCELED
+        ):
+            audit.record(action="order.canceled", organization=order.organization, target=order)
+        elif Order.objects.get(pk=order.pk).status != Order.Status.CANCELED:
+            raise NotPending("It was paid, or has failed or expired: look at it again.")
 
 
 def expire(order: Order) -> None:

@@ -18,5 +18,6 @@ urlpatterns = [
     path("invoices/<uuid:invoice_id>/", records.invoice, name="invoice"),
     path("orders/", records.orders, name="orders"),
     path("orders/<uuid:order_id>/", records.order, name="order"),
+    path("orders/<uuid:order_id>/cancel/", records.cancel_order, name="order-cancel"),
     path("stripe/webhook/<uuid:endpoint_id>/", stripe_webhook, name="stripe-webhook"),
 ]

@@ -9,7 +9,6 @@ from billing import collection, subscriptions
 from billing.models import Subscription
 from licensing.models import License
 from superagent.foundation import clock, outbox
-from superagent.foundation.models import OutboxMessage
 from superagent.foundation.money import Money
 
 TOPIC = "licensing.follow_collection"
@@ -54,10 +53,8 @@ def consequence(license_: License, action: str) -> str:
     return text % {"renewal": renewal}
 
 
-@outbox.handler(TOPIC)
-def deliver(message: OutboxMessage) -> None:
-    """What the license is now counts, not what it was when this was written. Calls Stripe."""
-    license_id = UUID(message.payload["license"])
+def settle(*, license_id: UUID) -> None:
+    """What the license is now counts, not what it was when this was asked for. Calls Stripe; raises as billing does."""
     for _round in range(MAX_ROUNDS):
         done = _agree(License.objects.select_related("organization").get(pk=license_id))
         if done == _wanted(License.objects.get(pk=license_id)):

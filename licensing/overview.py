@@ -5,8 +5,9 @@ from datetime import datetime
 
 from accounts.models import Organization
 from billing.models import Subscription
+from licensing import validation
 from licensing.managers import LicenseQuerySet
-from licensing.models import License, LicenseFeature, Policy
+from licensing.models import MAX_ACTIVATIONS, Activation, License, LicenseFeature, Policy
 
 NEWEST = 5
 
@@ -39,6 +40,14 @@ class Row:
     @property
     def can_change_tier(self) -> bool:
         return self.is_alive and self.can_be_canceled and self.subscription.is_live  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that `is_silent` holds no place any more, until it activates again."""
+
+    activation: Activation
+    is_silent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,14 @@ def row(license_: License, now: datetime) -> Row:
         warning=_warning(license_, status),
         subscription=getattr(license_.order_item, "subscription", None),
     )
+
+
+def servers(license_: License, now: datetime) -> list[Server]:
+    """The latest activated first."""
+    return [
+        Server(row, is_silent=validation.is_dead(license_, row.last_heartbeat_at, now))
+        for row in license_.activations.all()[:MAX_ACTIVATIONS]
+    ]
 
 
 def compared(license_: License, policy: Policy) -> list[FeatureChange]:

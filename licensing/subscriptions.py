@@ -1,6 +1,7 @@
 """What a change of a license's subscription means for the license. Facts come from billing; the rules are here."""
 
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 
@@ -8,7 +9,6 @@ from billing.models import Invoice, OrderItem, Payment, Product, Subscription
 from licensing import licenses, moderation, policies
 from licensing.models import License
 from superagent.foundation import outbox
-from superagent.foundation.models import OutboxMessage
 
 ISSUE = "licensing.issue"
 
@@ -52,10 +52,9 @@ def issue_when_paid(*, item: OrderItem, now: datetime) -> None:
         )
 
 
-@outbox.handler(ISSUE)
-def deliver(message: OutboxMessage) -> None:
-    """Until staff have made the policy that was missing; given up after days, the message waits among the dead."""
-    item = OrderItem.objects.select_related("product", "organization").get(pk=message.payload["order_item"])
+def issue_late(*, order_item_id: UUID) -> None:
+    """Issue what could not be issued when it was paid. Raises outbox.Retryable until staff have made the policy."""
+    item = OrderItem.objects.select_related("product", "organization").get(pk=order_item_id)
     try:
         issue_for(item=item, now=item.paid_at or item.created_at)
     except policies.NoPolicy as error:

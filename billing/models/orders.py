@@ -16,6 +16,7 @@ class Order(OrganizationOwned):
         PAID = "paid", _("Paid")
         FAILED = "failed", _("Failed")
         EXPIRED = "expired", _("Expired")
+        CANCELED = "canceled", _("Canceled")
 
     class Payment(models.TextChoices):
         CHECKOUT = "checkout", _("Checkout")

@@ -2,14 +2,19 @@
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts import cursors
 from accounts.access import PortalRequest, portal_view
 from accounts.roles import Scope
+from billing import checkout
 from billing.models import Invoice, Order
+from superagent.foundation.page_addresses import post_only
+from superagent.foundation.problems import Refusal
 
 SHOWN_STATUSES = [Invoice.Status.PAID, Invoice.Status.OPEN, Invoice.Status.DRAFT]
 
@@ -61,9 +66,26 @@ def order(request: PortalRequest, order_id: UUID) -> HttpResponse:
         raise Http404
     open_sessions = [session for session in found.checkout_sessions.all() if session.status == "open"]
     pay_url = open_sessions[-1].url if open_sessions and found.status == Order.Status.PENDING else ""
+    is_pending = found.status == Order.Status.PENDING
     context = {
         "order": found,
         "pay_url": pay_url,
-        "is_being_paid": found.status == Order.Status.PENDING and found.payment == Order.Payment.SAVED_CARD,
+        "is_unpaid": is_pending and found.payment == Order.Payment.CHECKOUT,
+        "is_being_paid": is_pending and found.payment == Order.Payment.SAVED_CARD,
     }
     return render(request, "billing/order.html", context)
+
+
+@post_only(page="order")
+@portal_view(scope=Scope.BILLING_WRITE)
+def cancel_order(request: PortalRequest, order_id: UUID) -> HttpResponse:
+    found = Order.objects.visible_to(request.organization).filter(pk=order_id).first()
+    if found is None:
+        raise Http404
+    try:
+        checkout.cancel_order(order=found)
+    except Refusal as refusal:
+        messages.error(request, refusal.detail)
+    else:
+        messages.success(request, _("The order was canceled. Nothing was charged."))
+    return redirect("order", order_id)

@@ -64,10 +64,12 @@ class LicenseDetail(LicenseView):
         license_ = self.license(license_id)
         kind, seconds = _shown(request, license_)
         now = clock.now(self.request.organization)
+        servers = overview.servers(license_, now)
         context: dict[str, Any] = {
             "license": license_,
             "row": overview.row(license_, now),
-            "activations": list(license_.activations.all()),
+            "servers": servers,
+            "taken": sum(not server.is_silent for server in servers),
             "now": now,
             "seconds": seconds,
             "support_email": settings.SUPPORT_EMAIL,

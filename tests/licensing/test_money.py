@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from billing import checkout, gateway, orders, subscriptions
 from billing.models import Invoice, Payment, Subscription
-from licensing import collection, moderation
+from licensing import collection, moderation, tasks
 from licensing.models import License
 from metering import months
 from superagent.foundation import outbox, tenancy
@@ -30,7 +30,15 @@ from tests.billing.conftest import (
     stripe_at_sandbox,
 )
 
-__all__ = ["customer", "impatient", "other_customer", "sandbox", "shop", "stripe_at_sandbox"]  # fixtures
+__all__ = [
+    "customer",
+    "impatient",
+    "other_customer",
+    "sandbox",
+    "shop",
+    "stripe_at_sandbox",
+    "tasks",
+]  # fixtures
 DAY = timedelta(days=1)
 TIER = "nextpanel-professional"
 

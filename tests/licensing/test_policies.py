@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from accounts.models import Organization
 from billing.models import OrderItem, Product, Subscription
-from licensing import licenses, policies, subscriptions
+from licensing import licenses, policies, subscriptions, tasks
 from licensing.models import License, LicenseFeature, Policy, PolicyFeature
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
@@ -19,7 +19,7 @@ from tests.licensing.orders import paid_item, price, product
 from tests.licensing.test_subscriptions import change, item, pay, subscription
 
 DAY = timedelta(days=1)
-__all__ = ["item", "subscription"]  # fixtures
+__all__ = ["item", "subscription", "tasks"]  # fixtures, and the outbox handlers
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""An order whose payment page was left: it can be paid later, or given up."""
+
+from typing import Any
+
+import pytest
+
+from accounts.models import AuditEntry
+from billing import checkout, gateway, orders
+from billing.models import Order
+from superagent.foundation import tenancy
+from tests.accounts.conftest import join, page_of
+from tests.billing.conftest import Customer
+
+
+@pytest.fixture
+def order(customer: Customer) -> Order:
+    return orders.place(
+        organization=customer.organization,
+        user=customer.user,
+        items=[orders.Wanted("nextpanel-starter", {"interval": "month"})],
+        max_total=10_000,
+        currency="usd",
+        payment="checkout",
+        now=customer.now,
+    )
+
+
+def browse(user: Any, address: str, *, post: bool = False) -> Any:
+    """A request ends in no scope; the test goes on in its own."""
+    with tenancy.isolated():
+        client = page_of(user)
+        return client.post(address, follow=True) if post else client.get(address)
+
+
+def test_who_leaves_the_payment_page_lands_on_the_order(customer: Customer, order: Order) -> None:
+    started = checkout.start_order(order=order, now=customer.now)
+    session = gateway.call("checkout.sessions.retrieve", started.session_id)
+    assert session["cancel_url"].endswith(f"/orders/{order.pk}/")
+    html = browse(customer.user, f"/orders/{order.pk}/").content.decode()
+    assert "This order is not paid" in html and "Pay $9.00" in html and "Cancel order" in html
+
+
+def test_an_unpaid_order_is_given_up_and_its_payment_page_closed(customer: Customer, order: Order) -> None:
+    started = checkout.start_order(order=order, now=customer.now)
+    for _ in range(2):
+        html = browse(customer.user, f"/orders/{order.pk}/cancel/", post=True).content.decode()
+        assert "The order was canceled. Nothing was charged." in html
+    order.refresh_from_db()
+    assert order.status == "canceled"
+    assert gateway.call("checkout.sessions.retrieve", started.session_id)["status"] == "expired"
+    assert AuditEntry.objects.filter(action="order.canceled").count() == 1
+
+
+def test_an_order_that_was_paid_meanwhile_is_not_given_up(customer: Customer, order: Order) -> None:
+    started = checkout.start_order(order=order, now=customer.now)
+    assert customer.pay(started.url).status_code == 303
+    html = browse(customer.user, f"/orders/{order.pk}/cancel/", post=True).content.decode()
+    assert "It was paid a moment ago." in html
+    customer.settle()
+    order.refresh_from_db()
+    assert order.status == "paid"
+
+
+def test_nobody_else_gives_an_order_up(customer: Customer, other_customer: Customer, order: Order) -> None:
+    assert browse(other_customer.user, f"/orders/{order.pk}/cancel/", post=True).status_code == 404
+    viewer = join(customer.organization, "vic@example.com", "viewer")
+    assert browse(viewer, f"/orders/{order.pk}/cancel/", post=True).status_code == 403
+    order.refresh_from_db()
+    assert order.status == "pending"
