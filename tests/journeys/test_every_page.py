@@ -1,0 +1,271 @@
+"""Every page of customers and visitors in Chromium: axe finds nothing wrong, and nothing is wider than the screen.
+
+Wide and narrow, light and dark, for an organization with something of everything and for a new one, with every dialog
+and menu open. The addresses are those of the URL configuration, so that a new page is covered by itself. Django renders
+the pages beforehand; the browser gets them, and the static files, from this process: there is no server to wait for.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from allauth.account.models import EmailConfirmationHMAC
+from django.contrib.staticfiles import finders
+from django.test import Client
+from django.urls import NoReverseMatch, reverse
+from playwright.sync_api import Page, Route, sync_playwright
+
+from accounts.models import User
+from billing import catalog
+from superagent.foundation import tenancy
+from tests.accounts.conftest import founded, person
+from tests.fixtures import axe
+from tests.journeys.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.test_addresses import ARGUMENTS
+from tests.test_tenants import World, patterns, portal_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db]
+
+ORIGIN = "http://testserver"
+NARROWEST = 320
+# Plain text and JSON, for machines and operators; and the parts that htmx puts into pages, which have them already.
+NOT_PAGES = (
+    "/api/",
+    "/metrics",
+    "/health/",
+    "/robots.txt",
+    "/.well-known/",
+    "/favicon.ico",
+    "/stripe/",
+    "/usage/export.csv",
+)
+TEXT = re.compile(r">[^<]+<")
+CONTENT = re.compile(r"""\s(?!class=|role=|type=|aria-current=)[\w:-]+=("[^"]*"|'[^']*')""")
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A page as Django rendered it for someone."""
+
+    who: str
+    path: str
+    html: str
+    headers: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.who} {self.path}"
+
+    @property
+    def form(self) -> str:
+        """The elements without their content: a page of the same form has nothing new to find."""
+        return CONTENT.sub("", TEXT.sub("><", self.html))
+
+
+def addresses(world: World) -> Iterator[str]:
+    ids = world.arguments()
+    for each in patterns():
+        try:
+            address = reverse(each.name, args=ARGUMENTS.get(each.name), kwargs=ids.get(each.name))
+        except NoReverseMatch:
+            continue
+        if not address.startswith(NOT_PAGES):
+            yield address
+
+
+def shot(who: str, answer: Any) -> Shot | None:
+    """None for what is no page: a redirect, or a file."""
+    if answer.streaming or not answer.headers.get("Content-Type", "").startswith("text/html"):
+        return None
+    html = answer.content.decode()
+    if "<html" not in html:
+        return None
+    kept = {
+        name: answer.headers[name]
+        for name in ("Content-Security-Policy", "Content-Type")
+        if name in answer.headers
+    }
+    return Shot(who, answer.wsgi_request.get_full_path(), html, kept)
+
+
+def opened(who: str, client: Client, paths: Iterator[str] | list[str]) -> list[Shot]:
+    """What each path shows, without what was shown before."""
+    found: dict[str, Shot] = {}
+    for path in paths:
+        page = shot(who, client.get(path, follow=True))
+        if page is not None:
+            found.setdefault(page.path, page)
+    return list(found.values())
+
+
+def states(world: World, founder: User) -> list[Shot]:
+    """What no address alone shows: filters that match nothing, forms that come back, what a POST answers, refusals."""
+    owner, viewer = portal_of(world.owner), portal_of(world.member)
+    once = re.search(r'name="once" value="([^"]+)"', owner.get("/api-keys/new/").content.decode())
+    assert once is not None
+    key = {
+        "name": "Production",
+        "scopes": ["usage:write", "quotas:read"],
+        "lifetime": "90",
+        "once": once.group(1),
+    }
+    nothing = [
+        "/requests/?method=DELETE",
+        "/invoices/?status=draft",
+        "/audit/?q=nobody",
+        "/requests/?since=30d",
+    ]
+    shots = opened("no match:", owner, nothing)
+    shots += opened(
+        "unpaid:", portal_of(founder), ["/checkout/canceled/", "/checkout/confirm/?session_id=cs_unknown"]
+    )
+    shots += opened(
+        "viewer:", viewer, ["/billing/", "/api-keys/", "/members/invite/", "/settings/", "/licenses/"]
+    )
+    shots += opened("nowhere:", owner, ["/nothing-here", "/invoices/00000000-0000-0000-0000-000000000000/"])
+    shots += opened("visitor nowhere:", Client(), ["/nothing-here"])
+    forms = ["/api-keys/new/", "/members/invite/", "/settings/", "/settings/profile/", "/organizations/new/"]
+    shots += [shot("refused form:", owner.post(path, {})) for path in [*forms, "/accounts/password/change/"]]
+    shots += [
+        shot("refused form:", Client().post(path, {})) for path in ("/accounts/signup/", "/accounts/login/")
+    ]
+    shots += [shot("made:", owner.post("/api-keys/new/", key)), shot("wrong method:", owner.post("/usage/"))]
+    shots.append(shot("stale form:", Client(enforce_csrf_checks=True).post("/accounts/login/", {})))
+    confirmation = EmailConfirmationHMAC(founder.emailaddress_set.get()).key
+    shots += opened("from a mail:", Client(), [reverse("account_confirm_email", args=[confirmation])])
+    assert None not in shots
+    return [each for each in shots if each is not None]
+
+
+@pytest.fixture
+def shots(db: None, settings: Any) -> list[Shot]:
+    settings.THROTTLES = dict.fromkeys(settings.THROTTLES, (10_000, 60))
+    with tenancy.system("test"):
+        catalog.seed()
+    world = World()
+    founder = person("nia@newcomers.example", verified=False)
+    founded("Newcomers", founder)
+    paths = list(addresses(world))
+    every = [
+        *opened("full:", portal_of(world.owner), paths),
+        *opened("new:", portal_of(founder), [path for path in paths if not UUID.search(path)]),
+        *opened("visitor:", Client(), paths),
+        *states(world, founder),
+    ]
+    different = {each.form: each for each in reversed(every)}.values()
+    return sorted(different, key=lambda each: len(each.html))  # what all pages have is opened on a small one
+
+
+class Window:
+    """A browser window whose server is a list of pages."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.shown: Shot | None = None
+        self.problems: list[str] = []
+        self.overlays: set[str] = set()
+        page.route("**/*", self._answer)
+        page.on("pageerror", lambda error: self.problems.append(f"{self.shown}: {error}"))
+        page.on("console", lambda said: self._hear(said.type, said.text))
+
+    def _answer(self, route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if route.request.is_navigation_request() and self.shown is not None:
+            route.fulfill(body=self.shown.html, headers=self.shown.headers)
+        elif path.startswith("/static/") and (file := finders.find(path.removeprefix("/static/"))):
+            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+            route.fulfill(path=file, headers={"Content-Type": kind, "Cache-Control": "max-age=600"})
+        elif path.startswith("/api/"):
+            route.fulfill(body="", headers={"Content-Type": "text/event-stream"})
+        else:
+            route.fulfill(status=204)
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind == "error" or "Content Security Policy" in text:
+            self.problems.append(f"{self.shown}: {text}")
+
+    def check(self, shot: Shot) -> None:
+        self.shown = shot
+        self.page.set_viewport_size({"width": 1440, "height": 900})
+        self.page.goto(ORIGIN + shot.path, wait_until="load")
+        self.page.evaluate(
+            "for (const each of document.querySelectorAll('details:not(.menu)')) each.open = true"
+        )
+        self._note(axe.violations_in_every_look(self.page))
+        self._measure()
+        self._open_overlays()
+
+    def _note(self, lines: list[str], where: str = "") -> None:
+        self.problems += [f"{self.shown}{where}: {line}" for line in lines]
+
+    def _measure(self) -> None:
+        for width in (NARROWEST, *axe.WIDTHS):
+            self.page.set_viewport_size({"width": width, "height": 900})
+            over = self.page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            if over > 0:
+                self.problems.append(f"{self.shown}: {over} px wider than a screen of {width}")
+
+    def _open_overlays(self) -> None:
+        """Every dialog, drawer and menu, each once: those of the frame are on all pages."""
+        for number, name in enumerate(self.page.evaluate(f"{OVERLAYS}.map(({{name}}) => name)")):
+            known = UUID.sub("…", name)
+            if known in self.overlays:
+                continue
+            for width in axe.WIDTHS:
+                self.page.set_viewport_size({"width": width, "height": 900})
+                if not self.page.evaluate(f"(number) => {OVERLAYS}[number].open()", number):
+                    continue
+                self.overlays.add(known)
+                for scheme, rules in (("light", None), ("dark", axe.CONTRAST)):
+                    self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+                    self._note(
+                        axe.violations(self.page, rules=rules), f" with {known} open, {width} {scheme}"
+                    )
+                self.page.evaluate(f"(number) => {OVERLAYS}[number].close()", number)
+
+
+# What can be opened on a page: its name, and how it opens (false where this width does not show it) and closes.
+OVERLAYS = """[
+    ...[...document.querySelectorAll("dialog[id]")].map((each) => ({
+        name: `dialog ${each.id}`,
+        open: () => {
+            if (each.id === "palette") document.dispatchEvent(new CustomEvent("ui:palette"));
+            else each.showModal();
+            return true;
+        },
+        close: () => each.close(),
+    })),
+    ...[...document.querySelectorAll("#sidebar[popover]")].map((each) => ({
+        name: "the drawer",
+        open: () => innerWidth < 1024 && (each.showPopover(), true),
+        close: () => each.hidePopover(),
+    })),
+    ...[...document.querySelectorAll("details.menu")].map((each) => ({
+        name: `menu ${each.className}`,
+        open: () => {
+            const drawer = each.closest("#sidebar");
+            if (drawer && innerWidth < 1024) drawer.showPopover();
+            each.open = true;
+            return each.checkVisibility();
+        },
+        close: () => { each.open = false; each.closest("#sidebar:popover-open")?.hidePopover(); },
+    })),
+]"""
+
+
+def test_axe_finds_nothing_on_any_page_and_nothing_is_wider_than_the_screen(shots: list[Shot]) -> None:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        window = Window(chromium.new_page(reduced_motion="reduce"))
+        for each in shots:
+            window.check(each)
+        chromium.close()
+    assert not window.problems, "\n".join(window.problems)
