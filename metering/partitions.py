@@ -7,29 +7,50 @@ change tables: two functions of the database, which run as the owner, do it.
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from django.db import connection
+import structlog
+from django.db import OperationalError, connection
+from psycopg.errors import LockNotAvailable
 
 from metering import months
 
 MONTHS_AHEAD = 3
 
+log = structlog.get_logger(__name__)
+
+
+class Busy(Exception):
+    """Somebody reads the table of requests, and is not to be waited for: try again later."""
+
 
 def make_next(*, now: datetime) -> int:
-    """Make this month's partition and the next ones; answers how many were new. Runs in the system scope."""
-    made = 0
-    with connection.cursor() as cursor:
-        for ahead in range(MONTHS_AHEAD + 1):
-            cursor.execute("SELECT metering_make_request_partition(%s)", [_first(now, ahead)])
-            made += cursor.fetchone()[0]
-    return made
+    """Make this month's partition and the next ones; answers how many were new. Runs in the system scope.
+
+    Raises Busy.
+    """
+    return sum(
+        _call("metering_make_request_partition", _first(now, ahead)) for ahead in range(MONTHS_AHEAD + 1)
+    )
 
 
 def drop_old(*, now: datetime, kept_months: int) -> int:
-    """Drop the partitions of months before the last `kept_months`; answers how many. Runs in the system scope."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT metering_drop_request_partitions(%s)", [_first(now, -kept_months)])
-        dropped: int = cursor.fetchone()[0]
-    return dropped
+    """Drop the partitions of months before the last `kept_months`; answers how many. Runs in the system scope.
+
+    Raises Busy.
+    """
+    return _call("metering_drop_request_partitions", _first(now, -kept_months))
+
+
+def _call(function: str, month: date) -> int:
+    """The database gives up after a moment (`lock_timeout` of the function), and with it whoever waits behind it."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {function}(%s)", [month])  # our own names
+            return int(cursor.fetchone()[0])
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        log.warning("partitions_busy", function=function, month=month.isoformat())
+        raise Busy from error
 
 
 def lowest_id(moment: datetime) -> UUID:

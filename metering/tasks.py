@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from celery import shared_task
+from celery import Task, shared_task
 from django.conf import settings
 from django.utils import timezone
 
@@ -52,11 +52,17 @@ def reconcile_counters() -> int:
         return counters.settle(known_until=backlog.known_until())
 
 
-@shared_task
-def turn_partitions() -> int:
-    """Daily: the next months' partitions of requests, and away with those that are no longer kept."""
+@shared_task(bind=True, max_retries=60, default_retry_delay=600)
+def turn_partitions(self: Task) -> int:
+    """Daily: the next months' partitions of requests, and away with those that are no longer kept.
+
+    Waits for nobody: while the table is read (a dump takes long), it tries again every ten minutes.
+    """
     now = timezone.now()
-    with tenancy.system("partitions of requests"):
-        shipping.forget_finished(now=now)
-        made = partitions.make_next(now=now)
-        return made + partitions.drop_old(now=now, kept_months=settings.REQUEST_RETENTION_MONTHS)
+    try:
+        with tenancy.system("partitions of requests"):
+            shipping.forget_finished(now=now)
+            made = partitions.make_next(now=now)
+            return made + partitions.drop_old(now=now, kept_months=settings.REQUEST_RETENTION_MONTHS)
+    except partitions.Busy as error:
+        raise self.retry(exc=error) from error

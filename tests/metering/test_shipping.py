@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import connection, connections
 from django.test import Client
@@ -23,6 +24,7 @@ from metering.models import Meter, Quota, RequestRecord, RequestRollup, SpoolChe
 from metering.spool import Line
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import uuid7
+from tests.fixtures import database
 from tests.metering.conftest import Api, give, terms
 
 
@@ -237,6 +239,23 @@ def test_partitions_are_made_ahead_and_dropped_when_old(organization: Organizati
         assert _partition_of(row) == "metering_requestrecord_202401"
         assert partitions.drop_old(now=now, kept_months=13) == 1
         assert not RequestRecord.objects.filter(pk=row.pk).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_partitions_wait_for_no_reader_and_nobody_waits_for_them(
+    organization: Organization, tmp_path: Path
+) -> None:
+    """Metering B1, operations D7: a dump reads for as long as it likes, and requests go on being recorded."""
+    later = timezone.now() + timedelta(days=31)
+    with psycopg.connect(database.url("owner")) as dump, tenancy.system("test"):
+        dump.execute("LOCK TABLE metering_requestrecord IN ACCESS SHARE MODE")
+        with pytest.raises(partitions.Busy):
+            partitions.make_next(now=later)
+        writer = spool.Writer(tmp_path)
+        writer.append(line(organization))
+        assert shipping.ship_all(tmp_path) == 1
+        dump.rollback()
+        assert partitions.make_next(now=later) == 1
 
 
 def _partition_of(row: RequestRecord) -> str:
