@@ -1,13 +1,15 @@
 """Whole lives of customers, in a random order of what people do: in the end the books agree with Stripe's."""
 
 import random
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
 
 from billing import gateway, overage, plans, subscriptions
-from billing.models import Invoice, OverageCharge, Subscription
+from billing.models import Invoice, OverageCharge, Price, Subscription
 from metering import ingest, months, voids
 from metering.events import EventIn
 from metering.models import Quota, RatedLine, UsagePeriod
@@ -33,7 +35,8 @@ class Life:
             choices += [self.buy, self.buy]
         else:
             choices += [self.change, self.change, self.cancel_now]
-            choices += [self.resume] if subscription.is_canceling else [self.cancel_at_the_end]
+            is_coming = subscription.is_canceling or subscription.pending_price is not None
+            choices += [self.resume] if is_coming else [self.cancel_at_the_end]
         self.chance.choice(choices)()
         self.customer.settle()
 
@@ -83,7 +86,8 @@ class Life:
             shown = subscriptions.preview_plan(
                 organization=organization, plan=plan, interval=interval, now=now
             )
-        except plans.AlreadyOnPlan:
+        except (plans.AlreadyOnPlan, subscriptions.ChangePending, subscriptions.Ending) as refusal:
+            self.said.append(type(refusal).__name__)
             return
         before = set(Invoice.objects.filter(organization=organization).values_list("pk", flat=True))
         subscriptions.change_plan(
@@ -91,10 +95,14 @@ class Life:
             previewed_at=shown.effective_at, max_amount_due=shown.amount_due, now=now,
         )  # fmt: skip
         made = Invoice.objects.filter(organization=organization).exclude(pk__in=before)
+        changed = self.customer.subscription
+        if not shown.at_once:
+            assert not made.exists() and shown.amount_due == 0
+            assert (changed.pending_price, changed.pending_at) == (shown.price, changed.current_period_end)
+            return
         paid = made.get(billing_reason="subscription_update")
-        assert (paid.amount_due, max(0, -paid.total)) == (shown.amount_due, shown.credit)
-        renews_at = self.customer.subscription.current_period_end
-        assert abs(renews_at - shown.renews_at) <= timedelta(seconds=1)
+        assert (paid.amount_due, max(0, -paid.total)) == (shown.amount_due, shown.credit) and not shown.credit
+        assert abs(changed.current_period_end - shown.renews_at) <= timedelta(seconds=1)
 
     def cancel_now(self) -> None:
         self.said.append("cancel now")
@@ -143,6 +151,57 @@ def test_books_and_stripe_agree_at_the_end_of_a_life(customer: Customer, seed: i
     at_stripe = gateway.listed("subscriptions.list", params={"customer": account, "status": "all"})
     assert {each["status"] for each in at_stripe} <= {"canceled"}, life.said
     assert not Subscription.objects.filter(organization=customer.organization).live().exists()
+    # Credit comes from use that was taken back, never from a change.
+    assert customer.account.balance >= sum(min(0, charge.amount) for charge in charges), life.said
+    _nothing_was_given_that_was_not_paid(customer, life.said)
+
+
+def _nothing_was_given_that_was_not_paid(customer: Customer, said: list[str]) -> None:
+    """A1: of each meter, units that cost nothing extra are at most what the paid time of each plan includes."""
+    bought = _bought(customer)
+    given: dict[str, int] = defaultdict(int)
+    runs = Subscription.objects.filter(organization=customer.organization)
+    for quota in Quota.objects.filter(
+        organization=customer.organization, is_closed=True, included__isnull=False
+    ):
+        start = quota.period.start
+        if not any(run.started_at <= start < (run.ended_at or start) for run in runs):
+            continue  # on the free plan
+        charged = RatedLine.objects.filter(about=quota.period_id, meter=quota.meter_id)
+        given[quota.meter.slug] += quota.total - sum(line.quantity for line in charged)
+    for meter, units in given.items():
+        assert units <= bought[meter], (meter, units, float(bought[meter]), said)
+
+
+def _bought(customer: Customer) -> dict[str, Fraction]:
+    """By Stripe's paid invoices: what the plans include for the time that was paid, less what was paid back."""
+    bought: dict[str, Fraction] = defaultdict(Fraction)
+    periods = list(UsagePeriod.objects.filter(organization=customer.organization).order_by("start"))
+    params = {"customer": customer.account.stripe_customer_id, "status": "paid"}
+    for invoice in gateway.listed("invoices.list", params=params):
+        for line in invoice["lines"]["data"]:
+            sold = ((line.get("pricing") or {}).get("price_details") or {}).get("price")
+            price = Price.objects.filter(stripe_id=sold).first()
+            if price is None or not line["amount"]:
+                continue
+            start, end = (datetime.fromtimestamp(line["period"][name], UTC) for name in ("start", "end"))
+            anchor = [each for each in periods if each.start.replace(microsecond=0) <= start][-1].anchor
+            sign = 1 if line["amount"] > 0 else -1
+            for allowance in price.plan.allowances.select_related("meter"):
+                if allowance.included is not None:
+                    bought[allowance.meter.slug] += sign * allowance.included * _months(anchor, start, end)
+    return bought
+
+
+def _months(anchor: datetime, start: datetime, end: datetime) -> Fraction:
+    """How many months of `anchor` lie in `[start, end)`, in parts."""
+    whole = Fraction(0)
+    while start < end:
+        month = months.around(anchor, start)
+        until = min(end, month[1])
+        whole += months.share(until - start, month[1] - month[0])
+        start = until
+    return whole
 
 
 def _periods_are_without_gap(customer: Customer) -> None:
