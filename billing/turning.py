@@ -4,13 +4,14 @@ A month begins anew where nothing is paid for: when a paid plan begins on the fr
 it becomes paid, and when a paid plan ends before its month does. Never by a change inside of what was paid for.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import F
 
 from billing import plans
-from billing.models import BillingAccount, Subscription
-from metering import periods
+from billing.models import BillingAccount, Plan, Subscription
+from metering import months, periods
 from metering.models import UsagePeriod
 
 
@@ -27,6 +28,33 @@ def follow(*, subscription: Subscription, was_live: bool, now: datetime) -> None
             periods.close_before(organization=organization, moment=subscription.current_period_start, now=now)
     elif was_live and paying is None:
         _end(subscription, now)
+
+
+@dataclass(frozen=True, slots=True)
+class CutMonth:
+    """The month of use in which what is paid ends before the month does, and what it includes in all of each meter."""
+
+    start: datetime
+    included: dict[str, int]
+
+
+def month_that_is_cut(*, subscription: Subscription, follows: Plan | None) -> CutMonth | None:
+    """What people are told before they cancel (`follows` None) or go down; None when both end together."""
+    end = subscription.current_period_end
+    newest = UsagePeriod.objects.visible_to(subscription.organization).order_by("-start").first()
+    if newest is None or subscription.plan is None:
+        return None
+    start, whole = months.around(newest.anchor, end)
+    if start == end:
+        return None
+    share = months.share(end - start, whole - start)
+    then = {row.meter_id: row.included for row in follows.allowances.all()} if follows is not None else {}
+    included = {}
+    for row in subscription.plan.allowances.select_related("meter"):
+        after = then.get(row.meter_id, 0)
+        if row.included is not None and after is not None:
+            included[row.meter.name] = int(row.included * share) + int(after * (1 - share))
+    return CutMonth(start, included)
 
 
 def _begin(subscription: Subscription, now: datetime) -> None:

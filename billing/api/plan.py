@@ -98,13 +98,17 @@ class Cancel(ApiView):
     )
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.CancelRequest)
-        subscriptions.cancel(
-            subscription=_paid(request),
-            at_period_end=body["at_period_end"],
-            reason=body["reason"],
-            now=now_of(request),
-        )
-        return Response(_plan_answer(request))
+
+        def call(asked_at: datetime) -> tuple[int, Any]:
+            subscriptions.cancel(
+                subscription=_paid(request),
+                at_period_end=body["at_period_end"],
+                reason=body["reason"],
+                now=now_of(request),
+            )
+            return OK, _plan_answer(request)
+
+        return answered_once(request, "POST billing/subscription/cancel", call)
 
 
 @extend_schema(tags=["billing"])
@@ -114,13 +118,16 @@ class Resume(ApiView):
     @extend_schema(
         operation_id="billing_subscription_resume",
         summary="Resume the API plan",
-        description="Takes back a cancellation that has not come into force.",
+        description="Takes back a cancellation, or a change, that has not come into force.",
         request=None,
         responses=serializers.PlanSubscriptionAnswer,
     )
     def post(self, request: Request) -> Response:
-        subscriptions.resume(subscription=_paid(request), now=now_of(request))
-        return Response(_plan_answer(request))
+        def call(asked_at: datetime) -> tuple[int, Any]:
+            subscriptions.resume(subscription=_paid(request), now=now_of(request))
+            return OK, _plan_answer(request)
+
+        return answered_once(request, "POST billing/subscription/resume", call)
 
 
 @extend_schema(tags=["billing"])

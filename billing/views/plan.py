@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from accounts.access import PortalRequest, PortalView, portal_view
 from accounts.models import Organization
 from accounts.roles import Scope
-from billing import gateway, hosted_portal, overview, plans, pricing, subscriptions
+from billing import gateway, hosted_portal, overview, plans, pricing, subscriptions, turning
 from billing.changes import Preview
 from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Invoice, Order, Plan, Subscription
@@ -116,12 +116,17 @@ class Change(PortalView):
             problem = problem or refusal
         current = plans.of(organization)
         target = shown.plan if shown is not None else self._target(problem, plan)
+        subscription = plans.subscription_of(organization)
+        is_later = subscription is not None and shown is not None and not shown.at_once
         context = {
             "preview": shown,
             "problem": problem,
             "target": target,
+            "cut_month": turning.month_that_is_cut(subscription=subscription, follows=target)
+            if is_later and subscription is not None
+            else None,
             "list_price": plans.price_of(target, interval) if target is not None and shown is None else None,
-            "subscription": plans.subscription_of(organization),
+            "subscription": subscription,
             "interval": interval,
             "slug": plan,
             "effective_at": shown.effective_at.astimezone(UTC).isoformat() if shown else "",
@@ -207,6 +212,7 @@ class Cancel(PortalView):
             "form": form,
             "quotas": quotas.overview(self.request.organization, clock.now(self.request.organization)).quotas,
             "free": plans.free(),
+            "cut_month": turning.month_that_is_cut(subscription=subscription, follows=None),
         }
         return render(self.request, "billing/cancel.html", context)
 

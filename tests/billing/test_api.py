@@ -79,7 +79,8 @@ def test_without_a_paid_plan_the_subscription_is_free_and_active(call: Caller) -
     answer = call("get", "billing/subscription").data
     assert (answer["plan"], answer["status"], answer["interval"]) == ("free", "active", None)
     assert set(answer) == {
-        "plan", "status", "interval", "current_period_start", "current_period_end", "cancel_at_period_end", "trial_end",
+        "plan", "status", "interval", "current_period_start", "current_period_end", "cancel_at_period_end",
+        "pending_change", "trial_end",
     }  # fmt: skip
 
 
@@ -106,8 +107,35 @@ def test_a_plan_is_bought_changed_canceled_and_resumed(call: Caller, customer: C
     assert (canceled.status_code, canceled.data["cancel_at_period_end"]) == (200, True)
     resumed = call("post", "billing/subscription/resume")
     assert (resumed.status_code, resumed.data["cancel_at_period_end"]) == (200, False)
-    at_once = call("post", "billing/subscription/cancel", {"at_period_end": False})
-    assert (at_once.status_code, at_once.data["plan"]) == (200, "free")
+    for replayed in (None, "true"):
+        at_once = call(
+            "post", "billing/subscription/cancel", {"at_period_end": False}, **{"Idempotency-Key": "1"}
+        )
+        assert (at_once.status_code, at_once.data["plan"]) == (200, "free")
+        assert at_once.headers.get("Idempotent-Replayed") == replayed
+
+
+def test_less_is_shown_as_coming_and_taken_back(call: Caller, customer: Customer) -> None:
+    end = customer.buy("enterprise", "month").current_period_end
+    for path in ("billing/subscription/preview", "billing/subscription/change"):
+        shown = call("post", path, {"plan": "pro", "interval": "month"})
+        assert shown.status_code == 200, shown.data
+        assert (shown.data["at_once"], shown.data["amount_due"], shown.data["credit"]) == (False, 0, 0)
+    coming = {
+        "plan": "pro",
+        "interval": "month",
+        "unit_amount": 2_900,
+        "currency": "usd",
+        "effective_at": end,
+    }
+    answer = call("get", "billing/subscription").json()
+    assert answer["plan"] == "enterprise" and answer["pending_change"] == coming | {
+        "effective_at": f"{end:%Y-%m-%dT%H:%M:%SZ}"
+    }
+    [listed] = call("get", "subscriptions").json()["data"]
+    assert listed["pending_change"]["product"] == "pro"
+    assert call("post", "billing/subscription/resume").json()["pending_change"] is None
+    assert call("get", "subscriptions").json()["data"][0]["pending_change"] is None
 
 
 def test_the_same_key_answers_the_same_session_and_another_body_is_409(call: Caller) -> None:

@@ -66,7 +66,7 @@ def test_of_two_pages_paid_at_once_one_plan_stays_and_the_other_is_credited(
 def test_a_suspended_plan_ends_when_another_one_is_paid(customer: Customer) -> None:
     """Stripe would go on to collect for the old one."""
     old = customer.buy("pro")
-    Subscription.objects.filter(pk=old.pk).update(status="unpaid")
+    Subscription.objects.filter(pk=old.pk).update(status="paused")
     assert customer.pay(customer.visit("enterprise").url).status_code == 303
     customer.settle()
     assert at_stripe(customer) == ["active", "canceled"]

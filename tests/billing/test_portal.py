@@ -142,6 +142,35 @@ def test_cancel_and_resume(browser: Browser, customer: Customer) -> None:
     assert not customer.subscription.is_canceling
 
 
+def test_less_is_planned_shown_as_coming_and_taken_back(browser: Browser, customer: Customer) -> None:
+    end = customer.buy("enterprise", "month").current_period_end
+    day = f"{end:%b} {end.day}, {end.year}"
+    page = browser.get("/billing/plans/pro/?interval=month")
+    assert f"Change to Pro on {day}" in text(page) and "Enterprise is paid until" in text(page)
+    answer = browser.post("/billing/plans/pro/?interval=month", hidden(page), follow=True)
+    assert "Pro begins on" in text(answer) and "Stay on Enterprise" in text(answer)
+    assert "Pro, Monthly $29.00" in text(answer)  # the next invoice
+    assert "Pro begins on" in text(browser.get("/billing/plans/"))
+    assert "Another change is coming" not in text(browser.get("/billing/plans/pro/?interval=month"))
+    refused = browser.get("/billing/plans/enterprise/?interval=year")
+    assert refused.status_code == 409 and "Take that back first" in text(refused)
+    assert "Enterprise goes on." in text(browser.post("/billing/resume/", follow=True))
+    assert customer.subscription.pending_price is None
+
+
+def test_the_month_in_which_a_plan_ends_before_the_month_does_is_told(
+    browser: Browser, customer: Customer
+) -> None:
+    customer.buy("pro", "month")
+    customer.rehearse()
+    customer.advance(customer.now + timedelta(days=10))
+    assert "in the month from" not in text(browser.get("/billing/cancel/"))
+    page = browser.get("/billing/plans/pro/?interval=year")
+    browser.post("/billing/plans/pro/?interval=year", hidden(page))
+    customer.settle()
+    assert "the share that is paid" in text(browser.get("/billing/cancel/"))
+
+
 def test_past_due_is_a_banner_on_every_page(browser: Browser, customer: Customer) -> None:
     customer.buy("pro", "month", card=FAILS_LATER_CARD)
     customer.rehearse()
