@@ -26,8 +26,8 @@ WIDE_FACTOR = (
 )
 
 REASONS = {
-    "guess_pair": "Too many wrong guesses from your network.",
-    "guess_device": "Too many wrong guesses.",
+    "guess_pair": "Too many failed attempts from your network.",
+    "guess_device": "Too many failed attempts.",
     "guess_network": "Too many log-ins from your network have failed.",
     "guess_account": "Too many log-ins to this account have failed, from many networks.",
 }

@@ -24,6 +24,12 @@ def action_words(action: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+@register.filter
+def own_action_words(action: str) -> str:
+    """The same to the person whom it is about: `user.logged_in` → “Logged in”."""
+    return action_words(action.removeprefix("user."))
+
+
 # What a person has to do with a limit that was reached (settings.THROTTLES).
 _LIMITS = {
     "guess_pair": gettext_noop("Several wrong passwords or codes from this network: it has to wait"),

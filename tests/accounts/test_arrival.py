@@ -121,7 +121,7 @@ def test_failed_log_ins_are_limited():
     client = Client()
     wrong = {"login": "ada@engines.example", "password": "wrong"}
     texts = [client.post("/accounts/login/", wrong).content.decode() for _ in range(11)]
-    assert "Too many wrong guesses from your network. Try again in 2 minutes." in texts[-1]
+    assert "Too many failed attempts from your network. Try again in 2 minutes." in texts[-1]
     right = client.post("/accounts/login/", wrong | {"password": PASSWORD})
     assert right.status_code == 200
 

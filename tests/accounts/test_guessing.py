@@ -76,7 +76,7 @@ def test_pages_and_api_share_one_count_and_tell_the_time_to_wait(owner):
     guess(owner.email, 2)
     assert "not correct" in page_log_in(owner.email, "wrong")
     said = page_log_in(owner.email)
-    assert "Too many wrong guesses from your network. Try again in 34 hours." in said
+    assert "Too many failed attempts from your network. Try again in 34 hours." in said
     assert "A passkey, or a new password by mail, works at once." in said
     assert api_log_in(owner.email) == 429
     answer = Api().post(
@@ -146,7 +146,7 @@ def test_a_known_browser_has_a_limit_of_its_own(owner):
     browser = known_browser(owner, address=HERE)
     for _ in range(3):
         page_log_in(owner.email, "wrong", browser=browser)
-    assert "Too many wrong guesses. Try again in" in page_log_in(owner.email, browser=browser)
+    assert "Too many failed attempts. Try again in" in page_log_in(owner.email, browser=browser)
     assert page_log_in(owner.email) == "in"  # what a stolen browser used up is not the owner's
 
 
@@ -317,7 +317,7 @@ def test_wrong_codes_are_limited_by_network_on_pages_and_api_alike(owner):
     said = browser.post(
         "/accounts/2fa/authenticate/", {"code": code_of(secret)}, headers=here
     ).content.decode()
-    assert "Too many wrong guesses from your network. Try again in" in said
+    assert "Too many failed attempts from your network. Try again in" in said
     assert api_log_in(owner.email, otp=recovery_code) == 429
     assert api_log_in(owner.email, otp=recovery_code, address=HOME) == 200
 
