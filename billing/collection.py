@@ -12,9 +12,11 @@ def pause(*, subscription: Subscription) -> None:
 
 
 def resume(*, subscription: Subscription) -> None:
-    """Collect again from the next renewal on. Idempotent. Calls Stripe; raises gateway.Unavailable."""
-    if subscription.is_collection_paused:
-        _update(subscription, "")
+    """Collect again from the next renewal on. Idempotent. Calls Stripe; raises gateway.Unavailable.
+
+    Asked even of one that we do not know to be paused: the answer to `pause` may have been lost.
+    """
+    _update(subscription, "")
 
 
 def _update(subscription: Subscription, pause_collection: dict[str, str] | str) -> None:
