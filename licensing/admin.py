@@ -50,7 +50,7 @@ class FeatureNames(BaseInlineFormSet):
                     )
 
 
-class PolicyFeatureInline(admin.TabularInline):
+class PolicyFeatureInline(admin.StackedInline):  # a table's cells have no labels
     model = PolicyFeature
     formset = FeatureNames
     extra = 0

@@ -4,7 +4,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest
 from django.utils import timezone
@@ -55,13 +54,13 @@ class RightsForm(ActForm):
         label=gettext_lazy("Groups"),
         queryset=Group.objects.order_by("name"),
         required=False,
-        widget=FilteredSelectMultiple(gettext_lazy("groups"), is_stacked=False),
+        widget=forms.CheckboxSelectMultiple,
     )
     permissions = forms.ModelMultipleChoiceField(
         label=gettext_lazy("Permissions of their own"),
         queryset=Permission.objects.none(),
         required=False,
-        widget=FilteredSelectMultiple(gettext_lazy("permissions"), is_stacked=False),
+        widget=forms.CheckboxSelectMultiple,
     )
     reason_help = gettext_lazy("It is mailed to all superusers and the person, and kept in the audit trail.")
 
@@ -227,7 +226,6 @@ class GroupAdmin(AuditedAdmin):
     list_display = ["name", "member_count"]
     search_fields = ["name"]
     fields = ["name", "permissions"]
-    filter_horizontal = ["permissions"]
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return staff_of(request).is_superuser
@@ -243,7 +241,7 @@ class GroupAdmin(AuditedAdmin):
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "permissions":
-            kwargs["queryset"] = _permissions()
+            kwargs |= {"queryset": _permissions(), "widget": forms.CheckboxSelectMultiple}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def after_change(self, request: HttpRequest, row: Group, reason: str, changes: dict[str, Any]) -> None:

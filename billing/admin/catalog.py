@@ -35,7 +35,7 @@ class ProductAdmin(_CatalogAdmin):
         return [*fixed, "slug", "kind"] if obj else fixed
 
 
-class PlanAllowanceInline(admin.TabularInline):
+class PlanAllowanceInline(admin.StackedInline):  # a table's cells have no labels
     model = PlanAllowance
     extra = 0
     fields = ["meter", "included", "is_hard", "overage_rate", "currency"]

@@ -28,7 +28,8 @@ class MirrorAdmin(LargeList):
     @admin.display(description=_("as Stripe said"))
     def as_stripe_said(self, mirrored: models.Model) -> SafeString:
         return format_html(
-            "<pre>{}</pre>", json.dumps(getattr(mirrored, "stripe_data", {}), indent=2, sort_keys=True)
+            '<pre tabindex="0">{}</pre>',
+            json.dumps(getattr(mirrored, "stripe_data", {}), indent=2, sort_keys=True),
         )
 
 

@@ -47,7 +47,7 @@ class WebhookEventAdmin(ReasonedActions, LargeList):
 
     @admin.display(description=_("payload"))
     def pretty_payload(self, event: WebhookEvent) -> SafeString:
-        return format_html("<pre>{}</pre>", json.dumps(event.payload, indent=2, sort_keys=True))
+        return format_html('<pre tabindex="0">{}</pre>', json.dumps(event.payload, indent=2, sort_keys=True))
 
     @admin.action(description=_("Handle again"), permissions=["view"])
     def replay(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> None:
