@@ -161,3 +161,14 @@ if used == known or (used > known and not quiet) then return 0 end
 redis.call('HSET', KEYS[1], 'used', known)
 return known - used
 """)
+
+# KEYS: the caller's open streams, by when they were last alive. ARGV: this stream, most streams, seconds after which a
+# silent one is over. Answers whether there is room for this one, or it is in.
+ENTER = Script("""
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[3]))
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1
+""")

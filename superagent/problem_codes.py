@@ -48,6 +48,7 @@ REMEDIES = {
     "change_pending": _("Take back what is coming by billing/subscription/resume, then change."),
     "subscription_ending": _("Take back the cancellation by billing/subscription/resume, then change."),
     "card_declined": _("Use another card, or ask the bank. detail has the bank's reason."),
+    "too_many_streams": _("Close a stream first, or share one among your programs."),
     "not_reported_by_you": _(
         "Only what your organization reported can be taken back. Ask support if it is wrong."
     ),

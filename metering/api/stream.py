@@ -16,6 +16,7 @@ from datetime import timedelta
 from hashlib import sha256
 from importlib import import_module
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -30,8 +31,9 @@ from accounts.models import Organization
 from accounts.permissions import MissingScope
 from accounts.principals import Principal
 from accounts.roles import Scope
-from metering import live, throttles
+from metering import live, open_streams, throttles
 from superagent.foundation import clock, contract, problems, tenancy
+from superagent.foundation.identifiers import uuid7
 from superagent.foundation.problems import Forbidden, Refusal
 
 POLL_SECONDS = 1.0
@@ -59,11 +61,13 @@ class Admission:
 
     organization: Organization
     principal: Principal | None
+    caller: UUID
 
 
 async def stream(request: HttpRequest) -> HttpResponseBase:
     if request.method != "GET":
         return problems.json_response(request, _NotAllowed())
+    name = uuid7().hex
     try:
         admission = await _in_thread(_admit, request)
         if admission.principal is not None:
@@ -71,10 +75,13 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
             request.principal = admission.principal  # type: ignore[attr-defined]  # as above
             await _in_thread(throttles.take, request, admission.principal)
         await _in_thread(contract.hold_query, request)
+        await _in_thread(_enter, admission, name)
     except Refusal as refusal:
         return problems.json_response(request, refusal)
-    return StreamingHttpResponse(
-        _events(request, admission),
+    return _Stream(
+        admission,
+        name,
+        _events(request, admission, name),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-cache", "Content-Encoding": "identity", "X-Accel-Buffering": "no"},
     )
@@ -89,7 +96,24 @@ class _NotAllowed(Refusal):
         super().__init__(headers={"Allow": "GET"})
 
 
-async def _events(request: HttpRequest, admission: Admission) -> AsyncIterator[bytes]:
+class _Stream(StreamingHttpResponse):
+    """Counted as open until the server closes it, however it ended."""
+
+    def __init__(self, admission: Admission, name: str, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._admission, self._name = admission, name
+
+    def close(self) -> None:
+        super().close()
+        organization_id, caller = self._admission.organization.pk, self._admission.caller
+        open_streams.leave(organization_id=organization_id, caller=caller, stream=self._name)
+
+
+def _enter(admission: Admission, name: str) -> None:
+    open_streams.enter(organization_id=admission.organization.pk, caller=admission.caller, stream=name)
+
+
+async def _events(request: HttpRequest, admission: Admission, name: str) -> AsyncIterator[bytes]:
     """`usage` events whenever a counter changed, comments as heartbeats. A client that reconnects with the
     Last-Event-ID of the present state is not sent it again."""
     sent = request.headers.get("Last-Event-ID", "")
@@ -103,16 +127,17 @@ async def _events(request: HttpRequest, admission: Admission) -> AsyncIterator[b
             admitted_at = now
             try:
                 admission = await _in_thread(_admit, request)
+                await _in_thread(_enter, admission, name)
             except Refusal:
                 return
         version = await _in_thread(live.version, admission.organization.pk)
         if version is None or version != seen or now - asked_at >= POSTGRES_SECONDS:
             seen, asked_at = version, now
             body = await _in_thread(_snapshot, admission.organization)
-            name = sha256(body.encode()).hexdigest()[:16]
-            if name != sent:
-                sent, beat_at = name, now
-                yield f"id: {name}\nevent: usage\ndata: {body}\n\n".encode()
+            version_name = sha256(body.encode()).hexdigest()[:16]
+            if version_name != sent:
+                sent, beat_at = version_name, now
+                yield f"id: {version_name}\nevent: usage\ndata: {body}\n\n".encode()
         if now - beat_at >= HEARTBEAT_SECONDS:
             beat_at = now
             yield b": still here\n\n"
@@ -163,7 +188,9 @@ def _by_credential(request: HttpRequest) -> Admission:
         raise _unauthenticated("Send an API key or an access token as a Bearer credential.")
     if not principal.allows(Scope.USAGE_READ):
         raise MissingScope(f"The credential lacks the scope {Scope.USAGE_READ}.")
-    return Admission(plain.organization, principal)  # type: ignore[attr-defined]  # set by the authentication
+    caller = principal.api_key_id or principal.user_id
+    assert caller is not None, "a principal is a key or a person"
+    return Admission(plain.organization, principal, caller)  # type: ignore[attr-defined]  # set by the authentication
 
 
 def _by_session(request: HttpRequest) -> Admission:
@@ -175,7 +202,7 @@ def _by_session(request: HttpRequest) -> Admission:
     membership = access.chosen(request)
     if membership is None or not roles.allows(membership.role, Scope.USAGE_READ):
         raise Forbidden("Your role does not include the usage of an organization.")
-    return Admission(membership.organization, None)
+    return Admission(membership.organization, None, request.user.pk)
 
 
 def _unauthenticated(detail: str) -> NotAuthenticated:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts import api_keys
 from accounts.models import ApiKey, Membership, Organization
-from metering import shipping
+from metering import open_streams, shipping
 from metering.api import stream as module
 from metering.models import RequestRecord
 from superagent.foundation import tenancy
@@ -145,5 +145,28 @@ def test_a_stream_ends_when_its_key_is_revoked_or_its_member_removed(
         for parts in streams:
             with pytest.raises(AssertionError, match="the stream ended"):
                 await next_event(parts)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_has_only_so_many_streams_open_at_once(organization: Organization, api: Api) -> None:
+    """Security L13."""
+    give(organization, terms("api_requests", 1000, hard=True))
+    other = new_key(organization)
+
+    async def scenario() -> None:
+        client, headers = AsyncClient(), {"Authorization": f"Bearer {api.key}"}
+        streams = [
+            await client.get("/api/v1/usage/stream", headers=headers) for _ in range(open_streams.MOST)
+        ]
+        assert {response.status_code for response in streams} == {200}
+        refused = await client.get("/api/v1/usage/stream", headers=headers)
+        assert (refused.status_code, json.loads(refused.content)["code"]) == (429, "too_many_streams")
+        assert int(refused.headers["Retry-After"]) > 0
+        theirs = await client.get("/api/v1/usage/stream", headers={"Authorization": f"Bearer {other.key}"})
+        assert theirs.status_code == 200
+        await sync_to_async(streams[0].close)()  # as the server does at the end
+        assert (await client.get("/api/v1/usage/stream", headers=headers)).status_code == 200
 
     asyncio.run(scenario())
