@@ -18,9 +18,7 @@ def plan(*, fetched: Json, price: Price) -> None:
 
     Repeatable: it replaces what was planned before. Killed in between, it leaves a schedule that changes nothing.
     """
-    schedule = attached(fetched) or gateway.call(
-        "subscription_schedules.create", params={"from_subscription": fetched["id"]}
-    )
+    schedule = attached(fetched) or _create(fetched["id"])
     gateway.call(
         "subscription_schedules.update",
         schedule["id"],
@@ -33,6 +31,16 @@ def plan(*, fetched: Json, price: Price) -> None:
             ],
         },
     )
+
+
+def _create(subscription_id: str) -> Json:
+    try:
+        return gateway.call("subscription_schedules.create", params={"from_subscription": subscription_id})
+    except gateway.Rejected:  # somebody else was first, a moment ago: a subscription has one
+        made = attached(gateway.call("subscriptions.retrieve", subscription_id))
+        if made is None:
+            raise
+        return made
 
 
 def release(schedule_id: str) -> None:

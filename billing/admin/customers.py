@@ -98,10 +98,18 @@ class SubscriptionAdmin(FactsAdmin):
         "interval",
         "current_period_end",
         "cancel_at_period_end",
+        "pending_price",
+        "pending_at",
         "stripe_id",
     ]
-    list_filter = ["status", "product", "interval", "cancel_at_period_end"]
-    list_select_related = ["organization", "product"]
+    list_filter = [
+        "status",
+        "product",
+        "interval",
+        "cancel_at_period_end",
+        ("pending_at", admin.EmptyFieldListFilter),
+    ]
+    list_select_related = ["organization", "product", "pending_price__product"]
     search_fields = ["=stripe_id", "organization__name", "organization__email", "=id"]
     date_hierarchy = "started_at"
     actions = ["refresh", "cancel_at_period_end", "resume"]

@@ -1,16 +1,20 @@
 """Changes of plan: more at once, less when what is paid ends; no allowance twice, nothing used is credited."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from accounts import organizations
 from billing import changes, gateway, orders, overage, plans, schedules, subscriptions
 from billing.models import Invoice, OverageCharge, Payment, Price, Subscription
 from metering import months
 from metering.models import Quota, UsagePeriod
-from tests.billing.conftest import DECLINED_CARD, GOOD_CARD, Customer
+from superagent.foundation import tenancy
+from tests.billing.conftest import DECLINED_CARD, GOOD_CARD, Customer, Sandbox, make_customer
 from tests.billing.test_lifecycle import use
 
 
@@ -377,6 +381,38 @@ def test_when_a_change_takes_effect(
             for slug, interval in (current, target)
         )
         assert changes.takes_effect_at_once(current=from_, target=to) is at_once
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_members_who_go_down_at_once_leave_one_coming_change(shop: Sandbox) -> None:
+    with tenancy.system("test"):
+        customer = make_customer(shop)
+        subscription = customer.buy("enterprise", "month")
+        prices = list(
+            Price.objects.filter(product__slug="pro", is_active=True).select_related("product", "plan")
+        )
+    barrier = threading.Barrier(len(prices))
+
+    def plan(price: Price) -> changes.Preview:
+        try:
+            with tenancy.system("test"):
+                barrier.wait()
+                return subscriptions.change(
+                    subscription=subscription, price=price, user=customer.user, now=subscription.started_at
+                )
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(prices)) as members:
+        assert [done.at_once for done in members.map(plan, prices)] == [False, False]
+    with tenancy.system("test"):
+        customer.settle()
+        assert customer.subscription is not None
+        fetched = at_stripe(customer)
+        schedule = schedules.attached(fetched)
+        planned = schedules.planned(fetched, schedule)
+        assert planned is not None and customer.subscription.pending_price is not None
+        assert planned[0] == customer.subscription.pending_price.stripe_id
 
 
 def test_releasing_what_was_released_is_no_error(customer: Customer) -> None:
