@@ -95,3 +95,24 @@ def test_the_address_behind_trusted_proxies(rf, settings):
     assert audit.client_address(request) == "192.0.2.1"
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = 3
     assert audit.client_address(request) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "proxies, forwarded, address",
+    [
+        (0, "192.0.2.1", "127.0.0.1"),  # nobody may be believed
+        (1, None, "127.0.0.1"),
+        (1, "", "127.0.0.1"),
+        (1, "203.0.113.5, 192.0.2.1", "192.0.2.1"),  # what the caller sent stands before
+        (1, "203.0.113.5,", "127.0.0.1"),
+        (2, "203.0.113.5, 192.0.2.1", "203.0.113.5"),
+        (2, "192.0.2.1", "127.0.0.1"),  # the caller went around one of them
+        (1, "[2001:db8::1]:443", "2001:db8::1"),
+        (1, "192.0.2.1:80", "192.0.2.1"),
+        (1, "nonsense", None),
+    ],
+)
+def test_the_callers_address_behind_proxies(rf, settings, proxies, forwarded, address):
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
+    given = {"X-Forwarded-For": forwarded} if forwarded is not None else {}
+    assert audit.client_address(rf.get("/", headers=given)) == address
