@@ -45,14 +45,14 @@ def _unset() -> list[checks.CheckMessage]:
             checks.Error(
                 "No mailer is set, so mail would go to the sandbox.",
                 hint="Set EMAIL_URL, POSTMARK_SERVER_TOKEN or EMAIL_BACKEND.",
-                id="superagent.E004",
+                id="superagent.E006",
             )
         )
     if settings.DATABASE_OWNER_URL == settings.DATABASE_URL:
         findings.append(
             checks.Error(
                 "DATABASE_OWNER_URL is missing, so migrations would run as app_web, which may not change tables.",
-                id="superagent.E005",
+                id="superagent.E007",
             )
         )
     if settings.SPOOL_DIR.is_relative_to(settings.BASE_DIR):
