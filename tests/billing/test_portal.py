@@ -154,6 +154,7 @@ def test_less_is_planned_shown_as_coming_and_taken_back(browser: Browser, custom
     assert "Another change is coming" not in text(browser.get("/billing/plans/pro/?interval=month"))
     refused = browser.get("/billing/plans/enterprise/?interval=year")
     assert refused.status_code == 409 and "Take that back first" in text(refused)
+    assert "Stay on Enterprise" in text(refused)
     assert "Enterprise goes on." in text(browser.post("/billing/resume/", follow=True))
     assert customer.subscription.pending_price is None
 
