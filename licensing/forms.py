@@ -4,13 +4,18 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Order
+from superagent.foundation.identifiers import uuid7
 
 
 class BuyForm(forms.Form):
-    """The purchase as it was shown: `max_total` is the price on the page, so that nobody pays more than they saw."""
+    """The purchase as it was shown: `max_total` is the price on the page, so that nobody pays more than they saw.
+
+    `visit` tells one page from another: sent twice, it is one order.
+    """
 
     payment = forms.ChoiceField(label=_("Pay with"), widget=forms.RadioSelect)
     max_total = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
+    visit = forms.UUIDField(widget=forms.HiddenInput, initial=uuid7)
 
     def __init__(self, *args, card: str = "", **kwargs):
         super().__init__(*args, **kwargs)

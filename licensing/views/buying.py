@@ -1,3 +1,4 @@
+from http import HTTPStatus
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,7 +11,7 @@ from billing import checkout, customers, orders
 from billing.models import Interval, Order, Price
 from licensing import offers, policies
 from licensing.forms import BuyForm
-from superagent.foundation import clock
+from superagent.foundation import clock, idempotency
 from superagent.foundation.problems import Refusal
 
 
@@ -35,16 +36,32 @@ class Buy(PortalView):
         return self._page(price, form)
 
     def _order(self, price: Price, chosen: dict[str, Any]) -> HttpResponse:
-        now = clock.now(self.request.organization)
-        order = orders.place(
-            organization=self.request.organization,
-            user=self.request.user,
-            items=[orders.Wanted(price.product.slug, {"interval": price.interval})],
-            max_total=chosen["max_total"],
-            currency=price.currency,
-            payment=chosen["payment"],
-            now=now,
+        organization = self.request.organization
+        now = clock.now(organization)
+
+        def place() -> tuple[int, Any]:
+            order = orders.place(
+                organization=organization,
+                user=self.request.user,
+                items=[orders.Wanted(price.product.slug, {"interval": price.interval})],
+                max_total=chosen["max_total"],
+                currency=price.currency,
+                payment=chosen["payment"],
+                now=now,
+            )
+            return HTTPStatus.CREATED, {"id": str(order.pk)}
+
+        what = {"price": str(price.pk), "payment": chosen["payment"], "max_total": chosen["max_total"]}
+        _status, placed, _is_replayed = idempotency.once(
+            organization_id=organization.pk,
+            caller=f"user:{self.request.user.pk}",
+            endpoint="page license-buy",
+            # What was chosen belongs to it: who goes back in the browser and pays otherwise places another order.
+            key=":".join([str(chosen["visit"]), *map(str, what.values())]),
+            body=what,
+            effect=place,
         )
+        order = Order.objects.get(pk=placed["id"])
         if chosen["payment"] == Order.Payment.CHECKOUT:
             return redirect(checkout.start_order(order=order, now=now).url)
         return redirect("order", order.pk)  # it shows how the payment goes

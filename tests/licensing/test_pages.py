@@ -18,6 +18,7 @@ from licensing import activations, licenses, moderation, vault
 from licensing.models import License, LicenseFeature
 from licensing.subscriptions import issue_for
 from superagent.foundation import tenancy
+from superagent.foundation.identifiers import uuid7
 from tests.accounts.conftest import PASSWORD, founded, join, page_of, person
 from tests.licensing.conftest import NOW
 from tests.licensing.orders import paid_item, subscribe
@@ -258,8 +259,11 @@ def test_buying_places_an_order_for_what_was_shown(page: Client, acme: Organizat
     html = page.get(address).content.decode()
     assert "$190.00" in html
     assert "Visa ending in 4242" in html
-    response = page.post(address, {"payment": "saved_card", "max_total": "19000"})
+    [visit] = re.findall(r'name="visit" value="([0-9a-f-]{36})"', html)
+    form = {"payment": "saved_card", "max_total": "19000", "visit": visit}
+    response = page.post(address, form)
     assert response.status_code == 302
+    assert page.post(address, form)["Location"] == response["Location"]  # sent twice, it is one order
     with tenancy.system("test"):
         order = Order.objects.get(organization=acme)
         item = order.items.get()
@@ -271,7 +275,7 @@ def test_buying_places_an_order_for_what_was_shown(page: Client, acme: Organizat
 
 def test_a_price_that_rose_meanwhile_is_not_paid(page: Client, acme: Organization) -> None:
     address = reverse("license-buy", args=["nextpanel-starter"])
-    response = page.post(address, {"payment": "checkout", "max_total": "100"})
+    response = page.post(address, {"payment": "checkout", "max_total": "100", "visit": str(uuid7())})
     assert response.status_code == 422
     assert "The total is 900 usd now" in response.content.decode()
     with tenancy.system("test"):
