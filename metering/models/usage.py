@@ -259,7 +259,7 @@ class UsageEvent(OrganizationOwned):
     )
 
     # A batch of a thousand is written at once; the server sets both itself, from what it read in the tenant's scope.
-    row_security = Walled(trusted_parents=frozenset({"period_id", "api_key_id"}))
+    row_security = Walled(trusted_parents=("period_id", "api_key_id"))
 
     class Meta(OrganizationOwned.Meta):
         constraints = [

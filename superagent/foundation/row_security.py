@@ -39,7 +39,7 @@ class Walled:
     """
 
     column: str = "organization_id"
-    trusted_parents: frozenset[str] = frozenset()
+    trusted_parents: tuple[str, ...] = ()
     rights = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 
     @property
