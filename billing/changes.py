@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from billing.models import Interval, Plan, Price, Product, Subscription
 from billing.projection import invoices
-from billing.projection.reading import Json, moment
+from billing.projection.reading import Json, description, moment
 
 MONTHS = {Interval.MONTH: 1, Interval.YEAR: 12}
 
@@ -139,7 +139,7 @@ def _is_upgrade(current: Price, target: Price) -> bool:
 
 def _line(line: Json) -> PreviewLine:
     return PreviewLine(
-        description=line.get("description") or "",
+        description=description(line),
         amount=line["amount"],
         currency=line["currency"],
         is_proration=invoices.is_proration(line),

@@ -4,39 +4,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.utils.translation import gettext as _
+from django.db.models import QuerySet
 
 from accounts.models import Organization
 from billing import debts, plans
-from billing.models import BillingAccount, OverageCharge, Plan, Price, Subscription
+from billing.coming import ComingInvoice
+from billing.coming import invoices as coming_invoices
+from billing.models import BillingAccount, Plan, Subscription
 from metering import periods, quotas
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    label: str
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class NextInvoice:
-    """An estimate: the plan, what was used beyond the allowance so far, credit. `lines` sum up to `total`."""
-
-    at: datetime
-    lines: tuple[Line, ...]
-    total: int
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
 class Dashboard:
-    """Plan, subscription (None on the free plan), account and the next invoice (None if there will be none)."""
+    """Plan, its subscription (None on the free plan), those of licenses, account, and the invoices that are coming."""
 
     plan: Plan | None
     subscription: Subscription | None
+    licenses: list[Subscription]
     account: BillingAccount | None
-    next_invoice: NextInvoice | None
+    coming: list[ComingInvoice]
     debt: debts.Debt | None
+
+    @property
+    def next_invoice(self) -> ComingInvoice | None:
+        return self.coming[0] if self.coming else None
 
     @property
     def status(self) -> str:
@@ -50,17 +41,36 @@ class Dashboard:
         return self.subscription is None
 
 
-def dashboard(organization: Organization, now: datetime) -> Dashboard:
-    """Everything that the dashboard's plan and next-invoice cards need."""
+def dashboard(organization: Organization, used: quotas.Overview, now: datetime) -> Dashboard:
+    """Everything that the dashboard's and the billing page's cards need; `used` is the open period of use."""
     subscription = plans.subscription_of(organization)
+    licenses = list(license_subscriptions(organization))
     account = BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
     return Dashboard(
         plan=subscription.plan if subscription else plans.of(organization),
         subscription=subscription,
+        licenses=licenses,
         account=account,
-        next_invoice=_next_invoice(organization, subscription, account, now),
+        coming=coming_invoices(
+            organization=organization,
+            subscriptions=[*([subscription] if subscription else []), *licenses],
+            account=account,
+            used=used,
+            now=now,
+        ),
         debt=debts.declined(organization),
     )
+
+
+def license_subscriptions(organization: Organization) -> QuerySet[Subscription]:
+    """The live ones of licenses, with their products and prices."""
+    rows: QuerySet[Subscription] = (
+        Subscription.objects.visible_to(organization)
+        .filter(plan__isnull=True)
+        .live()
+        .select_related("product", "price__product", "pending_price__product")
+    )
+    return rows
 
 
 def plan_facts(*, organization: Organization, now: datetime) -> dict[str, Any]:
@@ -89,49 +99,3 @@ def plan_facts(*, organization: Organization, now: datetime) -> dict[str, Any]:
         "pending_change": None,
         "trial_end": None,
     }
-
-
-def _next_invoice(
-    organization: Organization,
-    subscription: Subscription | None,
-    account: BillingAccount | None,
-    now: datetime,
-) -> NextInvoice | None:
-    """The renewal with what was used, or sooner the month of a yearly plan; None if nothing will be billed."""
-    if subscription is None:
-        return None
-    used = quotas.overview(organization, now)
-    lines = _overage_lines(organization, used)
-    at = used.period.end
-    is_renewal = used.period.end >= subscription.current_period_end or not lines
-    if is_renewal:
-        at = subscription.current_period_end
-        if not subscription.is_canceling:
-            renewal = subscription.renewal_price
-            lines.insert(0, Line(_plan_label(renewal), renewal.unit_amount))
-    due = sum(line.amount for line in lines)
-    if account is not None and account.balance < 0 < due:
-        lines.append(Line(str(_("Credit")), -min(due, -account.balance)))
-    if not lines:
-        return None
-    return NextInvoice(
-        at=at,
-        lines=tuple(lines),
-        total=sum(line.amount for line in lines),
-        currency=subscription.price.currency,
-    )
-
-
-def _overage_lines(organization: Organization, used: quotas.Overview) -> list[Line]:
-    """Closed periods that are not invoiced yet, and use beyond the allowance in the open one."""
-    waiting = OverageCharge.objects.visible_to(organization).filter(status=OverageCharge.Status.PENDING)
-    lines = [Line(charge.description, charge.amount) for charge in waiting.order_by("id")]
-    return lines + [
-        Line(f"{quota.meter.name}: {quota.overage_quantity:,} {quota.meter.unit}", quota.overage_amount)
-        for quota in used.quotas
-        if quota.overage_amount
-    ]
-
-
-def _plan_label(price: Price) -> str:
-    return f"{price.product.name}, {price.get_interval_display()}"

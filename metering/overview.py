@@ -7,7 +7,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import Organization
-from metering import periods, quotas, statistics
+from metering import periods, quotas, rating, statistics
 from metering.models import REQUESTS, Meter, UsagePeriod
 from metering.quotas import QuotaView
 from metering.rollups import HOUR, hour_of
@@ -90,6 +90,22 @@ def forecast(view: QuotaView, period: UsagePeriod, now: datetime) -> str:
         return ""
     reached_at = now + wait_us * MICROSECOND
     return _("At this pace you reach the limit on %(day)s.") % {"day": date_format(reached_at, "M j, Y")}
+
+
+@dataclass(frozen=True, slots=True)
+class Overage:
+    quantity: int
+    amount: int
+
+
+def overage_to_come(view: QuotaView, start: datetime, end: datetime, now: datetime) -> Overage:
+    """What this pace adds to the overage from now until `end`, of a period that began at `start`."""
+    elapsed = now - start
+    if view.limit is None or view.is_hard or elapsed < SHORTEST_BASIS or now >= end:
+        return Overage(0, 0)
+    in_the_end = view.used * ((end - start) // MICROSECOND) // (elapsed // MICROSECOND)
+    quantity = max(0, in_the_end - max(view.used, view.limit))
+    return Overage(quantity, rating.amount(quantity, view.overage_rate))
 
 
 def choose(organization: Organization, key: str, now: datetime) -> Range:

@@ -125,7 +125,7 @@ def compose(*, membership: Membership, now: datetime) -> Page:
     licenses = licensing_overview.summary(organization=organization, now=now)
     billing = None
     if roles.allows(membership.role, Scope.BILLING_READ):
-        billing = billing_overview.dashboard(organization, now)
+        billing = billing_overview.dashboard(organization, usage, now)
     calls = _calls_of_month(organization, now)
     return Page(
         now=now,
@@ -241,11 +241,21 @@ def _plan(billing: billing_overview.Dashboard) -> Metric:
 
 
 def _next_invoice(billing: billing_overview.Dashboard) -> Metric:
+    """The first of the invoices that are coming; the card below has them all."""
     invoice = billing.next_invoice
+    if invoice is None:
+        foot = _("nothing to pay so far")
+    elif invoice.is_due:
+        foot = _("being made, estimated")
+    else:
+        foot = _("estimated, %(day)s") % {"day": _day(invoice.at)}
+    more = len(billing.coming) - 1
+    if more > 0:
+        foot = _("%(foot)s; %(more)d more to come") % {"foot": foot, "more": more}
     return Metric(
         label=_("Next invoice"),
         value=money(invoice.total, invoice.currency) if invoice else "–",
-        foot=_("estimated, %(day)s") % {"day": _day(invoice.at)} if invoice else _("none is due"),
+        foot=foot,
         icon="receipt",
         href=first_url("invoices"),
     )

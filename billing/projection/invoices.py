@@ -6,7 +6,7 @@ from accounts.models import Organization
 from billing import customers, fence, gateway, mirror
 from billing.models import Invoice, InvoiceLine, OverageCharge, Payment, Subscription
 from billing.projection import payments
-from billing.projection.reading import Json, identifier, moment
+from billing.projection.reading import Json, description, identifier, moment
 from superagent.foundation import clock
 
 EXPAND = ["discounts", "lines.data.discounts", "payments"]
@@ -105,7 +105,7 @@ def _write_lines(invoice: Invoice, lines: list[Json]) -> None:
             invoice=invoice,
             stripe_id=line["id"],
             position=position,
-            description=(line.get("description") or "")[:500],
+            description=description(line)[:500],
             quantity=line.get("quantity"),
             amount=line["amount"],
             currency=line["currency"],

@@ -1,9 +1,12 @@
 """Reading Stripe's JSON."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any, overload
 
 Json = dict[str, Any]
+
+_DATE = re.compile(r"\b(\d{1,2}) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (\d{4})\b")
 
 
 @overload
@@ -20,3 +23,10 @@ def identifier(reference: str | Json | None) -> str:
     if reference is None:
         return ""
     return reference if isinstance(reference, str) else str(reference["id"])
+
+
+def description(line: Json) -> str:
+    """The text of an invoice's line with its dates in the form of our pages: "Nov 21, 2026" for "21 Nov 2026"."""
+    return _DATE.sub(
+        lambda found: f"{found[2]} {found[1].lstrip('0')}, {found[3]}", line.get("description") or ""
+    )

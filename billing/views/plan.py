@@ -14,10 +14,10 @@ from django.views.decorators.http import require_safe
 from accounts.access import PortalRequest, PortalView, portal_view
 from accounts.models import Organization
 from accounts.roles import Scope
-from billing import gateway, hosted_portal, overview, plans, pricing, subscriptions, turning
+from billing import cards, coming, gateway, hosted_portal, overview, plans, pricing, subscriptions, turning
 from billing.changes import Preview
 from billing.forms import CancelForm, ConfirmForm
-from billing.models import Interval, Invoice, Order, Plan, Subscription
+from billing.models import Interval, Invoice, Order, Plan, PlanAllowance, Subscription
 from metering import allowances, quotas
 from superagent.foundation import clock
 from superagent.foundation.page_addresses import post_only
@@ -38,13 +38,14 @@ def chosen_interval(request: HttpRequest, default: str = Interval.MONTH) -> str:
 def billing(request: PortalRequest) -> HttpResponse:
     organization = request.organization
     now = clock.now(organization)
-    licenses = Subscription.objects.visible_to(organization).filter(plan__isnull=True).live()
+    used = quotas.overview(organization, now)
+    page = overview.dashboard(organization, used, now)
     context = {
-        "page": overview.dashboard(organization, now),
-        "quotas": quotas.overview(organization, now).quotas,
+        "page": page,
+        "quotas": used.quotas,
         "invoices": Invoice.objects.visible_to(organization)[:RECENT],
         "orders": Order.objects.visible_to(organization).prefetch_related("items__product")[:RECENT],
-        "licenses": licenses.select_related("product", "price"),
+        "licenses": page.licenses,
         "now": now,
     }
     return render(request, "billing/billing.html", context)
@@ -125,6 +126,9 @@ class Change(PortalView):
             "cut_month": turning.month_that_is_cut(subscription=subscription, follows=target)
             if is_later and subscription is not None
             else None,
+            "card": cards.charged_for(subscription)
+            if subscription is not None and shown is not None
+            else None,
             "list_price": plans.price_of(target, interval) if target is not None and shown is None else None,
             "subscription": subscription,
             "interval": interval,
@@ -153,7 +157,7 @@ def _done_sentence(done: Preview) -> str:
 def _difference(
     organization: Organization, current: Plan | None, target: Plan | None, shown: Preview | None
 ) -> list[dict[str, Any]]:
-    """Each meter's allowance now, in this month of use after a change at once, and then."""
+    """Each meter's allowance now, in this month of use after a change at once, and then; and what use beyond costs."""
     if current is None or target is None:
         return []
     now = {row.meter_id: row for row in current.allowances.select_related("meter")}
@@ -169,11 +173,22 @@ def _difference(
         {
             "meter": row.meter,
             "now": now.get(meter_id),
+            "now_beyond": _beyond(now.get(meter_id)),
             "this_month": this_month.get(row.meter.slug),
             "then": then.get(meter_id),
+            "then_beyond": _beyond(then.get(meter_id)),
         }
         for meter_id, row in (now | then).items()
     ]
+
+
+def _beyond(row: PlanAllowance | None) -> str:
+    """What use beyond the allowance costs; empty where nothing is beyond it."""
+    if row is None or row.included is None:
+        return ""
+    if row.is_hard:
+        return _("then it stops")
+    return pricing.overage_text(row.overage_rate, row.currency) if row.overage_rate else ""
 
 
 class Cancel(PortalView):
@@ -207,10 +222,13 @@ class Cancel(PortalView):
         return self._page(subscription, form)
 
     def _page(self, subscription: Subscription, form: CancelForm) -> HttpResponse:
+        organization = self.request.organization
+        licenses = overview.license_subscriptions(organization)
         context = {
             "subscription": subscription,
             "form": form,
-            "quotas": quotas.overview(self.request.organization, clock.now(self.request.organization)).quotas,
+            "quotas": quotas.overview(organization, clock.now(organization)).quotas,
+            "still_charged": [each for each in licenses if coming.renews(each)],
             "free": plans.free(),
             "cut_month": turning.month_that_is_cut(subscription=subscription, follows=None),
         }

@@ -11,7 +11,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 
 from accounts.roles import Scope
-from billing import plans, subscriptions
+from billing import cards, plans, subscriptions
 from billing.changes import Preview
 from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Price, Subscription
@@ -179,6 +179,7 @@ class ChangeTier(PaidLicenseView):
             "price": price,
             "interval": price.interval,
             "preview": shown,
+            "card": cards.charged_for(subscription) if shown else None,
             "problem": problem,
             "effective_at": shown.effective_at.astimezone(UTC).isoformat() if shown else "",
             "features": overview.compared(license_, policies.of_product(price.product.slug)),

@@ -10,7 +10,8 @@ from django.test import Client
 
 from accounts.models import Membership, User
 from accounts.roles import Role
-from billing.models import Invoice, Order
+from billing import cards, gateway
+from billing.models import BillingAccount, Invoice, Order, Price, Subscription
 from metering import months
 from superagent.foundation import tenancy
 from tests.billing.conftest import DECLINED_CARD, FAILS_LATER_CARD, Customer
@@ -111,6 +112,52 @@ def test_the_button_of_a_change_names_the_amount_that_is_paid(browser: Browser, 
     customer.settle()
     paid = Invoice.objects.get(organization=customer.organization, billing_reason="subscription_update")
     assert paid.total == int(form["amount_due"])
+
+
+def test_a_change_names_its_card_and_the_rates_that_change_with_dates_in_one_form(
+    browser: Browser, customer: Customer
+) -> None:
+    customer.buy("pro", "month", card="5555555555554444")
+    customer.rehearse()
+    customer.advance(customer.now + timedelta(days=10))
+    BillingAccount.objects.update(
+        card_brand="visa", card_last_four="4242"
+    )  # another one than the subscription's
+    page = text(browser.get("/billing/plans/enterprise/?interval=month"))
+    assert "Charged to Mastercard •••• 4444" in page
+    assert "50,000 then $0.50 per 1,000" in page and "1,000,000 then $0.30 per 1,000" in page
+    assert "1,000,000 then $2.00 per million" in page and "20,000,000 then $1.50 per million" in page
+    today = customer.now
+    assert f"Unused time on Pro after {today:%b} {today.day}, {today.year}" in page
+    assert not re.search(r"\d{1,2} (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4}", page)
+
+
+def test_less_later_names_the_card_and_the_rates_too(browser: Browser, customer: Customer) -> None:
+    customer.buy("enterprise", "month")
+    page = text(browser.get("/billing/plans/pro/?interval=month"))
+    assert "Later charged to Visa •••• 4242" in page and "then $0.50 per 1,000" in page
+
+
+def test_a_subscription_without_a_card_of_its_own_is_charged_to_the_customers(customer: Customer) -> None:
+    customer.buy("pro", "month")
+    price = Price.objects.get(product__slug="nextpanel-professional", interval="month", is_active=True)
+    gateway.call(
+        "subscriptions.create",
+        params={"customer": customer.account.stripe_customer_id, "items": [{"price": price.stripe_id}]},
+    )
+    customer.settle()
+    assert cards.charged_for(Subscription.objects.get(price=price)) == cards.Card("visa", "4242")
+
+
+def test_the_lines_of_an_invoice_have_dates_in_one_form(browser: Browser, customer: Customer) -> None:
+    customer.buy("pro", "month")
+    page = browser.get("/billing/plans/enterprise/?interval=month")
+    assert browser.post("/billing/plans/enterprise/?interval=month", hidden(page)).status_code == 302
+    customer.settle()
+    invoice = Invoice.objects.get(organization=customer.organization, billing_reason="subscription_update")
+    today = f"{invoice.created_at:%b} {invoice.created_at.day}, {invoice.created_at.year}"
+    lines = [line.description for line in invoice.lines.filter(is_proration=True)]
+    assert lines and all(line.endswith(f"after {today}") for line in lines)
 
 
 def test_a_stale_preview_is_made_again(browser: Browser, customer: Customer) -> None:

@@ -1,0 +1,167 @@
+"""The invoices that are coming, from our own rows: what each subscription renews for, and what use beyond the allowance
+costs so far and at this pace. An estimate: no call to Stripe.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from accounts.models import Organization
+from billing.models import BillingAccount, Invoice, OverageCharge, Price, Subscription
+from metering import overview as usage
+from metering import quotas
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    label: str
+    amount: int
+
+
+@dataclass(slots=True)
+class ComingInvoice:
+    """`lines` sum up to `total`. Use until `at` is added; `is_due`: it is being made at this moment."""
+
+    at: datetime
+    currency: str
+    is_due: bool
+    lines: list[Line] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(line.amount for line in self.lines)
+
+
+def invoices(
+    *,
+    organization: Organization,
+    subscriptions: Collection[Subscription],
+    account: BillingAccount | None,
+    used: quotas.Overview,
+    now: datetime,
+) -> list[ComingInvoice]:
+    """The next invoice of each live subscription and of the overage, in the order of their dates; three queries.
+
+    `subscriptions` are the live ones with their prices' products; `used` is the period of use that is open.
+    """
+    coming = _Coming(now)
+    for subscription in subscriptions:
+        if renews(subscription):
+            price = subscription.renewal_price
+            coming.add(
+                subscription.current_period_end,
+                price.currency,
+                _label(price),
+                price.unit_amount,
+                subscription.pk,
+            )
+    plan = next((each for each in subscriptions if each.plan_id), None)
+    drafts = {draft.stripe_id: draft for draft in _drafts(organization)}
+    for draft in drafts.values():
+        _add_draft(coming, draft)
+    _add_waiting_overage(coming, organization, plan, drafts)
+    _add_open_overage(coming, plan, used, now)
+    found = coming.in_order()
+    if account is not None:
+        _add_balance(found, account.balance)
+    return found
+
+
+def renews(subscription: Subscription) -> bool:
+    """Is it charged again when its period ends?"""
+    if not subscription.is_live or subscription.cancel_at_period_end or subscription.is_collection_paused:
+        return False
+    return subscription.cancel_at is None or subscription.cancel_at > subscription.current_period_end
+
+
+class _Coming:
+    """Invoices under construction: one for each date and subscription."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._made: dict[tuple[datetime, str, UUID | None], ComingInvoice] = {}
+
+    def add(
+        self, at: datetime, currency: str, label: str, amount: int, subscription: UUID | None = None
+    ) -> None:
+        invoice = self._made.setdefault(
+            (at, currency, subscription), ComingInvoice(at, currency, is_due=at <= self._now)
+        )
+        invoice.lines.append(Line(label, amount))
+
+    def in_order(self) -> list[ComingInvoice]:
+        return sorted((each for each in self._made.values() if each.total > 0), key=lambda each: each.at)
+
+
+def _drafts(organization: Organization) -> QuerySet[Invoice]:
+    """Renewals that Stripe has begun, and charges within the hour."""
+    rows: QuerySet[Invoice] = Invoice.objects.visible_to(organization).filter(status=Invoice.Status.DRAFT)
+    return rows.prefetch_related("lines")
+
+
+def _add_draft(coming: _Coming, draft: Invoice) -> None:
+    lines = [(line.description, line.amount) for line in draft.lines.all()]
+    if rest := draft.total - sum(amount for _label, amount in lines):
+        lines.append((str(_("Discounts and taxes")), rest))
+    for label, amount in lines:
+        coming.add(draft.created_at, draft.currency, label, amount, draft.subscription_id)
+
+
+def _add_waiting_overage(
+    coming: _Coming, organization: Organization, plan: Subscription | None, drafts: dict[str, Invoice]
+) -> None:
+    """Closed periods that are not invoiced yet: they go onto a draft, or onto an invoice of their own."""
+    waiting = OverageCharge.objects.visible_to(organization).filter(status=OverageCharge.Status.PENDING)
+    for charge in waiting.select_related("period").order_by("id"):
+        at, subscription = charge.period.end, _renewed_at(plan, charge.period.end)
+        if draft := drafts.get(charge.target_invoice_id):
+            at, subscription = draft.created_at, draft.subscription_id
+        coming.add(at, charge.currency, charge.description, charge.amount, subscription)
+
+
+def _add_open_overage(
+    coming: _Coming, plan: Subscription | None, used: quotas.Overview, now: datetime
+) -> None:
+    """The open period: what is beyond the allowance so far, and what this pace adds until its end."""
+    end = used.period.end
+    if plan is not None and not renews(plan):
+        end = min(end, plan.cancel_at or plan.current_period_end)
+    for view in used.quotas:
+        facts = {"meter": view.meter.name, "unit": view.meter.unit}
+        subscription = _renewed_at(plan, end)
+        if view.overage_amount:
+            label = _("%(meter)s: %(quantity)s %(unit)s over the included amount so far") % (
+                facts | {"quantity": f"{view.overage_quantity:,}"}
+            )
+            coming.add(end, view.currency, label, view.overage_amount, subscription)
+        more = usage.overage_to_come(view, used.period.start, end, now)
+        if more.amount:
+            label = _("%(meter)s: %(quantity)s %(unit)s more at this pace") % (
+                facts | {"quantity": f"{more.quantity:,}"}
+            )
+            coming.add(end, view.currency, label, more.amount, subscription)
+
+
+def _renewed_at(plan: Subscription | None, end: datetime) -> UUID | None:
+    """The subscription on whose renewal the use until `end` is charged; None for an invoice of its own."""
+    return plan.pk if plan is not None and renews(plan) and plan.current_period_end == end else None
+
+
+def _add_balance(found: list[ComingInvoice], balance: int) -> None:
+    """Credit (negative) pays the first invoices; what was too little to charge is added to the first."""
+    for invoice in found:
+        if balance > 0:
+            invoice.lines.append(Line(str(_("Carried over")), balance))
+            return
+        credit = min(invoice.total, -balance)
+        if credit > 0:
+            invoice.lines.append(Line(str(_("Credit")), -credit))
+            balance += credit
+
+
+def _label(price: Price) -> str:
+    return f"{price.product.name}, {price.get_interval_display()}"
