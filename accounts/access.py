@@ -6,6 +6,7 @@ from typing import Any, ParamSpec
 from urllib.parse import urlencode
 from uuid import UUID
 
+from allauth.account.internal.flows.login import get_authentication_records
 from allauth.usersessions.models import UserSession
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
@@ -18,6 +19,7 @@ from django.views import View
 
 from accounts import memberships, people, roles
 from accounts.models import Membership, User
+from accounts.revocation import Keep
 from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
 from superagent.foundation.page_addresses import page_address
@@ -88,8 +90,13 @@ def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpRes
     if scope is not None and not roles.allows(membership.role, scope):
         return forbidden(request, scope)
     if verified and not people.has_verified_email(request.user):
-        return redirect(f"{reverse('verify-email')}?{urlencode({'next': page_address(request)})}")
+        return verify_first(request)
     return None
+
+
+def verify_first(request: HttpRequest) -> HttpResponse:
+    """To the page that asks for a confirmed address, and from there back to where the person wanted to go."""
+    return redirect(f"{reverse('verify-email')}?{urlencode({'next': page_address(request)})}")
 
 
 def note(request: HttpRequest) -> Membership | None:
@@ -126,6 +133,14 @@ def chosen(request: HttpRequest) -> Membership | None:
 def choose(request: HttpRequest, organization_id: UUID) -> None:
     """From the next page on, the session is about this organization, where the caller is a member."""
     request.session[SESSION_KEY] = str(organization_id)
+
+
+def just_used(request: HttpRequest) -> Keep:
+    """What this session was logged in by and so may stay when access is revoked: its owner is here."""
+    for record in reversed(get_authentication_records(request, request.user)):
+        if record.get("method") == "socialaccount":
+            return Keep(social_account=(record["provider"], record["uid"]))
+    return Keep()
 
 
 def stay_logged_in(request: HttpRequest) -> None:

@@ -18,7 +18,7 @@ import structlog
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import audit, key_records
+from accounts import audit, key_records, people
 from accounts.models import ApiKey, Membership, Organization, User
 from accounts.principals import Principal
 from accounts.roles import SCOPES_OF_ROLE, Scope, allows
@@ -339,7 +339,10 @@ class _Maker:
 def _locked_maker(
     organization: Organization, person: User | None, made_with: UUID | None, now: datetime
 ) -> _Maker:
-    """Who makes a key, with the organization locked: rights in it are changed under the same lock."""
+    """Who makes a key, with the organization locked: rights in it are changed under the same lock.
+
+    Raises people.EmailNotVerified: an unconfirmed account may be taken by the address's owner, and keys would stay.
+    """
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     if made_with is not None:
         key = (
@@ -347,8 +350,11 @@ def _locked_maker(
         )
         if key is None or not key.is_usable(now):
             raise InvalidKey("The key is unknown, expired, or it was revoked.")
+        if key.created_by is not None:
+            people.require_verified(key.created_by)
         return _Maker(person=key.created_by, actor=None, scopes=frozenset(key.scopes))
     if person is not None:
+        people.require_verified(person)
         membership = Membership.objects.visible_to(organization).filter(user=person).first()
         role = membership.role if membership else ""
         scopes = SCOPES_OF_ROLE[role] if allows(role, Scope.KEYS_WRITE) else frozenset()

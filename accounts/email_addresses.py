@@ -3,12 +3,9 @@
 They are changed here only, together; a foreign key (migration 0011) refuses a transaction that leaves them apart.
 """
 
-from datetime import datetime
-
 from allauth.account.models import EmailAddress
 from django.db import IntegrityError, transaction
 
-from accounts import audit, log_ins
 from accounts.models import User
 from superagent.foundation.problems import FieldError, Refusal
 
@@ -47,25 +44,17 @@ def give(*, user: User, email: str, is_confirmed: bool) -> None:
     user.email = email
 
 
-def make_free(*, email: str, now: datetime) -> None:
-    """An unconfirmed account that merely holds `email` gives way to whoever has proven to read its mail.
-
-    Raises EmailTaken when the address is confirmed, or staff's. The caller has locked the accounts.
-    """
-    holder = User.objects.filter(email=email).first()
-    if holder is None:
-        return
-    if is_confirmed(holder) or holder.is_staff:
-        raise EmailTaken
-    release(user=holder, now=now, because="confirmed by somebody else")
-
-
-def release(*, user: User, now: datetime, because: str) -> None:
-    """Deactivate the account and let somebody else have its address. The row stays: the audit trail names it."""
+def release(*, user: User) -> None:
+    """Take the address from an account that is closed, so that somebody may sign up with it again."""
     with transaction.atomic():
-        audit.record(action="user.address_released", target=user, detail={"because": because})
         EmailAddress.objects.filter(user=user).delete()
-        user.email = f"{user.pk}@closed.invalid"  # RFC 2606: no mail can ever reach it
-        user.is_active = False
-        user.save(update_fields=["email", "is_active"])
-        log_ins.end_all(user=user, now=now, because=because)
+        user.email = _released(user)
+        user.save(update_fields=["email"])
+
+
+def is_released(user: User) -> bool:
+    return user.email == _released(user)
+
+
+def _released(user: User) -> str:
+    return f"{user.pk}@closed.invalid"  # RFC 2606: no mail can ever reach it

@@ -10,17 +10,22 @@ from http import HTTPStatus
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 
-from accounts import audit, email_addresses, mail_links, notifications, revocation, throttles
+from accounts import (
+    audit,
+    closures,
+    email_addresses,
+    mail_links,
+    notifications,
+    people,
+    revocation,
+    throttles,
+)
 from accounts.models import EmailChange, User
 from superagent.foundation.problems import FieldError, Invalid, NotFound, Refusal
 
-CONFIRM, ANSWER, UNDO = (
-    "email-change-confirm",
-    "email-change-answer",
-    "email-change-undo",
-)  # pages of mailed links
+# The pages of the mailed links.
+CONFIRM, ANSWER, UNDO = "email-change-confirm", "email-change-answer", "email-change-undo"
 
 
 class EmailChangeGone(Refusal):
@@ -141,7 +146,7 @@ def undo(*, change: EmailChange, now: datetime) -> User:
         later = EmailChange.objects.filter(user=user, made_at__gte=change.made_at, undone_at=None)
         later.update(undone_at=now)
         former = user.email
-        email_addresses.make_free(email=change.old_email, now=now)
+        closures.give_way(email=change.old_email, now=now)
         email_addresses.give(user=user, email=change.old_email, is_confirmed=True)
         audit.record(
             action="user.email_change_undone", actor=user, target=user,
@@ -181,7 +186,7 @@ def _ask(*, user: User, new_email: str, staff: User | None, reason: str, now: da
 
 def _make(change: EmailChange, user: User, keep: revocation.Keep, now: datetime) -> None:
     is_first = not email_addresses.is_confirmed(user)
-    email_addresses.make_free(email=change.new_email, now=now)
+    closures.give_way(email=change.new_email, now=now)
     email_addresses.give(user=user, email=change.new_email, is_confirmed=True)
     change.made_at = now
     change.save(update_fields=["made_at"])
@@ -204,10 +209,8 @@ def _lock_out(user: User, *, since: datetime, because: str, now: datetime) -> No
 
 
 def _locked(user: User, *also_the_holder_of: str) -> User:
-    """The user's row, read anew under a lock; with the accounts that hold these addresses, always in one order."""
-    wanted = Q(pk=user.pk) | Q(email__in=also_the_holder_of)
-    rows = {row.pk: row for row in User.objects.select_for_update().filter(wanted).order_by("pk")}
-    return rows[user.pk]
+    """The user, read anew under a lock, with the accounts that hold these addresses."""
+    return people.lock(user, *User.objects.filter(email__in=also_the_holder_of))
 
 
 def _locked_pending(change: EmailChange, now: datetime) -> tuple[User, EmailChange]:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -9,6 +10,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.text import get_text_list
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import (
@@ -23,6 +27,7 @@ from accounts import (
     security_events,
     throttles,
 )
+from accounts.charges import Charge
 from accounts.models import Organization, User
 from accounts.roles import Role, Scope
 from accounts.security_events import Kind
@@ -171,24 +176,49 @@ class ProofForm(forms.Form):
 
 
 class ResetPasswordKeyForm(allauth_forms.ResetPasswordKeyForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+
     def save(self) -> None:
         passwords.reset(user=self.user, password=self.cleaned_data["password1"], now=timezone.now())
 
 
 class CloseAccountForm(forms.Form):
-    """What cannot be undone is confirmed by typing."""
+    """What cannot be undone for ever is confirmed by typing; what ends with it is agreed to by name."""
 
-    email = forms.EmailField(label=_("Type your e-mail address to confirm"))
+    end_charges = forms.BooleanField(
+        required=True, error_messages={"required": _("Agree, or end it yourself first: nobody else could.")}
+    )
+    email = forms.EmailField(
+        label=_("Type your e-mail address to confirm"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
+    )
 
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: User, charges: Sequence[Charge], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._user = user
+        if charges:
+            self.fields["end_charges"].label = _("End %(charges)s") % {
+                "charges": get_text_list([_described(charge) for charge in charges], gettext("and"))
+            }
+        else:
+            del self.fields["end_charges"]
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].strip().lower()
         if email != self._user.email:
             raise ValidationError(_("This is not the e-mail address of your account."))
         return email
+
+
+def _described(charge: Charge) -> str:
+    if charge.ends_at is None:
+        return gettext("%(name)s now") % {"name": charge.name}
+    return gettext("%(name)s on %(date)s") % {
+        "name": charge.name,
+        "date": date_format(charge.ends_at, "M j, Y"),
+    }
 
 
 class InvitationForm(forms.Form):

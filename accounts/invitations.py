@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import audit, mail_links, memberships, names, notifications, registration, throttles
+from accounts import audit, mail_links, memberships, names, notifications, people, registration, throttles
 from accounts.models import Invitation, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
@@ -56,9 +56,10 @@ def invite(
 ) -> Invitation:
     """Offer `email` a place and mail the link. An API key invites nobody.
 
-    Raises memberships.OwnersOnly and RoleNotAllowed (nobody gives more than they have), AlreadyMember, AlreadyInvited,
-    TooManyInvitations, throttles.TooManyAttempts. `now` is real time.
+    Raises people.EmailNotVerified, memberships.OwnersOnly and RoleNotAllowed (nobody gives more than they have),
+    AlreadyMember, AlreadyInvited, TooManyInvitations, throttles.TooManyAttempts. `now` is real time.
     """
+    people.require_verified(invited_by)
     email = email.strip().lower()
     with _within_limits(organization, email, invited_by), transaction.atomic():
         memberships.check_manager_may_give(organization=organization, user=invited_by, role=role)

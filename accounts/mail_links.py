@@ -15,10 +15,11 @@ from django.conf import settings
 from django.core import signing
 from django.urls import reverse
 
-from accounts.models import EmailChange, Invitation, User
+from accounts.models import AccountClosure, EmailChange, Invitation, User
 
 VERIFICATION_LIFETIME = timedelta(days=3)
 _INVITATIONS = signing.Signer(salt="accounts.invitation")
+_CLOSURES = signing.Signer(salt="accounts.closure")
 _VERIFICATION_SALT = "accounts.verification"
 # The two mailboxes of a change of address, and the old one afterwards, hold different links.
 _EMAIL_CHANGES = {
@@ -53,6 +54,10 @@ def to_answer_change(change: EmailChange) -> dict[str, str]:
 
 def to_undo_change(change: EmailChange) -> dict[str, str]:
     return {"link_to": "email-change-undo", "id": str(change.pk)}
+
+
+def to_undo_closure(closure: AccountClosure) -> dict[str, str]:
+    return {"link_to": "account-keep", "id": str(closure.pk)}
 
 
 def make(reference: dict[str, Any], *, to: str) -> str:
@@ -107,6 +112,14 @@ def email_change_id(token: str, *, page: str) -> str | None:
         return None
 
 
+def closure_id(token: str) -> str | None:
+    """The id in a token that we signed, else None."""
+    try:
+        return _CLOSURES.unsign(token)
+    except signing.BadSignature:
+        return None
+
+
 def _verify(user_id: str, to: str) -> str:
     user = User.objects.filter(pk=user_id, email=to, is_active=True).first()
     if user is None or EmailAddress.objects.filter(user=user, verified=True).exists():
@@ -138,6 +151,11 @@ def _email_change(page: str) -> Callable[[str, str], str]:
     return make
 
 
+def _undo_closure(closure_pk: str, to: str) -> str:
+    waiting = AccountClosure.objects.filter(pk=closure_pk, user__email=to, withdrawn_at=None, closed_at=None)
+    return reverse("account-keep", args=[_CLOSURES.sign(closure_pk)]) if waiting.exists() else _outdated()
+
+
 def _outdated() -> str:
     raise Outdated
 
@@ -146,5 +164,6 @@ _MAKERS: dict[str, Callable[[str, str], str]] = {
     "verify": _verify,
     "reset_password": _reset_password,
     "invitation": _invitation,
+    "account-keep": _undo_closure,
     **{page: _email_change(page) for page in _EMAIL_CHANGES},
 }

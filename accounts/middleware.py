@@ -89,6 +89,7 @@ class PageLimits(MiddlewareMixin):
         "email-change-confirm": ("link",),
         "email-change-answer": ("link",),
         "email-change-undo": ("link",),
+        "account-keep": ("link",),
         "mfa_authenticate": ("login",),
         "mfa_login_webauthn": ("passkey",),
         "socialaccount_signup": ("register", "register_day"),

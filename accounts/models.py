@@ -156,6 +156,43 @@ class EmailChange(Record):
         )
 
 
+class AccountClosure(Record):
+    """A person's wish to close their account: it waits, may be undone, and is then carried out by a job."""
+
+    WAITING_PERIOD = timedelta(days=14)
+
+    row_security = Shared("belongs to a person, and is read by the link of a mail")
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="closures")
+    asked_at = models.DateTimeField(_("asked"), default=timezone.now)
+    closes_at = models.DateTimeField(_("closes"))
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
+
+    class Meta(Record.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                name="account_closure_pending_once",
+                fields=["user"],
+                condition=models.Q(withdrawn_at__isnull=True, closed_at__isnull=True),
+            )
+        ]
+        indexes = [
+            models.Index(
+                name="account_closure_due",
+                fields=["closes_at"],
+                condition=models.Q(withdrawn_at__isnull=True, closed_at__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.closes_at:%Y-%m-%d}"
+
+    @property
+    def is_pending(self) -> bool:
+        return self.withdrawn_at is None and self.closed_at is None
+
+
 class Organization(Record):
     """The tenant that pays. Every user has at least one. Stripe's subscriber."""
 
@@ -171,6 +208,12 @@ class Organization(Record):
         null=True,
         blank=True,
         help_text=_("Frozen time of the Stripe test clock that the customer is attached to."),
+    )
+    suspended_at = models.DateTimeField(
+        _("suspended"),
+        null=True,
+        blank=True,
+        help_text=_("Its last owner closed their account; no key of it works."),
     )
     created_at = models.DateTimeField(default=timezone.now)
 

@@ -68,10 +68,31 @@ def end_beyond(
     return keys
 
 
-def _tell_managers(organization: Organization, user: User, keys: list[ApiKey], *, has_left: bool) -> None:
+def tell_of_kept_keys(*, organization: Organization, user: User, now: datetime) -> None:
+    """Mail owners and admins which keys of a person who has closed their account still work."""
+    keys = keys_beyond(organization=organization, user=user, role=None, now=now)
+    context = {"person": user.email, "organization": organization.name, "keys": [str(key) for key in keys]}
+    for manager in _managers(organization) if keys else ():
+        notifications.send(
+            template="accounts/email/keys_kept",
+            to=[manager.user.email],
+            context=context,
+            dedupe_key=None,
+            organization=organization,
+        )
+
+
+def _managers(organization: Organization) -> list[Membership]:
+    """Owners and admins; what members have typed is not mailed to an address that may be a stranger's."""
     managers = Membership.objects.visible_to(organization).filter(
         role__in=roles.roles_with(Scope.ORGANIZATION_WRITE), user__is_active=True
     )
+    return [
+        manager for manager in managers.select_related("user") if email_addresses.is_confirmed(manager.user)
+    ]
+
+
+def _tell_managers(organization: Organization, user: User, keys: list[ApiKey], *, has_left: bool) -> None:
     reason = (
         _("%(person)s is no longer a member of %(organization)s.")
         if has_left
@@ -83,9 +104,7 @@ def _tell_managers(organization: Organization, user: User, keys: list[ApiKey], *
         "keys": [str(key) for key in keys],
         "organization": organization.name,
     }
-    for manager in managers.select_related("user"):
-        if not email_addresses.is_confirmed(manager.user):
-            continue  # what members have typed is not mailed to an address that may be a stranger's
+    for manager in _managers(organization):
         notifications.send(
             template="accounts/email/keys_revoked",
             to=[manager.user.email],

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from accounts import api_keys, audit
-from accounts.models import Membership, Organization, User
+from accounts import api_keys, audit, people
+from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role
 from accounts.signals import organization_changed, organization_created
 from superagent.foundation import tenancy
@@ -20,9 +20,16 @@ class TooManyOrganizations(Refusal):
 
 
 def create(*, name: str, owner: User, now: datetime) -> Organization:
-    """A new organization that `owner` owns; their default one, if they had none. Raises TooManyOrganizations."""
+    """A new organization that `owner` owns; their default one, if they had none.
+
+    Raises TooManyOrganizations, and people.EmailNotVerified for a further one of an unconfirmed person.
+    """
     with tenancy.system("an organization is made before it can be anyone's scope"), transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        if Membership.objects.filter(user=owner).exists():
+            people.require_verified(
+                owner
+            )  # a sign-up has its organization; each further one is mail, allowance, customer
         if Membership.objects.filter(user=owner, role=Role.OWNER).count() >= MAX_OWNED:
             raise TooManyOrganizations(
                 f"A person may own {MAX_OWNED}. Leave one of yours to another owner, or write to us."
@@ -56,6 +63,26 @@ def update(*, organization: Organization, name: str, email: str) -> Organization
             )
             organization_changed.send(sender=Organization, organization=stored)
     return stored
+
+
+def suspend(*, organization: Organization, because: str, now: datetime) -> None:
+    """Nobody owns the organization any more: its API keys stop working and open invitations are withdrawn.
+
+    Doing it again changes nothing. Runs in the system scope.
+    """
+    with transaction.atomic():
+        stored = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        if stored.suspended_at is not None:
+            return
+        stored.suspended_at = now
+        stored.save(update_fields=["suspended_at"])
+        for key in ApiKey.objects.filter(organization=stored).usable(now):
+            api_keys.revoke(organization=stored, key_id=key.pk, revoked_by=None, now=now, reason=because)
+        for invitation in Invitation.objects.filter(organization=stored).open(now):
+            invitation.withdraw(now)
+        audit.record(
+            action="organization.suspended", organization=stored, target=stored, detail={"because": because}
+        )
 
 
 def set_rehearsal_time(*, organization: Organization, rehearsal_now: datetime | None) -> None:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from django.db import transaction
 
-from accounts import email_addresses, log_ins, revocation, verification
+from accounts import email_addresses, log_ins, people, revocation, verification
 from accounts.models import User
 from superagent.foundation.problems import Refusal
 
@@ -36,7 +36,7 @@ def reset(*, user: User, password: str, now: datetime) -> None:
     looked_at = (user.email, user.password)
     user.set_password(password)
     with transaction.atomic():
-        stored = User.objects.select_for_update().get(pk=user.pk)
+        stored = people.lock(user)
         if (stored.email, stored.password) != looked_at:
             raise ResetGone
         user.save(update_fields=["password"])

@@ -1,18 +1,48 @@
-"""Persons: what they are called, whether their address is theirs, and the end of their account."""
+"""Persons: what they are called, whether their address is theirs, and where they were going at sign-up."""
 
 from datetime import datetime
 
 from django.db import transaction
 
-from accounts import audit, email_addresses, memberships
-from accounts.models import Membership, Organization, User
-from accounts.roles import Role
+from accounts import audit, email_addresses
+from accounts.models import Organization, User
 from superagent.foundation import tenancy
+from superagent.foundation.problems import Forbidden
+
+
+class EmailNotVerified(Forbidden):
+    code = "email_not_verified"
+    title = "Confirm your e-mail address first"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Open the link in the mail that we sent you, or ask for another one under Your account → E-mail. "
+            "Then try again."
+        )
+
+
+def require_verified(user: User) -> None:
+    """For what reaches others, costs money or lasts. Raises EmailNotVerified."""
+    if not has_verified_email(user):
+        raise EmailNotVerified
 
 
 def has_verified_email(user: User) -> bool:
     """Whether the address by which the user logs in was confirmed."""
     return email_addresses.is_confirmed(user)
+
+
+def lock(user: User, *others: User) -> User:
+    """The person's row, read anew under a lock; before it those of their organizations, as the lock order asks.
+
+    `others` are locked as well, all in one order, so that two who want each other's address do not block each other.
+    """
+    ids = [user.pk, *(other.pk for other in others)]
+    with tenancy.system("a person's organizations are locked before the person"):
+        organizations = Organization.objects.filter(memberships__user__in=ids).order_by("pk")
+        list(organizations.select_for_update(of=("self",), no_key=True))
+        people = User.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+        return next(person for person in list(people) if person.pk == user.pk)
 
 
 def rename(*, user: User, full_name: str) -> User:
@@ -47,38 +77,3 @@ def end_api_log_ins(*, user: User, now: datetime) -> int:
         count = user.token_families.filter(revoked_at__isnull=True).update(revoked_at=now)
         audit.record(action="user.api_log_ins_ended", actor=user, target=user, detail={"count": count})
     return count
-
-
-def close_account(*, user: User, now: datetime) -> None:
-    """Leave every organization and deactivate the account: sessions, tokens and log-in end at once.
-
-    Raises memberships.LastOwner when an organization with other members would be left without an owner.
-    """
-    with tenancy.system("a person leaves all their organizations"), transaction.atomic():
-        places = list(
-            Membership.objects.filter(user=user).select_related("organization").order_by("organization_id")
-        )
-        for place in places:
-            Organization.objects.select_for_update(no_key=True).get(pk=place.organization_id)
-            if place.role == Role.OWNER:
-                _hand_over_first(place)
-        for place in places:
-            audit.record(
-                action="member.left",
-                organization=place.organization,
-                actor=user,
-                target=user,
-                detail={"role": place.role, "reason": "account closed"},
-            )
-        user.is_active = False
-        user.save(update_fields=["is_active"])
-        user.token_families.filter(revoked_at__isnull=True).update(revoked_at=now)
-        audit.record(action="user.closed", actor=user, target=user)
-
-
-def _hand_over_first(place: Membership) -> None:
-    others = Membership.objects.filter(organization=place.organization, user__is_active=True).exclude(
-        pk=place.pk
-    )
-    if others.exists() and not others.filter(role=Role.OWNER).exists():
-        raise memberships.LastOwner(f"Make another member of {place.organization} an owner first.")

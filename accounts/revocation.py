@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts import api_keys, audit, invitations, log_ins
-from accounts.models import ApiKey, Invitation, User
+from accounts.models import AccountClosure, ApiKey, Invitation, User
 from superagent.foundation import tenancy
 
 
@@ -24,7 +24,8 @@ NOTHING = Keep()
 
 
 def revoke_access(*, user: User, since: datetime | None, keep: Keep, because: str, now: datetime) -> None:
-    """End every log-in; and the second factors, connected accounts, API keys and open invitations made by `user`.
+    """End every log-in; and the second factors, connected accounts, API keys and open invitations made by `user`, and
+    a closing of the account that waits.
 
     With `since`, only those made at that time or later: what is older was there before anyone could be suspected.
     """
@@ -47,6 +48,10 @@ def revoke_access(*, user: User, since: datetime | None, keep: Keep, because: st
         for offer in offers:
             invitations.revoke(organization=offer.organization, invitation_id=offer.pk, now=now)
         ended |= {"api_keys": len(keys), "invitations": len(offers)}
+        closures = AccountClosure.objects.filter(user=user, withdrawn_at=None, closed_at=None)
+        if since is not None:
+            closures = closures.filter(asked_at__gte=since)
+        ended["closings"] = closures.update(withdrawn_at=now)
         log_ins.end_all(user=user, now=now, because=because)
         audit.record(
             action="user.access_revoked", actor=user, target=user,

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from accounts import (
     audit,
+    email_addresses,
     email_changes,
     log_ins,
     mail_links,
@@ -107,11 +108,13 @@ def deactivate(*, person: User, by: User, reason: str, now: datetime) -> None:
 
 
 def reactivate(*, person: User, by: User, reason: str) -> None:
-    """Let a person log in again. Nothing if they can. Raises Forbidden."""
+    """Let a person log in again. Nothing if they can. Raises Forbidden, AccountClosed."""
     with transaction.atomic():
         stored = _guarded(person, by)
         if stored.is_active:
             return
+        if email_addresses.is_released(stored):
+            raise AccountClosed("It has no address and no password any more: the person signs up again.")
         stored.is_active = True
         stored.save(update_fields=["is_active"])
         audit.record(action="user.reactivated_by_staff", actor=by, target=stored, detail={"reason": reason})

@@ -1,7 +1,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from accounts import api_keys, key_records, notifications, security_events, sessions, tokens
+from accounts import api_keys, closures, key_records, notifications, security_events, sessions, tokens
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 
@@ -52,3 +52,19 @@ def forget_security_events() -> int:
     """Daily: drop what was refused longer ago than it is kept."""
     with tenancy.system("forget old security events"):
         return security_events.forget_old(now=timezone.now())
+
+
+@shared_task
+def close_accounts() -> int:
+    """Hourly: close the accounts whose two weeks are over, and end what was bought while they closed."""
+    with tenancy.system("close accounts that are due"):
+        closed = closures.close_due(now=timezone.now())
+        closures.end_stray_charges(now=timezone.now())
+        return closed
+
+
+@shared_task
+def close_unused_accounts() -> int:
+    """Daily: close accounts that were never confirmed nor used, so that nobody occupies an address for ever."""
+    with tenancy.system("close accounts that were never confirmed"):
+        return closures.close_unused(now=timezone.now())

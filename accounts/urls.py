@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from accounts.views import arrival, audit, email, keys, members, passwords, security, settings
+from accounts.views import arrival, audit, closing, email, keys, members, passwords, security, settings
 
 urlpatterns = [
     path("accounts/signup/", arrival.SignUp.as_view(), name="account_signup"),
@@ -30,7 +30,9 @@ urlpatterns = [
     path("audit/", audit.index, name="audit"),
     path("settings/", settings.organization, name="settings"),
     path("settings/profile/", settings.profile, name="profile"),
-    path("settings/profile/close/", settings.close_account, name="close-account"),
+    path("settings/profile/close/", closing.CloseAccount.as_view(), name="close-account"),
+    path("settings/profile/keep/", closing.keep_account, name="keep-account"),
+    path("account-closing/<str:token>/", closing.KeepByLink.as_view(), name="account-keep"),
     path("settings/security/", settings.security, name="security"),
     path("settings/security/activity/", security.activity, name="security-activity"),
     path("settings/security/api-log-ins/end/", settings.end_api_log_ins, name="end-api-log-ins"),

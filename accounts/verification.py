@@ -6,7 +6,7 @@ from http import HTTPStatus
 from allauth.account.models import EmailAddress
 from django.db import transaction
 
-from accounts import audit, email_addresses, mail_links, notifications, revocation
+from accounts import audit, email_addresses, mail_links, notifications, people, revocation
 from accounts.models import User
 from superagent.foundation.problems import NotFound, Refusal
 
@@ -40,7 +40,7 @@ def confirm(*, user: User, keep: revocation.Keep, now: datetime) -> User:
     waited for its owner. Doing it again changes nothing.
     """
     with transaction.atomic():
-        user = User.objects.select_for_update().get(pk=user.pk)
+        user = people.lock(user)
         if email_addresses.is_confirmed(user):
             return user
         EmailAddress.objects.update_or_create(

@@ -53,7 +53,7 @@ def start_plan(
     """Open the payment page for a first paid plan. Asked again for the same, it answers the page that is open.
 
     Calls Stripe: not in a transaction. Raises AlreadySubscribed, NothingToPay, debts.PaymentDue, Invalid (plan,
-    interval, promotion_code), buyers.EmailNotVerified, gateway.Unavailable, gateway.ChargingDisabled.
+    interval, promotion_code), people.EmailNotVerified, gateway.Unavailable, gateway.ChargingDisabled.
     """
     gateway.require_charging()
     buyers.require_verified(organization=organization, user=user)

@@ -63,7 +63,7 @@ def place(
     """Write the order; only rows. With `saved_card` the outbox pays it, with `checkout` follow with `open_checkout`.
 
     `max_total` is the most that the customer agreed to, in minor units of `currency`. Raises PriceChanged above it,
-    Invalid for unknown products and options, PaymentMethodMissing, debts.PaymentDue, buyers.EmailNotVerified,
+    Invalid for unknown products and options, PaymentMethodMissing, debts.PaymentDue, people.EmailNotVerified,
     gateway.ChargingDisabled.
     """
     gateway.require_charging()

@@ -184,8 +184,7 @@ def take_back(*, subscription: Subscription, now: datetime) -> Subscription:
     debts.require_none(subscription.organization)
     if subscription.schedule_id:
         schedules.release(subscription.schedule_id)
-    if subscription.pending_price is not None:
-        _record("subscription.change_taken_back", subscription, _detail(subscription.pending_price))
+        _record("subscription.change_taken_back", subscription, {})
     with tenancy.system("a change that was coming"):
         subscriptions.refresh(subscription.stripe_id)
         return _fresh(subscription)

@@ -34,6 +34,7 @@ _SECRET_TEXT = re.compile(
     | (?<=/confirm-email/)[^/\s"']+
     | (?<=/invitations/)[^/\s"']+:[^/\s"']+
     | (?<=/email-changes/)[^/\s"']+
+    | (?<=/account-closing/)[^/\s"']+
     | (?i:(?<=password=)|(?<=password":\ ")|(?<=token=)|(?<=secret=))[^\s&"']+
     """
 )

@@ -40,7 +40,9 @@ REMEDIES = {
     "too_many_attempts": _("Wait for Retry-After before the next attempt."),
     "idempotency_key_reused": _("Send the first body again for the first answer, or choose a new key."),
     "price_changed": _("Show the new total to the buyer, and order again with it."),
-    "email_not_verified": _("Confirm the e-mail address by the link in our mail, then buy again."),
+    "email_not_verified": _(
+        "Confirm the e-mail address by the link in our mail (Your account, E-mail, sends another one), then try again."
+    ),
     "payments_unavailable": _("Stripe cannot be reached. Nothing was charged; try again in a few minutes."),
     "payment_due": _(
         "Pay the invoice at pay_url. Until then nothing is sold or changed; you can still cancel."

@@ -187,6 +187,18 @@ ENTRIES: tuple[Entry, ...] = (
         why="what was refused is kept for 90 days",
     ),
     Entry(
+        name="Accounts: close accounts",
+        task="accounts.tasks.close_accounts",
+        when=At(minute="25"),
+        why="closes the accounts whose two weeks of waiting are over, missed ones too",
+    ),
+    Entry(
+        name="Accounts: close unused accounts",
+        task="accounts.tasks.close_unused_accounts",
+        when=At(hour="3", minute="50"),
+        why="an address that nobody confirmed within a month is free again",
+    ),
+    Entry(
         name="Accounts: forget expired log-ins",
         task="accounts.tasks.forget_token_families",
         when=At(hour="3", minute="40"),

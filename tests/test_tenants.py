@@ -44,6 +44,7 @@ OPEN = {
     "email-change-confirm",
     "email-change-answer",
     "email-change-undo",
+    "account-keep",
 }
 FORM = {"grace_seconds": "0", "role": "viewer"}  # what forms of these addresses take
 # For callers without a tenant, or about people: nothing to look for in them.

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 
-from accounts import access, invitations, offers, people, registration, throttles
+from accounts import access, invitations, offers, people, registration, throttles, verification
 from accounts.forms import InvitedSignUpForm, SignUpForm
 from accounts.models import Invitation, User
 from superagent.foundation.problems import Invalid, Refusal
@@ -126,6 +126,11 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 def _join(request: HttpRequest, found: Invitation) -> HttpResponse:
     user: User = request.user  # type: ignore[assignment]  # logged in
     if request.method == "POST":
+        if user.email == found.email and not people.has_verified_email(user):
+            # The link came to that mailbox, and the person is logged in: that is what a confirmation asks for.
+            verification.confirm(user=user, keep=access.just_used(request), now=timezone.now())
+            user.refresh_from_db()
+            access.stay_logged_in(request)
         try:
             membership = invitations.accept(invitation=found, user=user, now=timezone.now())
         except Refusal as refusal:

@@ -4,7 +4,6 @@ from typing import Any
 
 from allauth.account.adapter import get_adapter
 from allauth.account.decorators import reauthentication_required
-from allauth.account.internal.flows.login import get_authentication_records
 from allauth.account.utils import perform_login
 from django.contrib import messages
 from django.contrib.auth import logout
@@ -137,7 +136,7 @@ class ProvenLink(MailedLink):
         if not self._speaks_for(user) and not self._knows_password(form, user):
             return self._page(user, email, form)
         if request.user == user:
-            text, following = self.confirm(request.user, _just_used(request, user))
+            text, following = self.confirm(request.user, access.just_used(request))
             access.stay_logged_in(request)
             messages.success(request, text)
             return redirect(following)
@@ -253,11 +252,3 @@ class UndoChange(MailedLink):
             request, _("%(email)s is the address of your account again.") % {"email": user.email}
         )
         return redirect(mail_links.reset_password_path(user))
-
-
-def _just_used(request: HttpRequest, user: User) -> Keep:
-    """The connection to a provider by which this session was logged in: its owner is here."""
-    for record in reversed(get_authentication_records(request, user)):
-        if record.get("method") == "socialaccount":
-            return Keep(social_account=(record["provider"], record["uid"]))
-    return Keep()

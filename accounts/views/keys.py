@@ -47,7 +47,7 @@ def index(request: PortalRequest) -> HttpResponse:
 
 
 @never_cache
-@portal_view(scope=Scope.KEYS_WRITE)
+@portal_view(scope=Scope.KEYS_WRITE, verified=True)
 def create(request: PortalRequest) -> HttpResponse:
     form = ApiKeyForm(request.POST or None, role=request.membership.role)
     if request.method == "POST" and form.is_valid():
@@ -72,7 +72,7 @@ def create(request: PortalRequest) -> HttpResponse:
 
 @never_cache
 @post_only(page="api-keys")
-@portal_view(scope=Scope.KEYS_WRITE)
+@portal_view(scope=Scope.KEYS_WRITE, verified=True)
 def rotate(request: PortalRequest, key_id: UUID) -> HttpResponse:
     form = RotateForm(request.POST)
     if not form.is_valid():

@@ -43,7 +43,7 @@ def index(request: PortalRequest) -> HttpResponse:
     return render(request, "accounts/members.html", context)
 
 
-@portal_view(scope=Scope.ORGANIZATION_WRITE)
+@portal_view(scope=Scope.ORGANIZATION_WRITE, verified=True)
 def invite(request: PortalRequest) -> HttpResponse:
     form = InvitationForm(request.POST or None, by_role=request.membership.role)
     if request.method == "POST" and form.is_valid():

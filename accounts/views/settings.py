@@ -6,16 +6,15 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
-from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import access, memberships, offboarding, organizations, people, roles
+from accounts import access, closures, memberships, offboarding, organizations, people, roles
 from accounts.access import PersonRequest, PortalRequest, portal_view
-from accounts.forms import CloseAccountForm, NewOrganizationForm, OrganizationForm, ProfileForm
+from accounts.forms import NewOrganizationForm, OrganizationForm, ProfileForm
 from accounts.roles import Scope
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
@@ -48,7 +47,7 @@ def profile(request: PortalRequest) -> HttpResponse:
         people.rename(user=request.user, full_name=form.cleaned_data["full_name"])
         messages.success(request, _("Your profile is saved."))
         return redirect("profile")
-    context = {"form": form, "close_form": CloseAccountForm(user=request.user)}
+    context = {"form": form, "closure": closures.pending(user=request.user)}
     return render(request, "accounts/profile.html", context, status=422 if form.errors else 200)
 
 
@@ -74,23 +73,6 @@ def end_api_log_ins(request: PortalRequest) -> HttpResponse:
     return redirect("security")
 
 
-@post_only(page="profile")
-@portal_view()
-def close_account(request: PortalRequest) -> HttpResponse:
-    form = CloseAccountForm(request.POST, user=request.user)
-    if form.is_valid():
-        try:
-            people.close_account(user=request.user, now=timezone.now())
-        except Refusal as refusal:
-            form.add_error(None, refusal.detail)
-        else:
-            logout(request)
-            messages.success(request, _("Your account is closed."))
-            return redirect("landing")
-    context = {"form": ProfileForm(initial={"full_name": request.user.full_name}), "close_form": form}
-    return render(request, "accounts/profile.html", context, status=422)
-
-
 @post_only(page="dashboard")
 @login_required
 def switch_organization(request: PersonRequest) -> HttpResponse:
@@ -110,6 +92,8 @@ def new_organization(request: PersonRequest) -> HttpResponse:
     """Also where a person who belongs nowhere is sent."""
     form = NewOrganizationForm(request.POST or None)
     places = memberships.of_user(request.user)
+    if places and not people.has_verified_email(request.user):
+        return access.verify_first(request)
     if request.method == "POST" and form.is_valid():
         name = form.cleaned_data["name"]
         try:

@@ -193,19 +193,6 @@ def test_profile(owner, page):
     assert owner.full_name == "Olga B"
 
 
-def test_close_account(acme, owner, page, member):
-    member(Role.ADMIN)
-    assert page.post("/settings/profile/close/", {"email": "else@acme.example"}).status_code == 422
-    refused = page.post("/settings/profile/close/", {"email": owner.email})
-    assert "an owner first" in refused.content.decode()
-    with tenancy.system("test"):
-        Membership.objects.filter(role=Role.ADMIN).update(role=Role.OWNER)
-    caller = api_of(owner)
-    assert page.post("/settings/profile/close/", {"email": owner.email}).status_code == 302
-    assert page.get("/members/")["Location"].startswith("/accounts/login/")
-    assert caller.get("auth/me").status_code == 401
-
-
 def test_end_api_log_ins(owner, page):
     caller = api_of(owner)
     page.post("/settings/security/api-log-ins/end/")

@@ -219,15 +219,6 @@ def test_the_month_in_which_a_plan_ends_before_the_month_does_is_told(
     assert "the share that is paid" in text(browser.get("/billing/cancel/"))
 
 
-def test_an_upgrade_takes_a_cancellation_back_and_says_so(browser: Browser, customer: Customer) -> None:
-    customer.buy("pro", "month")
-    browser.post("/billing/cancel/", {"reason": ""})
-    page = browser.get("/billing/plans/enterprise/?interval=month")
-    assert "Your cancellation is taken back by it" in text(page)
-    browser.post("/billing/plans/enterprise/?interval=month", hidden(page))
-    assert (customer.subscription.plan.slug, customer.subscription.is_canceling) == ("enterprise", False)
-
-
 def test_past_due_is_a_banner_on_every_page(browser: Browser, customer: Customer) -> None:
     customer.buy("pro", "month", card=FAILS_LATER_CARD)
     customer.rehearse()

@@ -101,6 +101,7 @@ def program_at_its_limit(system: System, email: str) -> httpx.Client:
         visitor.post(
             "auth/register", json={"email": email, "password": PASSWORD, "full_name": "Free Customer"}
         )
+        system.confirm_address(email, PASSWORD)
         token = visitor.post("auth/login", json={"email": email, "password": PASSWORD}).json()["access_token"]
     with system.api(token) as customer:
         key = customer.post("api-keys", json={"name": "k", "scopes": ["usage:write"]}).json()["key"]

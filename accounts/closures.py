@@ -1,0 +1,302 @@
+"""Closing an account: asked for, undone for two weeks, carried out by a job.
+
+A person who is the only owner of something that is still charged must end it first, or agree that it ends with the
+account: nobody could end it afterwards. An organization without an owner is suspended, and its API keys are revoked.
+The person's row stays, because the audit trail names it; the address is free for another sign-up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+import structlog
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from accounts import (
+    audit,
+    charges,
+    email_addresses,
+    log_ins,
+    mail_links,
+    memberships,
+    notifications,
+    offboarding,
+    organizations,
+    people,
+)
+from accounts.charges import Charge
+from accounts.models import AccountClosure, ApiKey, Membership, Organization, User
+from accounts.roles import Role
+from superagent.foundation import tenancy
+from superagent.foundation.problems import NotFound, Refusal
+
+UNUSED_FOR = timedelta(days=30)  # an account that was never confirmed
+STRAY_FOR = timedelta(days=3)
+BATCH = 500
+
+log = structlog.get_logger(__name__)
+
+
+class StillCharged(Refusal):
+    code = "still_charged"
+    title = "Something is still charged"
+
+
+class ClosureGone(Refusal):
+    status = HTTPStatus.GONE
+    code = "account_closure_gone"
+    title = "This link no longer works"
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What becomes of one of the person's organizations. `charges` and `key_count` are told where nobody is left."""
+
+    membership: Membership
+    is_left_alone: bool
+    needs_another_owner: bool
+    charges: Sequence[Charge] = ()
+    key_count: int = 0
+
+    @property
+    def organization(self) -> Organization:
+        return self.membership.organization
+
+
+def consequences(*, user: User, now: datetime) -> list[Consequence]:
+    """What closing the account means for each organization of the person, by name. `now` is real time, as below."""
+    with tenancy.system("what the end of an account means for its organizations"):
+        return [_consequence(membership, now) for membership in memberships.of_user(user)]
+
+
+def pending(*, user: User) -> AccountClosure | None:
+    return AccountClosure.objects.filter(user=user, withdrawn_at=None, closed_at=None).first()
+
+
+def ask(*, user: User, end_charges: bool, now: datetime) -> AccountClosure:
+    """Begin the two weeks; asking again changes nothing. With `end_charges`, what is charged ends with its period.
+
+    Raises memberships.LastOwner where others would be left without an owner, StillCharged, and what ending raises.
+    """
+    running = [each for each in _checked(user, now) if each.charges]
+    if running and not end_charges:
+        raise _still_charged(running)
+    for each in running:
+        charges.end_all(each.organization)  # calls out, so before the transaction; what has ended stays so
+    with transaction.atomic():
+        user = people.lock(user)
+        if (waiting := pending(user=user)) is not None:
+            return waiting
+        if bought_meanwhile := [each for each in _checked(user, now) if each.charges]:
+            raise _still_charged(bought_meanwhile)
+        closure = AccountClosure.objects.create(
+            user=user, asked_at=now, closes_at=now + AccountClosure.WAITING_PERIOD
+        )
+        audit.record(
+            action="user.closing_asked", actor=user, target=user,
+            detail={"closes_at": closure.closes_at.isoformat()},
+        )  # fmt: skip
+        _mail(
+            "account_closing", user.email, link=mail_links.to_undo_closure(closure),
+            closes_on=f"{closure.closes_at:%B %-d, %Y}",
+            ends=[f"{charge.name} ({each.organization})" for each in running for charge in each.charges],
+        )  # fmt: skip
+    return closure
+
+
+def find(token: str) -> AccountClosure:
+    """The waiting closure that a mailed link undoes, with its user. Raises NotFound, ClosureGone."""
+    closure_id = mail_links.closure_id(token)
+    closure = (
+        AccountClosure.objects.select_related("user").filter(pk=closure_id).first() if closure_id else None
+    )
+    if closure is None:
+        raise NotFound("This link is not complete. Open it from the mail again.")
+    if not closure.is_pending:
+        raise ClosureGone(
+            "The account is closed. Sign up again with your address."
+            if closure.closed_at
+            else "The account is not going to be closed any more."
+        )
+    return closure
+
+
+def undo(*, closure: AccountClosure, now: datetime) -> None:
+    """Keep the account. What was ended with the request stays ended: it is resumed or bought again. Idempotent."""
+    with transaction.atomic():
+        user = people.lock(closure.user)
+        if _withdraw(user, now):
+            audit.record(action="user.closing_undone", actor=user, target=user)
+            _mail("account_kept", user.email)
+
+
+def close_due(*, now: datetime) -> int:
+    """Close every account whose two weeks are over; returns how many. One that fails does not stop the others."""
+    due = AccountClosure.objects.filter(withdrawn_at=None, closed_at=None, closes_at__lte=now)
+    closed = 0
+    for user in User.objects.filter(pk__in=due.values("user")).order_by("pk"):
+        try:
+            closed += _close_due(user, now)
+        except Exception:
+            log.exception("account_not_closed", user=str(user.pk))
+    return closed
+
+
+def end_stray_charges(*, now: datetime) -> int:
+    """End what was bought on a payment page that was still open when the last owner left; returns for how many.
+
+    Payment pages live for a day. Calls out: not inside a transaction.
+    """
+    fresh = Organization.objects.filter(suspended_at__gte=now - STRAY_FOR).order_by("pk")
+    stray = [organization for organization in fresh if charges.running(organization)]
+    for organization in stray:
+        charges.end_all(organization)
+    return len(stray)
+
+
+def close_unused(*, now: datetime) -> int:
+    """Close accounts that were never confirmed and not used for a month, so that nobody occupies an address.
+
+    Returns how many. No mail: nobody has proven to read it.
+    """
+    long_ago = now - UNUSED_FOR
+    unconfirmed = EmailAddress.objects.filter(user=OuterRef("pk"), verified=False)
+    keys = ApiKey.objects.usable(now).filter(created_by=OuterRef("pk"))
+    log_ins_since = Q(last_login__gte=long_ago) | Q(token_families__refreshed_at__gte=long_ago)
+    unused = (
+        User.objects.filter(Exists(unconfirmed), ~Exists(keys), is_active=True, is_staff=False)
+        .filter(created_at__lt=long_ago)
+        .exclude(log_ins_since)
+    )
+    closed = 0
+    for user in unused.order_by("pk")[:BATCH]:
+        try:
+            with transaction.atomic():
+                _close_if_free(people.lock(user), because="never confirmed", now=now)
+            closed += 1
+        except Refusal as refusal:
+            log.warning("unused_account_kept", user=str(user.pk), reason=refusal.detail)
+    return closed
+
+
+def give_way(*, email: str, now: datetime) -> None:
+    """An unconfirmed account that merely holds `email` is closed for whoever has proven to read its mail.
+
+    Raises EmailTaken when the address is confirmed, staff's, or of somebody on whom others depend. The caller has
+    locked the accounts.
+    """
+    holder = User.objects.filter(email=email).first()
+    if holder is None:
+        return
+    if email_addresses.is_confirmed(holder) or holder.is_staff:
+        raise email_addresses.EmailTaken
+    try:
+        _close_if_free(holder, because="address confirmed by somebody else", now=now)
+    except (memberships.LastOwner, StillCharged):
+        raise email_addresses.EmailTaken from None
+
+
+def _close_due(user: User, now: datetime) -> bool:
+    with transaction.atomic():
+        user = people.lock(user)
+        closure = pending(user=user)
+        if closure is None or closure.closes_at > now:
+            return False  # undone, or closed by another run
+        email = user.email
+        try:
+            _close_if_free(user, because="account closed", now=now)
+        except (memberships.LastOwner, StillCharged) as refusal:
+            _withdraw(user, now)
+            audit.record(
+                action="user.closing_refused", actor=user, target=user, detail={"reason": refusal.detail}
+            )
+            _mail("account_not_closed", email, reason=refusal.detail)
+            return False
+        closure.closed_at = now
+        closure.save(update_fields=["closed_at"])
+        _mail("account_closed", email)
+        return True
+
+
+def _close_if_free(user: User, *, because: str, now: datetime) -> None:
+    """Leave every organization and close the account. Raises memberships.LastOwner, StillCharged."""
+    found = _checked(user, now)
+    if charged := [each for each in found if each.charges]:
+        raise _still_charged(charged)
+    with tenancy.system("a person leaves all their organizations"):
+        for each in found:
+            _leave(each, user, because, now)
+    audit.record(action="user.closed", actor=user, target=user, detail={"because": because})
+    Authenticator.objects.filter(user=user).delete()
+    SocialAccount.objects.filter(user=user).delete()
+    email_addresses.release(user=user)
+    user.set_unusable_password()
+    user.is_active = False
+    user.save(update_fields=["password", "is_active"])
+    log_ins.end_all(user=user, now=now, because=because)
+
+
+def _leave(consequence: Consequence, user: User, because: str, now: datetime) -> None:
+    """The membership in what is left alone stays: it tells whose it was."""
+    membership, organization = consequence.membership, consequence.organization
+    audit.record(
+        action="member.left", organization=organization, actor=user, target=user,
+        detail={"role": membership.role, "reason": because},
+    )  # fmt: skip
+    if consequence.is_left_alone:
+        organizations.suspend(organization=organization, because=because, now=now)
+        return
+    membership.delete()
+    offboarding.tell_of_kept_keys(organization=organization, user=user, now=now)
+    offboarding.end_beyond(
+        organization=organization, user=user, role=None, by=user, revoke_keys=False, now=now
+    )
+
+
+def _checked(user: User, now: datetime) -> list[Consequence]:
+    """Raises memberships.LastOwner."""
+    found = consequences(user=user, now=now)
+    if stuck := [each for each in found if each.needs_another_owner]:
+        names = ", ".join(each.organization.name for each in stuck)
+        raise memberships.LastOwner(f"Make another member an owner first: {names}.")
+    return found
+
+
+def _consequence(membership: Membership, now: datetime) -> Consequence:
+    organization = membership.organization
+    others = Membership.objects.filter(organization=organization, user__is_active=True).exclude(
+        pk=membership.pk
+    )
+    if others.filter(role=Role.OWNER).exists() or (others.exists() and membership.role != Role.OWNER):
+        return Consequence(membership, is_left_alone=False, needs_another_owner=False)
+    if others.exists():
+        return Consequence(membership, is_left_alone=False, needs_another_owner=True)
+    return Consequence(
+        membership,
+        is_left_alone=True,
+        needs_another_owner=False,
+        charges=charges.running(organization),
+        key_count=ApiKey.objects.filter(organization=organization).usable(now).count(),
+    )
+
+
+def _still_charged(running: Sequence[Consequence]) -> StillCharged:
+    names = ", ".join(f"{charge.name} of {each.organization}" for each in running for charge in each.charges)
+    return StillCharged(
+        f"{names}: you are the only one who could end it. Cancel it, make another member an owner, or agree that it "
+        "ends with your account."
+    )
+
+
+def _withdraw(user: User, now: datetime) -> bool:
+    waiting = AccountClosure.objects.filter(user=user, withdrawn_at=None, closed_at=None)
+    return waiting.update(withdrawn_at=now) > 0
+
+
+def _mail(template: str, to: str, **context: object) -> None:
+    notifications.send(template=f"accounts/email/{template}", to=[to], context=context, dedupe_key=None)

@@ -1,0 +1,34 @@
+"""What an organization goes on paying for: fills the port of accounts that closes accounts."""
+
+from accounts.charges import Charge
+from accounts.models import Organization
+from billing import subscriptions
+from billing.models import Subscription
+from superagent.foundation import clock, tenancy
+
+
+def running(organization: Organization) -> list[Charge]:
+    """Subscriptions that have not ended and are not about to."""
+    return [
+        Charge(
+            name=subscription.product.name,
+            ends_at=subscription.current_period_end if subscription.is_live else None,
+        )
+        for subscription in _running(organization)
+    ]
+
+
+def end_all(organization: Organization) -> None:
+    """End them with their periods; one that gives nothing (unpaid, never paid) at once. Raises gateway.Unavailable."""
+    now = clock.now(organization)
+    for subscription in _running(organization):
+        subscriptions.cancel(
+            subscription=subscription, at_period_end=subscription.is_live, reason="account closed", now=now
+        )
+
+
+def _running(organization: Organization) -> list[Subscription]:
+    with tenancy.system("what an organization still pays for, asked by who closes their account"):
+        found = Subscription.objects.visible_to(organization).select_related("product", "organization")
+        unended = found.exclude(status__in=Subscription.ENDED).order_by("id")
+        return [subscription for subscription in unended if not subscription.is_canceling]

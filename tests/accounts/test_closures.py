@@ -1,0 +1,288 @@
+"""Closing an account: proven, undone for two weeks, and never while nobody could end what is charged."""
+
+from datetime import timedelta
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount
+from django.contrib.auth import get_user
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from accounts import api_keys, charges, closures, memberships, organizations, registration, tasks, tokens
+from accounts.charges import Charge
+from accounts.models import AccountClosure, ApiKey, Invitation, Membership, User
+from accounts.roles import Role, Scope
+from superagent.foundation import outbox, tenancy
+from tests.accounts.conftest import PASSWORD, Api, actions, founded, join, page_of, path_in_mail, person
+from tests.accounts.test_races import at_once, kinds
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CLOSE = "/settings/profile/close/"
+
+
+class Shop:
+    """The upper floor that charges, of which accounts knows a port only."""
+
+    def __init__(self) -> None:
+        self.sold: dict[object, list[Charge]] = {}
+
+    def running(self, organization) -> list[Charge]:
+        return self.sold.get(organization.pk, [])
+
+    def end_all(self, organization) -> None:
+        self.sold.pop(organization.pk, None)
+
+
+@pytest.fixture
+def shop():
+    before = list(charges._port)
+    made = Shop()
+    charges.provide(running=made.running, end=made.end_all)
+    yield made
+    charges._port[:] = before
+
+
+def proven(user: User) -> Client:
+    client = Client()
+    client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    return client
+
+
+def mails_to(address: str) -> list[str]:
+    outbox.sweep()
+    return [sent.subject for sent in mail.outbox if sent.to == [address]]
+
+
+def ask(user: User, *, end_charges: bool = False) -> AccountClosure:
+    return closures.ask(user=user, end_charges=end_charges, now=timezone.now())
+
+
+def later(closure: AccountClosure) -> int:
+    """The job, when the two weeks are over."""
+    AccountClosure.objects.filter(pk=closure.pk).update(closes_at=timezone.now())
+    return tasks.close_accounts()
+
+
+def made_key(organization, user) -> str:
+    with tenancy.tenant(organization):
+        _key, plain_text = api_keys.create(
+            organization=organization, name="key", scopes=[Scope.ORGANIZATION_READ], created_by=user,
+            expires_at=None, now=timezone.now(),
+        )  # fmt: skip
+    return plain_text
+
+
+def test_closing_needs_proof_and_the_typed_address(acme, owner):
+    """H4: a typed address was all that it took."""
+    assert (
+        page_of(owner).post(CLOSE, {"email": owner.email})["Location"].startswith("/accounts/reauthenticate/")
+    )
+    client = proven(owner)
+    assert client.post(CLOSE, {"email": "else@acme.example"}).status_code == 422
+    assert not AccountClosure.objects.exists()
+    assert client.post(CLOSE, {"email": "Olga@acme.example"})["Location"] == "/settings/profile/"
+    assert "Your account closes on" in client.get("/settings/profile/").content.decode()
+    assert mails_to(owner.email)[-1].startswith("Your account closes on ")
+
+
+def test_nothing_ends_for_two_weeks_and_the_mail_undoes_it(acme, owner):
+    key = made_key(acme, owner)
+    closure = ask(owner)
+    assert closure.closes_at - closure.asked_at == timedelta(days=14)
+    assert tasks.close_accounts() == 0
+    assert Api(key).get("organizations").status_code == 200
+    link = path_in_mail(owner.email, "account-closing")
+    assert "Keep your account?" in Client().get(link).content.decode()
+    closure.refresh_from_db()
+    assert closure.is_pending  # programs that look at mails open links
+    assert "stays open" in Client().post(link).content.decode()
+    assert mails_to(owner.email)[-1] == "Your account stays open"
+    assert Client().get(link).status_code == 410
+    assert later(closure) == 0
+    owner.refresh_from_db()
+    assert owner.is_active
+
+
+def test_a_person_who_is_logged_in_keeps_the_account_too(acme, owner):
+    ask(owner)
+    client = page_of(owner)
+    client.post("/settings/profile/keep/")
+    assert closures.pending(user=owner) is None
+    assert "See first what it means" in client.get("/settings/profile/").content.decode()
+
+
+def test_after_two_weeks_everything_of_the_person_ends(acme, owner):
+    key = made_key(acme, owner)
+    pair = tokens.log_in(user=owner, ip_address=None, user_agent="", now=timezone.now())
+    client = page_of(owner)
+    SocialAccount.objects.create(user=owner, provider="github", uid="1")
+    assert later(ask(owner)) == 1
+    assert tasks.close_accounts() == 0
+
+    owner.refresh_from_db()
+    assert (owner.is_active, owner.email) == (False, f"{owner.pk}@closed.invalid")
+    assert get_user(client).is_anonymous
+    assert not SocialAccount.objects.exists()
+    with pytest.raises(tokens.InvalidToken):
+        tokens.authenticate(pair.access_token)
+    assert Api(key).get("organizations").status_code == 401
+    with tenancy.system("test"):
+        acme.refresh_from_db()
+    assert acme.suspended_at is not None
+    assert actions(acme)[-3:] == ["member.left", "api_key.revoked", "organization.suspended"]
+    assert mails_to("olga@acme.example")[-1] == "Your account is closed"
+
+
+def test_the_address_is_free_again(acme, owner):
+    """H4: registering again was refused for ever."""
+    later(ask(owner))
+    again = registration.register(
+        email="olga@acme.example",
+        password=PASSWORD,
+        full_name="Olga",
+        organization_name="",
+        now=timezone.now(),
+    )
+    assert again.pk != owner.pk
+    assert memberships.find(again, None).organization != acme
+
+
+def test_invitations_of_a_suspended_organization_are_withdrawn(acme, owner):
+    with tenancy.system("test"):
+        Invitation.objects.create(
+            organization=acme, email="new@acme.example", role=Role.VIEWER, invited_by=owner,
+            expires_at=timezone.now() + timedelta(days=1),
+        )  # fmt: skip
+    later(ask(owner))
+    with tenancy.system("test"):
+        assert Invitation.objects.get().revoked_at is not None
+
+
+def test_what_is_charged_ends_only_by_agreement(acme, owner, shop):
+    """H4: Pro and a license went on being charged, with nobody who could cancel them."""
+    ends_at = timezone.now() + timedelta(days=20)
+    shop.sold[acme.pk] = [Charge("Pro", ends_at), Charge("NextPanel", None)]
+    with pytest.raises(closures.StillCharged, match="Pro of Acme, NextPanel of Acme"):
+        ask(owner)
+    client = proven(owner)
+    page = client.get(CLOSE).content.decode()
+    assert f"End Pro on {ends_at:%b} {ends_at.day}, {ends_at.year} and NextPanel now" in page
+    refused = client.post(CLOSE, {"email": owner.email})
+    assert (refused.status_code, list(refused.context["form"].errors)) == (422, ["end_charges"])
+    assert shop.sold
+    assert client.post(CLOSE, {"email": owner.email, "end_charges": "on"}).status_code == 302
+    assert not shop.sold
+    outbox.sweep()
+    assert "- Pro (Acme)" in mail.outbox[-1].body
+    assert later(closures.pending(user=owner)) == 1
+
+
+def test_what_was_bought_during_the_two_weeks_keeps_the_account_open(acme, owner, shop):
+    closure = ask(owner)
+    shop.sold[acme.pk] = [Charge("Pro", None)]
+    assert later(closure) == 0
+    owner.refresh_from_db()
+    closure.refresh_from_db()
+    assert (owner.is_active, closure.is_pending) == (True, False)
+    assert mails_to(owner.email)[-1] == "Your account could not be closed"
+
+
+def test_what_is_bought_while_the_account_closes_is_ended(acme, owner, shop):
+    """A payment page that was open is paid a minute after the last owner left."""
+    later(ask(owner))
+    shop.sold[acme.pk] = [Charge("Pro", None)]
+    tasks.close_accounts()
+    assert not shop.sold
+
+
+def test_an_owner_on_whom_others_depend_makes_another_owner_first(acme, owner, member):
+    admin = member(Role.ADMIN)
+    with pytest.raises(memberships.LastOwner, match="Acme"):
+        ask(owner)
+    page = proven(owner).get(CLOSE).content.decode()
+    assert "You cannot close your account yet" in page
+    with tenancy.system("test"):
+        Membership.objects.filter(user=admin).update(role=Role.OWNER)
+    closure = ask(owner)
+    with tenancy.system("test"):
+        Membership.objects.filter(user=admin).update(role=Role.ADMIN)
+    assert later(closure) == 0  # it was so when it was asked for, and is not any more
+    owner.refresh_from_db()
+    assert owner.is_active
+
+
+def test_who_is_not_alone_leaves_and_the_others_hear_of_the_keys(acme, owner, member, shop):
+    developer = member(Role.DEVELOPER)
+    key = made_key(acme, developer)
+    shop.sold[acme.pk] = [Charge("Pro", None)]  # the others can end it
+    later(ask(developer))
+    assert memberships.role_of(developer, acme) is None
+    assert Api(key).get("organizations").status_code == 200
+    with tenancy.system("test"):
+        acme.refresh_from_db()
+    assert acme.suspended_at is None
+    assert mails_to(owner.email) == ["developer@acme.example has left Acme"]
+
+
+def test_a_person_without_an_organization_may_close(stranger):
+    page = proven(stranger).get(CLOSE).content.decode()
+    assert "You belong to no organization" in page
+    assert later(ask(stranger)) == 1
+
+
+def test_asking_twice_and_closing_at_once_happens_once(acme, owner):
+    assert kinds(at_once(*[lambda: ask(owner)] * 3)) == ["AccountClosure"] * 3
+    assert AccountClosure.objects.count() == 1
+    AccountClosure.objects.update(closes_at=timezone.now())
+    assert sorted(at_once(*[tasks.close_accounts] * 3)) == [0, 0, 1]
+    assert mails_to("olga@acme.example").count("Your account is closed") == 1
+
+
+def test_undone_at_the_last_moment_or_closed_but_never_both(acme, owner):
+    closure = ask(owner)
+    AccountClosure.objects.update(closes_at=timezone.now())
+    at_once(tasks.close_accounts, lambda: closures.undo(closure=closure, now=timezone.now()))
+    owner.refresh_from_db()
+    closure.refresh_from_db()
+    assert owner.is_active == (closure.closed_at is None) == (closure.withdrawn_at is not None)
+
+
+def test_two_owners_who_close_at_once_leave_an_organization_that_is_suspended(acme, owner):
+    second = join(acme, "second@acme.example", Role.OWNER)
+    for user in (owner, second):
+        ask(user)
+    AccountClosure.objects.update(closes_at=timezone.now())
+    at_once(*[tasks.close_accounts] * 2)
+    with tenancy.system("test"):
+        acme.refresh_from_db()
+        assert acme.suspended_at is not None
+    assert User.objects.filter(is_active=True, pk__in=[owner.pk, second.pk]).count() == 0
+
+
+def test_accounts_that_were_never_confirmed_nor_used_give_their_address_back(owner, acme):
+    """M6: anybody could occupy any address for ever."""
+    long_ago = timezone.now() - timedelta(days=31)
+    squatter = person("boss@engines.example", verified=False)
+    founded("Squat", squatter)
+    new = person("new@engines.example", verified=False)
+    active = person("active@engines.example", verified=False, last_login=timezone.now())
+    User.objects.exclude(pk=new.pk).update(created_at=long_ago)
+    assert tasks.close_unused_accounts() == 1
+    closed = {user.pk for user in User.objects.filter(is_active=False)}
+    assert closed == {squatter.pk}
+    assert not EmailAddress.objects.filter(email="boss@engines.example").exists()
+    assert active.is_active
+    assert mails_to("boss@engines.example") == []
+
+
+def test_suspending_twice_changes_nothing(acme, owner):
+    made_key(acme, owner)
+    with tenancy.system("test"):
+        for _ in range(2):
+            organizations.suspend(organization=acme, because="test", now=timezone.now())
+        assert ApiKey.objects.get().revoked_at is not None
+    assert actions(acme).count("organization.suspended") == 1

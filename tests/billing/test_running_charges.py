@@ -1,0 +1,39 @@
+"""What accounts asks before an account is closed: what is charged, and its end."""
+
+import pytest
+from django.utils import timezone
+
+from accounts import charges, closures
+from billing.models import Subscription
+from superagent.foundation import tenancy
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_plan_is_charged_until_it_is_ended_with_its_period(customer):
+    customer.buy("pro")
+    with tenancy.system("test"):
+        subscription = Subscription.objects.get(organization=customer.organization)
+    [charge] = charges.running(customer.organization)
+    assert (charge.name, charge.ends_at) == ("Pro", subscription.current_period_end)
+    for _ in range(2):
+        charges.end_all(customer.organization)
+    with tenancy.system("test"):
+        subscription.refresh_from_db()
+    assert (subscription.status, subscription.cancel_at_period_end) == ("active", True)
+    assert charges.running(customer.organization) == []
+
+
+def test_closing_an_account_ends_its_plan_when_that_is_agreed_to(customer):
+    """H4: the plan went on being charged, with nobody who could cancel it."""
+    customer.buy("pro")
+    with pytest.raises(closures.StillCharged, match="Pro of"):
+        closures.ask(user=customer.user, end_charges=False, now=timezone.now())
+    closures.ask(user=customer.user, end_charges=True, now=timezone.now())
+    with tenancy.system("test"):
+        assert Subscription.objects.get(organization=customer.organization).cancel_at_period_end
+
+
+def test_who_pays_nothing_has_nothing_to_end(customer):
+    assert charges.running(customer.organization) == []
+    charges.end_all(customer.organization)
