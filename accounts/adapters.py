@@ -29,7 +29,6 @@ from accounts import (
     email_addresses,
     guessing,
     log_ins,
-    mail_links,
     names,
     notifications,
     organizations,
@@ -107,17 +106,6 @@ class AccountAdapter(DefaultAccountAdapter):
     def set_password(self, user: User, password: str) -> None:
         """For allauth's forms that change a password or set the first one; they keep their own session."""
         passwords.change(user=user, password=password, now=timezone.now())
-
-    def send_password_reset_mail(self, user: User, email: str, context: dict[str, Any]) -> None:
-        """No more than a few a day, whoever asks: the links of those that were sent go on working."""
-        if not throttles.allows(name="mail_reset", ident=email):
-            return
-        notifications.send(
-            template="accounts/email/reset_password",
-            to=[email],
-            context={"link": mail_links.to_reset_password(user)},
-            dedupe_key=None,
-        )
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return audit.client_address(request) or "0.0.0.0"  # noqa: S104  # an unknown address, not one to bind

@@ -21,6 +21,7 @@ from accounts import (
     email_addresses,
     guessing,
     names,
+    password_rules,
     passwords,
     registration,
     roles,
@@ -71,6 +72,7 @@ class SignUpForm(allauth_forms.SignupForm):
         if password and name and not self.has_error("password1"):
             try:
                 validate_password(password, User(full_name=name))
+                password_rules.check_context(password, [cleaned.get("organization_name") or ""])
             except ValidationError as error:
                 self.add_error("password1", error)
         return cleaned
@@ -105,9 +107,14 @@ class InvitedSignUpForm(forms.Form):
 class ResetPasswordForm(allauth_forms.ResetPasswordForm):
     """The page says the same for every address; who has the account, and staff, see what was asked for."""
 
+    def clean_email(self) -> str:
+        return email_addresses.normalized(self.cleaned_data["email"])  # without a look at who has it
+
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
-        email: str = super().save(request, **kwargs)
-        user = User.objects.filter(email=email_addresses.normalized(email)).first()
+        """The same work for every address: whether somebody has it is found out when the mail is made."""
+        email: str = self.cleaned_data["email"]
+        passwords.mail_reset_link(email=email)
+        user = User.objects.filter(email=email).first()
         kind = Kind.RESET_REQUESTED if user else Kind.RESET_REFUSED
         security_events.note(kind=kind, user=user, typed_address=email)
         return email

@@ -40,6 +40,11 @@ def to_reset_password(user: User) -> dict[str, str]:
     return {"link_to": "reset_password", "id": str(user.pk)}
 
 
+def to_reset_password_of_mailbox() -> dict[str, str]:
+    """Of whoever has the address that the mail is sent to; without anybody, no mail is made."""
+    return {"link_to": "reset_password"}
+
+
 def to_invitation(invitation: Invitation) -> dict[str, str]:
     return {"link_to": "invitation", "id": str(invitation.pk)}
 

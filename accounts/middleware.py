@@ -6,11 +6,13 @@ from http import HTTPStatus
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import get_resolver, reverse
+from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 
-from accounts import audit, known_places, security_events, staff_access, throttles
+from accounts import audit, known_places, security_events, sessions, staff_access, throttles
 from accounts.models import User
 from accounts.security_events import Kind
 from superagent.foundation import tenancy
@@ -74,6 +76,19 @@ class KnownBrowsers(MiddlewareMixin):
         if user := getattr(request, "proven_user", None):
             known_places.remember_browser(request, response, user)
         return response
+
+
+class SessionLimits(MiddlewareMixin):
+    """A log-in on the portal ends after a while, and earlier if nobody is there (accounts.sessions)."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        user = getattr(request, "user", None)  # API requests have none
+        if (
+            user is not None
+            and user.is_authenticated
+            and sessions.is_over(request.session, now=timezone.now())
+        ):
+            logout(request)
 
 
 class PageLimits(MiddlewareMixin):

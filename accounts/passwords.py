@@ -5,7 +5,16 @@ from http import HTTPStatus
 
 from django.db import transaction
 
-from accounts import email_addresses, log_ins, people, revocation, verification
+from accounts import (
+    email_addresses,
+    log_ins,
+    mail_links,
+    notifications,
+    people,
+    revocation,
+    throttles,
+    verification,
+)
 from accounts.models import User
 from superagent.foundation.problems import Refusal
 
@@ -17,6 +26,20 @@ class ResetGone(Refusal):
 
     def __init__(self) -> None:
         super().__init__("The account was changed in the meantime. Ask for a new link.")
+
+
+def mail_reset_link(*, email: str) -> None:
+    """Mail the link to `email` if it turns out to have an account; no more than a few a day, whoever asks.
+
+    The row is written for every address, so that neither the answer nor its time tells who has an account.
+    """
+    if throttles.allows(name="mail_reset", ident=email):
+        notifications.send(
+            template="accounts/email/reset_password",
+            to=[email],
+            context={"link": mail_links.to_reset_password_of_mailbox()},
+            dedupe_key=None,
+        )
 
 
 def change(*, user: User, password: str, now: datetime) -> None:

@@ -6,11 +6,12 @@ from allauth.account import signals as account
 from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa import signals as mfa
 from allauth.mfa.models import Authenticator
+from django.contrib.auth.signals import user_logged_in
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import access, audit, log_ins, new_places, staff_access
+from accounts import access, audit, log_ins, new_places, sessions, staff_access
 from accounts.models import User
 
 ACTIONS: dict[Signal, str] = {
@@ -60,3 +61,8 @@ def end_other_log_ins(sender: Any, request: HttpRequest, user: User, **kwargs: A
     if request.user.is_authenticated and request.user.pk == user.pk:
         request.user.log_in_stamp = user.log_in_stamp  # the same person, perhaps another object
         access.stay_logged_in(request)
+
+
+@receiver(user_logged_in)
+def begin_session(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    sessions.begin(request.session, now=timezone.now())

@@ -8,7 +8,15 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts import audit, email_addresses, mail_links, notifications, organizations, throttles
+from accounts import (
+    audit,
+    email_addresses,
+    mail_links,
+    notifications,
+    organizations,
+    password_rules,
+    throttles,
+)
 from accounts.email_addresses import EmailTaken
 from accounts.models import User
 from superagent.foundation import tenancy
@@ -33,7 +41,13 @@ def register(
         send_verification(user=user, dedupe_key=f"verify:{user.pk}:sign-up")
 
     return create_person(
-        email=email, password=password, full_name=full_name, now=now, and_then=found, continue_to=continue_to
+        email=email,
+        password=password,
+        full_name=full_name,
+        now=now,
+        and_then=found,
+        continue_to=continue_to,
+        organization_name=organization_name,
     )
 
 
@@ -45,12 +59,13 @@ def create_person(
     now: datetime,
     and_then: Callable[[User], None],
     continue_to: str = "",
+    organization_name: str = "",
     has_proven_email: bool = False,
 ) -> User:
     """A new person and, in the same transaction, what `and_then` makes for them. Raises EmailTaken, Invalid."""
     email = email_addresses.normalized(email)
     user = User(email=email, full_name=full_name.strip(), created_at=now, continue_to=continue_to)
-    _check_password(password, user)
+    _check_password(password, user, organization_name)
     user.set_password(password)  # outside of the transaction: it takes a quarter of a second on purpose
     with tenancy.system("a new person has no organization yet"):
         try:
@@ -100,9 +115,10 @@ def _save_new(user: User) -> None:
         raise _Taken
 
 
-def _check_password(password: str, user: User) -> None:
+def _check_password(password: str, user: User, organization_name: str) -> None:
     try:
         validate_password(password, user)
+        password_rules.check_context(password, [organization_name])
     except ValidationError as error:
         errors = [
             FieldError("/password", e.code or "invalid", " ".join(e.messages)) for e in error.error_list

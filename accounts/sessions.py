@@ -1,10 +1,32 @@
-"""Sessions of the portal: those that have expired are forgotten."""
+"""Sessions of the portal: how long they last, and that those which have expired are forgotten."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from allauth.usersessions.models import UserSession
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef
+
+LIFETIME = timedelta(days=14)
+IDLE_LIFETIME = timedelta(days=3)
+SEEN_EVERY = timedelta(minutes=5)  # writing the session at each click would be one more UPDATE for nothing
+BEGAN_KEY, SEEN_KEY = "began_at", "seen_at"
+
+
+def begin(session: SessionBase, *, now: datetime) -> None:
+    """Somebody has just logged in."""
+    session[BEGAN_KEY] = session[SEEN_KEY] = now.timestamp()
+
+
+def is_over(session: SessionBase, *, now: datetime) -> bool:
+    """Whether a log-in has lasted or rested too long; else it is noted that somebody is there."""
+    at = now.timestamp()
+    began, seen = session.setdefault(BEGAN_KEY, at), session.get(SEEN_KEY, at)
+    if at - began > LIFETIME.total_seconds() or at - seen > IDLE_LIFETIME.total_seconds():
+        return True
+    if SEEN_KEY not in session or at - seen > SEEN_EVERY.total_seconds():
+        session[SEEN_KEY] = at
+    return False
 
 
 def forget_expired(*, now: datetime) -> int:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from rest_framework_simplejwt import tokens as jwt
 from rest_framework_simplejwt.exceptions import TokenError
 
@@ -27,6 +28,7 @@ MAX_USER_AGENT_LENGTH = 200
 
 ACCESS_LIFETIME = cast(timedelta, settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"])
 REFRESH_LIFETIME = cast(timedelta, settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"])
+FAMILY_LIFETIME = timedelta(days=30)  # however often it is refreshed
 
 
 class InvalidToken(Refusal):
@@ -73,10 +75,12 @@ def log_in(*, user: User, ip_address: str | None, user_agent: str, now: datetime
 
 
 def refresh(*, refresh_token: str, now: datetime) -> Pair:
-    """Exchange a refresh token for a new pair. Raises InvalidToken; an old one ends its family."""
+    """Exchange a refresh token for a new pair. Raises InvalidToken; an old token ends its family, and so does time."""
     claims = _claims(_RefreshToken, refresh_token)
     with transaction.atomic():
         family = _family(claims, TokenFamily.objects.select_for_update(of=("self",)))
+        if now >= family.created_at + FAMILY_LIFETIME:
+            raise InvalidToken(f"The log-in is {FAMILY_LIFETIME.days} days old. Log in again.")
         is_reuse = not secrets.compare_digest(family.refresh_jti, str(claims["jti"]))
         if is_reuse:
             _revoke(family, action="user.refresh_token_reused", now=now)
@@ -111,7 +115,10 @@ def authenticate(access_token: str) -> TokenFamily:
 
 def forget_expired(*, now: datetime) -> int:
     """Delete families whose newest refresh token has expired; answers how many."""
-    return TokenFamily.objects.filter(refreshed_at__lt=now - REFRESH_LIFETIME).delete()[0]
+    is_old = Q(refreshed_at__lt=now - REFRESH_LIFETIME) | Q(
+        created_at__lt=now - FAMILY_LIFETIME - REFRESH_LIFETIME
+    )
+    return TokenFamily.objects.filter(is_old).delete()[0]
 
 
 def _family(claims: dict[str, Any], families: Any) -> TokenFamily:

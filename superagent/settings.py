@@ -101,6 +101,7 @@ MIDDLEWARE = [
     "superagent.foundation.middleware.Locale",
     "superagent.foundation.middleware.Csrf",
     "superagent.foundation.middleware.Authentication",
+    "accounts.middleware.SessionLimits",
     "superagent.foundation.middleware.LoginRequired",
     "accounts.middleware.AdminScope",
     "superagent.foundation.middleware.Messages",
@@ -236,6 +237,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "accounts.password_rules.OrnamentedPasswordValidator"},
+    {"NAME": "accounts.password_rules.ContextPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 LOGIN_URL = "account_login"
