@@ -10,8 +10,9 @@ from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Organization, User
-from billing import buyers, customers, debts, gateway, orders, patience, plans
+from billing import announcements, buyers, customers, debts, gateway, orders, patience, plans
 from billing.models import BillingAccount, CheckoutSession, Order, Plan, Price, Subscription
 from billing.projection import checkouts
 from superagent.foundation import tenancy
@@ -81,6 +82,13 @@ def start_plan(
             key=f"checkout:{organization.pk}:{price.pk}:{promotion_code}:{past.count()}",
             params=_parameters(customer, price, discount)
             | {"subscription_data": _subscription_data(organization, wanted, account)},
+        )
+        audit.record(
+            action=announcements.CHECKOUT_STARTED,
+            organization=organization,
+            actor=user,
+            label=wanted.name,
+            detail={"plan": wanted.slug, "interval": interval},
         )
         return _remember(created, organization=organization, plan=wanted, price=price, now=now)
 

@@ -8,7 +8,7 @@ import structlog
 from django.db import transaction
 
 from accounts.models import Organization
-from billing import customers, fence, gateway, mirror, orders, plans, schedules, turning
+from billing import announcements, customers, fence, gateway, mirror, orders, plans, schedules, turning
 from billing.models import BillingAccount, OrderItem, Price, Subscription
 from billing.projection.reading import Json, identifier, moment
 from billing.signals import subscription_changed
@@ -35,6 +35,7 @@ class _Before:
     status: str
     period_start: datetime
     watched: tuple[Any, ...]
+    told: announcements.Before
 
 
 def refresh(subscription_id: str) -> Subscription | None:
@@ -87,6 +88,9 @@ def apply(fetched: Json, number: int) -> Subscription | None:
                 outbox.enqueue(topic=KEEP_ONE, payload={}, organization_id=organization.pk)
             since = _in_force_since(subscription, before, fetched, now)
             plans.put_in_force(organization=organization, since=since, now=now)
+            announcements.tell(
+                subscription=subscription, before=before.told if before else None, number=number
+            )
     mirror.keep(fetched, number)
     return subscription
 
@@ -94,7 +98,12 @@ def apply(fetched: Json, number: int) -> Subscription | None:
 def _before(subscription: Subscription | None) -> _Before | None:
     if subscription is None:
         return None
-    return _Before(subscription.status, subscription.current_period_start, _watched(subscription))
+    return _Before(
+        subscription.status,
+        subscription.current_period_start,
+        _watched(subscription),
+        announcements.Before.of(subscription),
+    )
 
 
 def _watched(subscription: Subscription) -> tuple[Any, ...]:

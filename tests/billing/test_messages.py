@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 from accounts import notifications
-from billing import inbox
+from accounts.models import AuditEntry
+from billing import inbox, subscriptions
 from billing.models import Invoice, WebhookEvent
 from billing.projection import invoices
 from metering import months
 from superagent.foundation.models import OutboxMessage
-from tests.billing.conftest import FAILS_LATER_CARD, Customer
+from tests.billing.conftest import DECLINED_CARD, FAILS_LATER_CARD, Customer
 
 
 def mails(customer: Customer, template: str) -> list[dict[str, object]]:
@@ -61,3 +62,87 @@ def test_an_event_whose_invoice_another_process_has_fetched_later_is_still_acted
     monkeypatch.setattr(invoices, "refresh", overtaken)
     customer.buy("pro", "month")
     assert len(mails(customer, "receipt")) == 1
+
+
+def headings(customer: Customer) -> list[object]:
+    return [mail["heading"] for mail in mails(customer, "plan")]
+
+
+def actions(customer: Customer) -> list[tuple[str, str]]:
+    """What the trail tells of the plan, and who did it."""
+    found = AuditEntry.objects.filter(organization=customer.organization).order_by("id")
+    return [
+        (entry.action, entry.actor_label)
+        for entry in found
+        if entry.action.startswith(("subscription.", "checkout."))
+    ]
+
+
+def change(customer: Customer, plan: str, interval: str = "month") -> None:
+    subscriptions.change_plan(
+        organization=customer.organization, user=customer.user, plan=plan, interval=interval, now=customer.now
+    )
+    customer.settle()
+
+
+def test_a_purchase_is_in_the_trail_with_who_made_it_and_its_mail_is_the_receipt(customer: Customer) -> None:
+    customer.buy("pro", "month")
+    assert headings(customer) == [] and len(mails(customer, "receipt")) == 1
+    assert actions(customer) == [
+        ("checkout.started", customer.user.email),
+        ("subscription.started", customer.user.email),
+    ]
+
+
+def test_each_change_of_a_plan_is_mailed_once_whoever_tells_of_it_again(customer: Customer) -> None:
+    customer.buy("pro", "month")
+    change(customer, "enterprise")
+    change(customer, "pro")
+    subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    customer.settle()
+    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    customer.settle()
+    subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    customer.settle()
+    end = customer.subscription.current_period_end
+    day = f"{end:%b} {end.day}, {end.year}, {end:%H:%M} UTC"
+    told = [
+        "Your plan is Enterprise, Monthly now",
+        f"Pro, Monthly begins on {day}",
+        "Your plan stays Enterprise, Monthly",
+        "Your Enterprise plan will end",
+        "Your Enterprise plan goes on",
+    ]
+    assert headings(customer) == told
+    for event in WebhookEvent.objects.filter(type__startswith="customer.subscription."):
+        inbox.replay(event)
+    customer.settle()
+    assert headings(customer) == told
+    planned = mails(customer, "plan")[1]
+    mail = notifications.render("billing/email/plan", [customer.organization.email], planned)
+    assert mail.subject == f"Pro, Monthly begins on {day}"
+    assert "From then on it costs $29.00 a month." in mail.body and "/billing/" in mail.body
+    assert "From then on it costs $29.00 a month." in mail.alternatives[0].content
+
+
+def test_a_planned_change_that_begins_and_a_plan_that_ends_are_mailed_and_in_the_trail(
+    customer: Customer,
+) -> None:
+    customer.buy("enterprise", "month")
+    customer.rehearse()
+    change(customer, "pro")
+    customer.advance(customer.subscription.current_period_end + timedelta(hours=2))
+    assert headings(customer)[-1] == "Your plan is Pro, Monthly now"
+    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    customer.settle()
+    customer.advance(customer.subscription.current_period_end + timedelta(hours=2))
+    assert headings(customer)[-2:] == ["Your Pro plan will end", "Your Pro plan has ended"]
+    told = [action for action, _who in actions(customer)]
+    assert told.count("subscription.change_began") == 1 and told.count("subscription.ended") == 1
+
+
+def test_a_plan_that_was_never_paid_is_not_told_of(customer: Customer) -> None:
+    customer.pay(customer.visit("pro", "month").url, DECLINED_CARD)
+    customer.settle()
+    assert headings(customer) == [] and mails(customer, "receipt") == []
+    assert [action for action, _who in actions(customer)] == ["checkout.started"]

@@ -1,0 +1,236 @@
+"""What happened to a plan is told in the transaction that makes it true: by mail, and, where no call of ours has
+written it, in the audit trail. Licenses have words of their own (licensing.announcements).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from accounts import audit, notifications
+from accounts.models import AuditEntry, Organization, User
+from billing import plans
+from billing.models import Price, Subscription
+from superagent.foundation.templatetags.formats import money
+
+CHECKOUT_STARTED = "checkout.started"
+TEMPLATE = "billing/email/plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a subscription was before Stripe's word was applied to it."""
+
+    status: str
+    price_id: UUID
+    pending_price_id: UUID | None
+    is_canceling: bool
+
+    @classmethod
+    def of(cls, subscription: Subscription) -> "Before":
+        return cls(
+            subscription.status,
+            subscription.price_id,
+            subscription.pending_price_id,
+            subscription.is_canceling,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A mail's heading, which is its subject too, and its paragraphs."""
+
+    heading: str
+    paragraphs: tuple[str, ...]
+
+
+def tell(*, subscription: Subscription, before: Before | None, number: int) -> None:
+    """Mail what has become of a plan's subscription; once for each fetch of it, which the fence numbers."""
+    for kind in _happened(subscription, before):
+        _record(kind, subscription)
+        words = _WORDS[kind](subscription)
+        if words is not None:
+            _mail(kind, subscription, words, number)
+
+
+def _happened(now: Subscription, before: Before | None) -> Iterator[str]:
+    if before is None or before.status == Subscription.Status.INCOMPLETE:
+        if now.is_live:
+            yield "started"
+        return
+    if now.has_ended:
+        if before.status not in Subscription.ENDED and plans.subscription_of(now.organization) is None:
+            yield "ended"
+        return
+    if not now.is_live:
+        return
+    if now.price_id != before.price_id:
+        yield "began" if now.price_id == before.pending_price_id else "changed"
+    elif before.pending_price_id and not now.pending_price_id and not now.is_canceling:
+        yield "change_taken_back"
+    if now.pending_price_id and now.pending_price_id != before.pending_price_id:
+        yield "change_planned"
+    if now.is_canceling != before.is_canceling:
+        yield "canceled" if now.is_canceling else "resumed"
+
+
+# What no call of ours has written: a purchase is paid at Stripe, and time brings the others.
+_RECORDED = {
+    "started": "subscription.started",
+    "began": "subscription.change_began",
+    "ended": "subscription.ended",
+}
+
+
+def _record(kind: str, subscription: Subscription) -> None:
+    if kind not in _RECORDED:
+        return
+    price = subscription.price
+    audit.record(
+        action=_RECORDED[kind],
+        organization=subscription.organization,
+        actor=_buyer(subscription.organization) if kind == "started" else None,
+        target=subscription,
+        label=price.product.name,
+        detail={"product": price.product.slug, "interval": price.interval},
+    )
+
+
+def _buyer(organization: Organization) -> User | None:
+    """Who opened the payment page; None for a program, or for one that was opened at Stripe."""
+    opened = (
+        AuditEntry.objects.filter(organization=organization, action=CHECKOUT_STARTED).order_by("-id").first()
+    )
+    return User.objects.filter(pk=opened.actor_id).first() if opened is not None and opened.actor_id else None
+
+
+def _mail(kind: str, subscription: Subscription, words: Words, number: int) -> None:
+    organization = subscription.organization
+    notifications.send(
+        template=TEMPLATE,
+        to=[organization.email],
+        context={
+            "organization": organization.name,
+            "heading": words.heading,
+            "paragraphs": list(words.paragraphs),
+            "plan": _name(subscription.price),
+            "price": _amount(subscription.price),
+            "url": settings.PUBLIC_URL + reverse("billing"),
+        },
+        dedupe_key=f"plan_{kind}:{subscription.stripe_id}:{number}",
+        organization=organization,
+    )
+
+
+def _started(subscription: Subscription) -> Words | None:
+    """A plan that is paid has its receipt; a trial has none."""
+    if subscription.status != Subscription.Status.TRIALING:
+        return None
+    return Words(
+        _("Your trial of %(plan)s has begun") % _plan(subscription),
+        (
+            _("It is free until %(date)s; then %(amount)s is charged, unless you cancel before.")
+            % {"date": _date(subscription.trial_end), "amount": _amount(subscription.price)},
+        ),
+    )
+
+
+def _changed(subscription: Subscription) -> Words:
+    return Words(_("Your plan is %(plan)s now") % {"plan": _name(subscription.price)}, _renewal(subscription))
+
+
+def _change_planned(subscription: Subscription) -> Words | None:
+    price = subscription.pending_price
+    if price is None:
+        return None
+    facts = {"plan": _name(price), "date": _date(subscription.pending_at), "amount": _amount(price)}
+    return Words(
+        _("%(plan)s begins on %(date)s") % facts,
+        (
+            _("Until then nothing changes. From then on it costs %(amount)s.") % facts,
+            _("Changed your mind? Take it back on the page of your plan before then."),
+        ),
+    )
+
+
+def _change_taken_back(subscription: Subscription) -> Words:
+    return Words(
+        _("Your plan stays %(plan)s") % {"plan": _name(subscription.price)},
+        (_("The change that was coming is taken back."), *_renewal(subscription)),
+    )
+
+
+def _canceled(subscription: Subscription) -> Words:
+    end = subscription.cancel_at or subscription.current_period_end
+    return Words(
+        _("Your %(plan)s plan will end") % _plan(subscription),
+        (
+            _(
+                "It works until %(date)s and does not renew. Use beyond the allowance until then is billed at the end."
+            )
+            % {"date": _date(end)},
+            _("Other subscriptions, such as licenses, go on."),
+            _("Changed your mind? Resume it on the page of your plan before then."),
+        ),
+    )
+
+
+def _resumed(subscription: Subscription) -> Words:
+    return Words(_("Your %(plan)s plan goes on") % _plan(subscription), _renewal(subscription))
+
+
+def _ended(subscription: Subscription) -> Words:
+    why = (
+        (_("It ended because it was not paid."),)
+        if subscription.ended_for_nonpayment
+        else (_("It is not charged again."),)
+    )
+    return Words(
+        _("Your %(plan)s plan has ended") % _plan(subscription),
+        (
+            *why,
+            _("You are on the free plan, with hard limits. Keys, data and invoices stay."),
+            _("Use beyond the allowance that was not billed yet comes with a last invoice."),
+        ),
+    )
+
+
+def _renewal(subscription: Subscription) -> tuple[str, ...]:
+    return (
+        _("It renews on %(date)s for %(amount)s.")
+        % {"date": _date(subscription.current_period_end), "amount": _amount(subscription.renewal_price)},
+    )
+
+
+def _plan(subscription: Subscription) -> dict[str, str]:
+    return {"plan": subscription.price.product.name}
+
+
+def _name(price: Price) -> str:
+    return f"{price.product.name}, {price.get_interval_display()}"
+
+
+def _amount(price: Price) -> str:
+    every = _("a year") if price.interval == "year" else _("a month")
+    return f"{money(price.unit_amount, price.currency)} {every}"
+
+
+def _date(moment: datetime | None) -> str:
+    return date_format(moment, "M j, Y, H:i") + " UTC" if moment else _("no date")
+
+
+_WORDS: dict[str, Callable[[Subscription], Words | None]] = {
+    "started": _started,
+    "changed": _changed,
+    "began": _changed,
+    "change_planned": _change_planned,
+    "change_taken_back": _change_taken_back,
+    "canceled": _canceled,
+    "resumed": _resumed,
+    "ended": _ended,
+}
