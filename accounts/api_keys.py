@@ -18,7 +18,7 @@ import structlog
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import audit, key_records, people
+from accounts import audit, key_notices, key_records, people
 from accounts.models import ApiKey, Membership, Organization, User
 from accounts.principals import Principal
 from accounts.roles import SCOPES_OF_ROLE, Scope, allows
@@ -108,13 +108,14 @@ def create(
             expires_at=expires_at,
             now=now,
         )
-        audit.record(
+        entry = audit.record(
             action="api_key.created",
             organization=organization,
             actor=maker.actor,
             target=key,
             detail={"scopes": wanted, "expires_at": expires_at.isoformat() if expires_at else None},
         )
+        key_notices.tell(key=key, entry=entry)
     return key, plain_text
 
 
@@ -161,13 +162,14 @@ def rotate(
             old.revoked_at = now
         old.save(update_fields=["expires_at", "revoked_at"])
         _publish(old)
-        audit.record(
+        entry = audit.record(
             action="api_key.rotated",
             organization=organization,
             actor=maker.actor,
             target=old,
             detail={"successor": str(key.pk), "grace_seconds": int(grace.total_seconds())},
         )
+        key_notices.tell(key=old, entry=entry)
     return key, plain_text
 
 
@@ -178,21 +180,27 @@ def revoke(
     revoked_by: User | None,
     now: datetime,
     reason: str = "",
+    tells: bool = True,
 ) -> ApiKey:
-    """End a key at once, on every process; doing it again changes nothing. Raises NotFound."""
+    """End a key at once, on every process; doing it again changes nothing. Raises NotFound.
+
+    `tells`: its maker and the managers are mailed; not, where one mail tells of many keys.
+    """
     with transaction.atomic():
         key = _locked(organization, key_id)
         if key.revoked_at is None:
             key.revoked_at = now
             key.save(update_fields=["revoked_at"])
             _publish(key)
-            audit.record(
+            entry = audit.record(
                 action="api_key.revoked",
                 organization=organization,
                 actor=revoked_by,
                 target=key,
                 detail={"reason": reason} if reason else {},
             )
+            if tells:
+                key_notices.tell(key=key, entry=entry)
     return key
 
 

@@ -21,6 +21,7 @@ THROTTLES: dict[str, tuple[int, int]] = {
     "invite_person": (60, 3600),
     "email_change": (10, 3600),  # asking for another address
     "email_link": (1, 180),  # the same link once more
+    "mail_api_key": (20, 86_400),  # mails about keys that are made and revoked
     # Mails to one address, whoever causes them.
     "mail_invitation": (3, 86_400),
     "mail_verify": (5, 86_400),

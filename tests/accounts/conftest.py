@@ -105,10 +105,11 @@ def page_of(user: User) -> Client:
 
 
 def path_in_mail(to: str, part: str) -> str:
-    """The path of the link in the newest mail to `to`."""
+    """The path of the newest link with `part` in it that was mailed to `to`."""
     outbox.sweep()
-    text = next(sent.body for sent in reversed(mail.outbox) if sent.to == [to])
-    return re.search(rf"http://[^/\s]+(/\S*{part}\S*)", text).group(1)
+    texts = [sent.body for sent in reversed(mail.outbox) if sent.to == [to]]
+    links = (re.search(rf"http://[^/\s]+(/\S*{part}\S*)", text) for text in texts)
+    return next(link.group(1) for link in links if link)
 
 
 def actions(organization: Organization | None) -> list[str]:
