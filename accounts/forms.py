@@ -66,6 +66,10 @@ class SignUpForm(allauth_forms.SignupForm):
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
 
+    def clean_email(self) -> str:
+        """Whether somebody has it is said by mail, when the form is saved."""
+        return email_addresses.normalized(self.cleaned_data["email"])
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
         password, name = cleaned.get("password1"), cleaned.get("full_name")

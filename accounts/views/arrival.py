@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode
 
+from allauth.account.adapter import get_adapter
 from allauth.account.utils import perform_login
 from allauth.account.views import SignupView
 from django.contrib import messages
@@ -56,9 +57,9 @@ class SignUp(SignupView):
     def form_valid(self, form: SignUpForm) -> HttpResponse:
         try:
             return super().form_valid(form)
-        except registration.EmailTaken as refusal:  # by a sign-up at the same moment
-            form.add_error("email", refusal.detail)
-            return self.form_invalid(form)
+        except registration.EmailTaken:  # told to its mailbox, not to whoever has typed it
+            get_adapter().send_account_already_exists_mail(form.cleaned_data["email"])
+            return redirect("account_email_verification_sent")
 
 
 def continue_to(request: HttpRequest) -> str:

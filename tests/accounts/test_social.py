@@ -9,6 +9,7 @@ from accounts.adapters import SocialAccountAdapter
 from accounts.models import User
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
+from tests.accounts.conftest import page_of
 
 
 @pytest.mark.parametrize("verified", [True, False])
@@ -39,3 +40,9 @@ def test_providers_are_offered_only_when_they_are_configured(client, db, setting
     text = client.get("/accounts/login/").content.decode()
     assert "/accounts/google/login/" in text
     assert "/accounts/github/login/" not in text
+
+
+def test_connected_accounts_offer_nothing_where_no_provider_is_set_up(acme, owner):
+    text = page_of(owner).get("/accounts/3rdparty/").content.decode()
+    assert "not offered here" in text
+    assert "Connect another" not in text
