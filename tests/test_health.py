@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 import threading
 from datetime import timedelta
 
@@ -10,17 +11,25 @@ import pytest
 import redis
 import sentry_sdk
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, OperationalError
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
 from billing import patience
-from metering import quarantine
+from metering import quarantine, spool
 from metering.models import SpoolCheckpoint
 from superagent import health, logs, queues
 from superagent.foundation import outbox, redis_client, tenancy
 from superagent.foundation.models import OutboxMessage
+
+
+@pytest.fixture(autouse=True)
+def _empty_spool() -> None:
+    """Other tests answer requests of organizations that were never committed: their lines wait for ever."""
+    spool.writer().close()
+    shutil.rmtree(settings.SPOOL_DIR, ignore_errors=True)
 
 
 def parts(response) -> dict[str, str]:

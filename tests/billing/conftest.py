@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +214,9 @@ def make_customer(sandbox: Sandbox, name: str = "Acme", *, verified: bool = True
     email = f"{name.lower()}@example.com"
     user = User.objects.create_user(email, "correct horse battery", full_name=f"{name} Owner")
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=verified)
-    organization = organizations.create(name=name, owner=user, now=timezone.now())
+    # Signed up a while ago: Stripe counts in whole seconds, and nobody buys in the one in which they sign up.
+    signed_up_at = timezone.now() - timedelta(minutes=1)
+    organization = organizations.create(name=name, owner=user, now=signed_up_at)
     deliver_all(organization)
     return Customer(organization, user, sandbox)
 
