@@ -225,7 +225,9 @@ def test_who_is_not_alone_leaves_and_the_others_hear_of_the_keys(acme, owner, me
     with tenancy.system("test"):
         acme.refresh_from_db()
     assert acme.suspended_at is None
-    assert mails_to(owner.email) == ["developer@acme.example has left Acme"]
+    of_the_key, of_leaving = mails_to(owner.email)
+    assert of_the_key.startswith("An API key was created")
+    assert of_leaving == "developer@acme.example has left Acme"
 
 
 def test_a_person_without_an_organization_may_close(stranger):
