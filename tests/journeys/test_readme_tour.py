@@ -253,10 +253,11 @@ def rehearse(staff: Page, step: Step, label: str, organization: str) -> None:
     mine.locator("input[type=checkbox]").check()
     staff.get_by_label("Reason").first.fill("The tour")
     staff.get_by_label("Action").first.select_option(label=step.label(label))
-    staff.get_by_role("button", name=step.label("Go")).first.click()
+    with staff.expect_navigation():  # a reload in the middle of it would have no page to load again
+        staff.get_by_role("button", name=step.label("Go")).first.click()
 
     def has_moved() -> bool:
-        staff.reload()
+        staff.goto(staff.url)
         return mine.inner_text() != before
 
     eventually(has_moved, every=0.5)
