@@ -143,20 +143,24 @@ def close_due(*, now: datetime) -> int:
         try:
             closed += _close_due(user, now)
         except Exception:
-            log.exception("account_not_closed", user=str(user.pk))
+            log.exception("account_not_closed", user=str(user.pk), alarm=True)
     return closed
 
 
 def end_stray_charges(*, now: datetime) -> int:
     """End what was bought on a payment page that was still open when the last owner left; returns for how many.
 
-    Payment pages live for a day. Calls out: not inside a transaction.
+    Payment pages live for a day. Calls out: not inside a transaction. One that fails does not stop the others.
     """
-    fresh = Organization.objects.filter(suspended_at__gte=now - STRAY_FOR).order_by("pk")
-    stray = [organization for organization in fresh if charges.running(organization)]
-    for organization in stray:
-        charges.end_all(organization)
-    return len(stray)
+    ended = 0
+    for organization in Organization.objects.filter(suspended_at__gte=now - STRAY_FOR).order_by("pk"):
+        try:
+            if charges.running(organization):
+                charges.end_all(organization)
+                ended += 1
+        except Exception:
+            log.exception("charges_not_ended", organization=str(organization.pk), alarm=True)
+    return ended
 
 
 def close_unused(*, now: datetime) -> int:

@@ -3,6 +3,7 @@
 A month of use never begins anew because of a change. What it includes in all is, for each plan, that plan's allowance
 times the share of the month that it held: so a change raises or lowers the limit by the difference times the share of
 the month that remains, rounded down. What was used beyond a lowered limit under terms of old is overage by their rate.
+A change that is told after its month has passed raises what that month includes, and never lowers it.
 """
 
 import math
@@ -67,6 +68,8 @@ def apply(
         )
         by_id = {meter.pk: each for meter, each in wanted.items()}
         _apply_to(period, by_id, former, since if former else period.start)
+        for passed in periods.passed_since(period, since):
+            _raise(passed, by_id, former, since)
         for later in periods.opened_ahead(period):
             _apply_to(later, by_id, former, later.start)
         counters.refresh_on_commit(organization)
@@ -130,7 +133,6 @@ def _apply_to(
         for quota in Quota.objects.filter(period=period).order_by("id").select_for_update(no_key=True)
     }
     remaining = months.share(period.end - since, period.end - period.start)
-    is_new = since <= period.start  # the terms are the only ones of the period
     Quota.objects.bulk_create(
         Quota(organization_id=period.organization_id, period=period, meter_id=meter_id, **_columns(each))
         for meter_id, terms in wanted.items()
@@ -139,11 +141,37 @@ def _apply_to(
     )
     for meter_id, quota in quotas.items():
         terms = wanted.get(meter_id, UNLIMITED)
-        limit = terms.included if is_new else limit_after(
-            limit=quota.included, used=quota.used, before=former.get(meter_id), after=terms.included,
-            remaining=remaining,
-        )  # fmt: skip
-        _change(quota, replace(terms, included=limit), since=None if is_new else since)
+        limit = _limit(quota, period, terms, former.get(meter_id), since)
+        _change(quota, replace(terms, included=limit), since=since if since > period.start else None)
+
+
+def _limit(
+    quota: Quota, period: UsagePeriod, terms: Terms, before: int | None, since: datetime
+) -> int | None:
+    """What `period` includes in all when `terms` hold `since` then; from its start they are its only ones."""
+    if since <= period.start:
+        return terms.included
+    remaining = months.share(period.end - since, period.end - period.start)
+    return limit_after(
+        limit=quota.included, used=quota.total, before=before, after=terms.included, remaining=remaining
+    )
+
+
+def _raise(
+    period: UsagePeriod, wanted: dict[UUID, Terms], former: dict[UUID, int | None], since: datetime
+) -> None:
+    """Give a month that has passed what was paid for it, of which we did not know. What was charged comes back with the
+    next month.
+
+    Nobody pays afterwards for what was shown as included, so a lower limit has come too late.
+    """
+    for quota in Quota.objects.filter(period=period).order_by("id").select_for_update(no_key=True):
+        terms = wanted.get(quota.meter_id, UNLIMITED)
+        limit = _limit(quota, period, terms, former.get(quota.meter_id), since)
+        if quota.included is None or (limit is not None and limit <= quota.included):
+            continue
+        _change(quota, replace(terms, included=limit), since=since if since > period.start else None)
+        Quota.objects.filter(pk=quota.pk, is_closed=True).update(has_unrated_use=True)
 
 
 def _part(included: int | None, share: Fraction) -> int | None:
@@ -167,7 +195,7 @@ def _change(quota: Quota, terms: Terms, *, since: datetime | None) -> None:
             is_hard=quota.is_hard,
             overage_rate=quota.overage_rate,
             currency=quota.currency,
-            used_until=quota.used - facts.used_since(quota, since),
+            used_until=quota.total - facts.used_since(quota, since),
             replaced_at=since,
         )
     for name, value in columns.items():

@@ -117,6 +117,16 @@ def opened_ahead(present: UsagePeriod) -> QuerySet[UsagePeriod]:
     ).order_by("start")
 
 
+def passed_since(present: UsagePeriod, moment: datetime) -> QuerySet[UsagePeriod]:
+    """Months before `present`, counted from the same anchor, that ended after `moment`."""
+    return UsagePeriod.objects.filter(
+        organization_id=present.organization_id,
+        anchor=present.anchor,
+        start__lt=present.start,
+        end__gt=moment,
+    ).order_by("start")
+
+
 def _open_at(organization: Organization, moment: datetime) -> UsagePeriod | None:
     return (
         UsagePeriod.objects.visible_to(organization)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import AccountClosure
 from billing.models import Order, OverageCharge, WebhookEvent
 from licensing.models import License
 from metering import backlog
@@ -20,6 +21,7 @@ from superagent.foundation.models import OutboxMessage
 
 STUCK_AFTER = timedelta(minutes=5)
 LATE_AFTER = timedelta(hours=1)
+CLOSURES_ARE_LATE_AFTER = timedelta(hours=2)  # their job comes once an hour
 
 log = structlog.get_logger(__name__)
 
@@ -148,6 +150,15 @@ QUEUES: tuple[Queue, ...] = (
         query="status__exact=pending",
     ),
     Queue(
+        "account_closures_late",
+        _("Accounts: their two weeks are over, and closing them fails"),
+        lambda: AccountClosure.objects.filter(
+            withdrawn_at=None, closed_at=None, closes_at__lt=timezone.now() - CLOSURES_ARE_LATE_AFTER
+        ),
+        since="closes_at",
+        query="",
+    ),
+    Queue(
         "orders_failed",
         _("Orders: payment failed in the last week"),
         lambda: Order.objects.filter(
@@ -179,7 +190,7 @@ LATE = tuple(queue for queue in QUEUES if queue.name.endswith("_late"))
 
 
 def late() -> list[Measure]:
-    """What is tried again and again without success for an hour: an outside system is away, or a key was refused."""
+    """What is tried again and again without success: an outside system is away, a key was refused, a job fails."""
     with tenancy.system("work that is late"):
         return [measure for queue in LATE if (measure := queue.measure()).count]
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import structlog
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth import get_user
@@ -14,6 +15,7 @@ from accounts import api_keys, charges, closures, memberships, organizations, re
 from accounts.charges import Charge
 from accounts.models import AccountClosure, ApiKey, Invitation, Membership, User
 from accounts.roles import Role, Scope
+from superagent import health, queues
 from superagent.foundation import outbox, tenancy
 from tests.accounts.conftest import PASSWORD, Api, actions, founded, join, page_of, path_in_mail, person
 from tests.accounts.test_races import at_once, kinds
@@ -28,8 +30,11 @@ class Shop:
 
     def __init__(self) -> None:
         self.sold: dict[object, list[Charge]] = {}
+        self.failing: set[object] = set()
 
     def running(self, organization) -> list[Charge]:
+        if organization.pk in self.failing:
+            raise RuntimeError("a mistake of ours")
         return self.sold.get(organization.pk, [])
 
     def end_all(self, organization) -> None:
@@ -288,3 +293,42 @@ def test_suspending_twice_changes_nothing(acme, owner):
             organizations.suspend(organization=acme, because="test", now=timezone.now())
         assert ApiKey.objects.get().revoked_at is not None
     assert actions(acme).count("organization.suspended") == 1
+
+
+def test_a_closing_that_its_job_cannot_finish_is_an_alarm_until_it_is_done(
+    acme, owner, globex, stranger, shop, monkeypatch
+):
+    """Somebody who left can still log in. The others are closed, and the next run after the mend closes this one too."""
+    closings = [ask(owner), ask(stranger)]
+    shop.failing.add(acme.pk)
+    two_hours_ago = timezone.now() - timedelta(hours=2, minutes=1)
+    AccountClosure.objects.filter(pk__in=[each.pk for each in closings]).update(closes_at=two_hours_ago)
+    with structlog.testing.capture_logs() as logs:
+        assert tasks.close_accounts() == 1
+    [told] = [each for each in logs if each["event"] == "account_not_closed"]
+    assert (told["user"], told["alarm"], told["log_level"]) == (str(owner.pk), True, "error")
+    monkeypatch.setattr(health, "_memory", {})
+    with tenancy.system("test"):
+        assert queues.alarm() == 1
+    answer = Client().get("/health/ready").json()
+    assert answer["parts"]["work"]["detail"] == "account_closures_late 1"
+    measured = Client().get("/metrics").content.decode()
+    assert 'superagent_queue_length{queue="account_closures_late"} 1.0' in measured
+    shop.failing.clear()
+    assert tasks.close_accounts() == 1
+    with tenancy.system("test"):
+        assert queues.late() == []
+
+
+def test_a_charge_that_cannot_be_ended_does_not_keep_others_running(acme, globex, shop):
+    with tenancy.system("test"):
+        for organization in (acme, globex):
+            organizations.suspend(organization=organization, because="account closed", now=timezone.now())
+            shop.sold[organization.pk] = [Charge("Pro", None)]
+    shop.failing.add(min(acme.pk, globex.pk))
+    with structlog.testing.capture_logs() as logs:
+        tasks.close_accounts()
+    assert [each["organization"] for each in logs if each["event"] == "charges_not_ended"] == [
+        str(min(acme.pk, globex.pk))
+    ]
+    assert max(acme.pk, globex.pk) not in shop.sold
