@@ -298,7 +298,7 @@ def test_suspending_twice_changes_nothing(acme, owner):
 def test_a_closing_that_its_job_cannot_finish_is_an_alarm_until_it_is_done(
     acme, owner, globex, stranger, shop, monkeypatch
 ):
-    """Somebody who left can still log in. The others are closed, and the next run after the mend closes this one too."""
+    """Somebody who left can still log in. Others are closed, and the next run after the mend closes this one too."""
     closings = [ask(owner), ask(stranger)]
     shop.failing.add(acme.pk)
     two_hours_ago = timezone.now() - timedelta(hours=2, minutes=1)
