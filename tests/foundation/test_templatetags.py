@@ -145,6 +145,11 @@ def test_a_button_is_a_link_when_it_has_an_address() -> None:
     )
 
 
+def test_a_button_with_an_empty_address_fails_instead_of_submitting_the_form_around_it() -> None:
+    with pytest.raises(ValueError, match="Back to licenses"):
+        render("{% button 'Back to licenses' href=never_set %}")
+
+
 def test_a_button_opens_a_dialog_without_submitting() -> None:
     html = render("{% button 'Revoke' dialog='revoke' %}")
     assert 'type="button"' in html

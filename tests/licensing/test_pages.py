@@ -273,6 +273,15 @@ def test_buying_places_an_order_for_what_was_shown(page: Client, acme: Organizat
     assert item.options == {"interval": "year"}
 
 
+def test_the_way_back_from_the_purchase_page_is_a_link_that_buys_nothing(page: Client) -> None:
+    html = page.get(reverse("license-buy", args=["nextpanel-starter"])).content.decode()
+    form = html.split('name="max_total"')[1].split("</form>")[0]
+    assert re.findall(r'<a class="button[^"]*" href="([^"]*)"><span>Back to licenses', form) == [
+        reverse("licenses")
+    ]
+    assert form.count('type="submit"') == 1
+
+
 def test_a_price_that_rose_meanwhile_is_not_paid(page: Client, acme: Organization) -> None:
     address = reverse("license-buy", args=["nextpanel-starter"])
     response = page.post(address, {"payment": "checkout", "max_total": "100", "visit": str(uuid7())})

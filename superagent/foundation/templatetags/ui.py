@@ -47,13 +47,19 @@ def button(
     variant: str = "secondary",
     size: str = "",
     icon: str = "",
-    href: str = "",
+    href: str | None = None,
     dialog: str = "",
     block: bool = False,
     icon_only: bool = False,
     **attrs: Any,
 ) -> SafeString:
-    """A button, or a link that looks like one when it has `href`; `dialog` is the id of the dialog it opens."""
+    """A button, or a link that looks like one when it has `href`; `dialog` is the id of the dialog it opens.
+
+    Raises ValueError for an `href` that is empty: a variable that the template never set would turn "Back" into a
+    second submit button of the form around it.
+    """
+    if href is not None and not href:
+        raise ValueError(f"the button {label!s} was given an empty address")
     names = ["button", f"button-{variant}", f"button-{size}" if size else "", "button-block" if block else ""]
     inside = icon_svg(icon) if icon else ""
     text = format_html("<span>{}</span>", label)
@@ -163,6 +169,7 @@ def empty_state(
 ) -> str:  # fmt: skip
     """Kinds: first (nothing yet), match (filters hide all), permission (who grants it)."""
     shown = icon or {"match": "search", "permission": "lock"}.get(kind, "inbox")
+    variant = "primary" if kind == "first" else "secondary"
     return _component("empty_state", locals())
 
 
