@@ -22,13 +22,16 @@ import stripe
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.utils import timezone
+from rest_framework.test import APIClient
 
-from accounts import organizations
+from accounts import api_keys, organizations
 from accounts.models import Organization, User
+from accounts.roles import Scope
 from billing import catalog, checkout, gateway, handlers, inbox, patience, plans, rehearsals, tasks
 from billing.models import BillingAccount, Subscription
 from superagent.embedded.host import free_port
 from superagent.foundation import clock, outbox, tenancy
+from superagent.foundation.identifiers import uuid7
 from superagent.foundation.models import OutboxMessage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,6 +234,51 @@ def customer(shop: Sandbox) -> Iterator[Customer]:
 @pytest.fixture
 def other_customer(customer: Customer, shop: Sandbox) -> Customer:
     return make_customer(shop, "Globex")
+
+
+EVERYTHING = [Scope.BILLING_READ, Scope.BILLING_WRITE]
+
+
+class Caller:
+    """Calls /api/v1/ with an API key, as a program does; the test's own scope comes back after each call."""
+
+    def __init__(self, customer: Customer, scopes: list[str] | None = None) -> None:
+        _, self.key = api_keys.create(
+            organization=customer.organization, name="test", scopes=scopes or EVERYTHING, created_by=customer.user,
+            expires_at=None, now=timezone.now(),
+        )  # fmt: skip
+        self.client = APIClient()
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        with tenancy.isolated():
+            return getattr(self.client, method)(
+                f"/api/v1/{path}",
+                body,
+                format="json",
+                headers={"Authorization": f"Bearer {self.key}", **headers},
+            )
+
+
+@pytest.fixture
+def call(customer: Customer) -> Iterator[Caller]:
+    yield Caller(customer)
+
+
+@pytest.fixture
+def stranger(other_customer: Customer) -> Caller:
+    return Caller(other_customer)
+
+
+def event(kind: str = "customer.updated", **changes: Any) -> dict[str, Any]:
+    return {
+        "id": f"evt_{uuid7().hex}",
+        "object": "event",
+        "type": kind,
+        "api_version": gateway.API_VERSION,
+        "livemode": False,
+        "created": int(time.time()),
+        "data": {"object": {"id": "cus_1", "object": "customer"}},
+    } | changes
 
 
 def signed(payload: bytes, secret: str, at: int | None = None) -> str:

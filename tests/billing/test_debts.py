@@ -8,12 +8,9 @@ import pytest
 from billing import debts, gateway, orders, rehearsals, subscriptions
 from billing.models import Invoice, Order, Subscription
 from metering import months
-from tests.billing.conftest import FAILS_LATER_CARD, Customer, wait_for
-from tests.billing.test_api import EVERYTHING, Caller
-from tests.billing.test_changes import change, paid
+from tests.billing.changing import change, paid
+from tests.billing.conftest import FAILS_LATER_CARD, Caller, Customer, wait_for
 from tests.billing.test_portal import Browser, text
-
-assert EVERYTHING
 
 
 def declined_renewal(customer: Customer, plan: str = "enterprise") -> Invoice:

@@ -257,3 +257,8 @@ def shop(client: stripe.StripeClient) -> Shop:
         price(1000),
         product,
     )
+
+
+def call(server: Server, method: str, path: str, **options: Any) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {KEY}", **options.pop("headers", {})}
+    return httpx.request(method, server.url + path, headers=headers, timeout=10, **options)

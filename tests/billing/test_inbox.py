@@ -1,0 +1,191 @@
+"""Events are worked off lane by lane in their order; what fails waits and is tried again, and nothing is lost."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from billing import fence, gateway, inbox
+from billing.models import WebhookEvent
+from superagent import queues
+from superagent.foundation import outbox
+from superagent.foundation.identifiers import uuid7
+from tests.billing.conftest import Customer, event
+
+
+@pytest.fixture
+def handle(monkeypatch: pytest.MonkeyPatch) -> Callable[[inbox.Handler], None]:
+    """Gives events of type `test.thing` a handler."""
+
+    def register(function: inbox.Handler) -> None:
+        monkeypatch.setitem(inbox.HANDLERS, "test.thing", function)
+
+    return register
+
+
+def put(lane: str = "cus_1", created: int = 100) -> WebhookEvent:
+    body = event("test.thing", created=created) | {"data": {"object": {"id": lane, "object": "customer"}}}
+    inbox.store([body])
+    return WebhookEvent.objects.get(stripe_id=body["id"])
+
+
+def test_a_lane_is_worked_off_in_the_order_of_created(
+    system_scope: None, handle: Callable[[inbox.Handler], None]
+) -> None:
+    seen: list[str] = []
+    handle(lambda event: seen.append(event.stripe_id))
+    late, early = put(created=200), put(created=100)
+    assert inbox.drain("cus_1") == 2
+    assert seen == [early.stripe_id, late.stripe_id]
+
+
+def test_a_failing_event_backs_off_alone_until_it_works(
+    system_scope: None, handle: Callable[[inbox.Handler], None]
+) -> None:
+    def work(event: WebhookEvent) -> None:
+        if event.created_at.timestamp() == 1:
+            raise outbox.Retryable("not yet")
+
+    handle(work)
+    bad, good = put(created=1), put(created=2)
+    inbox.drain("cus_1")
+    bad.refresh_from_db()
+    good.refresh_from_db()
+    assert (good.state, bad.state, bad.attempts) == ("done", "pending", 1)
+    assert bad.due_at > timezone.now()
+    for _ in range(40):  # Stripe is away for days
+        WebhookEvent.objects.filter(pk=bad.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+        inbox.sweep()
+    bad.refresh_from_db()
+    assert (bad.state, bad.attempts, bad.last_error) == ("pending", 41, "Retryable: not yet")
+    assert bad.due_at <= timezone.now() + timedelta(seconds=inbox.LONGEST_BACKOFF_SECONDS)
+    handle(lambda event: None)
+    WebhookEvent.objects.filter(pk=bad.pk).update(due_at=timezone.now())
+    inbox.sweep()
+    bad.refresh_from_db()
+    assert bad.state == "done"
+
+
+def test_what_can_never_work_is_dead_and_is_tried_once_more_by_the_reconciliation(
+    system_scope: None, handle: Callable[[inbox.Handler], None]
+) -> None:
+    def refuse(event: WebhookEvent) -> None:
+        raise outbox.Permanent("not in the catalog")
+
+    handle(refuse)
+    event = put(created=1)
+    since = timezone.now() - timedelta(days=1)
+    inbox.sweep()
+    for _ in range(2):
+        event.refresh_from_db()
+        assert (event.state, event.last_error) == ("dead", "Permanent: not in the catalog")
+        assert inbox.revive(since=since) == 1
+        inbox.sweep()
+    assert inbox.revive(since=since) == 1
+    handle(lambda event: None)
+    inbox.sweep()
+    event.refresh_from_db()
+    assert event.state == "done" and inbox.revive(since=since) == 0
+
+
+def test_an_event_that_arrives_while_its_lane_is_held_is_not_lost(
+    system_scope: None, handle: Callable[[inbox.Handler], None]
+) -> None:
+    seen: list[int] = []
+
+    def work(event: WebhookEvent) -> None:
+        seen.append(1)
+        if len(seen) == 1:
+            put(created=300)
+            assert inbox.drain("cus_1") == 0  # its nudge meets the lease
+
+    handle(work)
+    put(created=1)
+    inbox.drain("cus_1")
+    assert len(seen) == 2
+
+
+# --- The fence
+
+
+def test_an_older_fetch_is_not_applied_after_a_newer_one(system_scope: None) -> None:
+    first, second = fence.draw(), fence.draw()
+    assert first < second
+    assert fence.advance("sub_1", second)
+    assert not fence.advance("sub_1", first)
+    assert not fence.advance("sub_1", second)
+
+
+@hypothesis_settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(order=st.permutations(range(6)))
+def test_whatever_the_order_the_newest_fetch_stays(system_scope: None, order: list[int]) -> None:
+    name = f"obj_{uuid7().hex}"
+    numbers = [fence.draw() for _ in range(6)]
+    applied = [position for position in order if fence.advance(name, numbers[position])]
+    assert applied[-1] == 5
+    assert applied == sorted(applied)
+
+
+# --- While Stripe does not answer
+
+
+@pytest.mark.usefixtures("impatient")
+def test_stripe_down_leaves_the_event_to_be_tried_again(customer: Customer) -> None:
+    customer.pay(customer.visit("pro", "month").url)
+    customer.sandbox.fault("error_500", path="/v1/subscriptions", times=100)
+    inbox.fetch_missing(lanes=[customer.account.stripe_customer_id])
+    inbox.drain(customer.account.stripe_customer_id)
+    assert customer.subscription is None
+    waiting = WebhookEvent.objects.filter(state="pending", lane=customer.account.stripe_customer_id)
+    assert waiting.exists() and all("Unavailable" in each.last_error for each in waiting)
+    customer.sandbox.mend()
+    waiting.update(due_at=timezone.now())
+    customer.settle()
+    assert customer.subscription.status == "active"
+
+
+def test_two_days_without_stripe_s_api_kill_no_event(customer: Customer, impatient: None) -> None:
+    """B1: everything was dead after 68 minutes, and nothing brought it back."""
+    page = customer.visit("pro")
+    customer.pay(page.url)
+    lane = customer.account.stripe_customer_id
+    inbox.fetch_missing(lanes=[lane])
+    customer.sandbox.fault("error_500", path="/v1/", method="GET", times=100_000)
+    for _ in range(30):
+        WebhookEvent.objects.filter(state="pending").update(due_at=timezone.now())
+        inbox.drain(lane)
+    assert not WebhookEvent.objects.filter(state="dead").exists()
+    waiting = WebhookEvent.objects.filter(lane=lane, state="pending")
+    assert waiting.exists() and customer.account.plan.slug == "free"
+    waiting.update(received_at=timezone.now() - timedelta(hours=2))
+    assert [measure.queue.name for measure in queues.late()] == ["stripe_events_late"]
+    assert queues.alarm() == waiting.count()
+    customer.sandbox.mend()
+    waiting.update(due_at=timezone.now())
+    customer.settle()
+    assert customer.account.plan.slug == "pro"
+    assert queues.late() == []
+
+
+def test_a_key_of_ours_that_is_refused_is_asked_with_again_and_alarms(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    customer.pay(customer.visit("pro").url)
+    lane = customer.account.stripe_customer_id
+    inbox.fetch_missing(lanes=[lane])
+    with monkeypatch.context() as patch:
+        patch.setattr("django.conf.settings.STRIPE_SECRET_KEY", "sk_test_no")
+        gateway._client.cache_clear()
+        inbox.drain(lane)
+    gateway._client.cache_clear()
+    assert not WebhookEvent.objects.filter(state="dead").exists()
+    assert "stripe_refuses_our_key" in caplog.text
+    WebhookEvent.objects.filter(state="pending").update(due_at=timezone.now())
+    customer.settle()
+    assert customer.account.plan.slug == "pro"

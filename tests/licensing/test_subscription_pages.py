@@ -1,0 +1,150 @@
+"""What a customer does with a license's subscription in the portal: cancel, resume, another tier."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from billing import subscriptions
+from tests.accounts.conftest import join
+from tests.billing.conftest import (
+    Customer,
+    customer,
+    impatient,
+    other_customer,
+    sandbox,
+    shop,
+    stripe_at_sandbox,
+)
+from tests.licensing.selling import DAY, TIER, Page, buy, paid, rehearsing, reread, staff, work_off
+
+__all__ = [
+    "customer",
+    "impatient",
+    "other_customer",
+    "rehearsing",
+    "sandbox",
+    "shop",
+    "staff",
+    "stripe_at_sandbox",
+]  # fixtures
+
+
+def test_a_license_is_canceled_with_its_period_and_resumed_in_the_portal(rehearsing: Customer) -> None:
+    license_ = buy(rehearsing)
+    rehearsing.buy("pro")
+    page = Page(rehearsing.user)
+    subscription = reread(license_)[1]
+    cancel, resume = (reverse(f"license-{name}", args=[subscription.pk]) for name in ("cancel", "resume"))
+    own = reverse("license", args=[license_.pk])
+    for address in (own, reverse("billing")):
+        assert cancel in page.get(address).content.decode(), address
+    asked = page.get(cancel).content.decode()
+    assert "They continue and are charged as before." in asked and "$19.00" in asked
+    assert page.post(cancel, {"reason": "Moving elsewhere"})["Location"] == own
+    work_off(rehearsing)
+    ending, subscription = reread(license_)
+    assert (subscription.cancel_at_period_end, subscription.cancellation_reason) == (True, "Moving elsewhere")
+    assert ending.expires_at == subscription.current_period_end
+    for address in (own, reverse("billing")):
+        assert resume in page.get(address).content.decode(), address
+    assert page.post(resume)["Location"] == own
+    work_off(rehearsing)
+    going_on, subscription = reread(license_)
+    assert not subscription.is_canceling and going_on.expires_at > subscription.current_period_end
+    page.post(cancel, {"reason": ""})
+    end: datetime = reread(license_)[1].current_period_end
+    rehearsing.advance(end + DAY)
+    work_off(rehearsing)
+    ended, subscription = reread(license_)
+    assert (ended.status_at(rehearsing.now), subscription.status) == ("expired", "canceled")
+    assert rehearsing.subscription is not None and rehearsing.subscription.status == "active", (
+        "the plan goes on"
+    )
+
+
+def test_a_canceled_license_cannot_be_canceled_twice_and_an_ended_one_not_at_all(customer: Customer) -> None:
+    license_ = buy(customer)
+    page = Page(customer.user)
+    subscription = reread(license_)[1]
+    cancel = reverse("license-cancel", args=[subscription.pk])
+    page.post(cancel, {"reason": ""})
+    assert page.get(cancel)["Location"] == reverse("license", args=[license_.pk])
+    subscriptions.cancel(subscription=subscription, at_period_end=False, now=customer.now)
+    work_off(customer)
+    refused = page.post(cancel, {"reason": ""})
+    assert refused.status_code == 422 and "It ended on" in refused.content.decode()
+
+
+@pytest.mark.parametrize("name", ["license-cancel", "license-resume", "license-tiers", "license-change"])
+def test_nobody_else_changes_a_license_subscription(
+    customer: Customer, other_customer: Customer, name: str
+) -> None:
+    subscription = reread(buy(customer))[1]
+    address = reverse(name, args=[subscription.pk, *([TIER] if name == "license-change" else [])])
+    call: Callable[[Page, str], Any] = Page.post if name == "license-resume" else Page.get
+    assert call(Page(other_customer.user), address).status_code == 404
+    developer = join(customer.organization, "dev@example.com", "developer")
+    assert call(Page(developer), address).status_code == 403
+    assert call(Page(customer.user), address).status_code in (200, 302)
+
+
+def confirm(page: Page, address: str) -> None:
+    """Press the button of the preview."""
+    html = page.get(address)
+    assert html.status_code == 200
+    context = html.context
+    data = {"effective_at": context["effective_at"], "amount_due": context["preview"].amount_due}
+    assert page.post(address, data).status_code == 302
+
+
+def test_a_larger_tier_begins_at_once_for_the_amount_on_the_page(rehearsing: Customer) -> None:
+    license_ = buy(rehearsing)
+    rehearsing.advance(rehearsing.now + 10 * DAY)
+    subscription = reread(license_)[1]
+    page = Page(rehearsing.user)
+    assert "NextPanel Business" in page.get(reverse("license-tiers", args=[subscription.pk])).content.decode()
+    before = paid(rehearsing)
+    address = reverse("license-change", args=[subscription.pk, "nextpanel-business"])
+    shown = page.get(address)
+    due = shown.context["preview"].amount_due
+    assert 0 < due < 4900
+    confirm(page, address)
+    work_off(rehearsing)
+    larger, subscription = reread(license_)
+    assert larger.policy.product_slug == "nextpanel-business"
+    assert larger.features.get(slug="databases").limit == 500
+    assert paid(rehearsing) == before + due
+    assert larger.masked_key == license_.masked_key
+
+
+def test_a_smaller_tier_begins_when_the_paid_period_ends_and_can_be_taken_back(rehearsing: Customer) -> None:
+    license_ = buy(rehearsing)
+    page = Page(rehearsing.user)
+    subscription = reread(license_)[1]
+    address = reverse("license-change", args=[subscription.pk, "nextpanel-starter"])
+    before = paid(rehearsing)
+    confirm(page, address)
+    work_off(rehearsing)
+    same, subscription = reread(license_)
+    assert (same.policy.product_slug, paid(rehearsing)) == (TIER, before)
+    own = reverse("license", args=[license_.pk])
+    assert "NextPanel Starter begins on" in page.get(own).content.decode()
+    page.post(reverse("license-resume", args=[subscription.pk]))
+    work_off(rehearsing)
+    assert reread(license_)[1].pending_price is None
+    confirm(page, address)
+    rehearsing.advance(reread(license_)[1].current_period_end + DAY)
+    work_off(rehearsing)
+    smaller, _ = reread(license_)
+    assert smaller.policy.product_slug == "nextpanel-starter"
+    assert smaller.features.get(slug="databases").limit == 10
+    assert paid(rehearsing) == before + 900
+
+
+def test_a_tier_that_is_not_for_sale_is_404(customer: Customer) -> None:
+    subscription = reread(buy(customer))[1]
+    page = Page(customer.user)
+    assert page.get(reverse("license-change", args=[subscription.pk, "pro"])).status_code == 404
