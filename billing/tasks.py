@@ -67,6 +67,7 @@ def check_overage() -> int:
     for difference in found:
         log.error(
             "overage_differs",
+            alarm=True,
             period=str(difference.period_id),
             rated=difference.rated,
             charged=difference.charged,

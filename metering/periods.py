@@ -172,7 +172,10 @@ def close_due(*, now: datetime) -> int:
         except Exception:  # whatever a receiver raised: it is logged, and the period stays open
             failed.add(period.organization_id)
             log.exception(
-                "period_not_closed", period=str(period.pk), organization=str(period.organization_id)
+                "period_not_closed",
+                alarm=True,
+                period=str(period.pk),
+                organization=str(period.organization_id),
             )
     return closed
 

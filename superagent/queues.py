@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from django.db.models import Min, QuerySet
+from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -42,10 +42,10 @@ class Queue:
 
     def measure(self) -> Measure:
         """Two aggregates in one query."""
-        rows = self.waiting()
-        first: datetime | None = rows.aggregate(first=Min(self.since))["first"]
+        found = self.waiting().aggregate(first=Min(self.since), count=Count("pk"))
+        first: datetime | None = found["first"]
         age = 0.0 if first is None else max((timezone.now() - first).total_seconds(), 0.0)
-        return Measure(self, rows.count(), first, age)
+        return Measure(self, found["count"], first, age)
 
 
 @dataclass(frozen=True, slots=True)

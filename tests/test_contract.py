@@ -144,3 +144,15 @@ def test_what_a_path_takes_is_told_to_everyone(client: Client):
     answer = client.options("/api/v1/api-keys")
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["Allow"] == "GET, POST, HEAD, OPTIONS"
+
+
+def test_invented_methods_leave_nothing_in_memory(client: Client):
+    """No credential is needed to ask with a method that nobody has heard of, ten million times."""
+    before = contract._operation.cache_info().currsize
+    for number in range(3):
+        answer = client.generic(
+            f"BREW{number}", "/api/v1/licenses/validate", "{}", content_type="application/json"
+        )
+        assert answer.status_code == 405
+        assert client.generic(f"BREW{number}", "/api/v1/billing/plans?fields=slug").status_code in (401, 405)
+    assert contract._operation.cache_info().currsize == before

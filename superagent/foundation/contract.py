@@ -20,6 +20,7 @@ from superagent.foundation.problems import FieldError, Invalid, pointer_to
 
 MOST_ERRORS = 20
 MOST_NAME = 100
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
@@ -117,10 +118,13 @@ def _unknown(
 
 
 def _operation_of(request: HttpRequest) -> Operation | None:
-    """None for what the schema has no operation for: OPTIONS, and methods that are refused in a moment."""
+    """None for what the schema has no operation for: OPTIONS, and methods that are refused in a moment.
+
+    A method is any word of the caller's, and what is looked up is remembered: only those that there are.
+    """
     match = request.resolver_match
     method = "GET" if request.method == "HEAD" else request.method
-    return _operation(match.route, method) if match is not None and method is not None else None
+    return _operation(match.route, method) if match is not None and method in METHODS else None
 
 
 def path_of(route: str) -> str:

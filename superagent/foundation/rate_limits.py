@@ -130,7 +130,7 @@ def _run(script: str, uses: tuple[Use, ...]) -> list[Any] | None:
             pipe.eval(script, 1, use.key, max(limit.quantity, 1), limit.window_seconds * 1000, use.units)
         return pipe.execute()
     except redis_client.LOST as error:
-        log.error("rate_limits_open", limits=[use.limit.name for use in uses], error=str(error))
+        log.error("rate_limits_open", alarm=True, limits=[use.limit.name for use in uses], error=str(error))
         return None
 
 
