@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from accounts import audit, notifications
+from accounts import audit, billing_mail
 from accounts.models import AuditEntry, Organization, User
 from billing import plans
 from billing.models import Price, Subscription
@@ -110,12 +110,10 @@ def _buyer(organization: Organization) -> User | None:
 
 
 def _mail(kind: str, subscription: Subscription, words: Words, number: int) -> None:
-    organization = subscription.organization
-    notifications.send(
+    billing_mail.announce(
+        organization=subscription.organization,
         template=TEMPLATE,
-        to=[organization.email],
         context={
-            "organization": organization.name,
             "heading": words.heading,
             "paragraphs": list(words.paragraphs),
             "plan": _name(subscription.price),
@@ -123,7 +121,6 @@ def _mail(kind: str, subscription: Subscription, words: Words, number: int) -> N
             "url": settings.PUBLIC_URL + reverse("billing"),
         },
         dedupe_key=f"plan_{kind}:{subscription.stripe_id}:{number}",
-        organization=organization,
     )
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts import audit, notifications
+from accounts import audit, billing_mail
 from accounts.models import User
 from licensing.models import License
 
@@ -39,11 +39,10 @@ def announce(
     if words_of is None:
         return
     words = words_of(license_, detail)
-    notifications.send(
+    billing_mail.announce(
+        organization=license_.organization,
         template=TEMPLATE,
-        to=[license_.organization.email],
         context={
-            "organization": license_.organization.name,
             "heading": words.heading,
             "paragraphs": list(words.paragraphs),
             "license": license_.policy.name,
@@ -52,7 +51,6 @@ def announce(
             "support": settings.SUPPORT_EMAIL,
         },
         dedupe_key=f"{action}:{entry.pk}",
-        organization=license_.organization,
     )
 
 

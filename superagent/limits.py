@@ -29,6 +29,7 @@ THROTTLES: dict[str, tuple[int, int]] = {
     "mail_account_exists": (1, 86_400),
     "mail_email_change": (3, 86_400),
     "mail_new_device": (5, 86_400),
+    "mail_billing": (20, 86_400),  # of plans and licenses, to a billing address that no member has confirmed
 }
 # Ours count instead (accounts.middleware.PageLimits); those by person stay.
 OF_ALLAUTH_ACCOUNT: dict[str, str | None] = dict.fromkeys(

@@ -1,8 +1,9 @@
 """Mails about money: each once, and none is lost because another process was quicker."""
 
 from datetime import timedelta
+from typing import Any
 
-from accounts import notifications
+from accounts import notifications, organizations
 from accounts.models import AuditEntry
 from billing import inbox, subscriptions
 from billing.models import Invoice, WebhookEvent
@@ -146,3 +147,21 @@ def test_a_plan_that_was_never_paid_is_not_told_of(customer: Customer) -> None:
     customer.settle()
     assert headings(customer) == [] and mails(customer, "receipt") == []
     assert [action for action, _who in actions(customer)] == ["checkout.started"]
+
+
+def test_a_stranger_at_whom_the_bills_are_aimed_reads_no_name_and_is_not_flooded(
+    customer: Customer, settings: Any
+) -> None:
+    """To cancel and to resume costs nothing: each was a mail, with 150 characters of whoever did it."""
+    settings.THROTTLES = settings.THROTTLES | {"mail_billing": (2, 86_400)}
+    customer.buy("pro", "month")
+    organizations.update(
+        organization=customer.organization, name="Call 0900 555 555 now", email="victim@example.org"
+    )
+    customer.organization.refresh_from_db()
+    for _ in range(2):
+        subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+        subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    rows = OutboxMessage.objects.filter(topic=notifications.TOPIC, payload__to=["victim@example.org"])
+    assert [row.payload["context"]["organization"] for row in rows] == ["", ""]
+    assert [action for action, _who in actions(customer)].count("subscription.canceled") == 2
