@@ -2,10 +2,14 @@
 
 import html
 import json
+import os
 import re
 import shutil
+import subprocess
 import threading
+import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import redis
@@ -16,11 +20,12 @@ from django.db import DatabaseError, OperationalError
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from billing import patience
 from metering import quarantine, spool
 from metering.models import SpoolCheckpoint
-from superagent import health, logs, queues
+from superagent import health, logs, metrics, queues
 from superagent.foundation import outbox, redis_client, tenancy
 from superagent.foundation.models import OutboxMessage
 
@@ -193,6 +198,28 @@ def test_metrics_measure_requests_and_queues(client: Client, db: None) -> None:
     assert {queue.name for queue in queues.QUEUES} == set(
         re.findall(r'^superagent_queue_length{queue="(\w+)"}', text, re.MULTILINE)
     )
+
+
+def test_counts_do_not_fall_when_processes_are_forgotten(
+    client: Client, db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Operations D8: Prometheus took the fall for a restart, and what was left for new: alarms of nothing."""
+    monkeypatch.setenv(metrics.FOLDER_VARIABLE, str(tmp_path))
+    name = "superagent_requests_unrecorded"
+    key = mmap_key(name, f"{name}_total", [], [], "Requests that nobody bills")
+    ended = [subprocess.Popen(["true"]) for _ in range(2)]
+    for process in ended:
+        process.wait()
+    long_ago = time.time() - metrics.STALE_SECONDS - 60
+    for pid, count in ((ended[0].pid, 3), (ended[1].pid, 4), (os.getpid(), 5)):
+        file = tmp_path / f"counter_{pid}.db"
+        values = MmapedDict(str(file))
+        values.write_value(key, count, 0)
+        values.close()
+        os.utime(file, (long_ago, long_ago))
+    for _ in range(3):
+        assert f"{name}_total 12.0" in client.get("/metrics").content.decode()
+    assert {file.name for file in tmp_path.glob("*.db")} == {"counter_ended.db", f"counter_{os.getpid()}.db"}
 
 
 def test_metrics_are_for_this_machine_or_for_bearers(client: Client, db: None, settings) -> None:
