@@ -3,21 +3,25 @@
 import base64
 import hashlib
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
 from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialApp, SocialLogin
+from allauth.socialaccount.providers.base import AuthProcess
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.http import Http404, HttpRequest
+from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -30,10 +34,10 @@ from accounts import (
     guessing,
     log_ins,
     names,
+    newcomers,
     notifications,
     organizations,
     passwords,
-    people,
     registration,
     throttles,
 )
@@ -90,11 +94,7 @@ class AccountAdapter(DefaultAccountAdapter):
             )
             return
         if template_prefix == "account/email/account_already_exists":
-            if not throttles.allows(name="mail_account_exists", ident=email):
-                return
-            notifications.send(
-                template="accounts/email/account_exists", to=[email], context={}, dedupe_key=None
-            )
+            newcomers.tell_of_account(email=email)
             return
         raise NotImplementedError(f"no mail is made from {template_prefix}")
 
@@ -131,18 +131,41 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         user.full_name = names.cleaned(data.get("name") or " ".join(parts))
         return user
 
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Who is new has the one address that the provider has confirmed; nobody types another one."""
+        is_sign_up = sociallogin.state.get("process") == AuthProcess.LOGIN and not sociallogin.is_existing
+        if not is_sign_up:
+            return
+        address = email_addresses.confirmed_by_provider(sociallogin.email_addresses)
+        if address is None:
+            raise ImmediateHttpResponse(_stop(request, sociallogin, "socialaccount/no_address.html"))
+        if email_addresses.is_taken(address.email):
+            raise ImmediateHttpResponse(_stop(request, sociallogin, "socialaccount/address_taken.html"))
+        sociallogin.email_addresses = [address]
+        sociallogin.user.email = address.email
+
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         now = timezone.now()
-        with tenancy.system("a new person has no organization yet"), transaction.atomic():
-            user: User = super().save_user(request, sociallogin, form)
-            audit.record(
-                action="user.registered", actor=user, target=user, detail={"by": sociallogin.account.provider}
-            )
-            name = registration.default_organization_name(user.full_name, user.email)
-            organizations.create(name=name, owner=user, now=now)
-            if not people.has_verified_email(user):
-                registration.send_verification(user=user, dedupe_key=f"verify:{user.pk}:sign-up")
+        try:
+            with tenancy.system("a new person has no organization yet"), transaction.atomic():
+                user: User = super().save_user(request, sociallogin, form)
+                audit.record(
+                    action="user.registered",
+                    actor=user,
+                    target=user,
+                    detail={"by": sociallogin.account.provider},
+                )
+                name = registration.default_organization_name(user.full_name, user.email)
+                organizations.create(name=name, owner=user, now=now)
+        except IntegrityError:  # somebody signed up with the address, or by this provider, in the same moment
+            page = _stop(request, sociallogin, "socialaccount/address_taken.html")
+            raise ImmediateHttpResponse(page) from None
         return user
+
+
+def _stop(request: HttpRequest, sociallogin: SocialLogin, template: str) -> HttpResponse:
+    context = {"provider": sociallogin.provider.name}
+    return render(request, template, context, status=HTTPStatus.CONFLICT)
 
 
 class SessionsAdapter(DefaultUserSessionsAdapter):

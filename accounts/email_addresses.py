@@ -3,6 +3,8 @@
 They are changed here only, together; a foreign key (migration 0011) refuses a transaction that leaves them apart.
 """
 
+from collections.abc import Sequence
+
 from allauth.account.models import EmailAddress
 from django.db import IntegrityError, transaction
 
@@ -30,6 +32,21 @@ def is_confirmed(user: User) -> bool:
 
 def is_confirmed_by_anyone(email: str) -> bool:
     return EmailAddress.objects.filter(email=normalized(email), verified=True).exists()
+
+
+def is_taken(email: str) -> bool:
+    """Whether an account has the address, confirmed or not."""
+    email = normalized(email)
+    return User.objects.filter(email=email).exists() or EmailAddress.objects.filter(email=email).exists()
+
+
+def confirmed_by_provider(addresses: Sequence[EmailAddress]) -> EmailAddress | None:
+    """The one of somebody's addresses at Google or GitHub that an account is made of: confirmed, primary if that is."""
+    confirmed = [address for address in addresses if address.verified]
+    chosen = next((address for address in confirmed if address.primary), next(iter(confirmed), None))
+    if chosen is None:
+        return None
+    return EmailAddress(email=normalized(chosen.email), primary=True, verified=True)
 
 
 def give(*, user: User, email: str, is_confirmed: bool) -> None:

@@ -21,9 +21,9 @@ from accounts import (
     email_addresses,
     guessing,
     names,
+    newcomers,
     password_rules,
     passwords,
-    registration,
     roles,
     security_events,
     throttles,
@@ -81,15 +81,16 @@ class SignUpForm(allauth_forms.SignupForm):
                 self.add_error("password1", error)
         return cleaned
 
-    def save(self, request: HttpRequest) -> User:
-        """Everything in one transaction, by the same door as the API. Raises registration.EmailTaken in a race."""
-        return registration.register(
+    def save(self, request: HttpRequest) -> None:
+        """The same for every address, whether somebody has it or not."""
+        newcomers.sign_up(
+            session=request.session,
             email=self.cleaned_data["email"],
             password=self.cleaned_data["password1"],
             full_name=self.cleaned_data["full_name"],
             organization_name=self.cleaned_data["organization_name"],
-            now=clock.now(),
             continue_to=self.continue_to,
+            now=clock.now(),
         )
 
 

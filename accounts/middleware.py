@@ -98,6 +98,7 @@ class PageLimits(MiddlewareMixin):
     LIMITS = {
         "account_login": ("login",),
         "account_signup": ("register", "register_day"),
+        "account_email_verification_sent": ("link",),
         "account_reset_password": ("reset",),
         "account_reset_password_from_key": ("link",),
         "account_confirm_email": ("link",),
@@ -107,7 +108,6 @@ class PageLimits(MiddlewareMixin):
         "account-keep": ("link",),
         "mfa_authenticate": ("login",),
         "mfa_login_webauthn": ("passkey",),
-        "socialaccount_signup": ("register", "register_day"),
         "invitation": ("register", "register_day"),
     }
 

@@ -4,6 +4,9 @@ from accounts.views import arrival, audit, closing, email, keys, members, passwo
 
 urlpatterns = [
     path("accounts/signup/", arrival.SignUp.as_view(), name="account_signup"),
+    path("accounts/confirm-email/", arrival.MailSent.as_view(), name="account_email_verification_sent"),
+    # Instead of allauth's form, in which a person could type an address that no provider has confirmed:
+    path("accounts/3rdparty/signup/", arrival.social_sign_up, name="socialaccount_signup"),
     path("accounts/email/", email.Email.as_view(), name="account_email"),
     path("accounts/email/withdraw/", email.withdraw_change, name="email-change-withdraw"),
     path("accounts/email/send-again/", email.mail_again, name="email-mail-again"),

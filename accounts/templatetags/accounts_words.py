@@ -1,6 +1,7 @@
 """Words for what the audit trail calls by code."""
 
 from django import template
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -56,3 +57,10 @@ def event_words(event: SecurityEvent) -> str:
 def browser_words(user_agent: str) -> str:
     """A User-Agent header as people say it: “Firefox on Windows”; what is not known as it was sent, cut."""
     return browsers.name_of(user_agent) or user_agent[:48] or _("Unknown")
+
+
+@register.simple_tag
+def mailbox_url() -> str:
+    """Where the mail of a developer's copy can be read; empty where mail is sent."""
+    url: str = settings.MAILBOX_URL
+    return url

@@ -3,7 +3,6 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from allauth.account.adapter import get_adapter
 from allauth.account.utils import perform_login
 from allauth.account.views import SignupView
 from django.contrib import messages
@@ -15,9 +14,10 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views import View
 from django.views.decorators.cache import never_cache
 
-from accounts import access, invitations, offers, people, registration, throttles, verification
+from accounts import access, invitations, newcomers, offers, people, registration, throttles, verification
 from accounts.forms import InvitedSignUpForm, SignUpForm
 from accounts.models import Invitation, User
 from superagent.foundation.problems import Invalid, Refusal
@@ -55,11 +55,43 @@ class SignUp(SignupView):
         }
 
     def form_valid(self, form: SignUpForm) -> HttpResponse:
-        try:
-            return super().form_valid(form)
-        except registration.EmailTaken:  # told to its mailbox, not to whoever has typed it
-            get_adapter().send_account_already_exists_mail(form.cleaned_data["email"])
-            return redirect("account_email_verification_sent")
+        """Nobody is logged in: the mailed link does that. What was chosen stays in the address, for a second try."""
+        form.save(self.request)
+        chosen = self.request.GET.urlencode()
+        return redirect(reverse("account_email_verification_sent") + (f"?{chosen}" if chosen else ""))
+
+
+@method_decorator(login_not_required, name="dispatch")
+@method_decorator(never_cache, name="dispatch")
+class MailSent(View):
+    """“Check your mail”, after a sign-up; it says the same for every address, and sends the mail again."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated:  # the link was opened, perhaps in another tab
+            return redirect(continue_to(request) or "dashboard")
+        chosen = request.GET.urlencode()
+        following = continue_to(request)
+        context = {
+            "sign_up": newcomers.waiting(request.session),
+            "sign_up_url": reverse("account_signup") + (f"?{chosen}" if chosen else ""),
+            "login_url": reverse("account_login")
+            + (f"?{urlencode({'next': following})}" if following else ""),
+        }
+        return render(request, "account/verification_sent.html", context)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        sign_up = newcomers.waiting(request.session)
+        if sign_up is not None and newcomers.mail_again(sign_up=sign_up):
+            messages.success(request, _("The mail is on its way to %(email)s.") % {"email": sign_up.email})
+        else:
+            messages.info(request, MAILED_BEFORE)
+        return redirect(request.get_full_path())
+
+
+@login_not_required
+def social_sign_up(request: HttpRequest) -> HttpResponse:
+    """A sign-up by Google or GitHub asks nothing more: it succeeds or says why not (accounts.adapters)."""
+    return redirect("account_signup")
 
 
 def continue_to(request: HttpRequest) -> str:

@@ -18,7 +18,16 @@ from django.utils.translation import gettext as _
 from django.views import View
 from django.views.decorators.cache import never_cache
 
-from accounts import access, email_addresses, email_changes, mail_links, people, registration, throttles
+from accounts import (
+    access,
+    email_addresses,
+    email_changes,
+    mail_links,
+    newcomers,
+    people,
+    registration,
+    throttles,
+)
 from accounts import verification as verifications
 from accounts.access import PersonRequest
 from accounts.forms import ChangeEmailForm, ProofForm
@@ -27,8 +36,6 @@ from accounts.revocation import Keep
 from accounts.views.arrival import MAILED_BEFORE
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
-
-SIGNED_UP_KEY = "signed_up_user_id"  # in the session of whoever has just signed up and waits for the mail
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -143,7 +150,7 @@ class ProvenLink(MailedLink):
         text, following = self.confirm(user, Keep())
         if request.user.is_authenticated:
             logout(request)
-        request.session.pop(SIGNED_UP_KEY, None)
+        newcomers.forget(request.session)
         messages.success(request, text)
         return perform_login(request, user, email_verification="none", redirect_url=following)
 
@@ -158,7 +165,7 @@ class ProvenLink(MailedLink):
         )
 
     def _speaks_for(self, user: User) -> bool:
-        return self.request.user == user or self.request.session.get(SIGNED_UP_KEY) == str(user.pk)
+        return self.request.user == user or newcomers.has_signed_up(self.request.session, user)
 
     def _knows_password(self, form: ProofForm, user: User) -> bool:
         """By allauth's own door, which limits and records the attempts."""

@@ -30,6 +30,7 @@ def choose_pro_and_sign_up(page: Page) -> None:
     page.locator("input[name=organization_name]").fill("First Company")
     page.locator("input[name=password1]").fill(PASSWORD)
     page.get_by_role("button", name="Create account").click()
+    expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
 
 
 def confirm_address(page: Page, system: System) -> None:
