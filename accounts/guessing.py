@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -20,6 +21,7 @@ from accounts.models import User
 from accounts.security_events import Kind
 from superagent.foundation import rate_limits
 from superagent.foundation.networks import networks_of
+from superagent.foundation.problems import Refusal
 from superagent.foundation.rate_limits import Use
 
 PAIR_WIDE_FACTOR = 2  # the wider network of one account's guesser is hardly another person's
@@ -39,21 +41,27 @@ def caller_of(request: HttpRequest, user: User | None) -> Caller:
     if user is None:
         return Caller(address)
     if request.user.is_authenticated and request.user.pk == user.pk:
-        return Caller(address, f"session:{request.session.session_key}")
+        return Caller(
+            address, "session"
+        )  # of the person, whichever: a new session is no new budget of guesses
     return Caller(address, known_places.browser_of(request, user))
 
 
 @contextmanager
 def attempt(*, subject: str, user: User | None, caller: Caller, kind: Kind) -> Iterator[None]:
-    """Around the comparison of a password or code of `subject`, an account; whatever it raises was a wrong guess.
+    """Around the comparison of a password or code of `subject`, an account: a refusal that it raises was a wrong guess,
+    any other error was none.
 
     Raises throttles.TooManyAttempts before it. An account that does not exist is counted like any other.
     """
     uses = _admit(subject, user, caller)
     try:
         yield
-    except Exception:
+    except (Refusal, ValidationError):
         security_events.note(kind=kind, user=user, typed_address="" if user else subject)
+        raise
+    except Exception:  # a lost database, say: nobody has learned whether the guess was right
+        rate_limits.give_back(*uses.own, *uses.shared)
         raise
     rate_limits.forget(*uses.own)
     rate_limits.give_back(*uses.shared)

@@ -12,7 +12,7 @@ from django.urls import get_resolver, reverse
 from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 
-from accounts import audit, known_places, security_events, sessions, staff_access, throttles
+from accounts import audit, email_addresses, known_places, security_events, sessions, staff_access, throttles
 from accounts.models import User
 from accounts.security_events import Kind
 from superagent.foundation import tenancy
@@ -129,7 +129,10 @@ class PageLimits(MiddlewareMixin):
 def _is_known(request: HttpRequest) -> bool:
     if known_places.COOKIE not in request.COOKIES:
         return False
-    user = User.objects.filter(email=request.POST.get("login", "").strip().lower()).first()
+    email = email_addresses.normalized(request.POST.get("login", ""))
+    if "\0" in email:
+        return False  # the form says so; PostgreSQL would refuse to look for it
+    user = User.objects.filter(email=email).first()
     return user is not None and bool(known_places.browser_of(request, user))
 
 

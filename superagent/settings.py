@@ -387,7 +387,9 @@ if EMAIL_URL:
     vars().update(env.email_url("EMAIL_URL"))
 POSTMARK_SERVER_TOKEN = env.str("POSTMARK_SERVER_TOKEN", default="")
 MAIL_USES_SANDBOX = EMAIL_BACKEND == "anymail.backends.postmark.EmailBackend" and not POSTMARK_SERVER_TOKEN
-MAILBOX_URL = f"{SANDBOX_URL}/_sandbox/mail" if MAIL_USES_SANDBOX else ""  # where pages say that mail can be read
+MAILBOX_URL = (
+    f"{SANDBOX_URL}/_sandbox/mail" if MAIL_USES_SANDBOX else ""
+)  # where pages say that mail can be read
 ANYMAIL = {
     "POSTMARK_SERVER_TOKEN": POSTMARK_SERVER_TOKEN or "sandbox",
     "REQUESTS_TIMEOUT": (3, 10),

@@ -77,6 +77,10 @@ class Workbench(admin.AdminSite):
                 return staff_access.to_confirm(request, back)
         raise PermissionDenied
 
+    def get_urls(self) -> list[Any]:
+        """Without Django's way from a row to its page on the site, for which no row of ours has an address."""
+        return [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]
+
     def password_change(  # type: ignore[override]  # a redirect instead of Django's page
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

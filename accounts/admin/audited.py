@@ -32,6 +32,10 @@ def reason_field(help_text: Any = KEPT) -> forms.CharField:
     return forms.CharField(label=gettext_lazy("Reason"), max_length=MAX_REASON_LENGTH, help_text=help_text)
 
 
+def _reason_in(request: HttpRequest) -> str:
+    return request.POST.get("reason", "").replace("\0", "").strip()  # PostgreSQL's text holds no NUL
+
+
 class ReasonForm(ActionForm):
     """Beside every action that changes something: why."""
 
@@ -54,7 +58,7 @@ class ReasonedActions(QuickAdmin):
     ) -> None:
         """Call `call(row, reason)` for each row, each on its own, so that one refusal stops no other, and record it;
         `call` returns whether it did anything."""
-        reason = request.POST.get("reason", "").strip()[:MAX_REASON_LENGTH]
+        reason = _reason_in(request)[:MAX_REASON_LENGTH]
         if not request.user.has_perm(permission):
             self.message_user(request, _("You may look at these, but not change them."), messages.ERROR)
             return
@@ -107,7 +111,7 @@ class AuditedAdmin(ReasonedActions):
         if self.needs_fresh_log_in and (detour := staff_access.confirm_first(request)):
             return detour
         try:
-            with audit.because(request.POST.get("reason", "").strip()):
+            with audit.because(_reason_in(request)):
                 return super().changeform_view(request, *args, **kwargs)
         except Refusal as refusal:
             self.message_user(request, refusal.detail, messages.ERROR)
