@@ -1,8 +1,11 @@
+from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.base_user import BaseUserManager
 from django.db import models
+
+from accounts import rights_guard
 
 if TYPE_CHECKING:
     from accounts.models import Organization, User
@@ -16,7 +19,8 @@ class UserManager(BaseUserManager["User"]):
             raise ValueError("a user needs an e-mail address")
         user = self.model(email=email.strip().lower(), **fields)
         user.set_password(password)
-        user.save(using=self._db)
+        with rights_guard.opened() if user.is_staff or user.is_superuser else nullcontext():
+            user.save(using=self._db)
         return user
 
     def create_superuser(self, email: str, password: str, **fields: Any) -> "User":

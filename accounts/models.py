@@ -14,13 +14,16 @@ from accounts import names
 from accounts.managers import ApiKeyManager, InvitationManager, OwnedManager, UserManager
 from accounts.roles import Role, Scope
 from superagent.foundation.records import Record
-from superagent.foundation.row_security import Shared, SystemOnly, Walled
+from superagent.foundation.row_security import Facts, Shared, SystemOnly, Walled
 
 
 class User(Record, AbstractBaseUser, PermissionsMixin):
     """A person, known by e-mail; may belong to several organizations."""
 
     row_security = Shared("may belong to several organizations, and is read before one is known")
+    row_security_of_relations = SystemOnly(
+        "groups and permissions are for staff; the admin runs as the system"
+    )
 
     email = models.EmailField(_("e-mail address"), max_length=254, unique=True)
     full_name = models.CharField(_("full name"), max_length=150, validators=[names.validate])
@@ -422,10 +425,6 @@ class SecurityEvent(Record):
         return f"{self.get_kind_display()} ({self.count})"
 
 
-class _AppendOnly(Walled):
-    rights = frozenset({"SELECT", "INSERT"})
-
-
 class AuditEntry(Record):
     """Who did what to which thing, when and from where. The database refuses to change or delete a row."""
 
@@ -444,7 +443,7 @@ class AuditEntry(Record):
     at = models.DateTimeField(default=timezone.now)
 
     objects = OwnedManager()
-    row_security = _AppendOnly()
+    row_security = Facts()
 
     class Meta(Record.Meta):
         verbose_name_plural = _("audit entries")

@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
-from accounts import audit, people, staff_notices
+from accounts import audit, people, rights_guard, staff_notices
 from accounts.models import User
 from superagent.foundation.problems import FieldError, Forbidden, Invalid
 
@@ -42,7 +42,8 @@ def change(
         _check(stored, is_staff, is_superuser or bool(groups) or bool(permissions))
         before = of(stored)
         stored.is_staff, stored.is_superuser = is_staff, is_superuser
-        stored.save(update_fields=["is_staff", "is_superuser"])
+        with rights_guard.opened():
+            stored.save(update_fields=["is_staff", "is_superuser"])
         stored.groups.set(groups)
         stored.user_permissions.set(permissions)
         changes = _changes(before, of(stored))

@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx
 from django.conf import settings
 
-from accounts import api_keys, key_records, organizations, registration
+from accounts import api_keys, key_records, organizations, registration, rights_guard
 from accounts.models import ApiKey, Organization, User
 from accounts.roles import Scope
 from billing import checkout, customers, gateway, orders, plans
@@ -134,7 +134,8 @@ def _staff(now: datetime) -> None:
     user = _person(STAFF, STAFF_ORGANIZATION, now)
     if not user.is_staff:
         user.is_staff = user.is_superuser = True
-        user.save(update_fields=["is_staff", "is_superuser"])
+        with rights_guard.opened():
+            user.save(update_fields=["is_staff", "is_superuser"])
 
 
 def _api_key(organization: Organization, customer: User, now: datetime) -> ApiKey:

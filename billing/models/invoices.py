@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OrganizationOwned
 from billing.models.subscriptions import Subscription
+from superagent.foundation.row_security import Projection
 
 
 class Invoice(OrganizationOwned):
@@ -44,6 +45,8 @@ class Invoice(OrganizationOwned):
     finalized_at = models.DateTimeField(null=True, blank=True)
     paid_at = models.DateTimeField(_("paid at"), null=True, blank=True)
 
+    row_security = Projection()
+
     class Meta(OrganizationOwned.Meta):
         ordering = ["-created_at", "-id"]
         indexes = [
@@ -71,6 +74,8 @@ class InvoiceLine(OrganizationOwned):
     invoice_item_id = models.CharField(
         max_length=255, blank=True, help_text=_("Stripe's invoice item, if it is one.")
     )
+
+    row_security = Projection()
 
     class Meta(OrganizationOwned.Meta):
         ordering = ["position"]
@@ -107,6 +112,8 @@ class Payment(OrganizationOwned):
     card_last_four = models.CharField(max_length=4, blank=True)
     created_at = models.DateTimeField(_("created"))
 
+    row_security = Projection()
+
     class Meta(OrganizationOwned.Meta):
         ordering = ["-created_at", "-id"]
         indexes = [
@@ -133,6 +140,8 @@ class Refund(OrganizationOwned):
     currency = models.CharField(_("currency"), max_length=3)
     reason = models.CharField(_("reason"), max_length=60, blank=True)
     created_at = models.DateTimeField(_("created"))
+
+    row_security = Projection()
 
     class Meta(OrganizationOwned.Meta):
         indexes = [models.Index(fields=["organization", "-id"], name="refund_organization")]
@@ -177,6 +186,8 @@ class OverageCharge(OrganizationOwned):
     )
     created_at = models.DateTimeField(default=timezone.now)
     invoiced_at = models.DateTimeField(null=True, blank=True)
+
+    row_security = Projection()
 
     class Meta(OrganizationOwned.Meta):
         constraints = [

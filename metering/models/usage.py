@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey, OrganizationOwned, User
 from superagent.foundation.records import Record
-from superagent.foundation.row_security import Published, Walled
+from superagent.foundation.row_security import Facts, Projection, Published
 
 REQUESTS = "api_requests"
 """Slug of the meter that counts API requests; the house counts it itself."""
@@ -226,6 +226,8 @@ class RatedLine(OrganizationOwned):
     currency = models.CharField(_("currency"), max_length=3)
     rated_at = models.DateTimeField(_("rated"))
 
+    row_security = Facts()
+
     class Meta(OrganizationOwned.Meta):
         constraints = [
             models.UniqueConstraint(
@@ -259,7 +261,7 @@ class UsageEvent(OrganizationOwned):
     )
 
     # A batch of a thousand is written at once; the server sets both itself, from what it read in the tenant's scope.
-    row_security = Walled(trusted_parents=("period_id", "api_key_id"))
+    row_security = Facts(trusted_parents=("period_id", "api_key_id"))
 
     class Meta(OrganizationOwned.Meta):
         constraints = [
@@ -287,6 +289,8 @@ class EventVoid(OrganizationOwned):
     user = models.ForeignKey(
         User, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
+
+    row_security = Facts()
 
     def __str__(self) -> str:
         return f"void of {self.event_id}"
@@ -337,6 +341,8 @@ class RequestRecord(OrganizationOwned):
     response_bytes = models.BigIntegerField(_("response size"))
     is_counted = models.BooleanField(_("counted"), help_text=_("Used one unit of the request quota."))
     started_at = models.DateTimeField(_("started"))
+
+    row_security = Projection()  # written by who ships the spool
 
     class Meta(OrganizationOwned.Meta):
         indexes = [

@@ -3,7 +3,8 @@
 After every migration, `apply` makes the database agree with what the models say:
 
 - a model with an `organization_id` column is walled: ENABLE and FORCE ROW LEVEL SECURITY, one policy, rights for
-  app_web. Another column is named by `row_security = row_security.Walled(column="id")` in the model;
+  app_web. Another column is named by `row_security = row_security.Walled(column="id")` in the model; Facts are
+  written once by app_web, a Projection not at all;
 - its foreign keys to other walled models lead to rows of the same organization: PostgreSQL checks a foreign key past
   row-level security, so a second, restrictive policy looks whether app_web sees the row that is referred to;
 - any other model says why it has no wall, by the class attribute `row_security`: Shared, Published or SystemOnly;
@@ -52,6 +53,18 @@ class Walled:
     def stored_expression(self) -> str:
         """`expression` as PostgreSQL prints it."""
         return f"({self.column} = (NULLIF(current_setting('{SETTING}'::text, true), ''::text))::uuid)"
+
+
+class Facts(Walled):
+    """As Walled, but what app_web has written stays as it is: usage events, the audit trail."""
+
+    rights = frozenset({"SELECT", "INSERT"})
+
+
+class Projection(Walled):
+    """As Walled, but only the system writes: what Stripe or a job says about the organization."""
+
+    rights = frozenset({"SELECT"})
 
 
 @dataclass(frozen=True)
@@ -106,10 +119,11 @@ def access_of(model: type[models.Model]) -> Access | None:
         return listed
     if any(field.column == Walled.column for field in options.local_concrete_fields):
         return Walled()
-    # The table of a many-to-many field is as open as the model that has the field; the types say bool here.
+    # The table of a many-to-many field is as open as the model that has the field, unless that says otherwise; the
+    # types say bool here.
     owner: Any = options.auto_created
     if owner:
-        inherited = access_of(owner)
+        inherited = getattr(owner, "row_security_of_relations", None) or access_of(owner)
         return None if isinstance(inherited, Walled) else inherited
     return None
 
