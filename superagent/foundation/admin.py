@@ -58,7 +58,7 @@ class QuickAdmin(admin.ModelAdmin):
     show_full_result_count = False
     paginator = CappedPaginator
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:  # type: ignore[override]
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         path, _, how = lookup.rpartition(LOOKUP_SEP)
         if self.date_hierarchy and path == self.date_hierarchy and how in _PARTS_OF_A_DATE:
             return bool(_PARTS_OF_A_DATE[how].fullmatch(value))
