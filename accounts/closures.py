@@ -36,7 +36,9 @@ from superagent.foundation import tenancy
 from superagent.foundation.problems import NotFound, Refusal
 
 UNUSED_FOR = timedelta(days=30)  # an account that was never confirmed
-STRAY_FOR = timedelta(days=3)
+STRAY_FOR = timedelta(
+    days=30
+)  # the outside may be away for days, or refuse until staff have mended something
 BATCH = 500
 
 log = structlog.get_logger(__name__)
@@ -166,7 +168,8 @@ def end_stray_charges(*, now: datetime) -> int:
 def close_unused(*, now: datetime) -> int:
     """Close accounts that were never confirmed and not used for a month, so that nobody occupies an address.
 
-    Returns how many. No mail: nobody has proven to read it.
+    Returns how many, BATCH at most; the next run goes on. No mail: nobody has proven to read it. One that fails does
+    not stop the others.
     """
     long_ago = now - UNUSED_FOR
     unconfirmed = EmailAddress.objects.filter(user=OuterRef("pk"), verified=False)
@@ -178,13 +181,20 @@ def close_unused(*, now: datetime) -> int:
         .exclude(log_ins_since)
     )
     closed = 0
-    for user in unused.order_by("pk")[:BATCH]:
+    for user in unused.order_by("pk").iterator(chunk_size=BATCH):
+        if closed == BATCH:
+            break
         try:
             with transaction.atomic():
-                _close_if_free(people.lock(user), because="never confirmed", now=now)
+                locked = people.lock(user)
+                if not unused.filter(pk=locked.pk).exists():
+                    continue  # confirmed or used while the others were closed
+                _close_if_free(locked, because="never confirmed", now=now)
             closed += 1
         except Refusal as refusal:
             log.warning("unused_account_kept", user=str(user.pk), reason=refusal.detail)
+        except Exception:
+            log.exception("account_not_closed", user=str(user.pk), alarm=True)
     return closed
 
 

@@ -8,7 +8,7 @@ each kind is kept: what concerns a known person comes first. Redis lost: the log
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -66,6 +66,12 @@ class _Event:
     network: str = ""
     browser: str = ""
     detail: str = ""
+
+    @classmethod
+    def read(cls, counted: bytes) -> "_Event":
+        """As it was counted, perhaps by a release that knew more of it: that is left out."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(counted).items() if name in known})
 
     def hour_key(self, hour: datetime) -> str:
         return hashlib.sha256(f"{hour:%Y%m%d%H}{json.dumps(asdict(self))}".encode()).hexdigest()
@@ -143,8 +149,11 @@ ON CONFLICT (hour_key) DO UPDATE
 
 def _taken() -> dict[_Event, int]:
     found = cast(list[bytes], redis_client.connection().eval(_TAKE, 2, COUNTED, TAKEN))
-    pairs = zip(found[::2], found[1::2], strict=True)
-    return {_Event(**json.loads(field)): int(count) for field, count in pairs}
+    taken: dict[_Event, int] = {}
+    for field, count in zip(found[::2], found[1::2], strict=True):
+        event = _Event.read(field)
+        taken[event] = taken.get(event, 0) + int(count)
+    return taken
 
 
 def _within_bounds(counted: dict[_Event, int], now: datetime) -> dict[_Event, int]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts import api_keys, charges, closures, memberships, organizations, registration, tasks, tokens
 from accounts.charges import Charge
-from accounts.models import AccountClosure, ApiKey, Invitation, Membership, User
+from accounts.models import AccountClosure, ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role, Scope
 from superagent import health, queues
 from superagent.foundation import outbox, tenancy
@@ -204,6 +204,15 @@ def test_what_is_bought_while_the_account_closes_is_ended(acme, owner, shop):
     assert not shop.sold
 
 
+def test_what_could_not_be_ended_for_weeks_is_ended_when_it_can(acme, owner, shop):
+    later(ask(owner))
+    with tenancy.system("test"):
+        Organization.objects.filter(pk=acme.pk).update(suspended_at=timezone.now() - timedelta(days=20))
+    shop.sold[acme.pk] = [Charge("Pro", None)]
+    tasks.close_accounts()
+    assert not shop.sold
+
+
 def test_an_owner_on_whom_others_depend_makes_another_owner_first(acme, owner, member):
     admin = member(Role.ADMIN)
     with pytest.raises(memberships.LastOwner, match="Acme"):
@@ -284,6 +293,44 @@ def test_accounts_that_were_never_confirmed_nor_used_give_their_address_back(own
     assert not EmailAddress.objects.filter(email="boss@engines.example").exists()
     assert active.is_active
     assert mails_to("boss@engines.example") == []
+
+
+def squatters(number: int) -> list[User]:
+    """With an organization each, unconfirmed and unused for a month; the oldest first."""
+    found = [person(f"squatter{each}@engines.example", verified=False) for each in range(number)]
+    for each in found:
+        founded(f"Squat {each.email}", each)
+    User.objects.filter(pk__in=[each.pk for each in found]).update(
+        created_at=timezone.now() - timedelta(days=31)
+    )
+    return found
+
+
+def test_who_confirms_while_unused_accounts_are_closed_keeps_theirs(shop, monkeypatch):
+    """The job reads whom to close first, and may need a minute for those before."""
+    first, second = squatters(2)
+
+    def confirms_meanwhile(organization) -> list[Charge]:
+        EmailAddress.objects.filter(user=second).update(verified=True)
+        return []
+
+    monkeypatch.setattr(charges, "running", confirms_meanwhile)
+    assert tasks.close_unused_accounts() == 1
+    assert set(User.objects.filter(is_active=True)) == {second}
+    assert not User.objects.get(pk=first.pk).is_active
+
+
+def test_unused_accounts_that_cannot_be_closed_keep_no_other_one_open(shop, monkeypatch):
+    """The oldest were tried first, each day, and a mistake with one of them ended the run."""
+    monkeypatch.setattr(closures, "BATCH", 1)
+    broken, charged, free = squatters(3)
+    with tenancy.system("test"):
+        of = {each.user_id: each.organization_id for each in Membership.objects.all()}
+    shop.failing.add(of[broken.pk])
+    shop.sold[of[charged.pk]] = [Charge("Pro", None)]
+    assert tasks.close_unused_accounts() == 1
+    assert set(User.objects.filter(is_active=True)) == {broken, charged}
+    assert not User.objects.get(pk=free.pk).is_active
 
 
 def test_suspending_twice_changes_nothing(acme, owner):

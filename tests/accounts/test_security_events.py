@@ -178,6 +178,15 @@ def test_a_run_that_died_is_made_up_for(owner, monkeypatch):
     assert [event.count for event in stored()] == [2]
 
 
+def test_what_another_release_counted_is_stored_without_what_this_one_does_not_know(owner):
+    """During a deployment both count; a field that one of them lacks stopped the job for ever."""
+    counted(user=owner)
+    store = redis_client.connection()
+    [(field, _count)] = store.hgetall(security_events.COUNTED).items()
+    store.hset(security_events.COUNTED, json.dumps(json.loads(field) | {"country": "NZ"}), 2)
+    assert [event.count for event in stored()] == [3]
+
+
 def test_of_who_is_gone_the_count_stays(owner):
     counted(user=User(email="gone@x.example"))
     (event,) = stored()
