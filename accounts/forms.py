@@ -27,6 +27,7 @@ from accounts import (
     roles,
     security_events,
     throttles,
+    time_zones,
 )
 from accounts.charges import Charge
 from accounts.models import Organization, User
@@ -165,6 +166,11 @@ class NewOrganizationForm(forms.Form):
 class ProfileForm(forms.Form):
     full_name = NameField(
         label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"),
+        choices=time_zones.choices,
+        help_text=_("For the days and hours on the pages about use. Billing is always in UTC."),
     )
 
 

@@ -1,5 +1,6 @@
 from datetime import datetime, timedelta
 from typing import ClassVar
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import PermissionsMixin
@@ -10,7 +11,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from accounts import names
+from accounts import names, time_zones
 from accounts.managers import ApiKeyManager, InvitationManager, OwnedManager, UserManager
 from accounts.roles import Role, Scope
 from superagent.foundation.records import Record
@@ -46,6 +47,14 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         editable=False,
         help_text=_("Another one ends every session and every API log-in of the person."),
     )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        default=time_zones.DEFAULT,
+        db_default=time_zones.DEFAULT,
+        validators=[time_zones.validate],
+        help_text=_("In which the days and hours of use are shown. Billing is in UTC."),
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     USERNAME_FIELD = "email"
@@ -74,6 +83,10 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         salt = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash"
         value = self.password + self.log_in_stamp
         return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return time_zones.find(self.time_zone)
 
     def get_full_name(self) -> str:
         return self.full_name

@@ -1,4 +1,5 @@
-"""Persons: what they are called, whether their address is theirs, and where they were going at sign-up."""
+"""Persons: what they are called, when their days begin, whether their address is theirs, and where they were going at
+sign-up."""
 
 from datetime import datetime
 
@@ -43,6 +44,14 @@ def lock(user: User, *others: User) -> User:
         list(organizations.select_for_update(of=("self",), no_key=True))
         people = User.objects.select_for_update().filter(pk__in=ids).order_by("pk")
         return next(person for person in list(people) if person.pk == user.pk)
+
+
+def set_time_zone(*, user: User, time_zone: str) -> User:
+    """Change in which zone the person's days begin."""
+    if user.time_zone != time_zone:
+        user.time_zone = time_zone
+        user.save(update_fields=["time_zone"])
+    return user
 
 
 def rename(*, user: User, full_name: str) -> User:

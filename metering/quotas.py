@@ -37,6 +37,14 @@ class QuotaView:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What is charged for use beyond the allowance, in minor units."""
+
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     period: UsagePeriod
     quotas: list[QuotaView]
@@ -63,6 +71,13 @@ def used_in(period: UsagePeriod) -> dict[str, int]:
     """{meter slug: units} that `period` has counted, open or closed."""
     rows = Quota.objects.filter(period=period).select_related("meter")
     return {quota.meter.slug: used for quota in rows if (used := _live_used(quota))}
+
+
+def costs_of(period: UsagePeriod) -> dict[str, Cost]:
+    """{meter slug: cost} of `period`, open or closed, with what came late for it."""
+    rows = Quota.objects.filter(period=period).select_related("meter", "period")
+    views = (_view(quota, period, _live_used(quota)) for quota in rows.prefetch_related("former_terms"))
+    return {view.meter.slug: Cost(view.overage_amount, view.currency) for view in views}
 
 
 def of_meter(organization: Organization, meter_slug: str, now: datetime) -> QuotaView:

@@ -1,48 +1,73 @@
 """Portal pages: usage, and the request log."""
 
 import csv
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from accounts import cursors
-from accounts.access import PortalRequest, portal_view
+from accounts import cursors, roles
+from accounts.access import PortalRequest, in_own_time_zone, portal_view
 from accounts.models import ApiKey, User
 from accounts.roles import Scope
-from metering import overview, quotas, requests, statistics
-from metering.forms import RequestFilters
-from metering.models import REQUESTS, RequestRecord
-from superagent.foundation import clock
+from metering import overview, quotas, ranges, requests, statistics, usage_chart
+from metering.forms import OwnDays, RequestFilters
+from metering.models import REQUESTS, Meter, RequestRecord
+from metering.ranges import Range
+from metering.usage_chart import Figures
+from superagent.foundation import charts, clock
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the address of a page of use asks for."""
+
+    range: Range
+    days: OwnDays
+    meter: str
+    group: str
+    hidden: tuple[str, ...]
+
+    @property
+    def is_refused(self) -> bool:
+        return self.days.is_bound and not self.days.is_valid()
 
 
 @require_safe
 @portal_view(scope=Scope.USAGE_READ)
+@in_own_time_zone
 def usage(request: PortalRequest) -> HttpResponse:
     organization, now = request.organization, clock.now(request.organization)
-    shown = overview.choose(organization, request.GET.get("range", "current"), now)
-    rows = overview.meter_rows(organization, shown)
+    shown = _shown(request, now)
+    rows = overview.meter_rows(organization, shown.range)
     slugs = {row.meter.slug: row.meter for row in rows}
-    meter = slugs.get(request.GET.get("meter", REQUESTS)) or slugs.get(REQUESTS)
-    found = statistics.requests(organization, shown.start, shown.end)
-    before = statistics.requests(organization, *shown.same_part_before(now))
+    meter = slugs.get(shown.meter) or slugs.get(REQUESTS)
+    found = statistics.requests(organization, shown.range.start, shown.range.end)
+    before = statistics.requests(organization, *shown.range.same_part_before(now))
     current = quotas.overview(organization, now)
     context = {
         "now": now,
-        "range": shown,
-        "ranges": overview.ranges(organization, shown, now),
+        "range": shown.range,
+        "ranges": ranges.named(organization, shown.range, now),
+        "days": shown.days,
         "meters": rows,
+        "has_costs": shown.range.period is not None
+        and roles.allows(request.membership.role, Scope.BILLING_READ),
         "meter": meter,
-        "chart": overview.chart(organization, shown, meter.slug if meter else REQUESTS, now),
-        "chart_note": shown.note,
-        "is_by_endpoint": meter is None or meter.slug == REQUESTS,
+        "groups": usage_chart.GROUPS.items(),
+        "group": shown.group,
+        "chart": _figures(request, shown, meter, now).draw(shown.hidden),
+        "is_by_group": meter is None or meter.slug == REQUESTS,
         "found": found,
         "before": before if before.total else None,
         "endpoints": overview.endpoint_rows(found),
-        "is_live": shown.key == "current",
+        "is_live": shown.range.key == "current",
         "quotas": [(view, overview.forecast(view, current.period, now)) for view in current.quotas],
         "period": current.period,
         "has_usage": bool(found.total or any(row.quantity for row in rows)),
@@ -53,26 +78,42 @@ def usage(request: PortalRequest) -> HttpResponse:
 
 @require_safe
 @portal_view(scope=Scope.USAGE_READ)
+@in_own_time_zone
 def usage_export(request: PortalRequest) -> HttpResponse:
     """What the page shows, as CSV: a line for each bucket, meter or endpoint."""
     organization, now = request.organization, clock.now(request.organization)
-    shown = overview.choose(organization, request.GET.get("range", "current"), now)
-    response = HttpResponse(
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="usage-{shown.start:%Y-%m-%d}.csv"'},
-    )
-    writer = csv.writer(response)
-    writer.writerow(["start", "dimension", "name", "quantity"])
+    shown = _shown(request, now)
+    if shown.is_refused:
+        return _back_to_page(request)
+    rows: list[list[Any]] = [["start", "dimension", "name", "quantity"]]
+    time = shown.range
     for dimension in ("meter", "endpoint"):
-        for point in statistics.series(
-            organization, shown.start, shown.end, interval=shown.interval, dimension=dimension
+        for point in statistics.in_buckets(
+            organization, time.starts, time.start, time.end, dimension=dimension
         ):
-            writer.writerow([point.start.isoformat(), dimension, _safe(point.key), point.quantity])
-    return response
+            moment = point.start.astimezone(time.zone).isoformat()
+            rows.append([moment, dimension, point.key, point.quantity])
+    return _csv(rows, f"usage-{_days_of(time)}")
 
 
 @require_safe
 @portal_view(scope=Scope.USAGE_READ)
+@in_own_time_zone
+def usage_chart_export(request: PortalRequest) -> HttpResponse:
+    """What the chart shows, as CSV: a line for each bar, a column for each color."""
+    now = clock.now(request.organization)
+    shown = _shown(request, now)
+    if shown.is_refused:
+        return _back_to_page(request)
+    meter = Meter.objects.filter(slug=shown.meter).first()
+    rows = _figures(request, shown, meter, now).file_rows(shown.hidden)
+    name = f"{meter.slug}-by-{shown.group}" if meter and meter.slug == REQUESTS else shown.meter
+    return _csv(rows, f"{name}-{_days_of(shown.range)}")
+
+
+@require_safe
+@portal_view(scope=Scope.USAGE_READ)
+@in_own_time_zone
 def request_log(request: PortalRequest) -> HttpResponse:
     organization, now = request.organization, clock.now(request.organization)
     form = RequestFilters(request.GET or None, organization=organization)
@@ -93,6 +134,7 @@ def request_log(request: PortalRequest) -> HttpResponse:
 
 @require_safe
 @portal_view(scope=Scope.USAGE_READ)
+@in_own_time_zone
 def request_detail(request: PortalRequest, record_id: UUID) -> HttpResponse:
     organization = request.organization
     record = RequestRecord.objects.visible_to(organization).filter(pk=record_id).first()
@@ -102,6 +144,67 @@ def request_detail(request: PortalRequest, record_id: UUID) -> HttpResponse:
     user = User.objects.filter(pk__in=[record.user_id], memberships__organization=organization).first()
     context = {"record": record, "key": key, "caller": user, "curl": requests.curl(record)}
     return render(request, "metering/request.html", context)
+
+
+def _shown(request: PortalRequest, now: datetime) -> Shown:
+    """Days of one's own, if there are any; what is refused of them shows the current period, and why."""
+    query, zone = request.GET, request.user.zone
+    is_own = "start" in query or "end" in query
+    days = OwnDays(query if is_own else None, today=now.astimezone(zone).date())
+    if is_own and days.is_valid():
+        first, last = days.cleaned_data["start"], days.cleaned_data["end"]
+        time = ranges.own(first=first, last=last, now=now, zone=zone)
+    else:
+        key = "current" if is_own else query.get("range", "current")
+        time = ranges.choose(request.organization, key, now, zone)
+        local_end = min(time.end, now).astimezone(zone)
+        days.initial = {"start": time.start.astimezone(zone).date(), "end": local_end.date()}
+    group = query.get("group", "")
+    return Shown(
+        range=time,
+        days=days,
+        meter=query.get("meter", REQUESTS),
+        group=group if group in usage_chart.GROUPS else "endpoint",
+        hidden=charts.hidden_in(query),
+    )
+
+
+def _figures(request: PortalRequest, shown: Shown, meter: Meter | None, now: datetime) -> Figures:
+    """A bar of a day leads to its hours, of the same meter in the same groups."""
+    kept = {name: request.GET[name] for name in ("meter", "group") if name in request.GET}
+
+    def hours_of(day: str) -> str:
+        return f"{reverse('usage')}?{urlencode(kept | {'start': day, 'end': day})}"
+
+    return usage_chart.figures(
+        request.organization,
+        shown.range,
+        now,
+        meter_slug=meter.slug if meter else REQUESTS,
+        group=shown.group,
+        day_address=hours_of,
+    )
+
+
+def _back_to_page(request: PortalRequest) -> HttpResponse:
+    """Which says what is wrong with the days."""
+    return redirect(f"{reverse('usage')}?{request.GET.urlencode()}")
+
+
+def _days_of(time: Range) -> str:
+    last = (time.end - timedelta(microseconds=1)).astimezone(time.zone)
+    return f"{time.start.astimezone(time.zone):%Y-%m-%d}-{last:%Y-%m-%d}"
+
+
+def _csv(rows: list[list[Any]], name: str) -> HttpResponse:
+    response = HttpResponse(
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
+    )
+    csv.writer(response).writerows(
+        [_safe(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
+    return response
 
 
 def _safe(text: str) -> str:

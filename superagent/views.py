@@ -19,7 +19,7 @@ from billing import pricing
 from licensing.offers import license_offers
 from superagent import dashboard as composition
 from superagent import health, metrics, problem_codes, search
-from superagent.foundation import clock, problems, styleguide
+from superagent.foundation import charts, clock, problems, styleguide
 from superagent.foundation.middleware import is_api
 from superagent.foundation.page_addresses import fragment, page_address
 from superagent.foundation.problems import NotFound, Refusal
@@ -52,7 +52,8 @@ def _plans(request: HttpRequest) -> list[tuple[pricing.PlanOffer, list[pricing.C
 @portal_view()
 def dashboard(request: PortalRequest) -> HttpResponse:
     now = clock.now(request.organization)
-    page = composition.compose(membership=request.membership, now=now)
+    hidden = charts.hidden_in(request.GET)
+    page = composition.compose(membership=request.membership, now=now, hidden=hidden)
     return render(request, "dashboard.html", {"page": page})
 
 
@@ -62,7 +63,8 @@ def dashboard(request: PortalRequest) -> HttpResponse:
 def dashboard_live(request: PortalRequest) -> HttpResponse:
     """The parts of the dashboard that follow the calls, for when the stream has told of new figures."""
     now = clock.now(request.organization)
-    live = composition.compose_live_parts(membership=request.membership, now=now)
+    hidden = charts.hidden_in(request.GET)
+    live = composition.compose_live_parts(membership=request.membership, now=now, hidden=hidden)
     return render(request, "dashboard/live.html", {"live": live})
 
 

@@ -103,7 +103,7 @@ def test_what_was_done_again_and_again_is_one_line(owner: User, acme: Organizati
         for _ in range(8):
             audit.record(action="organization.rehearsal_time_set", organization=acme, target=acme)
         audit.record(action="api_key.created", organization=acme, actor=owner, target=acme)
-        activity = dashboard._activity(acme)
+        activity = dashboard.activity.newest(acme)
     assert [(entry.text, entry.times) for entry in activity[:3]] == [
         ("API key created", 1),
         ("Organization rehearsal time set", 8),

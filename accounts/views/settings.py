@@ -42,9 +42,13 @@ def organization(request: PortalRequest) -> HttpResponse:
 
 @portal_view()
 def profile(request: PortalRequest) -> HttpResponse:
-    form = ProfileForm(request.POST or None, initial={"full_name": request.user.full_name})
+    user = request.user
+    form = ProfileForm(
+        request.POST or None, initial={"full_name": user.full_name, "time_zone": user.time_zone}
+    )
     if request.method == "POST" and form.is_valid():
-        people.rename(user=request.user, full_name=form.cleaned_data["full_name"])
+        people.rename(user=user, full_name=form.cleaned_data["full_name"])
+        people.set_time_zone(user=user, time_zone=form.cleaned_data["time_zone"])
         messages.success(request, _("Your profile is saved."))
         return redirect("profile")
     context = {"form": form, "closure": closures.pending(user=request.user)}

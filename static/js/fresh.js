@@ -8,13 +8,13 @@ let known = "";
 let looks = 0;
 let timer = 0;
 
-const isBeingRead = () => Boolean(host.querySelector(".chart-table[open], .chart-svg :focus"));
+const isBeingRead = () => Boolean(host.querySelector(".chart-table[open], .chart-svg :focus, .chart-legend :focus-visible"));
 
 function look() {
   timer = 0;
   if (!document.hidden && !isBeingRead()) {
     looks -= 1;
-    window.htmx.ajax("GET", host.dataset.freshUrl, { target: host.dataset.freshTarget, swap: "none" });
+    window.htmx.ajax("GET", host.dataset.freshUrl + location.search, { target: host.dataset.freshTarget, swap: "none" });
   }
   if (looks > 0) timer = setTimeout(look, EVERY_MS);
 }

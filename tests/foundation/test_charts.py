@@ -105,7 +105,7 @@ def test_the_table_says_what_the_bars_say() -> None:
     drawing = charts.bars(
         axes(2), [charts.Series("A", (1000, 2)), charts.Series("B", (3, None))], previous=[7, 8]
     )
-    assert drawing.has_previous
+    assert [entry.key for entry in drawing.legend] == ["A", "B", "previous"]
     assert drawing.table.headings == ("Day", "A", "B", "Total", "Previous period")
     assert drawing.table.rows == (
         charts.Row("1 September", ("1,000", "3", "1,003", "7")),

@@ -9,7 +9,7 @@ from django.template.loader import get_template
 from django.test import RequestFactory
 
 from superagent.foundation import styleguide
-from superagent.foundation.templatetags import formats, iconset, statuses, ui
+from superagent.foundation.templatetags import formats, iconset, measures, statuses, ui
 
 NOW = datetime(2026, 11, 20, 9, 28, tzinfo=UTC)
 
@@ -211,11 +211,11 @@ def test_a_quota_says_how_much_is_left(used: int, limit: int | None, hard: bool,
 
 
 def test_changes_are_judged_by_what_is_good() -> None:
-    assert "delta-good" in ui.delta(110, 100)
-    assert "delta-bad" in ui.delta(110, 100, good="down")
-    assert "+10%" in ui.delta(110, 100)
-    assert "−50%" in ui.delta(50, 100)
-    assert "no earlier figure" in ui.delta(5, 0)
+    assert "delta-good" in measures.delta(110, 100)
+    assert "delta-bad" in measures.delta(110, 100, good="down")
+    assert "+10%" in measures.delta(110, 100)
+    assert "−50%" in measures.delta(50, 100)
+    assert "no earlier figure" in measures.delta(5, 0)
 
 
 class KeyForm(forms.Form):

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Organization, User
-from metering import ingest, overview, periods, requests, shipping
+from metering import ingest, overview, periods, ranges, requests, shipping, usage_chart
 from metering.events import EventIn
 from metering.models import Meter, RequestRecord, UsagePeriod
 from metering.quotas import QuotaView
@@ -176,11 +176,11 @@ def test_a_period_is_shown_exactly_though_it_began_within_an_hour(organization: 
     now = turn + timedelta(minutes=20)
     give(organization, terms("api_requests", 1000), terms("ai_tokens", 500), now=turn - timedelta(days=3))
     with tenancy.tenant(organization):
-        _report(organization, "first", 7, at=turn - timedelta(days=2), now=now)
-        _report(organization, "before", 100, at=turn - timedelta(minutes=10), now=now)
+        report(organization, "first", 7, at=turn - timedelta(days=2), now=now)
+        report(organization, "before", 100, at=turn - timedelta(minutes=10), now=now)
         periods.begin(organization=organization, start=turn, now=turn)
-        _report(organization, "after", 5, at=turn + timedelta(minutes=10), now=now)
-        current, previous = (overview.choose(organization, key, now) for key in ("current", "previous"))
+        report(organization, "after", 5, at=turn + timedelta(minutes=10), now=now)
+        current, previous = (ranges.choose(organization, key, now) for key in ("current", "previous"))
         figures = {
             shown.key: next(
                 (row.quantity, row.before)
@@ -190,7 +190,7 @@ def test_a_period_is_shown_exactly_though_it_began_within_an_hour(organization: 
             for shown in (current, previous)
         }
         drawn = {
-            shown.key: overview.chart(organization, shown, "ai_tokens", now).table.totals[0]
+            shown.key: usage_chart.figures(organization, shown, now, meter_slug="ai_tokens").draw().table.totals[0]
             for shown in (current, previous)
         }
     assert figures == {"current": (5, 107), "previous": (107, 0)}
@@ -214,7 +214,7 @@ def test_a_little_use_of_a_large_allowance_breaks_no_page(
         organization.refresh_from_db()
     give(organization, terms("ai_tokens", included, rate="1"))
     with tenancy.tenant(organization):
-        _report(organization, "little", used, at=timezone.now(), now=timezone.now())
+        report(organization, "little", used, at=timezone.now(), now=timezone.now())
     client = signed_in(organization)
     for path in ("/dashboard/", "/usage/"):
         page = client.get(path)
@@ -230,7 +230,7 @@ def test_a_pace_is_told_to_the_day_it_reaches_the_limit() -> None:
     assert overview.forecast(view, period, start + timedelta(days=15, hours=12)) == ""  # at the very end
 
 
-def _report(organization: Organization, event_id: str, quantity: int, *, at: datetime, now: datetime) -> None:
+def report(organization: Organization, event_id: str, quantity: int, *, at: datetime, now: datetime) -> None:
     event = EventIn(event_id=event_id, meter="ai_tokens", quantity=quantity, occurred_at=at)
     outcome = ingest.record(organization=organization, events=[event], principal=None, now=now)
     assert outcome.accepted == 1

@@ -6,7 +6,9 @@ chart starts at zero and has four grid lines. Colours come from the classes seri
 
 from superagent.foundation.charts.drawings import bars, lines, sparkline
 from superagent.foundation.charts.figures import Axes, Bucket, Drawing, Row, Series, Sparkline, Table
+from superagent.foundation.charts.legend import hidden_in
 from superagent.foundation.charts.scales import leading, nice_ticks
+from superagent.foundation.charts.tables import file_rows
 
 __all__ = [
     "Axes",
@@ -17,6 +19,8 @@ __all__ = [
     "Sparkline",
     "Table",
     "bars",
+    "file_rows",
+    "hidden_in",
     "leading",
     "lines",
     "nice_ticks",

@@ -1,7 +1,7 @@
 """Bars, lines and sparklines as SVG."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from math import ceil
 from zlib import crc32
@@ -11,15 +11,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from superagent.foundation.charts.figures import (
+    PREVIOUS,
     Axes,
     Drawing,
     LegendEntry,
     Number,
     Series,
     Sparkline,
-    css_class,
 )
-from superagent.foundation.charts.scales import TOP, Scale, leading, total
+from superagent.foundation.charts.scales import TOP, Scale, colored, total
 from superagent.foundation.charts.tables import table, tip_lines
 
 _MOST_LABELS = 8
@@ -35,9 +35,14 @@ def bars(
     previous: Sequence[Number | None] = (),
     limit: Number | None = None,
     limit_label: str = "",
+    hidden: Collection[str] = (),
 ) -> Drawing:
-    """Stacked bars. `previous` is the total of each bucket one period ago; `limit` is a line across."""
-    drawn = leading(series)
+    """Stacked bars. `previous` is the total of each bucket one period ago; `limit` is a line across; `hidden` are the
+    keys of the legend that are switched off: the scale is that of the others."""
+    every = colored(series)
+    drawn = [entry for entry in every if entry.label not in hidden]
+    legend = _legend(every, previous, hidden)
+    previous = () if PREVIOUS in hidden else previous
     stacks = [total(entry.values[index] for entry in drawn) for index in range(len(axes.buckets))]
     scale = Scale.over([*stacks, *previous, limit], axes)
     slot = 100 / max(len(axes.buckets), 1)
@@ -48,7 +53,7 @@ def bars(
         parts += _stack(drawn, index, left, width, scale)
         if bucket.is_running and stacks[index]:
             parts.append(_hatched(axes, left, width, scale.y(stacks[index]), scale))
-    return _drawing(axes, drawn, scale, parts, previous, limit, limit_label)
+    return _drawing(axes, drawn, legend, scale, parts, previous, limit, limit_label)
 
 
 def lines(
@@ -58,13 +63,17 @@ def lines(
     previous: Sequence[Number | None] = (),
     limit: Number | None = None,
     limit_label: str = "",
+    hidden: Collection[str] = (),
 ) -> Drawing:
     """Lines; a single one has a shaded area. The part that is still running is dashed by the hatch of its bucket."""
-    drawn = leading(series)
+    every = colored(series)
+    drawn = [entry for entry in every if entry.label not in hidden]
+    legend = _legend(every, previous, hidden)
+    previous = () if PREVIOUS in hidden else previous
     scale = Scale.over([value for entry in drawn for value in entry.values] + [*previous, limit], axes)
     paths = []
-    for number, entry in enumerate(drawn, start=1):
-        css = css_class(entry, number)
+    for entry in drawn:
+        css = entry.css
         for points in _runs(entry.values, scale):
             path = "M" + "L".join(f"{x:.2f} {y:.1f}" for x, y in points)
             if len(drawn) == 1 and len(points) > 1:
@@ -72,9 +81,9 @@ def lines(
                 paths.append(format_html('<path class="chart-area {}" d="{}"/>', css, area))
             paths.append(format_html('<path class="chart-line {}" d="{}"/>', css, path))
     parts = [_stretched(paths, scale)]
-    for number, entry in enumerate(drawn, start=1):
-        parts += _last_point(entry, css_class(entry, number), scale)
-    return _drawing(axes, drawn, scale, parts, previous, limit, limit_label)
+    for entry in drawn:
+        parts += _last_point(entry, entry.css, scale)
+    return _drawing(axes, drawn, legend, scale, parts, previous, limit, limit_label)
 
 
 def sparkline(values: Sequence[Number], label: str) -> Sparkline:
@@ -100,6 +109,7 @@ def sparkline(values: Sequence[Number], label: str) -> Sparkline:
 def _drawing(
     axes: Axes,
     drawn: list[Series],
+    legend: tuple[LegendEntry, ...],
     scale: Scale,
     parts: list[SafeString],
     previous: Sequence[Number | None],
@@ -128,17 +138,24 @@ def _drawing(
         _labels(axes, scale),
         _hits(axes, drawn, previous, scale),
     )
-    legend = tuple(
-        LegendEntry(entry.label, css_class(entry, number)) for number, entry in enumerate(drawn, start=1)
-    )
-    return Drawing(axes.title, svg, legend, bool(previous), table(axes, drawn, previous))
+    return Drawing(key, axes.title, svg, legend, table(axes, drawn, previous))
+
+
+def _legend(
+    series: list[Series], previous: Sequence[Number | None], hidden: Collection[str]
+) -> tuple[LegendEntry, ...]:
+    """Nothing for a single series that is compared with nothing."""
+    entries = [LegendEntry(each.label, each.label, each.css, each.label not in hidden) for each in series]
+    if previous:
+        entries.append(LegendEntry(PREVIOUS, _("Previous period"), "", PREVIOUS not in hidden))
+    return tuple(entries) if len(entries) > 1 else ()
 
 
 def _stack(drawn: list[Series], index: int, left: float, width: float, scale: Scale) -> list[SafeString]:
     """The segments of one bar from the base up, one pixel of surface between them."""
     parts = []
     below = Decimal(0)
-    for number, entry in enumerate(drawn, start=1):
+    for entry in drawn:
         value = entry.values[index]
         if not value:
             continue
@@ -147,7 +164,7 @@ def _stack(drawn: list[Series], index: int, left: float, width: float, scale: Sc
         parts.append(
             format_html(
                 '<rect class="chart-bar {}" x="{}%" y="{}" width="{}%" height="{}" rx="2"/>',
-                css_class(entry, number),
+                entry.css,
                 f"{left:.3f}",
                 f"{end:.1f}",
                 f"{width:.3f}",

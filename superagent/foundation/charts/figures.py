@@ -8,18 +8,23 @@ from django.utils.safestring import SafeString
 
 from superagent.foundation.templatetags.formats import compact, quantity
 
+PREVIOUS = "previous"
+"""The key of the dashed line in the legend, and its color."""
+
 Number = int | Decimal
 Format = Callable[[Number], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One place on the axis. `label` is short (12 Sep), `title` says it in full for the tool tip and the table."""
+    """One place on the axis. `label` is short (12 Sep), `title` says it in full for the tool tip and the table,
+    `moment` for programs."""
 
     label: str
     title: str
     href: str = ""
     is_running: bool = False
+    moment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Series:
     label: str
     values: tuple[Number | None, ...]
     is_rest: bool = False
+    css: str = ""  # its color, once that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,12 @@ class Axes:
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
+    """One that can be switched off and on; `key` names it in the address of the page."""
+
+    key: str
     label: str
     css: str
+    is_shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +79,13 @@ class Table:
 class Drawing:
     """A chart for templates/components/chart.html."""
 
+    key: str
     title: str
     svg: SafeString
     legend: tuple[LegendEntry, ...]
-    has_previous: bool
     table: Table
 
 
 @dataclass(frozen=True, slots=True)
 class Sparkline:
     svg: SafeString
-
-
-def css_class(entry: Series, number: int) -> str:
-    return "series-other" if entry.is_rest else f"series-{number}"

@@ -1,7 +1,7 @@
 """Zero-based scales with four grid lines, and which series are shown."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 
 from django.utils.translation import gettext as _
@@ -25,6 +25,14 @@ def leading(series: Sequence[Series], keep: int = MOST_SERIES - 1) -> list[Serie
         return list(series)
     sums = tuple(total(values) for values in zip(*(entry.values for entry in rest), strict=True))
     return [entry for entry in series if entry in kept] + [Series(_("Other"), sums, is_rest=True)]
+
+
+def colored(series: Sequence[Series]) -> list[Series]:
+    """What is drawn of `series`, each with its color: it keeps that when others are switched off."""
+    return [
+        replace(entry, css="series-other" if entry.is_rest else f"series-{number}")
+        for number, entry in enumerate(leading(series), start=1)
+    ]
 
 
 def nice_ticks(highest: Number, *, is_whole: bool = True) -> list[Decimal]:

@@ -1,11 +1,12 @@
 """What a chart says in words: the table beside it and the tool tips of its buckets."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from django.utils.translation import gettext as _
 
-from superagent.foundation.charts.figures import Axes, Number, Row, Series, Table, css_class
-from superagent.foundation.charts.scales import total
+from superagent.foundation.charts.figures import PREVIOUS, Axes, Number, Row, Series, Table
+from superagent.foundation.charts.scales import colored, total
 
 
 def table(axes: Axes, drawn: list[Series], previous: Sequence[Number | None]) -> Table:
@@ -27,14 +28,31 @@ def table(axes: Axes, drawn: list[Series], previous: Sequence[Number | None]) ->
     return Table(tuple(headings), tuple(rows), tuple(axes.exact_format(value) for value in sums_of_all))
 
 
+def file_rows(
+    axes: Axes, series: Sequence[Series], previous: Sequence[Number | None], hidden: Collection[str] = ()
+) -> list[list[Any]]:
+    """A heading and a row for each bucket, with figures as programs read them: what the chart shows."""
+    drawn = [entry for entry in colored(series) if entry.label not in hidden]
+    has_previous = bool(previous) and PREVIOUS not in hidden
+    rows: list[list[Any]] = [
+        ["start", *(entry.label for entry in drawn), *([PREVIOUS] if has_previous else [])]
+    ]
+    for index, bucket in enumerate(axes.buckets):
+        row = [bucket.moment, *(entry.values[index] for entry in drawn)]
+        if has_previous:
+            row.append(previous[index] if index < len(previous) else None)
+        rows.append(row)
+    return rows
+
+
 def tip_lines(
     axes: Axes, drawn: list[Series], previous: Sequence[Number | None], index: int
 ) -> list[tuple[str, str, str]]:
     shown = []
-    for number, entry in enumerate(drawn, start=1):
+    for entry in drawn:
         value = entry.values[index]
         if value or len(drawn) == 1:
-            shown.append((css_class(entry, number), entry.label, exact(axes, value)))
+            shown.append((entry.css, entry.label, exact(axes, value)))
     if len(shown) > 1:
         shown.append(("", _("Total"), exact(axes, total(entry.values[index] for entry in drawn))))
     if not shown:

@@ -4,19 +4,17 @@ import re
 from typing import Any
 
 from django import template
-from django.forms import BaseForm, BoundField
 from django.template import Context
 from django.template.loader import render_to_string
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from superagent.foundation import rendering
-from superagent.foundation.templatetags import formats, navigation, statuses
+from superagent.foundation.templatetags import fields, formats, measures, navigation, statuses
 from superagent.foundation.templatetags.iconset import icon_svg
 
 register = template.Library()
-for part in (formats, navigation):  # one {% load ui %} brings everything
+for part in (fields, formats, measures, navigation):  # one {% load ui %} brings everything
     register.tags.update(part.register.tags)
     register.filters.update(part.register.filters)
 
@@ -196,80 +194,7 @@ def tabs(content: str, label: str) -> str:
     return _component("tabs", locals())
 
 
-# --- Figures ----------------------------------------------------------------------------------------------------------
-
-
-@register.inclusion_tag("components/metric.html")
-def metric(
-    label: str,
-    value: Any,
-    unit: str = "",
-    foot: str = "",
-    change: Any = None,
-    spark: Any = None,
-    live: str = "",
-    href: str = "",
-    icon: str = "",
-) -> dict[str, Any]:
-    """A figure with its period or comparison in `foot`; `change` is made by {% delta … as change %}."""
-    return locals()
-
-
-@register.simple_tag
-def delta(current: float, previous: float, good: str = "up", label: str = "") -> SafeString:
-    """The change against the previous period; `good` is up, down or none."""
-    if not previous:
-        return format_html('<span class="delta">{}</span>', _("no earlier figure"))
-    change = (current - previous) / abs(previous)
-    direction = "up" if change > 0 else "down"
-    tone = "" if good == "none" or not change else " delta-good" if direction == good else " delta-bad"
-    arrow = icon_svg(f"arrow-{direction}") if change else ""
-    sign = "+" if change > 0 else "\N{MINUS SIGN}" if change < 0 else ""
-    return format_html(
-        '<span class="delta{}">{}{}{}%</span>{}',
-        tone,
-        arrow,
-        sign,
-        f"{abs(change) * 100:,.0f}" if abs(change) >= 1 else f"{abs(change) * 100:.1f}".removesuffix(".0"),
-        format_html(" <span>{}</span>", label) if label else "",
-    )
-
-
-@register.inclusion_tag("components/quota.html")
-def quota(
-    name: str,
-    used: int,
-    limit: int | None,
-    unit: str = "",
-    resets_at: Any = None,
-    hard: bool = True,
-    live: str = "",
-    href: str = "",
-    note: str = "",
-) -> dict[str, Any]:
-    """How much of an allowance is used; amber from 80 %, red when it is used up. `limit` None is unlimited."""
-    share = None if limit is None else 1.0 if limit == 0 else used / limit
-    return locals() | {
-        "share": share,
-        "share_text": _live_share(share, limit, live),
-        "low": int(limit * 0.8) if limit else 0,
-        "high": limit - 1 if limit else 0,
-        "shown": min(used, limit) if limit is not None else used,
-        "over": max(used - limit, 0) if limit is not None else 0,
-    }
-
-
-def _live_share(share: float | None, limit: int | None, live: str) -> SafeString | str:
-    if not live or not limit or share is None:
-        return formats.percent(share)
-    return format_html(
-        '<span data-live-share="{}" data-limit="{}">{}</span>', live, limit, formats.percent(share)
-    )
-
-
-@register.inclusion_tag("components/progress.html")
-def progress(label: str, value: int, maximum: int = 100, text: str = "") -> dict[str, Any]:
-    return locals()
+# --- Facts ------------------------------------------------------------------------------------------------------------
 
 
 @register.inclusion_tag("components/checklist.html")
@@ -305,51 +230,6 @@ def secret_once(value: str, title: str, text: str = "") -> dict[str, Any]:
 def toast(context: Context, text: str, undo: str = "") -> dict[str, Any]:
     """A note that goes by itself; only with Undo (a URL to post to)."""
     return {"text": text, "undo": undo, "csrf_token": context.get("csrf_token")}
-
-
-@register.inclusion_tag("components/chart.html")
-def chart(drawing: Any, note: str = "") -> dict[str, Any]:
-    """A charts.Drawing with its legend and its table."""
-    return {"drawing": drawing, "note": note}
-
-
-# --- Forms ------------------------------------------------------------------------------------------------------------
-
-
-@register.inclusion_tag("components/field.html")
-def field(
-    bound: BoundField, hint: str = "", label: str = "", prefix: str = "", suffix: str = "", switch: bool = False,
-    optional: bool = True,
-    show_hint: bool = True, **attrs: Any,
-) -> dict[str, Any]:  # fmt: skip
-    """One form field: label, hint, control, error. Other arguments become attributes of the control."""
-    return locals() | {"field": bound}
-
-
-@register.simple_tag
-def control(bound: BoundField, attrs: dict[str, Any] | None = None, hint: str = "") -> str:
-    return rendering.control(bound, has_hint=bool(hint or bound.help_text), attrs=attrs or {})
-
-
-@register.inclusion_tag("components/error_summary.html")
-def form_errors(form: BaseForm) -> dict[str, Any]:
-    """The linked summary that gets the focus when a form comes back with errors."""
-    return {"form": form, "fields": [bound for bound in form if bound.errors] if form.is_bound else []}
-
-
-@register.filter
-def is_check(bound: BoundField) -> bool:
-    return rendering.is_check(bound)
-
-
-@register.filter
-def is_group(bound: BoundField) -> bool:
-    return rendering.is_group(bound)
-
-
-@register.filter
-def is_password(bound: BoundField) -> bool:
-    return rendering.is_password(bound)
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""What happened lately in an organization."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby, islice
+
+from accounts.models import AuditEntry, Organization
+from accounts.templatetags.accounts_words import action_words
+
+ROWS = 6
+READ = 100  # entries, of which runs are told in one row
+_ICONS = {"api_key": "key", "license": "shield", "member": "users", "invitation": "mail", "user": "user"}
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What someone did, the last time `at`; `times` in a row, with nothing else between."""
+
+    text: str
+    about: str
+    actor: str
+    at: datetime
+    icon: str
+    times: int
+
+
+def newest(organization: Organization) -> list[Activity]:
+    """The newest entries; what was done again and again, such as the steps of a rehearsal, is one line."""
+    entries = AuditEntry.objects.visible_to(organization).order_by("-id")[:READ]
+    runs = groupby(entries, key=lambda entry: (entry.action, entry.target_label, entry.actor_label))
+    return [_activity_of(list(run)) for _what, run in islice(runs, ROWS)]
+
+
+def _activity_of(run: list[AuditEntry]) -> Activity:
+    newest = run[0]
+    return Activity(
+        text=action_words(newest.action),
+        about=newest.target_label,
+        actor=newest.actor_label,
+        at=newest.at,
+        icon=_ICONS.get(newest.action.split(".")[0], "activity"),
+        times=len(run),
+    )

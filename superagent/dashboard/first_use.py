@@ -1,0 +1,51 @@
+"""The checklist of a new organization."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts import people, roles
+from accounts.models import ApiKey, Membership
+from accounts.roles import Scope
+from superagent.foundation.templatetags.navigation import first_url
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    title: str
+    text: str
+    action: str
+    href: str
+    is_done: bool
+
+
+def steps(membership: Membership, *, has_called: bool) -> list[Step]:
+    user, organization = membership.user, membership.organization
+    confirm = Step(
+        title=_("Confirm your e-mail address"),
+        text=_("Open the link that we sent to %(email)s. You need this before you can buy a plan.")
+        % {"email": user.email},
+        action=_("Send it again"),
+        href=first_url("verify-email account_email"),
+        is_done=people.has_verified_email(user),
+    )
+    if not roles.allows(membership.role, Scope.KEYS_WRITE):
+        return [confirm]
+    return [
+        confirm,
+        Step(
+            title=_("Create an API key"),
+            text=_("Your programs send it with every call. Give each program its own."),
+            action=_("Create key"),
+            href=first_url("api-key-new api-keys"),
+            is_done=ApiKey.objects.visible_to(organization).exists(),
+        ),
+        Step(
+            title=_("Make the first call"),
+            text=_("Call the API with your key. It shows up here within seconds."),
+            action=_("Show the call"),
+            href=f"{reverse('dashboard')}#first-call",
+            is_done=has_called,
+        ),
+    ]
