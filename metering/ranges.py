@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import Organization
 from metering import periods
@@ -52,7 +53,8 @@ class Range:
         if self.key == "current":
             return _("Previous period")
         if self.key == OWN:
-            return _("Time before")
+            days = round((self.start - self.before) / DAY)
+            return ngettext("Day before", "%(days)d days before", days) % {"days": days}
         return _("Period before") if self.period else _("%(range)s before") % {"range": self.label}
 
     @property
