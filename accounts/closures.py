@@ -137,6 +137,18 @@ def undo(*, closure: AccountClosure, now: datetime) -> None:
             _mail("account_kept", user.email)
 
 
+def undo_by_staff(*, closure: AccountClosure, staff: User, reason: str, now: datetime) -> None:
+    """Keep the account of somebody who asked our support. Raises ClosureGone if it is closed, or kept already."""
+    with transaction.atomic():
+        user = people.lock(closure.user)
+        if not _withdraw(user, now):
+            raise ClosureGone("It is not waiting any more: the account is closed, or was kept already.")
+        audit.record(
+            action="user.closing_undone_by_staff", actor=staff, target=user, detail={"reason": reason}
+        )
+        _mail("account_kept", user.email, reason=reason)
+
+
 def close_due(*, now: datetime) -> int:
     """Close every account whose two weeks are over; returns how many. One that fails does not stop the others."""
     due = AccountClosure.objects.filter(withdrawn_at=None, closed_at=None, closes_at__lte=now)

@@ -1,13 +1,15 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
-from accounts import access, roles
+from accounts import access, closures, roles
 from accounts.roles import Scope
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """For pages of logged-in people: `may.keys_write` and so on, what the member's role allows here.
+    """For pages of logged-in people: `may.keys_write` and so on, what the member's role allows here, and `closing`,
+    when the account is going to be closed, for the banner.
 
     Pages that are not ours (allauth's) get `request.organization` and `request.membership` for the frame as well.
     """
@@ -19,4 +21,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     membership = request.membership  # type: ignore[attr-defined]  # set by access
     if membership is None:
         return {}
-    return {"may": {scope.name.lower(): roles.allows(membership.role, scope) for scope in Scope}}
+    return {
+        "may": {scope.name.lower(): roles.allows(membership.role, scope) for scope in Scope},
+        "closing": SimpleLazyObject(lambda: closures.pending(user=user)),
+    }

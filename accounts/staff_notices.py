@@ -8,9 +8,14 @@ from accounts.models import User
 
 def to_person(*, person: User, what: str, reason: str, remedy: str = "") -> None:
     """Tell a person what our support did to their account, and what to do if they did not ask for it."""
+    to_address(address=person.email, what=what, reason=reason, remedy=remedy)
+
+
+def to_address(*, address: str, what: str, reason: str, remedy: str = "") -> None:
+    """The same to whoever reads an organization's mail."""
     notifications.send(
         template="accounts/email/support_notice",
-        to=[person.email],
+        to=[address],
         context={"what": what, "reason": reason, "remedy": remedy},
         dedupe_key=None,
     )

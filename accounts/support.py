@@ -1,4 +1,5 @@
-"""What staff do to a person's account: always for a reason, kept in the audit trail and mailed to the person.
+"""What staff do to a person's account, and for an organization that nobody owns any more: always for a reason, kept in
+the audit trail and mailed to the person.
 
 Nobody's password is ever set for them. Only superusers touch the accounts of staff, and nobody touches their own here:
 the pages of the portal are for that.
@@ -11,6 +12,7 @@ from django.db import transaction
 
 from accounts import (
     audit,
+    closures,
     email_addresses,
     email_changes,
     log_ins,
@@ -20,7 +22,7 @@ from accounts import (
     staff_notices,
 )
 from accounts.memberships import RoleChange
-from accounts.models import Membership, User
+from accounts.models import AccountClosure, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation.problems import Forbidden, Refusal
 
@@ -35,6 +37,16 @@ class AccountClosed(Refusal):
 class NoSecondFactor(Refusal):
     code = "no_second_factor"
     title = "There is no second factor to remove"
+
+
+class NotSuspended(Refusal):
+    code = "not_suspended"
+    title = "The organization is not suspended"
+
+
+class NoOwner(Refusal):
+    code = "no_owner"
+    title = "Nobody with this address can own the organization"
 
 
 def send_reset_link(*, person: User, by: User, reason: str) -> None:
@@ -121,6 +133,52 @@ def reactivate(*, person: User, by: User, reason: str) -> None:
         staff_notices.to_person(
             person=stored, what="Our support reactivated your account: you can log in again.", reason=reason
         )
+
+
+def keep_account(*, closure: AccountClosure, by: User, reason: str, now: datetime) -> None:
+    """Stop the closing of an account for a person who asks for it. Raises Forbidden, closures.ClosureGone."""
+    with transaction.atomic():
+        _guarded(closure.user, by)
+        closures.undo_by_staff(closure=closure, staff=by, reason=reason, now=now)
+
+
+def reinstate(
+    *, organization: Organization, owner_email: str, by: User, reason: str, now: datetime
+) -> Membership:
+    """Give an organization whose last owner has left to a person with a confirmed address. What ended with it (keys,
+    plan, licenses) stays ended: the new owner makes and buys it again. Runs in the system scope.
+
+    Raises NotSuspended, NoOwner.
+    """
+    with transaction.atomic():
+        stored = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        if stored.suspended_at is None:
+            raise NotSuspended(f"{stored.name} has an owner: change the roles of its members.")
+        owner = User.objects.filter(email=email_addresses.normalized(owner_email), is_active=True).first()
+        if owner is None or not email_addresses.is_confirmed(owner):
+            raise NoOwner("Nobody has signed up with this address and confirmed it.")
+        stored.suspended_at = None
+        stored.save(update_fields=["suspended_at"])
+        membership = memberships.add(organization=stored, user=owner, role=Role.OWNER, now=now)
+        if membership.role != Role.OWNER:
+            membership.role = Role.OWNER
+            membership.save(update_fields=["role"])
+        audit.record(
+            action="organization.reinstated_by_staff",
+            organization=stored,
+            actor=by,
+            target=stored,
+            detail={"reason": reason, "owner": owner.email},
+        )
+        for address in sorted({owner.email, stored.email}):
+            staff_notices.to_address(
+                address=address,
+                what=f"Our support reinstated {stored.name}, which had no owner any more. "
+                f"{owner.email} owns it now.",
+                reason=reason,
+                remedy=NOT_ASKED_FOR,
+            )
+    return membership
 
 
 def change_role(*, membership: Membership, role: str, by: User, reason: str, now: datetime) -> RoleChange:

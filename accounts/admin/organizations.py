@@ -2,15 +2,18 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import organizations, support
+from accounts.admin.acts import Act, ActForm, ActsAdmin
 from accounts.admin.audited import AuditedAdmin, FactsInline, staff_of
-from accounts.models import Invitation, Membership, Organization
+from accounts.models import Invitation, Membership, Organization, User
 from superagent.foundation.admin import ReadOnlyAdmin
 
 
@@ -23,16 +26,66 @@ class MembershipInline(FactsInline):
         return super().get_queryset(request).select_related("organization", "user")
 
 
+class OwnerForm(ActForm):
+    owner_email = forms.EmailField(
+        label=gettext_lazy("Who owns it from now on"),
+        max_length=254,
+        help_text=gettext_lazy("The e-mail address of somebody who has signed up and confirmed it."),
+    )
+    reason_help = gettext_lazy("It is mailed to the new owner and to the organization's billing address.")
+
+
+def _reinstate(organization: Organization, values: dict[str, Any], by: User) -> str:
+    support.reinstate(
+        organization=organization,
+        owner_email=values["owner_email"],
+        by=by,
+        reason=values["reason"],
+        now=timezone.now(),
+    )
+    return _("%(organization)s belongs to %(owner)s now.") % {
+        "organization": organization,
+        "owner": values["owner_email"],
+    }
+
+
 @admin.register(Organization)
-class OrganizationAdmin(AuditedAdmin):
+class OrganizationAdmin(ActsAdmin):
     records_itself = True
-    list_display = ["name", "email", "member_count", "livemode", "rehearsal_now", "created_at"]
-    list_filter = ["livemode", ("rehearsal_now", admin.EmptyFieldListFilter)]
+    list_display = [
+        "name",
+        "email",
+        "member_count",
+        "livemode",
+        "rehearsal_now",
+        "suspended_at",
+        "created_at",
+    ]
+    list_filter = [
+        "livemode",
+        ("rehearsal_now", admin.EmptyFieldListFilter),
+        ("suspended_at", admin.EmptyFieldListFilter),
+    ]
     search_fields = ["name", "email", "=id", "memberships__user__email"]
     date_hierarchy = "created_at"
-    fields = ["name", "email", "livemode", "rehearsal_now", "created_at"]
-    readonly_fields = ["livemode", "rehearsal_now", "created_at"]
+    fields = ["name", "email", "livemode", "rehearsal_now", "suspended_at", "created_at"]
+    readonly_fields = ["livemode", "rehearsal_now", "suspended_at", "created_at"]
     inlines = [MembershipInline]
+    acts = (
+        Act(
+            "reinstate",
+            gettext_lazy("Reinstate"),
+            gettext_lazy(
+                "Its last owner closed their account, so its keys were revoked and nothing is sold to it. It gets a "
+                "new owner; what has ended stays ended. Be sure that it is theirs: they see all its data."
+            ),
+            _reinstate,
+            lambda by, organization: (
+                organization.suspended_at is not None and by.has_perm("accounts.change_organization")
+            ),
+            OwnerForm,
+        ),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
         return super().get_queryset(request).annotate(members=Count("memberships"))

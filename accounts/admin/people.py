@@ -78,7 +78,7 @@ class RightsForm(ActForm):
         }
 
 
-def _may_help(by: User, person: User) -> bool:
+def may_help(by: User, person: User) -> bool:
     is_colleague = person.is_staff or person.is_superuser
     return by.has_perm(CHANGE_USER) and by.pk != person.pk and (by.is_superuser or not is_colleague)
 
@@ -157,7 +157,7 @@ class UserAdmin(ActsAdmin):
             gettext_lazy("Send a password reset link"),
             gettext_lazy("Mails a link by which the person chooses a new password. It works once."),
             _send_reset_link,
-            lambda by, person: _may_help(by, person) and person.is_active,
+            lambda by, person: may_help(by, person) and person.is_active,
         ),
         Act(
             "email",
@@ -167,7 +167,7 @@ class UserAdmin(ActsAdmin):
                 "that it gets; the old one is told, can stop the change, and can undo it for a week."
             ),
             _change_email,
-            lambda by, person: _may_help(by, person) and person.is_active,
+            lambda by, person: may_help(by, person) and person.is_active,
             EmailForm,
         ),
         Act(
@@ -178,7 +178,7 @@ class UserAdmin(ActsAdmin):
                 "whoever has the password then has the account."
             ),
             _reset_second_factor,
-            _may_help,
+            may_help,
             MailedReason,
         ),
         Act(
@@ -188,7 +188,7 @@ class UserAdmin(ActsAdmin):
                 "Ends all log-ins at once and allows no new one. API keys go on: revoke them apart."
             ),
             _deactivate,
-            lambda by, person: _may_help(by, person) and person.is_active,
+            lambda by, person: may_help(by, person) and person.is_active,
             MailedReason,
         ),
         Act(
@@ -196,7 +196,7 @@ class UserAdmin(ActsAdmin):
             gettext_lazy("Reactivate"),
             gettext_lazy("The person can log in again, with the same memberships as before."),
             _reactivate,
-            lambda by, person: _may_help(by, person) and not person.is_active,
+            lambda by, person: may_help(by, person) and not person.is_active,
             MailedReason,
         ),
     )
@@ -207,7 +207,7 @@ class UserAdmin(ActsAdmin):
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         if not super().has_change_permission(request, obj):
             return False
-        return obj is None or _may_help(staff_of(request), obj) or staff_of(request).is_superuser
+        return obj is None or may_help(staff_of(request), obj) or staff_of(request).is_superuser
 
     @admin.display(description=gettext_lazy("groups"))
     def groups_named(self, person: User) -> str:

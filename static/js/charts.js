@@ -1,5 +1,4 @@
 // The columns of a chart are one stop of the Tab key; the arrow keys, Home and End walk through them.
-// A legend entry that is pressed keeps the focus when the chart is drawn anew without it.
 const COLUMNS = "[data-chart-tip][tabindex], a:has(> [data-chart-tip])";
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
 const columnsOf = (chart) => [...chart.querySelectorAll(COLUMNS)];
@@ -19,13 +18,4 @@ document.addEventListener("keydown", (event) => {
   column.setAttribute("tabindex", "-1");
   next.setAttribute("tabindex", "0");
   next.focus();
-});
-
-let pressed = "";
-document.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.target.matches?.(".chart-legend")) pressed = document.activeElement?.id || "";
-});
-document.addEventListener("htmx:afterSettle", () => {
-  if (pressed && document.activeElement === document.body) document.getElementById(pressed)?.focus();
-  pressed = "";
 });

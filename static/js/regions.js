@@ -1,5 +1,5 @@
 // Regions that htmx loads: busy while loading, and a card with Retry and the request id when loading fails. A log-in
-// page is never put into a region: the whole page goes there.
+// page is never put into a region: the whole page goes there. Of another page the part is taken that hx-select names by id.
 const words = JSON.parse(document.getElementById("ui-strings")?.textContent || "{}");
 
 document.addEventListener("htmx:beforeRequest", (event) => event.detail.target?.setAttribute("aria-busy", "true"));
@@ -8,6 +8,8 @@ document.addEventListener("htmx:afterRequest", (event) => event.detail.target?.r
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr } = event.detail;
   const isWholePage = /^\s*<!doctype html/i.test(xhr.responseText || "");
+  const part = event.detail.requestConfig?.elt?.getAttribute("hx-select");
+  if (part && (xhr.responseText || "").includes(`id="${part.slice(1)}"`)) return;
   const isFragmentTarget = event.detail.target !== document.body;
   if (xhr.status < 400 && isWholePage && isFragmentTarget && !event.detail.boosted) {
     event.detail.shouldSwap = false;

@@ -56,7 +56,8 @@ def test_a_page_runs_in_the_scope_of_its_organization_and_leaves_none(acme, owne
 def test_the_frame_of_a_page_costs_few_queries(acme, owner, django_assert_max_num_queries):
     page = page_of(owner)
     page.get("/settings/profile/")
-    with django_assert_max_num_queries(6):  # session, user, membership twice (default first), switcher
+    # session, user, membership twice (default first), switcher, closing
+    with django_assert_max_num_queries(7):
         page.get("/settings/profile/")
 
 

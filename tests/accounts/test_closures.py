@@ -379,3 +379,19 @@ def test_a_charge_that_cannot_be_ended_does_not_keep_others_running(acme, globex
         str(min(acme.pk, globex.pk))
     ]
     assert max(acme.pk, globex.pk) not in shop.sold
+
+
+def test_every_page_says_that_the_account_closes_and_how_to_keep_it(acme, owner):
+    client = page_of(owner)
+    pages = ["/dashboard/", "/usage/", "/settings/security/", "/accounts/sessions/"]
+    for path in pages:
+        assert "Your account closes on" not in client.get(path).content.decode()
+    closure = ask(owner)
+    for path in pages:
+        shown = client.get(path).content.decode()
+        assert "Your account closes on" in shown, path
+        assert 'action="/settings/profile/keep/"' in shown
+    client.post("/settings/profile/keep/")
+    closure.refresh_from_db()
+    assert closure.withdrawn_at is not None
+    assert "Your account closes on" not in client.get("/dashboard/").content.decode()

@@ -188,7 +188,7 @@ def test_settings_of_the_organization(acme, page, member):
 
 
 def test_profile(owner, page):
-    page.post("/settings/profile/", {"full_name": "Olga B"})
+    page.post("/settings/profile/", {"full_name": "Olga B", "time_zone": "UTC"})
     owner.refresh_from_db()
     assert owner.full_name == "Olga B"
 
@@ -306,3 +306,21 @@ def test_pages_of_allauth_know_the_organization(page):
 )
 def test_browsers_have_names(user_agent: str, words: str) -> None:
     assert browser_words(user_agent) == words
+
+
+def test_the_time_zone_of_the_profile_is_chosen_by_name(page, owner):
+    page.post("/settings/profile/", {"full_name": "Olga", "time_zone": "Europe/Vienna"})
+    owner.refresh_from_db()
+    assert str(owner.zone) == "Europe/Vienna"
+    refused = page.post("/settings/profile/", {"full_name": "Olga", "time_zone": "Mars/Olympus"})
+    assert refused.status_code == 422
+    owner.refresh_from_db()
+    assert owner.time_zone == "Europe/Vienna"
+
+
+def test_the_tab_of_a_page_below_it_is_marked(page):
+    tabs = (
+        page.get("/settings/security/activity/").content.decode().split('class="tabs"')[1].split("</nav>")[0]
+    )
+    assert '<a href="/settings/security/" aria-current="true">' in tabs
+    assert tabs.count("aria-current") == 1

@@ -1,12 +1,16 @@
 """What staff do to a person's account: for a reason, in the audit trail, mailed to the person (M4)."""
 
+from datetime import timedelta
+
 import pytest
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils import timezone
 
-from accounts import rights_guard
-from accounts.models import AuditEntry, User
+from accounts import closures, organizations, rights_guard, support
+from accounts.models import AccountClosure, AuditEntry, Membership, User
+from accounts.roles import Role
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import PASSWORD, api_of, page_of, person
@@ -131,3 +135,90 @@ def test_looking_at_people_is_not_helping_them(owner):
     assert (
         client.post(f"/admin/accounts/user/{owner.pk}/acts/deactivate/", {"reason": "x"}).status_code == 403
     )
+
+
+# --- Closing accounts, and organizations without an owner ---
+
+
+def close(user: User, *, after: timedelta = timedelta(0)) -> AccountClosure:
+    """Asked for; with `after`, so long ago that the job has carried it out."""
+    closure = closures.ask(user=user, end_charges=False, now=timezone.now() - after)
+    closures.close_due(now=timezone.now())
+    closure.refresh_from_db()
+    return closure
+
+
+def test_staff_keep_an_account_that_is_closing_and_the_person_is_told(helper, acme, owner):
+    closure = close(owner)
+    address = f"/admin/accounts/accountclosure/{closure.pk}/"
+    _allowed(helper, "view_accountclosure")
+    assert owner.email in helper.get("/admin/accounts/accountclosure/").content.decode()
+    assert "Keep the account" in helper.get(f"{address}change/").content.decode()
+    assert "This field is required" in helper.post(f"{address}acts/keep/", {"reason": " "}).content.decode()
+    helper.post(f"{address}acts/keep/", {"reason": "Asked by phone"})
+    closure.refresh_from_db()
+    assert closure.withdrawn_at is not None
+    kept = entry("user.closing_undone_by_staff")
+    assert (kept.target_id, kept.detail["reason"]) == (str(owner.pk), "Asked by phone")
+    assert mails_to(owner.email)[-1]["context"]["reason"] == "Asked by phone"
+    assert helper.get(f"{address}acts/keep/").status_code == 403  # nothing is waiting any more
+
+
+def test_staff_who_may_only_look_keep_no_account(acme, owner):
+    closure = close(owner)
+    watcher = person("watcher@superagent.example", is_staff=True)
+    client = _allowed(page_of(watcher), "view_accountclosure", watcher)
+    address = f"/admin/accounts/accountclosure/{closure.pk}/"
+    assert client.get(f"{address}change/").status_code == 200
+    assert client.post(f"{address}acts/keep/", {"reason": "Why not"}).status_code == 403
+    closure.refresh_from_db()
+    assert closure.is_pending
+
+
+def test_a_suspended_organization_is_given_to_a_new_owner(acme, owner, stranger, globex):
+    close(owner, after=timedelta(days=15))
+    client = _allowed(*_staff("view_organization", "change_organization"))
+    address = f"/admin/accounts/organization/{acme.pk}/acts/reinstate/"
+    wanted = {"owner_email": stranger.email.upper(), "reason": "Stefan took the company over"}
+    nobody = client.post(address, wanted | {"owner_email": "nobody@acme.example"})
+    assert "Nobody has signed up with this address" in nobody.content.decode()
+    assert client.post(address, wanted).status_code == 302
+    with tenancy.system("test"):
+        acme.refresh_from_db()
+        assert Membership.objects.get(organization=acme, user=stranger).role == Role.OWNER
+    assert acme.suspended_at is None
+    assert entry("organization.reinstated_by_staff").detail == {
+        "reason": wanted["reason"],
+        "owner": stranger.email,
+    }
+    assert wanted["reason"] == mails_to(stranger.email)[-1]["context"]["reason"]
+    assert wanted["reason"] == mails_to("olga@acme.example")[-1]["context"]["reason"]  # the billing address
+    assert client.post(address, wanted).status_code == 403  # it has an owner now
+
+
+def test_an_organization_is_reinstated_once_and_for_a_confirmed_address_only(acme, owner, globex, stranger):
+    unconfirmed = person("new@engines.example", verified=False)
+    by = person("root@superagent.example", is_staff=True, is_superuser=True)
+    with tenancy.system("test"):
+        wanted = {"organization": acme, "by": by, "reason": "Test", "now": timezone.now()}
+        with pytest.raises(support.NotSuspended):
+            support.reinstate(owner_email=stranger.email, **wanted)
+        organizations.suspend(organization=acme, because="test", now=timezone.now())
+        with pytest.raises(support.NoOwner):
+            support.reinstate(owner_email=unconfirmed.email, **wanted)
+        assert support.reinstate(owner_email=stranger.email, **wanted).role == Role.OWNER
+
+
+def _staff(*codenames: str) -> tuple[Client, str, User]:
+    user = person("desk@superagent.example", is_staff=True)
+    client = page_of(user)
+    for codename in codenames[1:]:
+        _allowed(client, codename, user)
+    return client, codenames[0], user
+
+
+def _allowed(client: Client, codename: str, user: User | None = None) -> Client:
+    with tenancy.system("test"):
+        person_ = user or User.objects.get(email="support@superagent.example")
+        person_.user_permissions.add(Permission.objects.get(codename=codename))
+    return client

@@ -190,8 +190,9 @@ def test_a_period_is_shown_exactly_though_it_began_within_an_hour(organization: 
             for shown in (current, previous)
         }
         drawn = {
-            shown.key: usage_chart.figures(organization, shown, now, meter_slug="ai_tokens").draw().table.totals[0]
+            shown.key: figures.draw().table.totals[0]
             for shown in (current, previous)
+            for figures in [usage_chart.figures(organization, shown, now, meter_slug="ai_tokens")]
         }
     assert figures == {"current": (5, 107), "previous": (107, 0)}
     assert drawn == {"current": "5", "previous": "107"}

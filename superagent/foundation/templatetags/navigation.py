@@ -76,10 +76,14 @@ def breadcrumbs(*parts: str) -> str:
 def tab(
     context: Context, label: str, href: str, count: Any = None, current: bool | None = None
 ) -> SafeString:
-    """One of {% tabs %}; current when its address is this page's path, or when told."""
+    """One of {% tabs %}; current when its address is this page's path or above it, or when told."""
     request = context.get("request")
-    here = request is not None and request.path == href.split("?")[0] if current is None else current
-    mark = SafeString(' aria-current="page"') if here else ""
+    path, address = request.path if request else "", href.split("?")[0]
+    mark = ""
+    if path == address if current is None else current:
+        mark = SafeString(' aria-current="page"')
+    elif current is None and address.endswith("/") and path.startswith(address):
+        mark = SafeString(' aria-current="true"')
     number = format_html(' <span class="count">{}</span>', count) if count is not None else ""
     return format_html('<li><a href="{}"{}>{}{}</a></li>', href, mark, label, number)
 
