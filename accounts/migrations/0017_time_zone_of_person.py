@@ -7,7 +7,7 @@ import accounts.time_zones
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0015_account_closures"),
+        ("accounts", "0016_staff_rights_are_guarded"),
     ]
 
     operations = [
