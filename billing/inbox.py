@@ -9,7 +9,6 @@ nightly reconciliation tries once more.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -24,11 +23,10 @@ from django.utils import timezone
 
 from billing import event_payloads, gateway
 from billing.models import WebhookEndpoint, WebhookEvent
-from superagent.foundation import outbox, tenancy
+from superagent.foundation import nudges, outbox, tenancy
 
 LEASE = timedelta(seconds=45)
 LONGEST_BACKOFF_SECONDS = 900
-BREAKER_SECONDS = 30
 LANE_OF_CATALOG = "catalog"
 MALFORMED = "malformed"
 RECENT_EVENTS = 20
@@ -146,24 +144,11 @@ def _id_of(reference: Any) -> str:
     return name if isinstance(name, str) and len(name) <= event_payloads.LONGEST_ID else ""
 
 
-# --- Nudging
-
-
-_broken_until = 0.0
-
-
 def nudge(lane: str) -> None:
-    """Tell a worker; best effort. A queue that fails is left alone for 30 s, so that no delivery waits for it again."""
+    """Tell a worker; the sweeper comes anyway."""
     from billing.tasks import drain_lane
 
-    global _broken_until
-    if time.monotonic() < _broken_until:
-        return
-    try:
-        drain_lane.apply_async(args=(lane,), retry=False, ignore_result=True)
-    except Exception as error:  # noqa: BLE001 - a broker fails in many ways; the row is safe
-        _broken_until = time.monotonic() + BREAKER_SECONDS
-        log.warning("webhook_nudge_failed", error=str(error))
+    nudges.send(drain_lane, lane)
 
 
 # --- Working off

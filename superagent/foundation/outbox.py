@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from superagent.foundation import tenancy
+from superagent.foundation import nudges, tenancy
 from superagent.foundation.models import OutboxMessage
 
 LEASE = timedelta(minutes=2)
@@ -155,18 +155,10 @@ def dismiss(message: OutboxMessage) -> bool:
 
 
 def _nudge(message: OutboxMessage) -> None:
-    """Best effort: the sweeper comes anyway, so a broker that is down must not fail the request."""
+    """The sweeper comes anyway, should the nudge be lost."""
     from superagent.foundation.tasks import deliver_outbox_message
 
-    try:
-        deliver_outbox_message.apply_async(
-            args=(str(message.pk),),
-            queue=_queues.get(message.topic, DEFAULT),
-            ignore_result=True,
-            retry=False,
-        )
-    except Exception as error:  # noqa: BLE001 - the broker's errors are of many kinds; the row is safe
-        log.warning("outbox_nudge_failed", error=str(error))
+    nudges.send(deliver_outbox_message, str(message.pk), queue=_queues.get(message.topic, DEFAULT))
 
 
 def _claim(message_id: UUID) -> OutboxMessage | None:

@@ -12,7 +12,7 @@ from billing import gateway, inbox
 from billing.models import Invoice, InvoiceLine, Payment, Subscription, WebhookEndpoint, WebhookEvent
 from billing.projection import subscriptions as projection
 from billing.signals import order_item_paid, subscription_changed
-from superagent.foundation import tenancy
+from superagent.foundation import nudges, tenancy
 from superagent.foundation.identifiers import uuid7
 from tests.billing.conftest import Customer, event, signed
 
@@ -158,7 +158,7 @@ def test_a_queue_that_is_down_does_not_fail_a_delivery_and_is_left_alone(
         tried.append(1)
         raise ConnectionError("no broker")
 
-    monkeypatch.setattr(inbox, "_broken_until", 0.0)
+    monkeypatch.setattr(nudges, "breaker", nudges.BrokerBreaker())
     monkeypatch.setattr("billing.tasks.drain_lane.apply_async", fail)
     assert [deliver(endpoint, event()).status_code for _ in range(3)] == [200, 200, 200]
     assert len(tried) == 1
