@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts import staff_notices
-from accounts.admin.audited import AuditedAdmin, FactsAdmin, ReasonedModelForm, staff_of
+from accounts.admin.audited import AuditedAdmin, FactsAdmin, ReasonedModelForm, reason_field, staff_of
 from accounts.models import User
 from billing.models import Product
-from licensing import activations, collection, moderation
+from licensing import activations, collection, moderation, policy_changes
 from licensing.forms import ReasonForm
 from licensing.models import Activation, FeatureUsage, License, LicenseFeature, Policy, PolicyFeature
 from superagent.foundation import clock
@@ -24,6 +24,8 @@ from superagent.foundation.problems import Refusal
 
 
 class PolicyForm(ReasonedModelForm):
+    reason = reason_field(_("Kept in the audit trail. Who has a license is mailed it when a grace changes."))
+
     def clean_product_slug(self) -> str:
         slug: str = self.cleaned_data["product_slug"]
         if not Product.objects.filter(slug=slug, kind=Product.Kind.LICENSE).exists():
@@ -58,7 +60,8 @@ class PolicyFeatureInline(admin.StackedInline):  # a table's cells have no label
 
 @admin.register(Policy)
 class PolicyAdmin(AuditedAdmin):
-    """What the products include. Licenses keep what they were issued with until their tier changes."""
+    """What the products include. Licenses keep what they were issued with until their tier changes; the graces are read
+    when they are needed, so a change of them is mailed to everybody who has one."""
 
     list_display = ["name", "product_slug", "key_prefix", "max_activations", "requires_activation"]
     search_fields = ["name", "product_slug"]
@@ -77,6 +80,7 @@ class PolicyAdmin(AuditedAdmin):
             reason=reason,
             changes=changes,
         )
+        policy_changes.tell(policy=row, changes=changes, reason=reason)
 
 
 class _Facts(admin.TabularInline):

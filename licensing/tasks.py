@@ -6,7 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.tasks import PAYMENTS
-from licensing import activations, collection, licenses, subscriptions, usage
+from licensing import activations, collection, licenses, policy_changes, subscriptions, usage
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 
@@ -37,3 +37,8 @@ def settle_collection(message: OutboxMessage) -> None:
 @outbox.handler(subscriptions.ISSUE)
 def issue_late(message: OutboxMessage) -> None:
     subscriptions.issue_late(order_item_id=UUID(message.payload["order_item"]))
+
+
+@outbox.handler(policy_changes.TOPIC)
+def tell_of_policy(message: OutboxMessage) -> None:
+    policy_changes.tell_next(message.payload)

@@ -60,9 +60,12 @@ class ScheduleForm(ReasonedModelForm):
         fields = ["enabled"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """An interval or times of the clock: what the task has not is not asked for."""
         super().__init__(*args, **kwargs)
-        for name, value in _times_of(self.instance).items():
-            self.initial[name] = value
+        times = _times_of(self.instance)
+        self.initial |= times
+        for name in {"every_seconds", *TIMES} - times.keys():
+            del self.fields[name]
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import get_fields_from_path
-from django.core.exceptions import ValidationError
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, Q, QuerySet
 from django.db.models.constants import LOOKUP_SEP
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 
 MOST_COUNTED = 10_000
@@ -90,6 +91,16 @@ class QuickAdmin(admin.ModelAdmin):
                 found |= Q(**{field if "__startswith" in field else f"{field}__icontains": word})
             queryset = queryset.filter(found) if found else queryset.none()
         return queryset, any("memberships" in field for field in fields)
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Rows that the list never offered, because they are no ids at all, are the caller's error and not ours."""
+        key = self.opts.pk
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                key.to_python(chosen)
+            except ValidationError as error:
+                raise BadRequest(str(error)) from None
+        return super().response_action(request, queryset)
 
 
 class ReadOnlyAdmin(QuickAdmin):

@@ -1,0 +1,102 @@
+"""What staff change of a policy that counts for licenses in use: who has one is told, with the reason.
+
+Limits are a license's own, taken when it was issued; the graces are read when they are needed. So of all that can be
+edited only these concern somebody who has bought already.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts import audit, notifications
+from accounts.models import Organization
+from licensing.models import License, Policy
+from superagent.foundation import outbox
+from superagent.foundation.identifiers import uuid7
+from superagent.foundation.models import OutboxMessage
+
+TOPIC = "licensing.tell_of_policy"
+TEMPLATE = "licensing/email/policy"
+GRACES = ("payment_grace_days", "renewal_grace_days")
+BATCH = 200  # organizations of one message, which is leased for two minutes
+
+
+def tell(*, policy: Policy, changes: dict[str, Any], reason: str) -> None:
+    """Have the organizations told whose licenses `changes` concern, if any do. In the transaction of the change."""
+    told = {name: changes[name] for name in GRACES if name in changes}
+    if told:
+        _enqueue(
+            {"change": str(uuid7()), "policy": str(policy.pk), "changes": told, "reason": reason}, after=None
+        )
+
+
+def tell_next(payload: dict[str, Any]) -> None:
+    """The outbox's handler: mail and record for a batch of organizations, each once; then the next batch."""
+    after = payload.get("after")
+    policy = Policy.objects.get(pk=payload["policy"])
+    holders = License.objects.filter(policy=policy).exclude(
+        status__in=[License.Status.REVOKED, License.Status.EXPIRED]
+    )
+    organizations = Organization.objects.filter(pk__in=holders.values("organization_id")).order_by("pk")
+    if after:
+        organizations = organizations.filter(pk__gt=UUID(after))
+    batch = list(organizations[:BATCH])
+    for organization in batch:
+        _tell(organization, policy, payload)
+    if len(batch) == BATCH:
+        _enqueue(payload, after=str(batch[-1].pk))
+
+
+def _enqueue(payload: dict[str, Any], *, after: str | None) -> None:
+    outbox.enqueue(
+        topic=TOPIC, payload=payload | {"after": after}, dedupe_key=f"policy:{payload['change']}:{after}"
+    )
+
+
+def _tell(organization: Organization, policy: Policy, payload: dict[str, Any]) -> None:
+    mail_key = f"policy:{payload['change']}:{organization.pk}"
+    with transaction.atomic():
+        Organization.objects.select_for_update(no_key=True).get(
+            pk=organization.pk
+        )  # a repetition waits, then sees it
+        if OutboxMessage.objects.filter(dedupe_key=f"mail:{mail_key}").exists():
+            return
+        audit.record(
+            action="license.terms_changed",
+            organization=organization,
+            target=policy,
+            detail={"changes": payload["changes"], "reason": payload["reason"]},
+        )
+        notifications.send(
+            template=TEMPLATE,
+            to=[organization.email],
+            context={
+                "organization": organization.name,
+                "license": policy.name,
+                "changes": [_words(name, change) for name, change in sorted(payload["changes"].items())],
+                "reason": payload["reason"],
+                "url": settings.PUBLIC_URL + reverse("licenses"),
+                "support": settings.SUPPORT_EMAIL,
+            },
+            dedupe_key=mail_key,
+            organization=organization,
+        )
+
+
+def _words(name: str, change: dict[str, int]) -> str:
+    if name == "payment_grace_days":
+        text = _(
+            "When a renewal payment fails, the license works on for %(after)s; until now it was %(before)s."
+        )
+    else:
+        text = _("When a renewal is late, the license works on for %(after)s; until now it was %(before)s.")
+    return text % {"before": _days(change["from"]), "after": _days(change["to"])}
+
+
+def _days(number: int) -> str:
+    return ngettext("%(number)d day", "%(number)d days", number) % {"number": number}
