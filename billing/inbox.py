@@ -23,13 +23,14 @@ from django.utils import timezone
 
 from billing import event_payloads, gateway
 from billing.models import WebhookEndpoint, WebhookEvent
-from superagent.foundation import nudges, outbox, tenancy
+from superagent.foundation import identifiers, nudges, outbox, retention, tenancy
 
 LEASE = timedelta(seconds=45)
 LONGEST_BACKOFF_SECONDS = 900
 LANE_OF_CATALOG = "catalog"
 MALFORMED = "malformed"
 RECENT_EVENTS = 20
+KEPT_FOR = timedelta(days=45)
 
 Handler = Callable[[WebhookEvent], None]
 Json = dict[str, Any]
@@ -240,6 +241,20 @@ def revive(*, since: datetime) -> int:
         )
         revived: int = dead.update(state=WebhookEvent.State.PENDING, attempts=0, due_at=timezone.now())
     return revived
+
+
+def forget_old(*, now: datetime) -> int:
+    """Delete events that are settled and came longer ago than they are kept; answers how many.
+
+    Stripe resends for days and lists events for thirty: what is deleted cannot come again.
+    """
+    settled = (WebhookEvent.State.DONE, WebhookEvent.State.IGNORED)
+    first = identifiers.first_at(now - KEPT_FOR)
+    with tenancy.system("forget Stripe's old events"):
+        return sum(
+            retention.delete(WebhookEvent.objects.filter(state=state, pk__lt=first).order_by("pk"))
+            for state in settled
+        )
 
 
 def _in_pages(events: Iterator[Json], size: int) -> Iterator[list[Json]]:

@@ -49,6 +49,12 @@ def reconcile_webhooks() -> int:
 
 
 @shared_task
+def forget_webhooks() -> int:
+    """Daily: events that were settled and that Stripe does not know any more."""
+    return inbox.forget_old(now=timezone.now())
+
+
+@shared_task
 def sweep_payments() -> int:
     """Every 15 seconds: what a lost nudge or a killed worker left of the messages that call Stripe."""
     return outbox.sweep(queue=PAYMENTS)

@@ -173,6 +173,7 @@ class License(OrganizationOwned):
             models.Index(fields=["organization", "-id"], name="license_organization"),
             models.Index(fields=["suspends_at"], condition=Q(status="active"), name="license_suspends"),
             models.Index(fields=["expires_at"], condition=Q(status="active"), name="license_expires"),
+            models.Index(fields=["created_at"], condition=Q(suspension_reason="manual"), name="license_held"),
         ]
 
     def __str__(self) -> str:

@@ -64,6 +64,13 @@ ENTRIES: tuple[Entry, ...] = (
         queue="payments",
     ),
     Entry(
+        name="Outbox: forget what is done",
+        task="superagent.foundation.tasks.forget_done_messages",
+        when=At(hour="3", minute="10"),
+        why="messages are kept for 30 days after they were done, the keys that make them once-only for good",
+        queue="bulk",
+    ),
+    Entry(
         name="Idempotency: forget old answers",
         task="superagent.foundation.tasks.forget_idempotency_records",
         when=At(minute="20"),
@@ -128,6 +135,13 @@ ENTRIES: tuple[Entry, ...] = (
         when=Every(timedelta(minutes=5)),
         why="fetches the latest events, in case that deliveries do not reach us",
         queue="payments",
+    ),
+    Entry(
+        name="Stripe: forget old events",
+        task="billing.tasks.forget_webhooks",
+        when=At(hour="3", minute="20"),
+        why="settled events are kept for 45 days, longer than Stripe can send them again",
+        queue="bulk",
     ),
     Entry(
         name="Operations: alarm of late work",

@@ -34,7 +34,12 @@ class Order(OrganizationOwned):
     paid_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(OrganizationOwned.Meta):
-        indexes = [models.Index(fields=["organization", "-id"], name="order_organization")]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="order_organization"),
+            # the few that wait, for jobs and for people, among all that were ever paid
+            models.Index(fields=["created_at"], condition=Q(status="pending"), name="order_pending"),
+            models.Index(fields=["created_at"], condition=Q(status="failed"), name="order_failed"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_status_display()} {self.total} {self.currency}"

@@ -16,6 +16,7 @@ class OutboxMessage(Record):
         DONE = "done", _("Done")
         DEAD = "dead", _("Dead")
         DISMISSED = "dismissed", _("Dismissed")
+        FORGOTTEN = "forgotten", _("Done; only its key is kept")
 
     organization_id = models.UUIDField(null=True, blank=True)
     topic = models.CharField(max_length=100)
@@ -32,6 +33,13 @@ class OutboxMessage(Record):
     class Meta(Record.Meta):
         indexes = [
             models.Index(fields=["due_at"], condition=models.Q(state="pending"), name="outbox_due"),
+            # what has been tried in vain, among millions that a thrown switch holds back
+            models.Index(
+                fields=["first_sent_at"],
+                condition=models.Q(state="pending", first_sent_at__isnull=False),
+                name="outbox_tried",
+            ),
+            models.Index(fields=["finished_at"], condition=models.Q(state="done"), name="outbox_done"),
             models.Index(fields=["organization_id", "-id"], name="outbox_organization"),
             # what people look at, among millions that are done
             models.Index(

@@ -17,12 +17,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from superagent.foundation import nudges, tenancy
+from superagent.foundation import nudges, retention, tenancy
 from superagent.foundation.models import OutboxMessage
 
 LEASE = timedelta(minutes=2)
 POSTPONED = timedelta(minutes=1)
 LONGEST_BACKOFF_SECONDS = 3600
+DONE_KEPT_FOR = timedelta(days=30)
 
 DEFAULT = "default"
 
@@ -152,6 +153,20 @@ def dismiss(message: OutboxMessage) -> bool:
     """
     dead = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD)
     return bool(dead.update(state=OutboxMessage.State.DISMISSED, finished_at=timezone.now()))
+
+
+def forget_done(*, now: datetime) -> int:
+    """Delete what was done longer ago than it is kept; answers how many messages. Runs in the system scope.
+
+    Of a message with a `dedupe_key` the key stays for good, without what it said: it is written once, ever.
+    """
+    old = OutboxMessage.objects.filter(
+        state=OutboxMessage.State.DONE, finished_at__lt=now - DONE_KEPT_FOR
+    ).order_by("finished_at")
+    emptied = retention.update(
+        old.filter(dedupe_key__isnull=False), state=OutboxMessage.State.FORGOTTEN, payload={}, last_error=""
+    )
+    return emptied + retention.delete(old.filter(dedupe_key__isnull=True))
 
 
 def _nudge(message: OutboxMessage) -> None:

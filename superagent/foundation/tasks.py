@@ -22,3 +22,10 @@ def forget_idempotency_records() -> int:
     """Hourly: drop answers older than 30 days, and their secrets after one."""
     with tenancy.system("forget idempotency records"):
         return idempotency.forget_old(now=timezone.now())
+
+
+@shared_task
+def forget_done_messages() -> int:
+    """Daily: drop messages that were done a month ago; the keys that make them once-only stay."""
+    with tenancy.system("forget messages that are done"):
+        return outbox.forget_done(now=timezone.now())
