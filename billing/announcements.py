@@ -14,9 +14,8 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, billing_mail
 from accounts.models import AuditEntry, Organization, User
-from billing import plans
+from billing import plans, pricing
 from billing.models import Price, Subscription
-from superagent.foundation.templatetags.formats import money
 
 CHECKOUT_STARTED = "checkout.started"
 TEMPLATE = "billing/email/plan"
@@ -28,7 +27,7 @@ class Before:
 
     status: str
     price_id: UUID
-    pending_price_id: UUID | None
+    pending_price: Price | None
     is_canceling: bool
 
     @classmethod
@@ -36,7 +35,7 @@ class Before:
         return cls(
             subscription.status,
             subscription.price_id,
-            subscription.pending_price_id,
+            subscription.pending_price,
             subscription.is_canceling,
         )
 
@@ -53,7 +52,7 @@ def tell(*, subscription: Subscription, before: Before | None, number: int) -> N
     """Mail what has become of a plan's subscription; once for each fetch of it, which the fence numbers."""
     for kind in _happened(subscription, before):
         _record(kind, subscription)
-        words = _WORDS[kind](subscription)
+        words = _canceled(subscription, before) if kind == "canceled" else _WORDS[kind](subscription)
         if words is not None:
             _mail(kind, subscription, words, number)
 
@@ -70,13 +69,17 @@ def _happened(now: Subscription, before: Before | None) -> Iterator[str]:
     if not now.is_live:
         return
     if now.price_id != before.price_id:
-        yield "began" if now.price_id == before.pending_price_id else "changed"
-    elif before.pending_price_id and not now.pending_price_id and not now.is_canceling:
+        yield "began" if now.price_id == _id(before.pending_price) else "changed"
+    elif before.pending_price and not now.pending_price_id and not now.is_canceling:
         yield "change_taken_back"
-    if now.pending_price_id and now.pending_price_id != before.pending_price_id:
+    if now.pending_price_id and now.pending_price_id != _id(before.pending_price):
         yield "change_planned"
     if now.is_canceling != before.is_canceling:
         yield "canceled" if now.is_canceling else "resumed"
+
+
+def _id(price: Price | None) -> UUID | None:
+    return price.pk if price is not None else None
 
 
 # What no call of ours has written: a purchase is paid at Stripe, and time brings the others.
@@ -117,7 +120,7 @@ def _mail(kind: str, subscription: Subscription, words: Words, number: int) -> N
             "heading": words.heading,
             "paragraphs": list(words.paragraphs),
             "plan": _name(subscription.price),
-            "price": _amount(subscription.price),
+            "price": pricing.per_period(subscription.price),
             "url": settings.PUBLIC_URL + reverse("billing"),
         },
         dedupe_key=f"plan_{kind}:{subscription.stripe_id}:{number}",
@@ -132,7 +135,7 @@ def _started(subscription: Subscription) -> Words | None:
         _("Your trial of %(plan)s has begun") % _plan(subscription),
         (
             _("It is free until %(date)s; then %(amount)s is charged, unless you cancel before.")
-            % {"date": _date(subscription.trial_end), "amount": _amount(subscription.price)},
+            % {"date": _date(subscription.trial_end), "amount": pricing.per_period(subscription.price)},
         ),
     )
 
@@ -145,7 +148,11 @@ def _change_planned(subscription: Subscription) -> Words | None:
     price = subscription.pending_price
     if price is None:
         return None
-    facts = {"plan": _name(price), "date": _date(subscription.pending_at), "amount": _amount(price)}
+    facts = {
+        "plan": _name(price),
+        "date": _date(subscription.pending_at),
+        "amount": pricing.per_period(price),
+    }
     return Words(
         _("%(plan)s begins on %(date)s") % facts,
         (
@@ -162,7 +169,8 @@ def _change_taken_back(subscription: Subscription) -> Words:
     )
 
 
-def _canceled(subscription: Subscription) -> Words:
+def _canceled(subscription: Subscription, before: Before | None) -> Words:
+    dropped = before.pending_price if before is not None else None
     end = subscription.cancel_at or subscription.current_period_end
     return Words(
         _("Your %(plan)s plan will end") % _plan(subscription),
@@ -171,8 +179,14 @@ def _canceled(subscription: Subscription) -> Words:
                 "It works until %(date)s and does not renew. Use beyond the allowance until then is billed at the end."
             )
             % {"date": _date(end)},
+            *(
+                (_("The change to %(plan)s that was coming is dropped.") % {"plan": _name(dropped)},)
+                if dropped
+                else ()
+            ),
             _("Other subscriptions, such as licenses, go on."),
-            _("Changed your mind? Resume it on the page of your plan before then."),
+            _("Changed your mind? Resume it on the page of your plan before then: it renews for %(amount)s.")
+            % {"amount": pricing.per_period(subscription.price)},
         ),
     )
 
@@ -200,7 +214,10 @@ def _ended(subscription: Subscription) -> Words:
 def _renewal(subscription: Subscription) -> tuple[str, ...]:
     return (
         _("It renews on %(date)s for %(amount)s.")
-        % {"date": _date(subscription.current_period_end), "amount": _amount(subscription.renewal_price)},
+        % {
+            "date": _date(subscription.current_period_end),
+            "amount": pricing.per_period(subscription.renewal_price),
+        },
     )
 
 
@@ -210,11 +227,6 @@ def _plan(subscription: Subscription) -> dict[str, str]:
 
 def _name(price: Price) -> str:
     return f"{price.product.name}, {price.get_interval_display()}"
-
-
-def _amount(price: Price) -> str:
-    every = _("a year") if price.interval == "year" else _("a month")
-    return f"{money(price.unit_amount, price.currency)} {every}"
 
 
 def _date(moment: datetime | None) -> str:
@@ -227,7 +239,6 @@ _WORDS: dict[str, Callable[[Subscription], Words | None]] = {
     "began": _changed,
     "change_planned": _change_planned,
     "change_taken_back": _change_taken_back,
-    "canceled": _canceled,
     "resumed": _resumed,
     "ended": _ended,
 }

@@ -8,8 +8,9 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Organization
 from billing import plans
-from billing.models import Interval, Plan, PlanAllowance
+from billing.models import Interval, Plan, PlanAllowance, Price
 from superagent.foundation.money import rate_text
+from superagent.foundation.templatetags.formats import money
 
 FEATURED = "pro"
 
@@ -141,3 +142,9 @@ def _allowance(row: PlanAllowance) -> AllowanceOffer:
 
 def overage_text(rate: Decimal, currency: str) -> str:
     return _("then %(price)s") % {"price": rate_text(rate, currency)}
+
+
+def per_period(price: Price) -> str:
+    """What a subscription costs, as a sentence says it: `$49.00 a month`."""
+    every = _("a year") if price.interval == Interval.YEAR else _("a month")
+    return f"{money(price.unit_amount, price.currency)} {every}"

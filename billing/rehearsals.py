@@ -273,8 +273,9 @@ def _end_what_was_bought(account: BillingAccount, now: datetime) -> None:
         subscription.past_due_since = None
         subscription.save()
         subscription_changed.send(
-            sender=Subscription, subscription=subscription, previous_status=previous, now=now
-        )
+            sender=Subscription, subscription=subscription, previous_status=previous,
+            previous_pending_price=subscription.pending_price, now=now,
+        )  # fmt: skip
 
 
 def _forgive_what_was_owed(account: BillingAccount) -> None:

@@ -6,7 +6,8 @@ order_item_paid = Signal()
 """`item` (OrderItem), `now`: it is paid for the first time; sent once for each item."""
 
 subscription_changed = Signal()
-"""`subscription`, `previous_status` (None when it is new), `now`: its status, product, price, period or end changed."""
+"""`subscription`, `previous_status` (None when it is new), `previous_pending_price`, `now`: its status, product, price,
+period or end changed, or the change that is coming."""
 
 plan_changed = Signal()
 """`organization`, `plan`, `now`: another plan is in force; the allowances are those of the plan already."""

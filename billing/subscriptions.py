@@ -3,6 +3,7 @@
 All of it calls Stripe: never in a transaction.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -161,7 +162,7 @@ def _change_now(subscription: Subscription, price: Price, at: datetime) -> None:
             "expand": subscriptions.EXPAND,
         },
     )
-    _apply("subscription.changed", subscription, answer, number, _detail(price))
+    _apply("subscription.changed", subscription, answer, number, _detail(price), to=price)
 
 
 def _change_later(subscription: Subscription, price: Price, fetched: Json) -> Preview:
@@ -171,6 +172,7 @@ def _change_later(subscription: Subscription, price: Price, fetched: Json) -> Pr
         "subscription.change_planned",
         subscription,
         _detail(price) | {"effective_at": shown.effective_at.isoformat()},
+        to=price,
     )
     with tenancy.system("a change that is coming"):
         subscriptions.refresh(subscription.stripe_id)
@@ -192,7 +194,7 @@ def take_back(*, subscription: Subscription, now: datetime) -> Subscription:
 
 def _done_before(subscription: Subscription, price: Price, fetched: Json) -> Preview:
     """What the change came to: Stripe did it, but its answer and its webhook have not reached us."""
-    _record("subscription.changed", subscription, _detail(price))
+    _record("subscription.changed", subscription, _detail(price), to=price)
     latest = identifier(fetched.get("latest_invoice"))
     if not latest or subscription.status == Subscription.Status.TRIALING:
         return changes.in_trial(subscription, price, subscription.current_period_start)
@@ -351,10 +353,16 @@ def _preview(subscription: Subscription, price: Price, at: datetime) -> Preview:
 
 
 def _apply(
-    action: str, subscription: Subscription, answer: Json, number: int, detail: dict[str, Any]
+    action: str,
+    subscription: Subscription,
+    answer: Json,
+    number: int,
+    detail: dict[str, Any],
+    *,
+    to: Price | None = None,
 ) -> Subscription:
     with tenancy.system("apply a change of a subscription"):
-        _record(action, subscription, detail)
+        _record(action, subscription, detail, to=to)
         subscriptions.apply(answer, number)
         if action == "subscription.changed" and answer.get("latest_invoice"):
             _refresh_invoice(answer)
@@ -373,19 +381,20 @@ def _detail(price: Price) -> dict[str, Any]:
     )
 
 
-def _record(action: str, subscription: Subscription, detail: dict[str, Any]) -> None:
+def _record(
+    action: str, subscription: Subscription, detail: dict[str, Any], *, to: Price | None = None
+) -> None:
+    names = [subscription.product.name, *([to.product.name] if to is not None else [])]
     audit.record(
         action=action,
         organization=subscription.organization,
         target=subscription,
-        label=subscription.product.name,
+        label=" → ".join(names),
         detail=detail,
     )
 
 
 def _refresh_invoice(answer: Json) -> None:
     """Show the invoice of the change at once; if Stripe is away now, its webhook brings it."""
-    try:
+    with suppress(gateway.Unavailable):
         invoices.refresh(identifier(answer["latest_invoice"]))
-    except gateway.Unavailable:
-        return

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, billing_mail
 from accounts.models import User
+from billing import pricing
 from licensing.models import License
 
 TEMPLATE = "licensing/email/license"
@@ -117,7 +118,8 @@ def _ending(license_: License, detail: dict[str, Any]) -> Words:
         _("Your %(license)s license will end") % _names(license_),
         (
             _("It works until %(end)s and is not charged again.") % {"end": _date(license_.expires_at)},
-            _("Changed your mind? Resume it on the page of the license before then."),
+            _("Changed your mind? Resume it on the page of the license before then. %(renewal)s")
+            % {"renewal": _renewal(license_, license_.expires_at)},
         ),
     )
 
@@ -125,7 +127,27 @@ def _ending(license_: License, detail: dict[str, Any]) -> Words:
 def _continued(license_: License, detail: dict[str, Any]) -> Words:
     return Words(
         _("Your %(license)s license continues") % _names(license_),
-        (_("It renews on %(day)s, as before.") % {"day": _date(license_.renews_at)},),
+        (_renewal(license_, license_.renews_at),),
+    )
+
+
+def _change_planned(license_: License, detail: dict[str, Any]) -> Words:
+    at = datetime.fromisoformat(detail["at"]) if detail["at"] else None
+    facts = {"name": detail["name"], "day": _date(at), "amount": detail["price"]}
+    return Words(
+        _("Your %(license)s license becomes %(name)s") % (_names(license_) | facts),
+        (
+            _("%(name)s begins on %(day)s and costs %(amount)s from then on. Until then nothing changes.")
+            % facts,
+            _("Changed your mind? Take it back on the page of the license before then."),
+        ),
+    )
+
+
+def _change_taken_back(license_: License, detail: dict[str, Any]) -> Words:
+    return Words(
+        _("Your license stays %(license)s") % _names(license_),
+        (_("The change that was coming is taken back."), _renewal(license_, license_.renews_at)),
     )
 
 
@@ -158,6 +180,15 @@ def _names(license_: License) -> dict[str, str]:
     return {"license": license_.policy.name}
 
 
+def _renewal(license_: License, at: datetime | None) -> str:
+    """When it renews and what that costs, as long as no change is coming."""
+    subscription = license_.order_item.subscription if license_.order_item is not None else None
+    if subscription is None:
+        return ""
+    facts = {"day": _date(at), "amount": pricing.per_period(subscription.price)}
+    return _("It then renews on %(day)s for %(amount)s.") % facts
+
+
 def _date(moment: datetime | None) -> str:
     return f"{moment:%d %B %Y, %H:%M} UTC" if moment else _("no date")
 
@@ -171,5 +202,7 @@ _WORDS: dict[str, Callable[[License, dict[str, Any]], Words]] = {
     "license.ending": _ending,
     "license.continued": _continued,
     "license.policy_changed": _policy_changed,
+    "license.change_planned": _change_planned,
+    "license.change_taken_back": _change_taken_back,
     "license.key_rotated": _key_rotated,
 }

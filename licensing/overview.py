@@ -29,6 +29,11 @@ class Row:
         return self.status == License.Status.ACTIVE
 
     @property
+    def badge(self) -> str:
+        """As billing's list says it: one that works and is canceled is `canceling`."""
+        return "canceling" if self.is_alive and self.can_be_resumed else self.status
+
+    @property
     def can_be_canceled(self) -> bool:
         subscription = self.subscription
         return subscription is not None and not subscription.has_ended and not subscription.is_canceling

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from billing.models import OrderItem, Payment, Subscription
+from billing.models import OrderItem, Payment, Price, Subscription
 from billing.signals import order_item_paid, payment_refunded, subscription_changed
 from licensing import subscriptions
 
@@ -20,6 +20,13 @@ def follow_subscription(
     *, subscription: Subscription, previous_status: str | None, now: datetime, **kwargs: Any
 ) -> None:
     subscriptions.follow(subscription=subscription, previous_status=previous_status, now=now)
+
+
+@receiver(subscription_changed)
+def tell_of_coming_change(
+    *, subscription: Subscription, previous_pending_price: Price | None, **kwargs: Any
+) -> None:
+    subscriptions.tell_of_coming(subscription=subscription, previous=previous_pending_price)
 
 
 @receiver(payment_refunded)

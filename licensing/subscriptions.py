@@ -5,8 +5,10 @@ from uuid import UUID
 
 import structlog
 
-from billing.models import Invoice, OrderItem, Payment, Product, Subscription
+from billing import pricing
+from billing.models import Invoice, OrderItem, Payment, Price, Product, Subscription
 from licensing import licenses, moderation, policies
+from licensing.announcements import announce
 from licensing.models import License
 from superagent.foundation import outbox
 
@@ -82,6 +84,27 @@ def follow(*, subscription: Subscription, previous_status: str | None, now: date
         licenses.await_payment(license_id=license_.pk)
     elif subscription.has_ended:
         licenses.end(license_id=license_.pk, at=_paid_until(subscription, previous_status, now), now=now)
+
+
+def tell_of_coming(*, subscription: Subscription, previous: Price | None) -> None:
+    """Announce another tier that begins later, or that what was coming (`previous`) is taken back.
+
+    A cancellation drops it too, and is announced itself.
+    """
+    license_, coming = _license_of(subscription), subscription.pending_price
+    if license_ is None or not subscription.is_live or subscription.is_canceling or coming == previous:
+        return
+    if coming is not None:
+        detail = {
+            "to": coming.product.slug,
+            "name": coming.product.name,
+            "at": subscription.pending_at.isoformat() if subscription.pending_at else None,
+            "price": pricing.per_period(coming),
+        }
+        announce(license_=license_, action="license.change_planned", detail=detail)
+    elif previous != subscription.price:  # else it has begun
+        detail = {"from": previous.product.slug if previous else None}
+        announce(license_=license_, action="license.change_taken_back", detail=detail)
 
 
 def refunded(*, payment: Payment, now: datetime) -> None:

@@ -81,6 +81,7 @@ def apply(fetched: Json, number: int) -> Subscription | None:
                 sender=Subscription,
                 subscription=subscription,
                 previous_status=before.status if before else None,
+                previous_pending_price=before.told.pending_price if before else None,
                 now=now,
             )
         if subscription.plan is not None:

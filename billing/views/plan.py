@@ -226,6 +226,7 @@ class Cancel(PortalView):
         licenses = overview.license_subscriptions(organization)
         context = {
             "subscription": subscription,
+            "resumed_for": pricing.per_period(subscription.price),
             "form": form,
             "quotas": quotas.overview(organization, clock.now(organization)).quotas,
             "still_charged": [each for each in licenses if coming.renews(each)],
@@ -249,7 +250,12 @@ def resume(request: PortalRequest) -> HttpResponse:
         except Refusal as refusal:
             messages.error(request, refusal.detail)
         else:
-            messages.success(request, _("%(plan)s goes on.") % {"plan": going_on.product.name})
+            facts = {
+                "plan": going_on.product.name,
+                "date": absolute(going_on.current_period_end),
+                "amount": pricing.per_period(going_on.renewal_price),
+            }
+            messages.success(request, _("%(plan)s goes on and renews on %(date)s for %(amount)s.") % facts)
     return redirect("billing")
 
 

@@ -11,7 +11,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 
 from accounts.roles import Scope
-from billing import cards, plans, subscriptions
+from billing import cards, plans, pricing, subscriptions
 from billing.changes import Preview
 from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Price, Subscription
@@ -71,6 +71,8 @@ class Cancel(PaidLicenseView):
             "license": license_,
             "subscription": subscription,
             "activations": list(license_.activations.all()),
+            "not_charged": pricing.per_period(subscription.renewal_price),
+            "resumed_for": pricing.per_period(subscription.price),
             "form": form,
         }
         return render(self.request, "licensing/cancel.html", context, status=422 if form.errors else 200)
@@ -89,9 +91,14 @@ class Resume(PaidLicenseView):
         except Refusal as refusal:
             messages.error(request, refusal.detail)
         else:
-            text = _("%(license)s continues and renews on %(date)s.")
-            date = absolute(going_on.current_period_end)
-            messages.success(request, text % {"license": license_.policy.name, "date": date})
+            facts = {
+                "license": license_.policy.name,
+                "date": absolute(going_on.current_period_end),
+                "amount": pricing.per_period(going_on.renewal_price),
+            }
+            messages.success(
+                request, _("%(license)s continues and renews on %(date)s for %(amount)s.") % facts
+            )
         return redirect("license", license_.pk)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import Membership, User
+from accounts.models import AuditEntry, Membership, User
 from accounts.roles import Role
 from billing import cards, gateway
 from billing.models import BillingAccount, Invoice, Order, Price, Subscription
 from metering import months
 from superagent.foundation import tenancy
+from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import DECLINED_CARD, FAILS_LATER_CARD, Customer
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
@@ -202,8 +203,31 @@ def test_less_is_planned_shown_as_coming_and_taken_back(browser: Browser, custom
     refused = browser.get("/billing/plans/enterprise/?interval=year")
     assert refused.status_code == 409 and "Take that back first" in text(refused)
     assert "Stay on Enterprise" in text(refused)
-    assert "Enterprise goes on." in text(browser.post("/billing/resume/", follow=True))
+    resumed = text(browser.post("/billing/resume/", follow=True))
+    assert f"Enterprise goes on and renews on {day}" in resumed and "for $299.00 a month." in resumed
     assert customer.subscription.pending_price is None
+
+
+def test_canceling_says_that_it_drops_the_change_that_is_coming(browser: Browser, customer: Customer) -> None:
+    """Whoever goes down, cancels and resumes pays the old price: the pages and the mail say so."""
+    end = customer.buy("enterprise", "month").current_period_end
+    day = f"{end:%b} {end.day}, {end.year}"
+    page = browser.get("/billing/plans/pro/?interval=month")
+    browser.post("/billing/plans/pro/?interval=month", hidden(page))
+    asked = browser.get("/billing/cancel/")
+    assert f"Pro on {day}" in text(asked) and "is dropped. Resuming does not bring it back." in text(asked)
+    assert "it then renews for $299.00 a month." in text(asked)
+    browser.post("/billing/cancel/", hidden(asked))
+    customer.settle()
+    [mail] = OutboxMessage.objects.filter(dedupe_key__startswith="mail:plan_canceled:")
+    assert "The change to Pro, Monthly that was coming is dropped." in mail.payload["context"]["paragraphs"]
+    assert mail.payload["context"]["paragraphs"][-1].endswith("it renews for $299.00 a month.")
+    assert "for $299.00 a month." in text(browser.post("/billing/resume/", follow=True))
+    assert customer.subscription.pending_price is None
+    labels = AuditEntry.objects.filter(action="subscription.change_planned").values_list(
+        "target_label", flat=True
+    )
+    assert list(labels) == ["Enterprise → Pro"]
 
 
 def test_the_month_in_which_a_plan_ends_before_the_month_does_is_told(

@@ -8,6 +8,8 @@ import pytest
 from django.urls import reverse
 
 from billing import subscriptions
+from licensing.models import License
+from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import join
 from tests.billing.conftest import (
     Customer,
@@ -142,6 +144,62 @@ def test_a_smaller_tier_begins_when_the_paid_period_ends_and_can_be_taken_back(r
     assert smaller.policy.product_slug == "nextpanel-starter"
     assert smaller.features.get(slug="databases").limit == 10
     assert paid(rehearsing) == before + 900
+
+
+def mails(license_: License) -> list[tuple[str, str]]:
+    """What was mailed of a license: its heading, and the rest."""
+    sent = OutboxMessage.objects.filter(
+        organization_id=license_.organization_id, payload__template="licensing/email/license"
+    )
+    contexts = [each.payload["context"] for each in sent.order_by("id")]
+    return [(context["heading"], " ".join(context["paragraphs"])) for context in contexts]
+
+
+def test_a_tier_that_begins_later_is_mailed_shown_with_its_price_and_dropped_by_a_cancellation(
+    rehearsing: Customer,
+) -> None:
+    license_ = buy(rehearsing)
+    page = Page(rehearsing.user)
+    subscription = reread(license_)[1]
+    address, cancel, resume, own = (
+        reverse("license-change", args=[subscription.pk, "nextpanel-starter"]),
+        reverse("license-cancel", args=[subscription.pk]),
+        reverse("license-resume", args=[subscription.pk]),
+        reverse("license", args=[license_.pk]),
+    )
+    confirm(page, address)
+    work_off(rehearsing)
+    heading, text = mails(license_)[-1]
+    assert heading == "Your NextPanel Professional license becomes NextPanel Starter"
+    assert "costs $9.00 a month from then on" in text
+    work_off(rehearsing)
+    assert len(mails(license_)) == 2  # and the one about its issue; told once
+    billing = page.get(reverse("billing")).content.decode()
+    card = billing[billing.index("License subscriptions") :]
+    assert (
+        "as NextPanel Starter" in card and "$9.00" in card and "$19.00" not in card.partition("</table>")[0]
+    )
+
+    page.post(resume)
+    work_off(rehearsing)
+    heading, text = mails(license_)[-1]
+    assert heading == "Your license stays NextPanel Professional" and "for $19.00 a month." in text
+
+    confirm(page, address)
+    asked = page.get(cancel).content.decode()
+    assert "is dropped. Resuming does not bring it back." in asked
+    assert "$9.00 a month</dd>" in asked  # not charged again
+    assert "it then renews for $19.00 a month, with the same key." in asked
+    page.post(cancel, {"reason": ""})
+    work_off(rehearsing)
+    heading, text = mails(license_)[-1]
+    assert heading == "Your NextPanel Professional license will end" and "for $19.00 a month." in text
+    for path in (own, reverse("licenses"), reverse("billing")):
+        assert "Canceling" in page.get(path).content.decode(), path
+    page.post(resume)
+    work_off(rehearsing)
+    assert reread(license_)[1].pending_price is None
+    assert mails(license_)[-1][1].endswith("for $19.00 a month.")
 
 
 def test_a_tier_that_is_not_for_sale_is_404(customer: Customer) -> None:

@@ -20,13 +20,14 @@ def pay(item: OrderItem, now: datetime = NOW) -> None:
 
 
 def change(subscription: Subscription, now: datetime = NOW, **fields) -> License:
-    previous = subscription.status
+    previous, previous_pending = subscription.status, subscription.pending_price
     for name, value in fields.items():
         setattr(subscription, name, value)
     subscription.save()
     subscription_changed.send(
-        sender=Subscription, subscription=subscription, previous_status=previous, now=now
-    )
+        sender=Subscription, subscription=subscription, previous_status=previous,
+        previous_pending_price=previous_pending, now=now,
+    )  # fmt: skip
     return License.objects.get()
 
 
