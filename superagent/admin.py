@@ -63,7 +63,7 @@ class ScheduleForm(ReasonedModelForm):
         """An interval or times of the clock: what the task has not is not asked for."""
         super().__init__(*args, **kwargs)
         times = _times_of(self.instance)
-        self.initial |= times
+        self.initial.update(times)
         for name in {"every_seconds", *TIMES} - times.keys():
             del self.fields[name]
 

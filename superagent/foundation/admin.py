@@ -92,7 +92,9 @@ class QuickAdmin(admin.ModelAdmin):
             queryset = queryset.filter(found) if found else queryset.none()
         return queryset, any("memberships" in field for field in fields)
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *more: Any
+    ) -> HttpResponse | None:
         """Rows that the list never offered, because they are no ids at all, are the caller's error and not ours."""
         key = self.opts.pk
         for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
@@ -100,7 +102,7 @@ class QuickAdmin(admin.ModelAdmin):
                 key.to_python(chosen)
             except ValidationError as error:
                 raise BadRequest(str(error)) from None
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *more)
 
 
 class ReadOnlyAdmin(QuickAdmin):
