@@ -1,17 +1,21 @@
 """Two at once, with real threads and connections: the database decides, once."""
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Model
 from django.utils import timezone
 
-from accounts import api_keys, invitations, memberships, registration, tokens
-from accounts.models import ApiKey, Membership, User
+from accounts import api_keys, closures, invitations, memberships, registration, tokens
+from accounts.models import AccountClosure, ApiKey, Membership, Organization, User
 from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
+from superagent.foundation.problems import NotFound
 from tests.accounts.conftest import PASSWORD, join, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,7 +38,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return results
 
 
@@ -180,3 +184,83 @@ def test_revoking_while_it_is_used_never_lets_it_come_back(acme):
     at_once(use, use, revoke)
     with pytest.raises(api_keys.InvalidKey):
         api_keys.resolve(plain_text)
+
+
+# --- an account closes while its person is removed
+
+
+class Held:
+    """A row that somebody else holds until it is let go, so that what wants it has begun by then."""
+
+    def __init__(self, row: Model) -> None:
+        self.row, self.is_held, self.let_go = row, threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        with tenancy.system("test"), transaction.atomic():
+            type(self.row).objects.select_for_update(no_key=True).get(pk=self.row.pk)
+            self.is_held.set()
+            assert self.let_go.wait(30)
+
+
+def waiting_for_locks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def wait_until_waiting(count: int) -> None:
+    end = time.monotonic() + 30
+    while waiting_for_locks() < count:
+        assert time.monotonic() < end, f"{count} transactions were to wait for a lock"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("held", ["person", "first organization", "second organization"])
+@pytest.mark.parametrize("is_removed_first", [True, False])
+def test_an_account_that_closes_while_its_person_is_removed_blocks_nobody(
+    acme, globex, owner, stranger, held, is_removed_first
+):
+    """Organizations are locked before persons, in one order: whoever comes first, both come to their end."""
+    user = join(acme, "both@acme.example", Role.ADMIN)
+    with tenancy.system("test"):
+        Membership.objects.create(organization=globex, user=user, role=Role.ADMIN)
+    closures.ask(user=user, end_charges=False, now=timezone.now() - AccountClosure.WAITING_PERIOD)
+
+    def close() -> int:
+        return closures.close_due(now=timezone.now())
+
+    def remove(organization: Organization, by: User) -> Callable[[], None]:
+        def act() -> None:
+            with tenancy.tenant(organization), contextlib.suppress(NotFound):  # it has left already
+                memberships.remove(
+                    organization=organization, user_id=user.pk, by=by, revoke_keys=True, now=timezone.now()
+                )
+
+        return act
+
+    rows = {"person": user, "first organization": acme, "second organization": globex}
+    holder = Held(rows[held])
+    removals: list[Callable[[], Any]] = [remove(acme, owner), remove(globex, stranger)]
+    acts: list[Callable[[], Any]] = [*removals, close] if is_removed_first else [close, *removals]
+    results: list[Any] = []
+
+    def one_after_another() -> None:
+        assert holder.is_held.wait(30)
+        threads = []
+        for act in acts:
+            threads.append(threading.Thread(target=lambda act=act: results.extend(at_once(act))))
+            threads[-1].start()
+            time.sleep(0.2)  # so that it stands in front of the next one
+        wait_until_waiting(1)
+        holder.let_go.set()
+        for thread in threads:
+            thread.join(60)
+
+    assert at_once(holder, one_after_another) == [None, None]
+    assert [result for result in results if isinstance(result, Exception)] == []
+    assert len(results) == 3
+    with tenancy.system("test"):
+        assert not Membership.objects.filter(user=user).exists()
+        assert not User.objects.get(pk=user.pk).is_active
