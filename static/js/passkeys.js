@@ -13,7 +13,9 @@ if (problem && button) {
   (button.closest(".form-actions") || button).after(problem);
   button.addEventListener("click", () => show(""));
   document.addEventListener("allauth.error", (event) => {
-    const words = problem.dataset[KINDS[event.detail.exception?.name] || "other"];
+    const kind = KINDS[event.detail.exception?.name];
+    const isNumber = /^[\d.]+$|:/.test(location.hostname);
+    const words = problem.dataset[kind === "address" && !isNumber ? "other" : kind || "other"];
     const port = location.port ? `:${location.port}` : "";
     show(words.replace("{address}", `${location.protocol}//localhost${port}${location.pathname}`));
   });
