@@ -132,12 +132,7 @@ def rotate(
 
     Who rotates is said as in `create`. Raises NotFound, KeyRevoked, KeyAlreadyRotated, ScopeNotAllowed, InvalidKey.
     """
-    if grace not in GRACE_PERIODS.values():
-        choices = ", ".join(str(seconds) for seconds in GRACE_PERIODS)
-        detail = f"Choose one of {choices} seconds."
-        raise Invalid(
-            f"grace_seconds: {detail}", errors=[FieldError("/grace_seconds", "invalid_choice", detail)]
-        )
+    _check_grace(grace)
     with transaction.atomic():
         maker = _locked_maker(organization, rotated_by, rotated_with, now)
         old = _locked(organization, key_id)
@@ -171,6 +166,15 @@ def rotate(
         )
         key_notices.tell(key=old, entry=entry)
     return key, plain_text
+
+
+def _check_grace(grace: timedelta) -> None:
+    if grace not in GRACE_PERIODS.values():
+        choices = ", ".join(str(seconds) for seconds in GRACE_PERIODS)
+        detail = f"Choose one of {choices} seconds."
+        raise Invalid(
+            f"grace_seconds: {detail}", errors=[FieldError("/grace_seconds", "invalid_choice", detail)]
+        )
 
 
 def revoke(

@@ -1,0 +1,171 @@
+"""Organizations, who belongs to them, and their API keys."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import names
+from accounts.managers import ApiKeyManager, InvitationManager, OwnedManager
+from accounts.models.people import User
+from accounts.roles import Role, Scope
+from superagent.foundation.records import Record
+from superagent.foundation.row_security import Walled
+
+
+class Organization(Record):
+    """The tenant that pays. Every user has at least one. Stripe's subscriber."""
+
+    row_security = Walled(column="id")
+
+    name = models.CharField(_("name"), max_length=150, validators=[names.validate])
+    email = models.EmailField(_("billing e-mail"), max_length=254)
+    livemode = models.BooleanField(
+        _("live mode"), default=False, help_text=_("Bills real money; fixed when the organization is made.")
+    )
+    rehearsal_now = models.DateTimeField(
+        _("rehearsal time"),
+        null=True,
+        blank=True,
+        help_text=_("Frozen time of the Stripe test clock that the customer is attached to."),
+    )
+    suspended_at = models.DateTimeField(
+        _("suspended"),
+        null=True,
+        blank=True,
+        help_text=_("Its last owner closed their account; no key of it works."),
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(Record.Meta):
+        constraints = [
+            models.CheckConstraint(
+                name="organization_rehearses_in_test_mode",
+                condition=models.Q(livemode=False) | models.Q(rehearsal_now__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OrganizationOwned(Record):
+    """Base of every row that one organization owns and only it may see."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+
+    objects = OwnedManager()
+
+    class Meta(Record.Meta):
+        abstract = True
+
+
+class Membership(OrganizationOwned):
+    """A user's role in an organization."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta(OrganizationOwned.Meta):
+        constraints = [models.UniqueConstraint(fields=["organization", "user"], name="membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()}"
+
+
+class Invitation(OrganizationOwned):
+    """A place in an organization, offered to an e-mail address. Its link is signed, not stored."""
+
+    email = models.EmailField(_("e-mail address"), max_length=254)
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices)
+    invited_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"))
+    accepted_at = models.DateTimeField(_("accepted"), null=True, blank=True)
+    accepted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    revoked_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+
+    objects: ClassVar[InvitationManager] = InvitationManager()
+
+    class Meta(OrganizationOwned.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                "organization",
+                Lower("email"),
+                condition=models.Q(accepted_at__isnull=True, revoked_at__isnull=True),
+                name="invitation_open_once",
+            )
+        ]
+        indexes = [models.Index(fields=["organization", "-id"], name="invitation_organization")]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def status(self) -> str:
+        """`accepted`, `withdrawn`, `expired` or `open`, at the real time."""
+        if self.accepted_at is not None:
+            return "accepted"
+        if self.revoked_at is not None:
+            return "withdrawn"
+        return "open" if self.is_open(timezone.now()) else "expired"
+
+    def is_open(self, now: datetime) -> bool:
+        """`now` is real time."""
+        return self.accepted_at is None and self.revoked_at is None and now < self.expires_at
+
+    def withdraw(self, now: datetime) -> None:
+        self.revoked_at = now
+        self.save(update_fields=["revoked_at"])
+
+
+class ApiKey(OrganizationOwned):
+    """A credential of an organization. Only the SHA-256 of the key is stored: it has 256 random bits.
+
+    `created_by` is who made it, or whose API key made it: the person who may have kept a copy.
+    """
+
+    name = models.CharField(_("name"), max_length=100, validators=[names.validate])
+    prefix = models.CharField(max_length=20, help_text=_("The start of the key, to recognize it by."))
+    last_four = models.CharField(max_length=4)
+    key_hash = models.BinaryField(max_length=32, unique=True, editable=False)
+    scopes = ArrayField(models.CharField(max_length=30, choices=Scope.choices), verbose_name=_("scopes"))
+    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    rotated_from = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="rotated_to"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+
+    objects: ClassVar[ApiKeyManager] = ApiKeyManager()
+
+    class Meta(OrganizationOwned.Meta):
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        indexes = [models.Index(fields=["organization", "-id"], name="api_key_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.masked})"
+
+    @property
+    def masked(self) -> str:
+        return f"{self.prefix}…{self.last_four}"
+
+    @property
+    def status(self) -> str:
+        """`revoked`, `expired` or `active`, at the real time."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "active" if self.is_usable(timezone.now()) else "expired"
+
+    def is_usable(self, now: datetime) -> bool:
+        """`now` is real time: a credential does not rehearse."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
