@@ -17,7 +17,7 @@ from accounts.models import AuditEntry, User
 from superagent.foundation import tenancy
 from superagent.foundation.networks import networks_of
 
-COOKIE = "known_browser"
+COOKIE = f"{'__Secure-' if settings.SESSION_COOKIE_SECURE else ''}known_browser"
 COOKIE_PATH = "/accounts/"  # where people log in
 LIFETIME = timedelta(days=365)
 MOST_PEOPLE = 5  # of one browser

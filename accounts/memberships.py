@@ -6,8 +6,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
-from accounts import audit, offboarding, roles
+from accounts import audit, email_addresses, notifications, offboarding, roles
 from accounts.models import ApiKey, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
@@ -99,7 +100,11 @@ def change_role(
         membership = _locked(organization, user_id)
         for given in (membership.role, role):
             check_manager_may_give(organization=organization, user=by, role=given)
-        return _change(membership, role=role, by=by, revoke_keys=revoke_keys, now=now)
+        before = membership.role
+        change = _change(membership, role=role, by=by, revoke_keys=revoke_keys, now=now)
+        if role != before and by.pk != user_id:
+            _tell(membership, _("%(by)s has given you another role in %(organization)s: %(role)s."), by)
+        return change
 
 
 def change_role_by_staff(
@@ -140,6 +145,10 @@ def remove(
             target=user,
             detail={"role": membership.role},
         )
+        if not is_leaving:
+            _tell(
+                membership, _("%(by)s has removed you from %(organization)s. You are no longer a member."), by
+            )
         return offboarding.end_beyond(
             organization=organization, user=user, role=None, by=by, revoke_keys=revoke_keys, now=now
         )
@@ -205,6 +214,21 @@ def _change(membership: Membership, *, role: str, by: User, revoke_keys: bool, n
         organization=organization, user=user, role=role, by=by, revoke_keys=revoke_keys, now=now
     )
     return RoleChange(membership, keys)
+
+
+def _tell(membership: Membership, sentence: str, by: User) -> None:
+    """Mail the member what somebody else has done to their membership; not to an address that may be a stranger's."""
+    user, organization = membership.user, membership.organization
+    if not email_addresses.is_confirmed(user):
+        return
+    words = {"by": by.email, "organization": organization.name, "role": Role(membership.role).label}
+    notifications.send(
+        template="accounts/email/membership_changed",
+        to=[user.email],
+        context={"what": sentence % words},
+        dedupe_key=None,
+        organization=organization,
+    )
 
 
 def _keep_an_owner(leaving: Membership) -> None:

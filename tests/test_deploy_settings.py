@@ -12,6 +12,7 @@ from tests.test_architecture import PRODUCTION, ROOT
 
 SHOWN = (
     "DEBUG", "IS_SECURE", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY",
+    "SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME",
     "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SECURE_HSTS_INCLUDE_SUBDOMAINS", "SECURE_HSTS_PRELOAD",
     "STRIPE_USES_SANDBOX", "STRIPE_LIVE_MODE", "ALLOWED_HOSTS", "CORS_ALLOWED_ORIGINS", "ACCESS_LOG",
 )  # fmt: skip
@@ -50,6 +51,8 @@ def test_an_https_address_makes_it_safe(tmp_path) -> None:
         "SESSION_COOKIE_SECURE": True,
         "CSRF_COOKIE_SECURE": True,
         "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_NAME": "__Host-sessionid",
+        "CSRF_COOKIE_NAME": "__Host-csrftoken",
         "SECURE_SSL_REDIRECT": True,
         "SECURE_HSTS_SECONDS": 31_536_000,
         "SECURE_HSTS_INCLUDE_SUBDOMAINS": True,

@@ -2,6 +2,7 @@
 
 from django import template
 from django.conf import settings
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -57,6 +58,12 @@ def event_words(event: SecurityEvent) -> str:
 def browser_words(user_agent: str) -> str:
     """A User-Agent header as people say it: “Firefox on Windows”; what is not known as it was sent, cut."""
     return browsers.name_of(user_agent) or user_agent[:48] or _("Unknown")
+
+
+@register.simple_tag
+def support_link() -> str:
+    """The address that people write to, as a link."""
+    return format_html('<a href="mailto:{0}">{0}</a>', settings.SUPPORT_EMAIL)
 
 
 @register.simple_tag

@@ -61,7 +61,9 @@ class Email(View):
                 form.add_error("email", refusal.errors[0].detail if refusal.errors else refusal.detail)
             else:
                 text = _("We sent a mail to %(email)s. Open its link to confirm the address.")
-                messages.success(request, text % {"email": change.new_email})
+                if change.needs_old_address:
+                    text = _("We sent mails to %(email)s and to %(old)s. Open the link in both.")
+                messages.success(request, text % {"email": change.new_email, "old": change.old_email})
                 return redirect("account_email")
         return self._page(form)
 

@@ -290,3 +290,12 @@ def test_links_tell_nothing_and_do_nothing_by_themselves(ada):
     assert identity(ada)[0] == "ada@new.example"
     assert people.has_verified_email(User.objects.get(pk=ada.pk))
     assert mail_links.email_change_id(undo.split("/")[2], page="email-change-confirm") is None
+
+
+def test_the_page_names_both_mailboxes_and_where_support_is(ada, settings):
+    settings.SUPPORT_EMAIL = "help@example.com"
+    client = logged_in(ada)
+    client.post("/accounts/email/", {"email": "new@engines.example"})
+    text = client.get("/accounts/email/").content.decode()
+    assert "We sent mails to new@engines.example and to ada@engines.example." in text
+    assert 'href="mailto:help@example.com"' in text

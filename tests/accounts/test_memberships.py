@@ -1,13 +1,14 @@
 from uuid import uuid4
 
 import pytest
+from django.core import mail
 from django.utils import timezone
 
 from accounts import memberships
 from accounts.memberships import LastOwner, OwnersOnly, RoleNotAllowed
 from accounts.models import ApiKey, Membership
 from accounts.roles import Role
-from superagent.foundation import tenancy
+from superagent.foundation import outbox, tenancy
 from superagent.foundation.problems import Invalid, NotFound
 from tests.accounts.conftest import actions, founded, join
 
@@ -138,3 +139,27 @@ def test_memberships_are_walled(acme, globex):
     with tenancy.tenant(acme):
         assert [place.organization_id for place in Membership.objects.all()] == [acme.pk]
     assert not Membership.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_member_is_mailed_what_somebody_else_does_to_the_membership(acme, owner, member):
+    """Who was removed found out by a menu that showed another organization."""
+    ada = member("developer")
+    with tenancy.tenant(acme):
+        memberships.change_role(
+            organization=acme,
+            user_id=ada.pk,
+            role=Role.VIEWER,
+            by=owner,
+            revoke_keys=True,
+            now=timezone.now(),
+        )
+        memberships.remove(organization=acme, user_id=ada.pk, by=owner, revoke_keys=True, now=timezone.now())
+    bob = member("billing")
+    with tenancy.tenant(acme):  # who leaves knows it
+        memberships.remove(organization=acme, user_id=bob.pk, by=bob, revoke_keys=True, now=timezone.now())
+    outbox.sweep()
+    told = [(sent.to, sent.body) for sent in mail.outbox if sent.subject == "Your membership was changed"]
+    assert [to for to, _ in told] == [[ada.email], [ada.email]]
+    assert "olga@acme.example has given you another role in Acme: Viewer." in told[0][1]
+    assert "olga@acme.example has removed you from Acme. You are no longer a member." in told[1][1]

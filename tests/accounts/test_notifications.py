@@ -138,6 +138,7 @@ def test_errors_of_the_mailer_are_translated(db, monkeypatch, error, kind):
             },
         ),
         ("account_exists", {}),
+        ("membership_changed", {"what": "A & B"}),
         ("security_notice", {"notice": "n", "at": "t", "ip_address": "i", "browser": "b"}),
     ],
 )
