@@ -35,7 +35,7 @@ class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
             answer = super().authenticate(request)
             _remember(key_hash, answer)
             return answer
-        if not counters.is_trusted(caller.organization_id):
+        if counters.is_lost():
             return super().authenticate(request)
         return self._authenticate_at_once(request, caller)
 

@@ -1,10 +1,12 @@
-"""The counters of the request quota: taken in Redis, known to PostgreSQL a few seconds later, exact together.
+"""The counters of the request quota: units are given out in Redis, and known to PostgreSQL a few seconds later.
 
 A request takes its unit before it runs, by one script that also limits the rate. Answers that do not count give it
-back. The spool brings every answered request to PostgreSQL (`Quota.used`); each time that happens the counter in Redis
-is lifted to at least what PostgreSQL knows. A counter that is missing is made from PostgreSQL, after the spool of this
-host was shipped. While Redis is lost, units are taken in PostgreSQL by a conditional update: exact, but slower; rates
-are not limited then, and the log says so.
+back. A counter gives out what PostgreSQL has granted it (metering.allotments) and asks for more when that is used up;
+so a hard quota is exact whatever happens to Redis. Without Redis units are taken in PostgreSQL: exact too, but slower;
+rates are not limited then, and the log says so.
+
+What people see of a counter (`used`) is as exact while nothing fails, and is brought back to what PostgreSQL knows:
+after each shipment (`heal`), and by a job (`settle`).
 """
 
 import math
@@ -20,142 +22,37 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
 
 from accounts.models import Organization
-from metering import exchange, rates, scripts
+from metering import allotments, exchange, rates, scripts
+from metering.allotments import Grant
+from metering.charges import EPOCH, Charge, facts_text, microseconds, parse_facts
 from metering.exchange import LOST
 from metering.models import REQUESTS, Quota, UsagePeriod
 from metering.rates import Pace
 from superagent.foundation import tenancy
-from superagent.foundation.problems import Refusal
 
 RETRY_REDIS_AFTER_SECONDS = 2
-REHEARSAL_REFRESH_SECONDS = 30  # nothing tells Redis that a frozen clock has moved past the end of the period
+REHEARSAL_REFRESH = timedelta(
+    seconds=30
+)  # nothing tells Redis that a frozen clock has moved past the period's end
 KEPT_AFTER_END = timedelta(days=40)
-QUIET_SECONDS = 1200  # longer than the longest request, a stream of 15 minutes
-MOST_SHIPPING_SECONDS = 0.5  # of a request that finds no counter
-CLOCKS_DIFFER_US = 60_000_000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ATTEMPTS = 5
-LEASE_RESERVE = 5_000  # fewer units of a hard quota than these are given out one by one
+MOST_WAITED_SECONDS = 2
+WAIT_SECONDS = 0.005
+ASK_AGAIN_AFTER_US = 2_000_000
+MANY_US = 10**12
+LEASE_RESERVE = 256
+"""A counter that has fewer units left to give out gives them out one by one."""
 
 log = structlog.get_logger(__name__)
-
-
-class QuotaExceeded(Refusal):
-    status = 429
-    code = "quota_exceeded"
-    title = "The quota of the usage period is used up"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What does not change from request to request: of which counter, period and terms a unit was taken."""
-
-    seed: str
-    period_id: UUID
-    start_us: int
-    end_us: int
-    included: int | None
-    is_hard: bool
-    policy: str
-
-    @property
-    def resets_at(self) -> datetime:
-        return EPOCH + timedelta(microseconds=self.end_us)
-
-    def within(self, moment_us: int) -> int:
-        """`moment_us`, put inside the period in which the unit was taken: clocks differ, and a request that began
-        before the turn may be counted after it. What is further away (a rehearsal that ended) stays where it is."""
-        inside = min(max(moment_us, self.start_us), self.end_us - 1)
-        return inside if abs(inside - moment_us) < CLOCKS_DIFFER_US else moment_us
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """The verdict on one request. `seed` is empty when the unit was taken in PostgreSQL."""
-
-    organization_id: UUID
-    verdict: str
-    used: int
-    facts: Facts
-    burst_left: int = 0
-    wait_us: int = 0
-    units: int = 1
-
-    def earlier(self, units: int) -> "Charge":
-        """The first charge of those that were taken together, when `units` came after it."""
-        return Charge(
-            self.organization_id, self.verdict, self.used - units, self.facts, self.burst_left + units
-        )
-
-    @property
-    def is_taken(self) -> bool:
-        return self.verdict == "ok"
-
-    def headers(self, now_seconds: float) -> list[tuple[str, str]]:
-        """`RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10."""
-        facts = self.facts
-        burst = rates.standing(self.burst_left)
-        if facts.included is None:
-            return [("RateLimit-Policy", facts.policy), ("RateLimit", burst)]
-        left = max(0, facts.included - self.used)
-        reset = max(0, math.ceil(facts.end_us / 1_000_000 - now_seconds))
-        return [("RateLimit-Policy", facts.policy), ("RateLimit", f'"period";r={left};t={reset}, {burst}')]
-
-    def check(self, now_seconds: float) -> None:
-        """Raises QuotaExceeded or RateLimited when the unit was refused."""
-        if self.verdict == "quota":
-            raise quota_exceeded(
-                meter=REQUESTS,
-                counted="API requests",
-                requested=1,
-                remaining=0,
-                limit=self.facts.included,
-                resets_at=self.facts.resets_at,
-                now_seconds=now_seconds,
-            )
-        if self.verdict == "rate":
-            raise rates.rate_limited(self.wait_us)
-
-
-def quota_exceeded(
-    *,
-    meter: str,
-    counted: str,
-    requested: int,
-    remaining: int,
-    limit: int | None,
-    resets_at: datetime,
-    now_seconds: float,
-) -> QuotaExceeded:
-    """What was asked of `meter` (`counted`: its units in words), and what remains until when."""
-    until = f"{resets_at:%Y-%m-%d %H:%M:%S} UTC"
-    if remaining:
-        detail = f"{requested:,} {counted} were requested; {remaining:,} of {limit:,} remain until {until}."
-    else:
-        detail = f"All {limit:,} {counted} of the usage period are used. The quota resets at {until}."
-    wait = max(1, math.ceil(resets_at.timestamp() - now_seconds))
-    return QuotaExceeded(
-        f"{detail} A larger plan raises the limit at once.",
-        headers={"Retry-After": str(wait)},
-        meter=meter,
-        requested=requested,
-        remaining=remaining,
-        limit=limit,
-        resets_at=resets_at.isoformat().replace("+00:00", "Z"),
-    )
-
 
 # --- Taking and giving back
 
 _lost_until = 0.0
-_untrusted: set[UUID] = set()  # organizations that this process counted in PostgreSQL while Redis was lost
 
 
 def counter_key(organization_id: UUID) -> str:
-    return f"{{{organization_id}}}:requests"
+    return f"{{{organization_id}}}:counter"
 
 
 @lru_cache(maxsize=8192)
@@ -188,24 +85,20 @@ def charge(*, organization_id: UUID, caller: str, organization: Callable[[], Org
 
     `organization` is asked for only when PostgreSQL must be.
     """
-    for _ in range(ATTEMPTS):
-        if is_lost():
-            break
+    until = time.monotonic() + MOST_WAITED_SECONDS
+    while not is_lost() and time.monotonic() < until:
         try:
-            if organization_id in _untrusted:
-                seed(organization=organization())
             answer = exchange.send(pack_charge(organization_id, caller), 1, (scripts.CHARGE,))[0]
             if found := verdict(organization_id, answer):
                 return found
-            seed(organization=organization())
+            renew(organization=organization())
         except LOST as error:
             note_loss(error)
-            break
     return _charge_in_postgres(organization())
 
 
 def verdict(organization_id: UUID, answer: Sequence[Any]) -> Charge | None:
-    """What CHARGE answered; None when PostgreSQL must be asked for period and terms first."""
+    """What CHARGE answered; None when PostgreSQL must be asked first."""
     if answer[0] == b"ask":
         return None
     name, used, facts, left, wait, units = answer
@@ -216,11 +109,6 @@ def is_lost() -> bool:
     return time.monotonic() < _lost_until
 
 
-def is_trusted(organization_id: UUID) -> bool:
-    """False while Redis is lost, and until the counter was made anew after that."""
-    return not is_lost() and organization_id not in _untrusted
-
-
 def note_loss(error: Exception) -> None:
     """Leave Redis alone for two seconds; said aloud each time, because rates are not limited meanwhile."""
     global _lost_until
@@ -229,32 +117,41 @@ def note_loss(error: Exception) -> None:
 
 
 def refund(taken: Charge) -> None:
-    """Give the unit of an answer that does not count back. A lost Redis forgets it; the next settlement finds it."""
-    if not taken.is_taken:
+    """Give the unit of an answer that does not count back. A lost Redis forgets it until its allotment is over."""
+    seed = taken.facts.seed
+    if not taken.is_taken or not seed:
         return
-    if not taken.facts.seed:
-        with tenancy.system("give a request unit back"):
-            _quotas(taken.facts.period_id).filter(used__gt=0, is_closed=False).update(used=F("used") - 1)
-        return
-    try:
-        exchange.run(scripts.REFUND, [counter_key(taken.organization_id)], taken.facts.seed, 1)
-    except LOST as error:
-        note_loss(error)
+    if not allotments.is_postgres(seed):
+        try:
+            if exchange.run_once(scripts.REFUND, [counter_key(taken.organization_id)], seed, 1):
+                return
+        except LOST as error:
+            note_loss(error)
+            return
+    with tenancy.system("give a request unit back"):
+        allotments.settle({(taken.organization_id, seed): 1})
 
 
-def take(*, organization_id: UUID, period_id: UUID, quantities: Sequence[int]) -> list[bool] | None:
-    """Take each of `quantities` that fits, in order; None when Redis counts another period or is lost: PostgreSQL
-    alone decides then."""
+def recall(*, organization_id: UUID, period_id: UUID, units: int) -> tuple[str, int]:
+    """Take up to `units` of those that the counter may still give out away from it: (seed, how many)."""
     try:
-        flags = exchange.run(scripts.TAKE, [counter_key(organization_id)], period_id.hex, *quantities)
+        seed, number = exchange.run(scripts.RECALL, [counter_key(organization_id)], period_id.hex, units)
     except LOST as error:
         note_loss(error)
-        return None
-    return None if flags is None else [flag == 1 for flag in flags]
+        return "", 0
+    return seed.decode(), number
+
+
+def put_back(*, organization_id: UUID, seed: str, units: int) -> None:
+    """What was recalled and is not needed."""
+    try:
+        exchange.run_once(scripts.RETURN, [counter_key(organization_id)], seed, units)
+    except LOST as error:
+        note_loss(error)
 
 
 def adjust(*, organization_id: UUID, period_id: UUID, difference: int) -> None:
-    """Add `difference` to the counter, if it counts this period."""
+    """Let the counter, if it counts this period, know of `difference` units that PostgreSQL has counted or let go."""
     try:
         exchange.run(scripts.ADJUST, [counter_key(organization_id)], period_id.hex, difference)
     except LOST as error:
@@ -273,42 +170,100 @@ def live_used(organization_id: UUID) -> tuple[UUID, int] | None:
     return None if period is None else (UUID(period.decode()), int(used))
 
 
-# --- Keeping Redis and PostgreSQL together
+# --- What a counter may give out
 
 
-def seed(*, organization: Organization) -> None:
-    """Make the counter from PostgreSQL; one of the same period keeps what it counted. Raises LOST.
+def renew(*, organization: Organization) -> None:
+    """Have PostgreSQL grant the counter more, or make it anew. One process does it at a time, the others wait.
 
-    By the clock of Redis, which decides when the period has ended: hosts' clocks differ.
+    By the clock of Redis, which decides when a period has ended: hosts' clocks differ. Raises LOST.
     """
-    from metering import periods, shipping  # the spool counts by this module's scripts, periods refresh by it
+    from metering import periods  # which has counters read their terms again
 
-    key = counter_key(organization.pk)
-    with tenancy.system("make a request counter"):
-        is_known, seconds, microseconds = exchange.run(scripts.LOOK, [key], exchange.RUN)
-        if not is_known or organization.pk in _untrusted:
-            # What this host has answered, but PostgreSQL does not know yet; the rest is added when it is shipped.
-            shipping.ship_all(most_seconds=MOST_SHIPPING_SECONDS)
-        real_now = EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
-        period = periods.ensure(organization=organization, now=organization.rehearsal_now or real_now)
+    counter = _look(organization.pk)
+    if counter.state == "wait":
+        time.sleep(WAIT_SECONDS)
+    if counter.state in ("wait", "good"):
+        return
+    with tenancy.system("renew a request counter"):
+        if counter.called_in:
+            allotments.settle({(organization.pk, counter.seed): counter.called_in})
+        period = periods.ensure(organization=organization, now=organization.rehearsal_now or counter.now)
         quota = _quotas(period.pk).first()
-        expires_at = period.end
-        if organization.rehearsal_now:
-            expires_at = real_now + timedelta(seconds=REHEARSAL_REFRESH_SECONDS)
-        exchange.run(
-            scripts.SEED,
-            [key],
-            period.pk.hex,
-            _microseconds(period.start),
-            quota.used if quota else 0,
-            quota.included if quota and quota.is_hard and quota.included is not None else -1,
-            _microseconds(expires_at),
-            secrets.token_hex(4),
-            _static_facts(period, quota),
-            math.ceil((period.end - period.start + KEPT_AFTER_END).total_seconds()),
-            exchange.RUN,
-        )
-    _untrusted.discard(organization.pk)
+        if counter.state != "empty" or not _extend(organization, counter, quota):
+            _make_anew(organization, counter, period, quota)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    """As LOOK found it; `now` is the time of Redis."""
+
+    state: str
+    seed: str
+    period: str
+    granted: int
+    called_in: int
+    now: datetime
+
+
+def _look(organization_id: UUID) -> _Counter:
+    key = counter_key(organization_id)
+    answer = exchange.run(scripts.LOOK, [key], exchange.RUN, 0)
+    if answer[0] == b"lost":
+        exchange.reconnect()  # for certainty that it is not this connection which is of yesterday
+        answer = exchange.run(scripts.LOOK, [key], exchange.RUN, 1)
+    state, seed, period, granted, called_in, seconds, microseconds_ = answer
+    now = EPOCH + timedelta(seconds=seconds, microseconds=microseconds_)
+    return _Counter(state.decode(), seed.decode(), period.decode(), granted, called_in, now)
+
+
+def _extend(organization: Organization, counter: _Counter, quota: Quota | None) -> bool:
+    """More of the same allotment; False if there is none."""
+    if quota is None:
+        return False
+    grant = allotments.extend(quota=quota, seed=counter.seed, known=counter.granted)
+    if grant is None:
+        return False
+    out = _out_until(grant, counter.now)
+    exchange.run(scripts.GRANT, [counter_key(organization.pk)], counter.seed, grant.units, out)
+    return True
+
+
+def _make_anew(
+    organization: Organization, counter: _Counter, period: UsagePeriod, quota: Quota | None
+) -> None:
+    """A counter with an allotment of its own. What the former one gave out is on its way to PostgreSQL."""
+    is_same_line = counter.state == "due" and counter.period == period.pk.hex
+    line = counter.seed.partition(".")[0] if is_same_line else secrets.token_hex(4)
+    seed = f"{line}.{secrets.token_hex(4)}"
+    expires_at = counter.now + (REHEARSAL_REFRESH if organization.rehearsal_now else allotments.LIFETIME)
+    if not organization.rehearsal_now:
+        expires_at = min(expires_at, period.end)
+    grant = Grant(allotments.UNLIMITED)
+    if quota is not None:
+        grant = allotments.begin(quota=quota, seed=seed, valid_until=expires_at)
+    is_made = exchange.run_once(
+        scripts.SEED,
+        [counter_key(organization.pk)],
+        period.pk.hex,
+        microseconds(period.start),
+        quota.used if quota else 0,
+        grant.units,
+        microseconds(expires_at),
+        seed,
+        facts_text(period, quota),
+        math.ceil((period.end - period.start + KEPT_AFTER_END).total_seconds()),
+        exchange.RUN,
+        counter.seed,
+        0 if grant.units else _out_until(grant, counter.now),
+    )
+    if not is_made and grant.units > 0:
+        allotments.settle({(organization.pk, seed): grant.units})
+
+
+def _out_until(grant: Grant, now: datetime) -> int:
+    """When to ask again, should nothing have been granted: soon, if others hold units, of which some may come back."""
+    return microseconds(now) + (ASK_AGAIN_AFTER_US if grant.is_held_elsewhere else MANY_US)
 
 
 def refresh_on_commit(organization: Organization) -> None:
@@ -318,11 +273,14 @@ def refresh_on_commit(organization: Organization) -> None:
 
 
 def refresh(organization_id: UUID) -> None:
+    """If Redis is lost, the counter reads them when its time is over."""
     try:
         exchange.run(scripts.STALE, [counter_key(organization_id)])
     except LOST as error:
         note_loss(error)
-        _untrusted.add(organization_id)
+
+
+# --- What people see of a counter
 
 
 def heal(shipped: dict[tuple[UUID, UUID], tuple[int, dict[str, int]]]) -> None:
@@ -349,13 +307,13 @@ def heal(shipped: dict[tuple[UUID, UUID], tuple[int, dict[str, int]]]) -> None:
         note_loss(error)
 
 
-def settle(*, known_until: datetime, quiet_seconds: int = QUIET_SECONDS) -> int:
+def settle(*, known_until: datetime, quiet: timedelta = allotments.QUIET) -> int:
     """The job: bring every counter of an open period to what PostgreSQL knows; answers how many were changed.
 
-    Runs in the system scope. Downwards only what was taken `quiet_seconds` before `known_until`, the moment up to which
-    every host has shipped what it answered: until then units may be on their way.
+    Runs in the system scope. Downwards only what was taken a time of `quiet` before `known_until`, the moment up to
+    which every host has shipped what it answered: until then units may be on their way.
     """
-    horizon = known_until.timestamp() - quiet_seconds
+    horizon = (known_until - quiet).timestamp()
     changed = 0
     open_quotas = Quota.objects.filter(meter__slug=REQUESTS, is_closed=False).values_list(
         "organization_id", "period_id", "used"
@@ -370,28 +328,15 @@ def settle(*, known_until: datetime, quiet_seconds: int = QUIET_SECONDS) -> int:
     return changed
 
 
+def reclaim(*, known_until: datetime) -> int:
+    """The job: units that no request can have any more are free again; answers for how many organizations."""
+    freed = allotments.reclaim(known_until=known_until)
+    for organization_id in freed:
+        refresh(organization_id)
+    return len(freed)
+
+
 # --- Inside
-
-
-@lru_cache(maxsize=8192)
-def parse_facts(text: bytes) -> Facts:
-    seed_name, period, start, end, included, is_hard = text.decode().split("|")
-    limit = int(included) if included else None
-    burst = rates.policy()
-    window = math.ceil((int(end) - int(start)) / 1_000_000)
-    policy = burst if limit is None else f'"period";q={limit};w={window}, {burst}'
-    return Facts(seed_name, UUID(period), int(start), int(end), limit, is_hard == "1", policy)
-
-
-def _static_facts(period: UsagePeriod, quota: Quota | None) -> str:
-    included = "" if quota is None or quota.included is None else quota.included
-    is_hard = int(bool(quota and quota.is_hard))
-    return f"{period.pk.hex}|{_microseconds(period.start)}|{_microseconds(period.end)}|{included}|{is_hard}"
-
-
-def _microseconds(moment: datetime) -> int:
-    """Of unix time."""
-    return (moment - EPOCH) // timedelta.resolution
 
 
 def _quotas(period_id: UUID):  # type: ignore[no-untyped-def]  # the queryset's type is made by the plugin
@@ -399,17 +344,13 @@ def _quotas(period_id: UUID):  # type: ignore[no-untyped-def]  # the queryset's 
 
 
 def _charge_in_postgres(organization: Organization) -> Charge:
-    from metering import periods, shipping
+    from metering import periods
 
-    now = organization.rehearsal_now or datetime.now(UTC)
+    now = datetime.now(UTC)
     with tenancy.system("count a request while Redis is lost"):
-        if organization.pk not in _untrusted:
-            _untrusted.add(organization.pk)
-            shipping.ship_all(most_seconds=MOST_SHIPPING_SECONDS)
-        period = periods.ensure(organization=organization, now=now)
-        is_free = Q(included__isnull=True) | Q(is_hard=False) | Q(used__lt=F("included"))
-        taken = _quotas(period.pk).filter(is_free).update(used=F("used") + 1)
+        period = periods.ensure(organization=organization, now=organization.rehearsal_now or now)
         quota = _quotas(period.pk).first()
-    facts = parse_facts(f"|{_static_facts(period, quota)}".encode())
-    verdict = "ok" if taken or quota is None else "quota"
-    return Charge(organization.pk, verdict, quota.used if quota else 0, facts)
+        taken = allotments.take(quota=quota, now=now) if quota else ("", 0)
+    seed, used = taken or ("", 0)
+    facts = parse_facts(f"{seed}|{facts_text(period, quota)}".encode())
+    return Charge(organization.pk, "ok" if taken else "quota", used, facts)

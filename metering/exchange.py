@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha1
 from typing import Any
 
 import hiredis
@@ -18,10 +19,11 @@ from django.conf import settings
 from metering.scripts import Script
 from superagent.foundation.redis_client import LOST, TIMEOUT_SECONDS, breaker
 
-__all__ = ["LOST", "RUN", "pack", "pack_script", "run", "send"]
+__all__ = ["LOST", "RUN", "pack", "pack_script", "reconnect", "run", "run_once", "send"]
 
-RUN = b"(the run id of the server it is sent to)"
-"""As an argument of a script: a Redis that was restarted, or a replica that took over, has another one."""
+RUN = b"(the server it is sent to: its run id and the id of its history)"
+"""As an argument of a script. A Redis that was restarted has another run id; one that was made a master, also for the
+second time, begins another history: what it holds may be older than what was answered."""
 
 _local = threading.local()
 
@@ -39,36 +41,50 @@ def pack_script(script: Script, keys: Sequence[str], *arguments: bytes | str | i
     return pack("EVALSHA", script.sha, len(keys), *keys, *arguments)
 
 
+def reconnect() -> None:
+    """Have this thread's next message sent on a new connection, which finds out anew whose it is."""
+    _local.wire = None
+
+
 def run(script: Script, keys: Sequence[str], *arguments: bytes | str | int) -> Any:
     """The answer of one script."""
     return send(pack_script(script, keys, *arguments), 1, (script,))[0]
 
 
-def send(packed: bytes, count: int, scripts: Sequence[Script] = ()) -> list[Any]:
-    """The answers of `count` packed commands; `scripts` are loaded if the server does not know them yet."""
-    answers = _exchange(packed, count)
+def run_once(script: Script, keys: Sequence[str], *arguments: bytes | str | int) -> Any:
+    """As `run`, for what must not happen twice: where it is not known whether it did, it raises LOST."""
+    return send(pack_script(script, keys, *arguments), 1, (script,), tries=1)[0]
+
+
+def send(packed: bytes, count: int, scripts: Sequence[Script] = (), *, tries: int = 2) -> list[Any]:
+    """The answers of `count` packed commands; `scripts` are loaded if the server does not know them yet. A connection
+    that is found closed is opened again, `tries` times in all."""
+    answers = _exchange(packed, count, tries)
     for answer in answers:
         if type(answer) is hiredis.ReplyError:
-            return _repeat(answer, packed, count, scripts)
+            return _repeat(answer, packed, count, scripts, tries)
     return answers
 
 
-def _repeat(error: Exception, packed: bytes, count: int, scripts: Sequence[Script]) -> list[Any]:
+def _repeat(error: Exception, packed: bytes, count: int, scripts: Sequence[Script], tries: int) -> list[Any]:
     """Load the scripts, if that is what is missing, and send again: beside a script, a message has only reads."""
     if not str(error).startswith("NOSCRIPT"):
+        _local.wire = (
+            None  # a master that has become a replica refuses; when it is one again, it is another server
+        )
         raise redis.ResponseError(str(error))
     _exchange(b"".join(pack("SCRIPT", "LOAD", script.source) for script in scripts), len(scripts))
-    answers = _exchange(packed, count)
+    answers = _exchange(packed, count, tries)
     for answer in answers:
         if type(answer) is hiredis.ReplyError:
             raise redis.ResponseError(str(answer))
     return answers
 
 
-def _exchange(packed: bytes, count: int) -> list[Any]:
+def _exchange(packed: bytes, count: int, tries: int = 2) -> list[Any]:
     breaker.check()
     try:
-        answers = _exchanged(packed, count)
+        answers = _exchanged(packed, count, tries)
     except redis.TimeoutError:
         breaker.timed_out()
         raise
@@ -76,13 +92,15 @@ def _exchange(packed: bytes, count: int) -> list[Any]:
     return answers
 
 
-def _exchanged(packed: bytes, count: int) -> list[Any]:
+def _exchanged(packed: bytes, count: int, tries: int) -> list[Any]:
     wire = getattr(_local, "wire", None)
     if wire is not None and wire.pid == os.getpid():
         try:
             return wire.exchange(packed, count)
-        except _Closed:
-            pass  # the server closed an idle connection, or restarted, before it read anything
+        except _Closed as error:  # the server closed an idle connection, or restarted
+            _local.wire = None
+            if tries == 1:
+                raise redis.ConnectionError("Redis closed the connection") from error
         except OSError as error:
             _local.wire = None
             raise _translated(error) from error
@@ -112,9 +130,13 @@ class _Wire:
         self._reader = hiredis.Reader()
 
     def _ask_run_id(self) -> bytes:
-        self._connection.send_command("INFO", "server")
-        found = re.search(rb"run_id:([0-9a-f]{40})", self._connection.read_response())
-        return found[1] if found else b"-" * len(RUN)
+        """Raises redis.ResponseError for a server that does not tell: nobody could know whether it forgot something."""
+        self._connection.send_command("INFO")
+        told = self._connection.read_response()
+        run, history = re.search(rb"run_id:(\w+)", told), re.search(rb"master_replid:(\w+)", told)
+        if run is None or history is None:
+            raise redis.ResponseError("Redis does not tell its run_id and master_replid (INFO)")
+        return sha1(run[1] + history[1], usedforsecurity=False).hexdigest().encode().ljust(len(RUN), b"-")
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
         try:

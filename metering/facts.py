@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet, Sum
 
-from metering import counting
+from metering import allotments, counting
 from metering.counting import Use
 from metering.models import REQUESTS, FormerTerms, Meter, Quota, RequestRecord, UsageEvent, UsagePeriod
 
@@ -38,6 +38,9 @@ def move(*, source: UsagePeriod, target: UsagePeriod, since: datetime | None = N
         for period, sign in ((source, -1), (target, 1))
     ]
     counting.add(uses)
+    for (period_id, meter_id), quota in quotas.items():
+        if period_id == source.pk:
+            allotments.move(source=quota, target=quotas[target.pk, meter_id])
     _events(source, (since, None)).update(period=target)
     _requests(source, (since, None)).update(period_id=target.pk)
 

@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from accounts.models import Organization
 from accounts.principals import Principal
-from metering import counters, counting, live, periods, rollups
+from metering import allotments, counters, counting, live, periods, rollups
 from metering.counting import Use
 from metering.events import EventIn, Rejection
 from metering.models import REQUESTS, Meter, Quota, UsageEvent, UsagePeriod
@@ -87,7 +88,7 @@ class _Batch:
         self.accepted = 0
         self.duplicates = 0
         self.rejected: list[Rejection] = []
-        self._taken: dict[UUID, int] = defaultdict(int)  # period → units taken from the request counter
+        self._recalled: dict[str, int] = {}  # seed → units taken away from the request counter
 
     def record(self, events: Sequence[EventIn]) -> None:
         entries = self._acceptable(self._distinct(self._read(events)))
@@ -101,8 +102,8 @@ class _Batch:
         self.accepted = len(entries)
 
     def give_back(self) -> None:
-        for period_id, units in self._taken.items():
-            counters.adjust(organization_id=self.organization.pk, period_id=period_id, difference=-units)
+        for seed, units in self._recalled.items():
+            counters.put_back(organization_id=self.organization.pk, seed=seed, units=units)
 
     def _read(self, events: Sequence[EventIn]) -> list[_Entry]:
         """With their meters, and with what speaks against them."""
@@ -172,45 +173,55 @@ class _Batch:
 
     def _affordable(self, entries: list[_Entry]) -> list[_Entry]:
         """Those that fit what hard quotas have left, in the order of the batch."""
-        left: dict[UUID, int] = {}
+        left = self._left(entries)
         totals: dict[UUID, int] = {}
         fitting = []
         for entry in entries:
             quota = entry.quota
             assert quota is not None  # _lock_quotas
-            if quota.is_hard and (remaining := left.setdefault(quota.pk, quota.remaining or 0)) is not None:
-                if quota.included is not None and entry.event.quantity > remaining:
-                    self._reject_for_quota(entry)
-                    continue
-                left[quota.pk] = remaining - entry.event.quantity
+            if quota.pk in left and entry.event.quantity > left[quota.pk]:
+                self._reject_for_quota(entry)
+                continue
             total = totals.get(quota.pk, quota.total) + entry.event.quantity
             if total > counting.MAX_TOTAL:
                 detail = f"A usage period counts at most {counting.MAX_TOTAL:,} {quota.meter.unit}."
                 self._reject(entry.index, "total_too_large", detail, "/quantity")
                 continue
             totals[quota.pk] = total
+            if quota.pk in left:
+                left[quota.pk] -= entry.event.quantity
             fitting.append(entry)
-        return self._taken_from_counter(fitting)
+        return fitting
 
-    def _taken_from_counter(self, entries: list[_Entry]) -> list[_Entry]:
-        """Events of the request meter share their quota with requests that PostgreSQL does not know yet."""
-        of_period: dict[UUID, list[_Entry]] = defaultdict(list)
+    def _left(self, entries: list[_Entry]) -> dict[UUID, int]:
+        """What each hard quota has left. Events of the request meter share theirs with requests: what their counter
+        holds and has not given out is called back as far as it is needed."""
+        quotas = {entry.quota.pk: entry.quota for entry in entries if entry.quota is not None}
+        left = {
+            quota.pk: quota.remaining
+            for quota in quotas.values()
+            if quota.is_hard and quota.remaining is not None
+        }
+        wanted: dict[UUID, int] = defaultdict(int)
         for entry in entries:
             if _is_of_requests(entry) and entry.quota is not None and not entry.quota.is_closed:
-                of_period[entry.quota.period_id].append(entry)
-        refused: set[int] = set()
-        for period_id, theirs in of_period.items():
-            quantities = [entry.event.quantity for entry in theirs]
-            flags = counters.take(
-                organization_id=self.organization.pk, period_id=period_id, quantities=quantities
-            )
-            for entry, is_taken in zip(theirs, flags or [], strict=False):
-                if is_taken:
-                    self._taken[period_id] += entry.event.quantity
-                else:
-                    refused.add(entry.index)
-                    self._reject_for_quota(entry)
-        return [entry for entry in entries if entry.index not in refused]
+                wanted[entry.quota.pk] += entry.event.quantity
+        for quota_id in wanted.keys() & left.keys():
+            left[quota_id] -= allotments.held(quotas[quota_id])
+            missing = wanted[quota_id] - left[quota_id]
+            if missing > 0:
+                left[quota_id] += self._recall(quotas[quota_id], missing)
+        return left
+
+    def _recall(self, quota: Quota, units: int) -> int:
+        organization_id = self.organization.pk
+        seed, number = counters.recall(
+            organization_id=organization_id, period_id=quota.period_id, units=units
+        )
+        if number:
+            self._recalled[seed] = number
+            allotments.settle({(organization_id, seed): number})
+        return number
 
     def _insert(self, entries: list[_Entry]) -> list[_Entry]:
         """Those that were inserted; a key that another batch inserted meanwhile is a duplicate or a conflict."""
@@ -243,17 +254,7 @@ class _Batch:
             inserted = {row[0] for row in cursor.fetchall()}
         if len(inserted) == len(entries):
             return entries
-        lost = [entry for entry in entries if entry.id not in inserted]
-        self._new(lost)
-        for entry in lost:
-            period_id = entry.quota.period_id if entry.quota else None
-            if period_id and self._taken.get(period_id) and _is_of_requests(entry):
-                self._taken[period_id] -= entry.event.quantity
-                counters.adjust(
-                    organization_id=self.organization.pk,
-                    period_id=period_id,
-                    difference=-entry.event.quantity,
-                )
+        self._new([entry for entry in entries if entry.id not in inserted])
         return [entry for entry in entries if entry.id in inserted]
 
     def _count(self, entries: list[_Entry]) -> None:
@@ -269,6 +270,21 @@ class _Batch:
         counting.check_periods(uses)
         counting.add(uses)
         rollups.add_usage(sums)
+        self._tell_counter([entry for entry in entries if _is_of_requests(entry)])
+
+    def _tell_counter(self, entries: list[_Entry]) -> None:
+        of_period: dict[UUID, int] = defaultdict(int)
+        for entry in entries:
+            if entry.quota is not None and not entry.quota.is_closed:
+                of_period[entry.quota.period_id] += entry.event.quantity
+        for period_id, units in of_period.items():
+            adjust = partial(
+                counters.adjust,
+                organization_id=self.organization.pk,
+                period_id=period_id,
+                difference=units,
+            )
+            transaction.on_commit(adjust)
 
     def _repeated(self, entry: _Entry, stored: bytes) -> None:
         if entry.body_hash == stored:

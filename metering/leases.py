@@ -2,8 +2,8 @@
 
 A caller that made more than a hundred requests in a fifth of a second on this process is given up to 32 units at once,
 already counted, for a fifth of a second; what it does not use is given back. So nothing is ever admitted that was not
-taken, a revoked key ends within the same second, and near the end of a hard quota there are no leases: the last units
-are given out one by one.
+taken, a revoked key ends within the same second, and where little is left to give out there are no leases: the last
+units are given out one by one.
 """
 
 import atexit
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from accounts import key_records
 from metering import counters, exchange, rates, scripts
-from metering.counters import Charge
+from metering.charges import Charge
 from metering.rates import Pace
 
 LIFETIME_SECONDS = 0.2
@@ -107,7 +107,7 @@ class Caller:
 
 def _refund(charge: Charge, units: int) -> None:
     key = counters.counter_key(charge.organization_id)
-    exchange.run(scripts.REFUND, [key], charge.facts.seed, units)
+    exchange.run_once(scripts.REFUND, [key], charge.facts.seed, units)
 
 
 # --- Giving back, from a thread of its own

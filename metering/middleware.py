@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from accounts.principals import Principal
 from metering import counters, shipping, spool
+from metering.charges import Charge
 from superagent.foundation.identifiers import uuid7
 
 PREFIX = "/api/v1/"
@@ -62,7 +63,7 @@ class RequestMetering:
             return await self.get_response(request)
         started_ns = time.time_ns()
         response = await self.get_response(request)
-        meter = _Meter.of(request, response, started_ns)
+        meter = await sync_to_async(_Meter.of)(request, response, started_ns)  # it may give a unit back
         if meter is not None:
             if response.streaming:
                 response.streaming_content = meter.follow_async(response.streaming_content)
@@ -82,7 +83,7 @@ class _Meter:
         self.principal = principal
         self.status = status
         self.started_ns = started_ns
-        self.charge: counters.Charge | None = getattr(request, "charge", None)
+        self.charge: Charge | None = getattr(request, "charge", None)
         self.is_counted = bool(
             self.charge and self.charge.is_taken and status < 500 and status not in UNCOUNTED
         )
@@ -160,7 +161,7 @@ class _Meter:
         counted = spool.NOT_COUNTED
         if self.is_counted and charge is not None:
             started_us = charge.facts.within(started_us)
-            counted = spool.COUNTED if charge.facts.seed else spool.COUNTED_IN_POSTGRES
+            counted = spool.COUNTED
         match = request.resolver_match
         request_id = request.request_id  # type: ignore[attr-defined]  # set by RequestContext
         is_own_id = "HTTP_X_REQUEST_ID" not in request.META  # a UUIDv7 of this request alone
@@ -213,6 +214,6 @@ def _request_bytes(request: HttpRequest) -> int:
     return min(int(length), MAX_BYTES) if length.isdecimal() and len(length) < MAX_DIGITS else 0
 
 
-def _give_back(charge: counters.Charge | None) -> None:
+def _give_back(charge: Charge | None) -> None:
     if charge is not None and charge.is_taken:
         counters.refund(charge)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from accounts.models import Organization
-from metering import counters, periods, rating
+from metering import charges, counters, periods, rating
 from metering.models import REQUESTS, Meter, Quota, UsagePeriod
 from superagent.foundation.problems import FieldError, Invalid
 
@@ -97,12 +97,12 @@ def check(*, organization: Organization, meter_slug: str, quantity: int, now: da
     """Whether `quantity` units would be taken now; takes nothing. Raises Invalid."""
     view = of_meter(organization, meter_slug, now)
     fits = not view.is_hard or view.remaining is None or quantity <= view.remaining
-    return Answer(fits, view.remaining, "" if fits else counters.QuotaExceeded.code)
+    return Answer(fits, view.remaining, "" if fits else charges.QuotaExceeded.code)
 
 
-def shortage(*, quota: Quota, requested: int, now: datetime) -> counters.QuotaExceeded:
+def shortage(*, quota: Quota, requested: int, now: datetime) -> charges.QuotaExceeded:
     """The refusal of `requested` units that did not fit `quota`."""
-    return counters.quota_exceeded(
+    return charges.quota_exceeded(
         meter=quota.meter.slug,
         counted=quota.meter.counted,
         requested=requested,

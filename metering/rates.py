@@ -25,7 +25,7 @@ class Pace:
     wait_us: int
 
     def headers(self, now_seconds: float) -> list[tuple[str, str]]:
-        """As those of a counters.Charge, without a period."""
+        """As those of a charges.Charge, without a period."""
         return [("RateLimit-Policy", policy()), ("RateLimit", standing(self.calls_left))]
 
     def check(self) -> None:

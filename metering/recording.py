@@ -10,10 +10,10 @@ import structlog
 from django.db import connection
 
 from accounts.models import Organization
-from metering import counting, histogram, periods, rollups
+from metering import allotments, counting, histogram, periods, rollups
 from metering.counting import Use
 from metering.models import REQUESTS, Meter, RequestRecord, UsagePeriod
-from metering.spool import COUNTED, Line
+from metering.spool import Line
 
 COLUMNS = (
     "id", "organization_id", "request_id", "user_id", "api_key_id", "period_id", "method", "endpoint", "path",
@@ -71,12 +71,12 @@ def _placed(lines: list[Line]) -> list[Line]:
     The database may be an older one that was restored, and a period that ends early ends before lines that are on
     their way.
     """
-    periods_named = UsagePeriod.objects.in_bulk({line.period_id for line in lines if line.counted == COUNTED})
+    periods_named = UsagePeriod.objects.in_bulk({line.period_id for line in lines if line.is_counted})
     of_organization: dict[UUID, list[UsagePeriod]] = {}
     placed = []
     for line in lines:
         named = periods_named.get(line.period_id)
-        if line.counted == COUNTED and line.period_id and not _is_of(named, line):
+        if line.is_counted and line.period_id and not _is_of(named, line):
             line = replace(line, period_id=_period_of(line, of_organization))
         placed.append(line)
     return placed
@@ -127,13 +127,12 @@ def _count(lines: list[Line], meter_id: UUID) -> Touched:
     by_seed: dict[tuple[UUID, UUID], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     uses = []
     for line, period_id in counted:
-        # What was counted in PostgreSQL when it was answered, Redis is to know as well.
-        theirs = by_seed[line.organization_id, period_id]
-        if line.counted == COUNTED and (quota := quotas.get((period_id, meter_id))):
+        if quota := quotas.get((period_id, meter_id)):
             uses.append(Use(quota, line.started_at, 1))
-            theirs[line.seed] += 1
+            by_seed[line.organization_id, period_id][line.seed] += 1
     counting.check_periods(uses)
     counting.add(uses)
+    allotments.settle(Counter((line.organization_id, line.seed) for line, _ in counted if line.seed))
     used = {
         (each.organization_id, each.period_id): each.used for each in quotas.values() if not each.is_closed
     }

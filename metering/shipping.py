@@ -249,6 +249,8 @@ def _note_failure(segment: Path, error: Exception) -> None:
 
 TICK_SECONDS = 2
 TAKE_OVER_SECONDS = 10
+TRIES_AT_STOP = 5
+SECONDS_BETWEEN_TRIES = 0.2
 
 _thread_lock = threading.Lock()
 _thread_pid = 0
@@ -276,7 +278,11 @@ def ship_the_rest() -> None:
     """At the end of a web process: its disk may end with it."""
     try:
         writer().close()
-        ship_all()
+        for _ in range(TRIES_AT_STOP):
+            ship_all()
+            if not writer().has_segment:
+                break
+            time.sleep(SECONDS_BETWEEN_TRIES)  # a process that ends too is at it
     except Exception:  # PostgreSQL may be away: what is in the spool waits for the next start on this host
         log.exception("spool_not_shipped_at_stop", alarm=True)
     finally:

@@ -30,7 +30,7 @@ SEGMENT_SECONDS = 3600
 NONE = "-"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-NOT_COUNTED, COUNTED, COUNTED_IN_POSTGRES = "0", "1", "2"
+NOT_COUNTED, COUNTED = "0", "1"
 
 # What a line may hold at most: what its column takes, and what sums of many lines can bear.
 MAX_LENGTHS = {"request_id": 64, "method": 10, "endpoint": 200, "path": 500, "seed": 40}
@@ -112,7 +112,7 @@ class Line:
         return self.counted != NOT_COUNTED
 
     def _check(self) -> None:
-        if self.counted not in (NOT_COUNTED, COUNTED, COUNTED_IN_POSTGRES):
+        if self.counted not in (NOT_COUNTED, COUNTED):
             raise ValueError("unknown count mark")
         for name, most in MAX_LENGTHS.items():
             text = getattr(self, name)
@@ -142,6 +142,11 @@ class Writer:
         self._written = 0
         self._opened_at = 0.0
         self.segment: Path | None = None
+
+    @property
+    def has_segment(self) -> bool:
+        """Whether what was written last is still there, not shipped to its end."""
+        return self.segment is not None and self.segment.exists()
 
     def append(self, line: bytes) -> None:
         """Hand `line` (with its newline) to the kernel, whole. Raises OSError when the disk refuses.

@@ -46,10 +46,11 @@ def warn_of_quotas() -> int:
 
 @shared_task
 def reconcile_counters() -> int:
-    """Every 5 minutes: what Redis counts against what PostgreSQL knows."""
+    """Every 5 minutes: what Redis counts against what PostgreSQL knows, and units that nobody can have any more."""
     shipping.ship_all()
     with tenancy.system("reconcile request counters"):
-        return counters.settle(known_until=backlog.known_until())
+        known_until = backlog.known_until()
+        return counters.settle(known_until=known_until) + counters.reclaim(known_until=known_until)
 
 
 @shared_task(bind=True, max_retries=60, default_retry_delay=600)

@@ -1,23 +1,21 @@
+from metering.models.facts import EventVoid, RequestRecord, RequestRollup, UsageEvent, UsageRollup
 from metering.models.spool import QuarantinedLine, SpoolCheckpoint
 from metering.models.usage import (
     REQUESTS,
+    Allotment,
     Allowance,
-    EventVoid,
     FormerTerms,
     Meter,
     Quota,
     QuotaAlert,
     RatedLine,
-    RequestRecord,
-    RequestRollup,
     TermsRecord,
-    UsageEvent,
     UsagePeriod,
-    UsageRollup,
 )
 
 __all__ = [
     "REQUESTS",
+    "Allotment",
     "Allowance",
     "EventVoid",
     "FormerTerms",

@@ -56,7 +56,6 @@ def _clean_counters() -> Iterator[None]:
 def _forget() -> None:
     spool.writer().close()
     shutil.rmtree(settings.SPOOL_DIR, ignore_errors=True)
-    counters._untrusted.clear()
     counters._lost_until = 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -241,5 +242,5 @@ def test_a_unit_of_an_unanswered_request_is_settled_after_a_time_of_quiet(
     with tenancy.system("test"):
         assert counters.settle(known_until=backlog.known_until()) == 0
         assert counters.live_used(organization.pk)[1] == 2  # type: ignore[index]  # there is one
-        assert counters.settle(known_until=backlog.known_until(), quiet_seconds=0) == 1
+        assert counters.settle(known_until=backlog.known_until(), quiet=timedelta(0)) == 1
     assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one

@@ -7,6 +7,7 @@ import json
 import random
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
@@ -108,6 +109,6 @@ def test_kill_of_a_web_process_loses_nothing_that_was_answered(organization: Org
     assert quota_of(organization, "ai_tokens").used == sum(events.values())
     with tenancy.system("test"):
         counters.settle(
-            known_until=backlog.known_until(), quiet_seconds=0
+            known_until=backlog.known_until(), quiet=timedelta(0)
         )  # units of requests that a kill caught before their answer
     assert counters.live_used(organization.pk)[1] == len(rows)  # type: ignore[index]  # there is one
