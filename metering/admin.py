@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.audited import AuditedAdmin, Call, FactsAdmin, FactsInline, ReasonedActions
 from accounts.admin.facts import OfCustomers
-from metering import backlog, models, quarantine, voids
+from metering import backlog, models, proofs, quarantine, voids
 from superagent.foundation import clock
 
 
@@ -32,8 +32,23 @@ class AllowanceAdmin(OfCustomers):
     filters_of_found = ["meter", "is_hard"]
 
 
+class IsDisproved(admin.SimpleListFilter):
+    """Quotas of closed periods that differ from their requests and events."""
+
+    title = _("differs from its facts")
+    parameter_name = "is_disproved"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("Yes"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.exclude(difference=0) if self.value() else queryset
+
+
 @admin.register(models.Quota)
-class QuotaAdmin(OfCustomers):
+class QuotaAdmin(ReasonedActions, OfCustomers):
+    """A figure that is billed already, and differs from what it counts, is corrected here."""
+
     list_display = [
         "organization",
         "meter",
@@ -42,10 +57,24 @@ class QuotaAdmin(OfCustomers):
         "included",
         "is_hard",
         "late_quantity",
+        "difference",
         "is_closed",
     ]
     list_select_related = ["organization", "meter", "period"]
+    list_filter = [IsDisproved]
     filters_of_found = ["meter", "is_closed", "is_hard"]
+    actions = ["correct"]
+
+    @admin.action(
+        description=_("Rate the difference to requests and events with the next period"), permissions=["view"]
+    )
+    def correct(self, request: HttpRequest, queryset: QuerySet[models.Quota]) -> None:
+        def call(quota: models.Quota, reason: str) -> bool:
+            return proofs.correct(quota=quota)
+
+        self.act(
+            request, queryset, permission="metering.change_quota", action="quota.corrected", call=call
+        )
 
 
 class RatedLineInline(FactsInline):

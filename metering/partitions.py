@@ -4,7 +4,7 @@ The table is partitioned on its id, a UUIDv7 whose first bits are the time (docs
 change tables: two functions of the database, which run as the owner, do it.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from uuid import UUID
 
 import structlog
@@ -38,6 +38,11 @@ def drop_old(*, now: datetime, kept_months: int) -> int:
     Raises Busy.
     """
     return _call("metering_drop_request_partitions", _first(now, -kept_months))
+
+
+def kept_since(*, now: datetime, kept_months: int) -> datetime:
+    """Requests that began at this moment or later are still there."""
+    return datetime.combine(_first(now, -kept_months), time(), UTC)
 
 
 def _call(function: str, month: date) -> int:

@@ -1,16 +1,36 @@
-"""Proofs: rollups against the facts that they sum up. A difference is logged and healed.
+"""Proofs: rollups and quotas against the facts that they sum up. A difference is logged, and healed unless it is billed.
 
-Facts and rollups are written in one transaction, and one statement sees one moment, so a difference is an error and
-never a race. It is added, not set: what others count at the same time stays.
+Facts and what sums them up are written in one transaction, and one statement sees one moment, so a difference is an
+error and never a race. It is added, not set: what others count at the same time stays.
 """
 
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
 
+from metering import counters, counting, partitions
 from metering.histogram import BOUNDS_US, BUCKETS
-from metering.models import REQUESTS, EventVoid, Meter, RequestRecord, RequestRollup, UsageEvent, UsageRollup
+from metering.models import (
+    REQUESTS,
+    EventVoid,
+    Meter,
+    Quota,
+    RequestRecord,
+    RequestRollup,
+    UsageEvent,
+    UsagePeriod,
+    UsageRollup,
+)
+
+DAY = timedelta(days=1)
+CHANGING_DAYS = 36
+"""Events may come 35 days late, and be taken back as long."""
 
 log = structlog.get_logger(__name__)
 
@@ -103,8 +123,24 @@ def prove_requests(*, start: datetime, end: datetime) -> int:
     return _heal("requests", _REQUESTS, start, end)
 
 
+def prove_days(*, now: datetime) -> int:
+    """Both, for all days in which hours may still change, and for those in which something was just taken back; a day at
+    a time. Runs in the system scope; answers how many hours' rows were healed."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = {today - ago * DAY for ago in range(-1, CHANGING_DAYS + 1)}
+    taken_back = EventVoid.objects.filter(voided_at__gte=now - 2 * DAY)
+    days.update(
+        moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        for moment in taken_back.values_list("event__occurred_at", flat=True).iterator()
+    )
+    return sum(
+        prove_usage(start=day, end=day + DAY) + prove_requests(start=day, end=day + DAY)
+        for day in sorted(days)
+    )
+
+
 def _heal(name: str, statement: str, start: datetime, end: datetime) -> int:
-    with connection.cursor() as cursor:
+    with _alone(), connection.cursor() as cursor:
         cursor.execute(
             statement, {"start": start, "end": end, "requests": REQUESTS, "bounds": list(BOUNDS_US)}
         )
@@ -114,3 +150,126 @@ def _heal(name: str, statement: str, start: datetime, end: datetime) -> int:
             "rollup_healed", rollup=name, organization=str(organization_id), hour=hour.isoformat(), alarm=True
         )
     return len(healed)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two proofs at once would heal a difference twice: the second waits, and sees what the first has done."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('metering.proofs'))")
+        yield
+
+
+# --- Quotas: the figures that are billed
+
+QUOTAS, PERIODS = (model._meta.db_table for model in (Quota, UsagePeriod))
+
+_QUOTAS = f"""
+WITH changing AS (
+    SELECT id, closed_at IS NOT NULL AS is_closed FROM {PERIODS}
+    WHERE (closed_at IS NULL OR closed_at >= %(since)s) AND start >= %(kept_since)s
+), facts AS (
+    SELECT e.period_id, e.meter_id, sum(e.quantity)::bigint AS quantity
+    FROM {EVENTS} e
+    WHERE e.occurred_at >= %(earliest)s AND e.period_id IN (SELECT id FROM changing)
+      AND NOT EXISTS (SELECT FROM {VOIDS} v WHERE v.event_id = e.id)
+    GROUP BY 1, 2
+    UNION ALL
+    SELECT r.period_id, m.id, count(*)
+    FROM {REQUEST_FACTS} r JOIN {METERS} m ON m.slug = %(requests)s
+    WHERE r.is_counted AND r.started_at >= %(earliest)s AND r.period_id IN (SELECT id FROM changing)
+    GROUP BY 1, 2
+), known AS (
+    SELECT period_id, meter_id, sum(quantity)::bigint AS quantity FROM facts GROUP BY 1, 2
+), counted AS (
+    SELECT period_id, meter_id, used + late_quantity AS quantity, difference FROM {QUOTAS}
+    WHERE period_id IN (SELECT id FROM changing)
+)
+SELECT period_id, meter_id, changing.is_closed, coalesce(k.quantity, 0) - coalesce(c.quantity, 0)
+FROM known k FULL JOIN counted c USING (period_id, meter_id) JOIN changing ON changing.id = period_id
+WHERE coalesce(k.quantity, 0) - coalesce(c.quantity, 0) <> CASE WHEN is_closed THEN coalesce(c.difference, 0) ELSE 0 END
+ORDER BY 1, 2
+"""  # noqa: S608  # our own tables' names
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """By how much the facts exceed what is counted; negative: the other way round."""
+
+    period_id: UUID
+    meter_id: UUID
+    is_closed: bool
+    units: int
+
+
+def prove_quotas(*, now: datetime, kept_months: int) -> int:
+    """Compare what is counted for every usage period that may still change with its events and requests; answers how
+    many quotas differed.
+
+    An open period is healed. A closed one is billed: its difference is kept in `Quota.difference`, which is an alarm
+    until a person has it rated (`correct`) or the facts agree again. Requests are compared for as long as they are kept
+    (`kept_months`). Runs in the system scope.
+    """
+    since = now - CHANGING_DAYS * DAY
+    kept_since = partitions.kept_since(now=now, kept_months=kept_months)
+    changing = UsagePeriod.objects.filter(closed_at__isnull=True) | UsagePeriod.objects.filter(
+        closed_at__gte=since
+    )
+    starts = changing.filter(start__gte=kept_since).order_by("start").values_list("start", flat=True)
+    first = starts.first()
+    if first is None:
+        return 0
+    with _alone():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _QUOTAS,
+                {
+                    "since": since,
+                    "kept_since": kept_since,
+                    # What came before an organization's first period counts in that.
+                    "earliest": first - CHANGING_DAYS * DAY,
+                    "requests": REQUESTS,
+                },
+            )
+            differences = [_Difference(*row) for row in cursor.fetchall()]
+        for each in differences:
+            _note(each)
+    return len(differences)
+
+
+def disproved() -> QuerySet[Quota]:
+    """Quotas of closed periods that differ from their facts: a person must decide."""
+    return Quota.objects.exclude(difference=0)
+
+
+def correct(*, quota: Quota) -> bool:
+    """Have the next period rate what the facts of a closed one say beyond what was billed, or less; False if nothing
+    differs any more. In the system scope."""
+    with transaction.atomic():
+        locked = Quota.objects.select_for_update(no_key=True).get(pk=quota.pk)
+        if not locked.difference:
+            return False
+        locked.late_quantity += locked.difference
+        locked.difference, locked.has_unrated_use = 0, True
+        locked.save(update_fields=["late_quantity", "difference", "has_unrated_use"])
+        return True
+
+
+def _note(found: _Difference) -> None:
+    """Of an open period, heal it: even when it is closed at this moment, it is rated by what is counted by then."""
+    key = (found.period_id, found.meter_id)
+    quota = counting.lock([key])[key]
+    facts = {
+        "organization": str(quota.organization_id),
+        "period": str(quota.period_id),
+        "meter": str(quota.meter_id),
+        "difference": found.units,
+    }
+    if quota.is_closed:
+        Quota.objects.filter(pk=quota.pk).update(difference=found.units)
+        log.error("quota_disproved", alarm=bool(found.units), **facts)
+        return
+    Quota.objects.filter(pk=quota.pk).update(used=F("used") + found.units)
+    counters.refresh_on_commit(quota.organization)
+    log.error("quota_healed", alarm=True, **facts)

@@ -46,7 +46,7 @@ if arrival < now then arrival = now end
 local used = tonumber(counter[1])
 local left = tonumber(counter[2])
 local units = tonumber(ARGV[4])
-if units > 1 and left >= 0 and left < tonumber(ARGV[5]) then units = 1 end
+if left >= 0 and left < math.max(units, tonumber(ARGV[5])) then units = 1 end
 local latest = now + interval * burst
 if units > 1 and arrival + interval * units > latest then units = 1 end
 arrival = arrival + interval * units

@@ -29,6 +29,16 @@ def aggregate_usage() -> int:
 
 
 @shared_task
+def prove_use() -> int:
+    """Daily: prove every sum that late events may still change, and what is counted, and billed, of each period."""
+    shipping.ship_all()
+    now = timezone.now()
+    with tenancy.system("prove what is counted"):
+        healed = proofs.prove_days(now=now)
+        return healed + proofs.prove_quotas(now=now, kept_months=settings.REQUEST_RETENTION_MONTHS)
+
+
+@shared_task
 def close_periods() -> int:
     """Every minute: close and rate every period that has ended."""
     shipping.ship_all()

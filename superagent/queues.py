@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import AccountClosure
 from billing.models import Order, OverageCharge, WebhookEvent
 from licensing.models import License
-from metering import backlog
+from metering import backlog, proofs
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 
@@ -140,6 +140,14 @@ QUEUES: tuple[Queue, ...] = (
         backlog.silent,
         since="updated_at",
         query="finished_at__isempty=1",
+        is_for_people=True,
+    ),
+    Queue(
+        "quota_disproved",
+        _("Metering: billed figures that differ from requests and events"),
+        proofs.disproved,
+        since="period__closed_at",
+        query="is_disproved=1",
         is_for_people=True,
     ),
     Queue(

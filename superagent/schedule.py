@@ -90,6 +90,13 @@ ENTRIES: tuple[Entry, ...] = (
         queue="bulk",
     ),
     Entry(
+        name="Metering: prove what is counted",
+        task="metering.tasks.prove_use",
+        when=At(hour="0", minute="35"),
+        why="compares all that may still change, billed figures too, with requests and events",
+        queue="bulk",
+    ),
+    Entry(
         name="Metering: close usage periods",
         task="metering.tasks.close_periods",
         when=Every(timedelta(seconds=60)),
