@@ -72,9 +72,7 @@ class QuotaAdmin(ReasonedActions, OfCustomers):
         def call(quota: models.Quota, reason: str) -> bool:
             return proofs.correct(quota=quota)
 
-        self.act(
-            request, queryset, permission="metering.change_quota", action="quota.corrected", call=call
-        )
+        self.act(request, queryset, permission="metering.change_quota", action="quota.corrected", call=call)
 
 
 class RatedLineInline(FactsInline):

@@ -1,4 +1,4 @@
-"""Proofs: rollups and quotas against the facts that they sum up. A difference is logged, and healed unless it is billed.
+"""Proofs: rollups and quotas against the facts that they sum up. A difference is said, and healed unless it is billed.
 
 Facts and what sums them up are written in one transaction, and one statement sees one moment, so a difference is an
 error and never a race. It is added, not set: what others count at the same time stays.
@@ -124,8 +124,8 @@ def prove_requests(*, start: datetime, end: datetime) -> int:
 
 
 def prove_days(*, now: datetime) -> int:
-    """Both, for all days in which hours may still change, and for those in which something was just taken back; a day at
-    a time. Runs in the system scope; answers how many hours' rows were healed."""
+    """Both, for all days in which hours may still change, and for those in which something was just taken back; a day
+    at a time. Runs in the system scope; answers how many rows were healed."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     days = {today - ago * DAY for ago in range(-1, CHANGING_DAYS + 1)}
     taken_back = EventVoid.objects.filter(voided_at__gte=now - 2 * DAY)

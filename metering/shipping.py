@@ -49,7 +49,12 @@ def ship_all(place: Path | None = None, *, most_seconds: float = math.inf) -> in
     """
     shipped, until = 0, time.monotonic() + most_seconds
     with tenancy.isolated(), tenancy.system("ship the request spool"):
-        for segment in sorted((place or directory()).glob(f"*{SUFFIX}")):
+        segments = sorted((place or directory()).glob(f"*{SUFFIX}"))
+        if segments:  # all are known before the first is finished: see backlog.known_until
+            SpoolCheckpoint.objects.bulk_create(
+                [SpoolCheckpoint(segment=segment.name) for segment in segments], ignore_conflicts=True
+            )
+        for segment in segments:
             try:
                 shipped += ship_segment(segment, until=until)
             except Exception as error:  # noqa: BLE001 - whatever it is, the other segments are shipped

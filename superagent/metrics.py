@@ -1,17 +1,14 @@
 """What Prometheus reads at /metrics: requests of all web processes, and how far behind the queues are.
 
-Counts of requests are kept in files that the web processes share (prometheus_client's multi-process mode), so that any
-of them can answer for all. Queues are measured in the database when Prometheus asks, by whichever process answers.
+Counts of requests are kept in files that the web processes share (superagent.metric_files), so that any of them can
+answer for all. Queues are measured in the database when Prometheus asks, by whichever process answers.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hmac
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -20,20 +17,16 @@ from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from accounts import security_events
 from metering import backlog, spool
 from superagent import health, queues
 from superagent.foundation import tenancy
+from superagent.metric_files import Files
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-STALE_SECONDS = 7 * 24 * 3600
-SUMS = ("counter", "histogram")
-ENDED = "ended"  # where the file's name has the process: the sums of those that have ended
 
 log = structlog.get_logger(__name__)
 
@@ -116,16 +109,13 @@ def answer(request: HttpRequest) -> HttpResponse:
     if not _may_read(request):
         raise Http404
     registry = CollectorRegistry()
-    registry.register(Business())
-    if folder := os.environ.get(FOLDER_VARIABLE):
-        MultiProcessCollector(registry)
-        with _files_of_processes(Path(folder)):
-            text = generate_latest(registry)
+    if os.environ.get(FOLDER_VARIABLE):
+        registry.register(Files(Path(os.environ[FOLDER_VARIABLE])))
     else:
         for metric in (_requests, spool.refused_lines, spool.lost_requests, security_events.COUNTER):
             registry.register(metric)
-        text = generate_latest(registry)
-    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
+    registry.register(Business())
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
 def _may_read(request: HttpRequest) -> bool:
@@ -134,46 +124,3 @@ def _may_read(request: HttpRequest) -> bool:
         return hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
     is_forwarded = "X-Forwarded-For" in request.headers
     return request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1") and not is_forwarded
-
-
-@contextmanager
-def _files_of_processes(folder: Path) -> Iterator[None]:
-    """None of them goes away while they are read. Before, those of processes that ended long ago are added up."""
-    with (folder / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass  # somebody reads them: next time
-        else:
-            _add_up_ended(folder)
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        yield
-
-
-def _add_up_ended(folder: Path) -> None:
-    """Into one file of each kind, which stays: a sum that fell would be taken for a restart, and what is left of it for
-    new. Killed in between, this counts the process that it is at twice."""
-    for path in folder.glob("*.db"):
-        kind, _, process = path.stem.partition("_")
-        if process == ENDED or time.time() - path.stat().st_mtime < STALE_SECONDS or _lives(process):
-            continue
-        if kind in SUMS:
-            _add(path, folder / f"{kind}_{ENDED}.db")
-        path.unlink()
-
-
-def _add(path: Path, sums: Path) -> None:
-    kept = MmapedDict(str(sums))
-    try:
-        for key, value, timestamp, _position in MmapedDict.read_all_values_from_file(str(path)):
-            kept.write_value(key, kept.read_value(key)[0] + value, timestamp)
-    finally:
-        kept.close()
-
-
-def _lives(process: str) -> bool:
-    """`process` ends with the id of one; a name without an id is nobody's."""
-    with suppress(ValueError, ProcessLookupError):
-        os.kill(int(process.rpartition("_")[2]), 0)
-        return True
-    return False

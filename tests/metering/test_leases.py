@@ -56,9 +56,7 @@ def many(callers: list[leases.Caller], each: int) -> list[str]:
 
     def call(caller: leases.Caller) -> None:
         try:
-            mine = []
-            for _ in range(each):
-                mine.append(obtain(caller).verdict)
+            mine = [obtain(caller).verdict for _ in range(each)]
             verdicts.extend(mine)
         finally:
             connections.close_all()
