@@ -15,9 +15,10 @@ from fractions import Fraction
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts.models import Organization
-from metering import counters, facts, months, periods, rating
+from metering import counters, counting, facts, months, periods, rating
 from metering.models import Allowance, FormerTerms, Meter, Quota, UsagePeriod
 from superagent.foundation.problems import Refusal
 
@@ -26,6 +27,16 @@ class UnknownMeter(Refusal):
     status = 400
     code = "unknown_meter"
     title = "There is no such meter"
+
+
+class TermsOutOfBounds(Refusal):
+    status = 400
+    code = "terms_out_of_bounds"
+    title = "The allowance or its rate is too large"
+
+
+MAX_RATE = 1_000_000
+"""Minor units per unit; so no line is priced beyond what a number can bear before billions of units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +59,13 @@ def apply(
     """Make `terms` the organization's allowances and the terms of its open period. Idempotent.
 
     They hold `since` that moment (if it is not given, `now`): from the start of the period, or as the first ones ever,
-    they are its only terms; later, what was used before stays rated by the terms of then. Raises UnknownMeter.
+    they are its only terms; later, what was used before stays rated by the terms of then. Raises UnknownMeter and
+    TermsOutOfBounds.
     """
     since = since or now
+    for each in terms:
+        for problem in out_of_bounds(included=each.included, overage_rate=each.overage_rate).values():
+            raise TermsOutOfBounds(f"{each.meter_slug}: {problem}")
     with transaction.atomic():
         Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         wanted = _by_meter(terms)
@@ -73,6 +88,18 @@ def apply(
         for later in periods.opened_ahead(period):
             _apply_to(later, by_id, former, later.start)
         counters.refresh_on_commit(organization)
+
+
+def out_of_bounds(*, included: int | None, overage_rate: Decimal) -> dict[str, str]:
+    """{field: what is wrong with it}, for whoever takes terms from people."""
+    wrong = {}
+    if included is not None and included > counting.MAX_TOTAL:
+        wrong["included"] = _("At most %(most)s, or empty for unlimited.") % {
+            "most": f"{counting.MAX_TOTAL:,}"
+        }
+    if overage_rate > MAX_RATE:
+        wrong["overage_rate"] = _("At most %(most)s minor units per unit.") % {"most": f"{MAX_RATE:,}"}
+    return wrong
 
 
 def limits_after(

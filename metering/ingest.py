@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from accounts.models import Organization
 from accounts.principals import Principal
-from metering import allotments, counters, counting, live, periods, rollups
+from metering import allotments, counters, counting, live, periods, rating, rollups
 from metering.counting import Use
 from metering.events import EventIn, Rejection
 from metering.models import REQUESTS, Meter, Quota, UsageEvent, UsagePeriod
@@ -183,8 +183,8 @@ class _Batch:
                 self._reject_for_quota(entry)
                 continue
             total = totals.get(quota.pk, quota.total) + entry.event.quantity
-            if total > counting.MAX_TOTAL:
-                detail = f"A usage period counts at most {counting.MAX_TOTAL:,} {quota.meter.unit}."
+            if total > (most := rating.most_units(quota)):
+                detail = f"A usage period counts at most {most:,} {quota.meter.unit}."
                 self._reject(entry.index, "total_too_large", detail, "/quantity")
                 continue
             totals[quota.pk] = total

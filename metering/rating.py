@@ -9,16 +9,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from django.db.models import F, Prefetch, Q
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from metering import counting
 from metering.models import FormerTerms, Meter, Quota, RatedLine, UsagePeriod
 from superagent.foundation.money import rate_text, round_down
 
 DATE = "M j, Y"
+MAX_AMOUNT = 2**53 - 1
+"""Minor units of one line at most: exact in JSON."""
+PRECISION = 40
+"""Digits of a product: 16 of a quantity, 20 of a rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,17 @@ def overage(parts: Sequence[Part]) -> dict[Price, int]:
 
 
 def amount(quantity: int, rate: Decimal) -> int:
-    """Whole minor units for `quantity` units, rounded down."""
-    return round_down(quantity * rate)
+    """Whole minor units for `quantity` units, rounded down; MAX_AMOUNT at most, which counting keeps from being reached
+    (`most_units`)."""
+    with localcontext(prec=PRECISION):
+        return max(-MAX_AMOUNT, min(MAX_AMOUNT, round_down(quantity * rate)))
+
+
+def most_units(quota: Quota) -> int:
+    """What a usage period may count of this quota, so that its price is a number that everybody can bear."""
+    if quota.is_hard or quota.included is None or quota.overage_rate <= 1:
+        return counting.MAX_TOTAL
+    return int(MAX_AMOUNT // quota.overage_rate)
 
 
 def rate(period: UsagePeriod) -> list[Line]:

@@ -1,8 +1,12 @@
+from decimal import Decimal
+
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from metering import allowances
 from superagent.foundation.records import Record
 from superagent.foundation.row_security import Published
 
@@ -116,6 +120,12 @@ class PlanAllowance(Record):
 
     def __str__(self) -> str:
         return f"{self.meter} {'unlimited' if self.included is None else self.included}"
+
+    def clean(self) -> None:
+        if wrong := allowances.out_of_bounds(
+            included=self.included, overage_rate=self.overage_rate or Decimal(0)
+        ):
+            raise ValidationError(wrong)
 
 
 class Price(Record):
