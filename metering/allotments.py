@@ -155,7 +155,7 @@ def reclaim(*, known_until: datetime) -> set[UUID]:
     `known_until` is the moment up to which every host has shipped what it answered.
     """
     over = Allotment.objects.filter(valid_until__lt=known_until - QUIET)
-    freed = {}
+    freed: dict[UUID, int] = {}
     for each in over.filter(granted__gt=F("settled")):
         freed[each.organization_id] = freed.get(each.organization_id, 0) + each.granted - each.settled
     over.delete()

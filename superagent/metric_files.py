@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
+from prometheus_client.metrics_core import Metric
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -51,7 +52,7 @@ class Files(Collector):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def collect(self) -> Iterable[object]:
+    def collect(self) -> Iterable[Metric]:
         with _alone(self._folder):
             archive = tidy(self._folder)
             fresh = [path for path in self._folder.glob("*.db") if path.name not in archive.merged]
