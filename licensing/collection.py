@@ -1,15 +1,17 @@
 """Stripe collects for a license while it may be used: paused while staff hold it, ended when it is revoked."""
 
+from datetime import datetime
 from uuid import UUID
 
 import structlog
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from billing import collection, subscriptions
 from billing.models import Subscription
 from licensing.models import License
 from superagent.foundation import clock, outbox
-from superagent.foundation.money import Money
+from superagent.foundation.templatetags.formats import money
 
 TOPIC = "licensing.follow_collection"
 MAX_ROUNDS = 5
@@ -40,9 +42,12 @@ def consequence(license_: License, action: str) -> str:
         return _("No subscription pays for it.")
     if subscription.has_ended:
         return _("Its subscription has ended already.")
+    if subscription.is_canceling:
+        return _canceled_consequence(subscription, action)
+    price = subscription.renewal_price
     renewal = _("%(amount)s on %(day)s") % {
-        "amount": Money(subscription.price.unit_amount, subscription.price.currency),
-        "day": f"{subscription.current_period_end:%Y-%m-%d}",
+        "amount": money(price.unit_amount, price.currency),
+        "day": _day(subscription.current_period_end),
     }
     if action == "revoke":
         text = _("Its subscription ends at once: %(renewal)s is not charged. Nothing is paid back by this.")
@@ -51,6 +56,18 @@ def consequence(license_: License, action: str) -> str:
     else:
         text = _("Renewals are charged again, the next: %(renewal)s.")
     return text % {"renewal": renewal}
+
+
+def _canceled_consequence(subscription: Subscription, action: str) -> str:
+    if action == "revoke":
+        text = _("Its subscription ends at once instead of on %(day)s. Nothing is paid back by this.")
+    else:
+        text = _("Its subscription is canceled: it ends on %(day)s and is not charged again.")
+    return text % {"day": _day(subscription.cancel_at or subscription.current_period_end)}
+
+
+def _day(moment: datetime) -> str:
+    return date_format(moment, "M j, Y")
 
 
 def settle(*, license_id: UUID) -> None:

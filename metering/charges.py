@@ -17,7 +17,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class QuotaExceeded(Refusal):
     status = 429
     code = "quota_exceeded"
-    title = "The quota of the usage period is used up"
+    title = "Not enough of the quota is left"  # nothing, or less than was asked for
 
 
 @dataclass(frozen=True, slots=True)

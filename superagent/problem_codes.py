@@ -33,7 +33,7 @@ REMEDIES = {
     "forbidden": _("Your role or key does not include this. Ask an owner or admin of the organization."),
     "insufficient_scope": _("Create a key that has the scope named in scope, or ask for another role."),
     "quota_exceeded": _(
-        "The hard allowance of the plan is used up. Wait for Retry-After, or change the plan."
+        "The plan's hard limit leaves less than was asked for. Wait for Retry-After, or change the plan."
     ),
     "rate_limited": _("Too many requests in a short time. Wait for Retry-After, and slow down."),
     "throttled": _("Too many requests in a short time. Wait for Retry-After, and slow down."),

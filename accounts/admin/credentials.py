@@ -28,7 +28,9 @@ class ApiKeyAdmin(FactsAdmin):
     ]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
     list_select_related = ["organization", "created_by"]
-    search_fields = ["prefix__startswith", "=last_four", "name", "organization__name", "=organization__id"]
+    search_fields = [
+        "prefix__startswith", "=last_four", "name", "created_by__email", "organization__name", "=organization__id",
+    ]  # fmt: skip
     date_hierarchy = "created_at"
     exclude = ["key_hash"]
     actions = ["revoke"]

@@ -93,7 +93,7 @@ ERRORS = {
     "409": "The present state does not allow it; `code` says why.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
-    "429": "The quota is used up, or too many calls came at once. Wait for Retry-After.",
+    "429": "Not enough of the quota is left, or too many calls came at once. Wait for Retry-After.",
 }
 
 

@@ -68,6 +68,16 @@ def test_a_key_never_shows_its_hash(staff, acme):
     assert bytes(key.key_hash).hex() not in text
 
 
+def test_the_keys_of_a_person_are_found_by_the_address(staff, acme, owner):
+    key_of(acme)
+    with tenancy.tenant(acme):
+        ApiKey.objects.update(created_by=owner)
+        key = ApiKey.objects.get()
+    found = staff.get(f"/admin/accounts/apikey/?q={owner.email}").content.decode()
+    assert str(key.pk) in found
+    assert str(key.pk) not in staff.get("/admin/accounts/apikey/?q=nobody@acme.example").content.decode()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_revoking_needs_a_reason(staff, acme):
     caller: Api = key_of(acme)

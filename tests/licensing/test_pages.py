@@ -345,10 +345,10 @@ def test_staff_actions_ask_for_a_reason_and_keep_it(admin: Client, acme: Organiz
     [
         (
             "suspend",
-            "Renewals are not charged while it is suspended; the next would be 9.00 USD on 2026-12-20.",
+            "Renewals are not charged while it is suspended; the next would be $9.00 on Dec 20, 2026.",
         ),
-        ("revoke", "Its subscription ends at once: 9.00 USD on 2026-12-20 is not charged."),
-        ("reinstate", "Renewals are charged again, the next: 9.00 USD on 2026-12-20."),
+        ("revoke", "Its subscription ends at once: $9.00 on Dec 20, 2026 is not charged."),
+        ("reinstate", "Renewals are charged again, the next: $9.00 on Dec 20, 2026."),
     ],
 )
 def test_staff_read_what_becomes_of_the_subscription_before_they_confirm(
@@ -359,6 +359,26 @@ def test_staff_read_what_becomes_of_the_subscription_before_they_confirm(
         subscribe(item)
         license_ = issue_for(item=item, now=NOW)
     assert consequence in act(admin, action, license_).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("action", "consequence"),
+    [
+        ("suspend", "Its subscription is canceled: it ends on Dec 20, 2026 and is not charged again."),
+        ("reinstate", "Its subscription is canceled: it ends on Dec 20, 2026 and is not charged again."),
+        ("revoke", "Its subscription ends at once instead of on Dec 20, 2026."),
+    ],
+)
+def test_staff_are_told_of_no_renewal_that_the_customer_has_canceled(
+    admin: Client, acme: Organization, action: str, consequence: str
+) -> None:
+    item = paid_item(acme, "nextpanel-starter")
+    with tenancy.system("test"):
+        subscribe(item, cancel_at_period_end=True)
+        license_ = issue_for(item=item, now=NOW)
+    page = act(admin, action, license_).content.decode()
+    assert consequence in page
+    assert "$9.00" not in page
 
 
 def test_staff_free_the_place_of_a_dead_server(admin: Client, acme: Organization, make_license) -> None:

@@ -183,6 +183,7 @@ def test_the_refusal_of_an_event_says_what_was_asked_and_what_remains(
     assert api.post("usage/events", event("a", 8_500)).status_code == 200
     refused = api.post("usage/events", event("b", 2_000)).json()
     assert (refused["requested"], refused["remaining"], refused["limit"]) == (2_000, 1_500, 10_000)
+    assert "used up" not in refused["title"]  # 1,500 are left
     said = "2,000 AI tokens were requested; 1,500 of 10,000 remain until "
     assert refused["detail"].startswith(said + refused["resets_at"][:10])
     assert api.post("usage/events", event("c", 1_500)).status_code == 200
