@@ -2,19 +2,24 @@
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import staff_notices, staff_rights, support
+from accounts import closures, email_addresses, email_changes, staff_notices, staff_rights, support
 from accounts.admin.acts import Act, ActForm, ActsAdmin
 from accounts.admin.audited import AuditedAdmin, staff_of
 from accounts.admin.organizations import MembershipInline
 from accounts.models import User
+from superagent.foundation.templatetags.formats import absolute
 
 CHANGE_USER = "accounts.change_user"
 
@@ -128,6 +133,10 @@ class UserAdmin(ActsAdmin):
     fieldsets = (
         (None, {"fields": ("email", "full_name", "default_organization", "is_active")}),
         (
+            gettext_lazy("How they log in"),
+            {"fields": ("address_state", "address_change", "second_factors", "closing")},
+        ),
+        (
             gettext_lazy("Rights in this admin"),
             {"fields": ("is_staff", "is_superuser", "groups_named", "permissions_named")},
         ),
@@ -135,7 +144,7 @@ class UserAdmin(ActsAdmin):
     )
     readonly_fields = [
         "email", "default_organization", "is_active", "is_staff", "is_superuser", "groups_named", "permissions_named",
-        "last_login", "created_at",
+        "last_login", "created_at", "address_state", "address_change", "second_factors", "closing",
     ]  # fmt: skip
     list_display = ["email", "full_name", "is_active", "is_staff", "last_login", "created_at"]
     list_filter = ["is_active", "is_staff"]
@@ -208,6 +217,34 @@ class UserAdmin(ActsAdmin):
         if not super().has_change_permission(request, obj):
             return False
         return obj is None or may_help(staff_of(request), obj) or staff_of(request).is_superuser
+
+    @admin.display(description=gettext_lazy("address"))
+    def address_state(self, person: User) -> str:
+        if email_addresses.is_confirmed(person):
+            return _("Confirmed")
+        return _("Not confirmed: nobody has opened the link of our mail yet.")
+
+    @admin.display(description=gettext_lazy("change of address"))
+    def address_change(self, person: User) -> str:
+        change = email_changes.pending(user=person, now=timezone.now())
+        if change is None:
+            return _("None in progress")
+        facts = {"email": change.new_email, "until": absolute(change.expires_at)}
+        return _("To %(email)s, waiting for the mailboxes until %(until)s.") % facts
+
+    @admin.display(description=gettext_lazy("two-step login"))
+    def second_factors(self, person: User) -> str:
+        factors = Authenticator.objects.filter(user=person).order_by("type", "pk")
+        return ", ".join(str(Authenticator.Type(factor.type).label) for factor in factors) or _("Off")
+
+    @admin.display(description=gettext_lazy("closing of the account"))
+    def closing(self, person: User) -> SafeString | str:
+        closure = closures.pending(user=person)
+        if closure is None:
+            return _("Not asked for")
+        text = _("Closes on %(date)s") % {"date": absolute(closure.closes_at)}
+        page = reverse("admin:accounts_accountclosure_change", args=[closure.pk])
+        return format_html('<a href="{}">{}</a>', page, text)
 
     @admin.display(description=gettext_lazy("groups"))
     def groups_named(self, person: User) -> str:

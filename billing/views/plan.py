@@ -95,7 +95,8 @@ class Change(PortalView):
         except subscriptions.StalePreview:
             messages.info(request, _("The amount has changed since you looked. Here is a new preview."))
             return self._page(plan)
-        except plans.AlreadyOnPlan:  # the button was pressed twice
+        except plans.AlreadyOnPlan:  # the button was pressed twice, or in another tab before
+            messages.info(request, _("This change was made before. Nothing was charged again."))
             return redirect("billing")
         except Refusal as refusal:
             return self._page(plan, problem=refusal)
@@ -229,6 +230,7 @@ class Cancel(PortalView):
             "resumed_for": pricing.per_period(subscription.price),
             "form": form,
             "quotas": quotas.overview(organization, clock.now(organization)).quotas,
+            "is_monthly": subscription.interval == Interval.MONTH,
             "still_charged": [each for each in licenses if coming.renews(each)],
             "free": plans.free(),
             "cut_month": turning.month_that_is_cut(subscription=subscription, follows=None),

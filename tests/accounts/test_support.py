@@ -1,14 +1,16 @@
 """What staff do to a person's account: for a reason, in the audit trail, mailed to the person (M4)."""
 
+import re
 from datetime import timedelta
 
 import pytest
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from accounts import closures, organizations, rights_guard, support
+from accounts import closures, email_changes, organizations, rights_guard, support
 from accounts.models import AccountClosure, AuditEntry, Membership, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
@@ -58,6 +60,32 @@ def test_a_reset_link_is_mailed_and_the_password_stays(helper, owner):
     assert mail["context"]["link"] == {"link_to": "reset_password", "id": str(owner.pk)}
     made = entry("user.reset_link_sent_by_staff")
     assert (made.actor_label, made.detail) == ("support@superagent.example", {"reason": "Asked by phone"})
+
+
+def test_the_page_of_a_person_says_first_how_they_log_in(helper, owner):
+    """What somebody on the telephone asks about: the address, a change that hangs, the second factor, a closing."""
+
+    def page() -> str:
+        html = helper.get(f"/admin/accounts/user/{owner.pk}/change/").content.decode()
+        return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+    for words in ("Address: Confirmed", "None in progress", "Two-step login: Off", "Not asked for"):
+        assert words in page(), words
+    now = timezone.now()
+    with_second_factor(owner)
+    EmailAddress.objects.filter(user=owner).update(verified=False)
+    with tenancy.system("test"):
+        email_changes.ask(user=owner, new_email="olga@new.example", now=now)
+        closure = AccountClosure.objects.create(user=owner, asked_at=now, closes_at=now + timedelta(days=14))
+    for words in (
+        "Address: Not confirmed",
+        "To olga@new.example, waiting",
+        "Two-step login: TOTP",
+        "Closes on",
+    ):
+        assert words in page(), words
+    html = helper.get(f"/admin/accounts/user/{owner.pk}/change/").content.decode()
+    assert f"/admin/accounts/accountclosure/{closure.pk}/change/" in html
 
 
 def test_an_address_is_changed_only_by_its_mailboxes(helper, owner):

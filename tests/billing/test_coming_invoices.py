@@ -233,6 +233,19 @@ def test_the_pages_say_after_a_cancellation_what_is_still_charged(owner: User, a
         assert "NextPanel Professional, Monthly" in page and amount in page and f"On {day}" in page
 
 
+def test_leaving_a_yearly_plan_is_told_with_its_months(owner: User, acme: Organization) -> None:
+    """Its overage is on the invoice of each month, and the allowance comes again every month until the year ends."""
+    with tenancy.system("test"):
+        subscribe(acme, "pro", interval="year")
+        use(acme, 3_000_000)
+    page = text(owner, "plan-cancel")
+    assert "Your plan ends Nov 21, 2027" in page
+    assert "$4.00 so far, billed on Dec 21, 2026" in page
+    assert "50,000 still included until Dec 21, 2026" in page
+    assert "what you use beyond it is billed every month" in page
+    assert "at the end" not in page
+
+
 def test_nothing_to_pay_is_said_where_nothing_is_coming(owner: User, acme: Organization) -> None:
     with tenancy.system("test"):
         subscribe(acme, "pro", cancel_at_period_end=True)

@@ -230,6 +230,24 @@ def test_canceling_says_that_it_drops_the_change_that_is_coming(browser: Browser
     assert list(labels) == ["Enterprise → Pro"]
 
 
+def test_another_interval_of_the_same_plan_is_not_called_another_plan(
+    browser: Browser, customer: Customer
+) -> None:
+    end = customer.buy("pro", "year").current_period_end
+    page = text(browser.get("/billing/plans/pro/?interval=month"))
+    assert f"Switch to monthly billing on {end:%b} {end.day}, {end.year}" in page
+    assert "Pro begins on" not in page and "Change to Pro" not in page
+
+
+def test_a_change_that_another_tab_has_made_is_told_to_be_made(browser: Browser, customer: Customer) -> None:
+    customer.buy("pro", "month")
+    address = "/billing/plans/enterprise/?interval=month"
+    page = hidden(browser.get(address))
+    assert "You are on Enterprise now." in text(browser.post(address, page, follow=True))
+    again = text(browser.post(address, page, follow=True))
+    assert "This change was made before. Nothing was charged again." in again
+
+
 def test_the_month_in_which_a_plan_ends_before_the_month_does_is_told(
     browser: Browser, customer: Customer
 ) -> None:
@@ -249,6 +267,9 @@ def test_past_due_is_a_banner_on_every_page(browser: Browser, customer: Customer
     customer.advance(months.add(customer.now, 1) + timedelta(hours=3))
     for path in ("/billing/", "/invoices/", "/orders/"):
         assert "Your payment of $29.00 was declined" in text(browser.get(path))
+    page = text(browser.get("/billing/"))
+    assert "Pay $29.00" in page and "Change plan" not in page, "what is refused is not offered"
+    assert "$29.00: canceling does not settle it" in text(browser.get("/billing/cancel/"))
 
 
 def test_a_declined_card_leaves_the_order_unpaid(browser: Browser, customer: Customer) -> None:
