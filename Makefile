@@ -11,6 +11,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 BIN := .venv/bin
 # Tests share the machine with PostgreSQL, Redis and a browser, so two processes are enough on any machine.
 WORKERS ?= 2
+# A file stays with one process; in the order of tests/conftest.py, not the files with the most tests first
+BALANCED := --dist loadfile --no-loadscope-reorder
 CODE := superagent accounts metering billing licensing
 ARGS ?=
 # Of the installation that `make run` makes, commands see what its pages see; a server's own settings stay as they are.
@@ -40,12 +42,12 @@ run: ## Set up and start everything; ends with a line `ready: http://127.0.0.1:8
 test: ## Run all tests but the long ones, browser tests included
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev --browser
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not verify" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(BALANCED) -m "not verify" $(ARGS)
 
-verify: ## Run the tests and the long ones as well: kills, crawls, load
+verify: ## Run the tests and the long ones as well: kills, crawls, load, Lighthouse
 	$(need_python)
-	@$(PYTHON) bootstrap.py dev --browser --pooler
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not verify" $(ARGS) && \
+	@$(PYTHON) bootstrap.py dev --browser --pooler --lighthouse
+	@$(BIN)/python -m pytest -n $(WORKERS) $(BALANCED) -m "not verify" $(ARGS) && \
 	$(BIN)/python -m pytest -n 0 -m verify $(ARGS)
 
 check: ## Check style, types, migrations, the structure of the code and the templates
@@ -76,7 +78,7 @@ audit: ## Scan our code and our dependencies for known security problems
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev
 	@$(BIN)/bandit -q -ll -c pyproject.toml -r $(CODE)
-	@$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
+	@$(BIN)/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
 clean: ## Stop embedded services and delete .venv, caches and the data of `make run`
 	@if [ -x $(BIN)/python ] && [ -d "$${DATA_DIR:-.data}" ]; then \

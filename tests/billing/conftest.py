@@ -6,14 +6,10 @@ reports is fetched by the reconciling job (`settle`), so that most tests need no
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,86 +23,18 @@ from rest_framework.test import APIClient
 from accounts import api_keys, organizations
 from accounts.models import Organization, User
 from accounts.roles import Scope
-from billing import catalog, checkout, gateway, handlers, inbox, patience, plans, rehearsals, tasks
+from billing import catalog, checkout, gateway, handlers, inbox, plans, rehearsals, tasks
 from billing.models import BillingAccount, Subscription
-from superagent.embedded.host import free_port
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.identifiers import uuid7
 from superagent.foundation.models import OutboxMessage
+from tests.fixtures.sandbox import Sandbox, wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 assert handlers and tasks
 
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
 FAILS_LATER_CARD = "4000000000000341"
-
-
-@dataclass
-class Sandbox:
-    """A running sandbox."""
-
-    port: int
-    data_dir: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def fault(
-        self, kind: str, *, path: str = "/v1/", method: str = "", times: int = 1, seconds: float = 30
-    ) -> None:
-        body = {"kind": kind, "match": {"path": path, "method": method}, "times": times, "seconds": seconds}
-        httpx.post(f"{self.url}/_sandbox/stripe/faults", json=body).raise_for_status()
-
-    def mend(self) -> None:
-        httpx.delete(f"{self.url}/_sandbox/stripe/faults").raise_for_status()
-        patience.breaker.reset()
-
-    def forget_endpoints(self) -> None:
-        """One of an earlier test, at which nobody answers, would hold up every renewal for 72 hours, as at Stripe."""
-        with httpx.Client(base_url=self.url, auth=(settings.STRIPE_SECRET_KEY, "")) as client:
-            for endpoint in client.get("/v1/webhook_endpoints", params={"limit": 100}).json()["data"]:
-                client.delete(f"/v1/webhook_endpoints/{endpoint['id']}").raise_for_status()
-
-
-@pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    running = Sandbox(free_port(), tmp_path_factory.mktemp("sandbox"))
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "superagent.sandbox",
-            "--port",
-            str(running.port),
-            "--data-dir",
-            str(running.data_dir),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "SANDBOX_WEBHOOK_RETRY_SECONDS": "0.1", "SANDBOX_ENGINE_SECONDS": "0.1"},
-    )
-    wait_for(lambda: _answers(running.url), 30)
-    yield running
-    process.kill()
-    process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health").status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-def wait_for(check: Callable[[], Any], seconds: float = 20) -> Any:
-    """The first true answer of `check`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := check():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen in time")
 
 
 @pytest.fixture
@@ -287,4 +215,4 @@ def signed(payload: bytes, secret: str, at: int | None = None) -> str:
     return f"t={at},v1={stripe.WebhookSignature._compute_signature(f'{at}.{payload.decode()}', secret)}"
 
 
-__all__ = ["inbox", "settings"]
+__all__ = ["inbox", "settings", "wait_for"]

@@ -17,7 +17,6 @@ from tests.billing.conftest import (
     customer,
     impatient,
     other_customer,
-    sandbox,
     shop,
     stripe_at_sandbox,
 )
@@ -28,7 +27,6 @@ __all__ = [
     "impatient",
     "other_customer",
     "rehearsing",
-    "sandbox",
     "shop",
     "staff",
     "stripe_at_sandbox",

@@ -16,7 +16,6 @@ from tests.billing.conftest import (
     customer,
     impatient,
     other_customer,
-    sandbox,
     shop,
     stripe_at_sandbox,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "impatient",
     "other_customer",
     "rehearsing",
-    "sandbox",
     "shop",
     "staff",
     "stripe_at_sandbox",

@@ -29,7 +29,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Return the first true answer of `check`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -67,7 +67,7 @@ class Server:
                 env={**os.environ, **settings},
                 stderr=log,
             )
-        eventually(self.is_up, 30)
+        eventually(self.is_up, 120)  # of a busy machine
 
     def is_up(self) -> bool:
         try:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import stripe
 
-from tests.sandbox.conftest import KEY, Server, call, client_for
+from tests.sandbox.conftest import Server, call, client_for
 
 
 def switch(server: Server, **fault: Any) -> None:
@@ -71,13 +71,3 @@ def test_one_key_from_many_threads_makes_one_customer(server: Server) -> None:
     for thread in threads:
         thread.join()
     assert len(client.v1.customers.list({"email": email}).data) == 1
-
-
-def test_a_plain_request_takes_a_few_milliseconds(server: Server) -> None:
-    with httpx.Client(headers={"Authorization": f"Bearer {KEY}"}) as http:
-        times = []
-        for _ in range(50):
-            started = time.perf_counter()
-            http.post(server.url + "/v1/customers", data={"email": "quick@example.com"})
-            times.append(time.perf_counter() - started)
-    assert sorted(times)[25] < 0.05  # about 2 ms on an idle machine

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import stripe
 from stripe.params import CustomerCreateParams
@@ -330,3 +331,18 @@ def test_small_resources(shop: Shop) -> None:
     found = shop.client.v1.balance_transactions.retrieve(str(charge.balance_transaction))
     assert (found.amount, found.fee, found.net) == (2900, 114, 2786)
     assert shop.client.v1.products.features.list(shop.product.id).data == []
+
+
+def test_a_plain_request_costs_the_sandbox_a_few_milliseconds(server: Server) -> None:
+    """Of its processor's time, which does not depend on what else the machine does."""
+    assert server.process is not None
+    process = psutil.Process(server.process.pid)
+
+    def used_seconds() -> float:
+        return sum(process.cpu_times()[:2])
+
+    before = used_seconds()
+    with httpx.Client(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        for _ in range(100):
+            http.post(server.url + "/v1/customers", data={"email": "quick@example.com"})
+    assert (used_seconds() - before) / 100 < 0.02  # about 2 ms, and what the engine does beside it
