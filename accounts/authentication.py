@@ -76,7 +76,7 @@ def enter(request: Request, organization: Organization, principal: Principal) ->
     """
     http_request = request._request
     named = http_request.META.get("HTTP_X_ORGANIZATION_ID")
-    if named and principal.is_api_key and _organization_id(named) != principal.organization_id:
+    if named is not None and principal.is_api_key and _organization_id(named) != principal.organization_id:
         raise NotFound("There is no such organization for this API key.")
     http_request.organization = organization  # type: ignore[attr-defined]
     http_request.principal = principal  # type: ignore[attr-defined]
@@ -84,12 +84,15 @@ def enter(request: Request, organization: Organization, principal: Principal) ->
 
 
 def _choose_organization(request: Request, user: User) -> Principal | None:
-    """The path's, X-Organization-Id's, or the default one; 404 where the user is no member. None without any."""
+    """X-Organization-Id's, the path's, or the default one; 404 where the user is no member. None without any.
+
+    An empty header is an id that was forgotten, of which the default organization would be a wrong guess.
+    """
     in_path = request.parser_context["kwargs"].get("organization_id")
-    named = request.headers.get(ORGANIZATION_HEADER) or (str(in_path) if in_path else None)
-    membership = memberships.find(user, _organization_id(named) if named else None)
+    named = request.headers.get(ORGANIZATION_HEADER, str(in_path) if in_path else None)
+    membership = memberships.find(user, None if named is None else _organization_id(named))
     if membership is None:
-        if named:
+        if named is not None:
             raise NotFound("There is no such organization.")
         request._request.organization = None  # type: ignore[attr-defined]
         return None

@@ -156,3 +156,19 @@ def test_invented_methods_leave_nothing_in_memory(client: Client):
         assert answer.status_code == 405
         assert client.generic(f"BREW{number}", "/api/v1/billing/plans?fields=slug").status_code in (401, 405)
     assert contract._operation.cache_info().currsize == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("licenses/validate", {"license_key": "SA-1", "fingerprint": 0}, "/fingerprint"),
+        ("licenses/validate", {"license_key": 12.5}, "/license_key"),
+        ("orders", {"items": [{"product": 7}], "max_total": 900}, "/items/0/product"),
+        ("organizations", {"name": 5}, "/name"),
+    ],
+)
+def test_a_number_in_place_of_text_is_refused_by_name(caller: Caller, path: str, body: object, pointer: str):  # noqa: F811
+    answer = caller("POST", f"/api/v1/{path}", json.dumps(body).encode())
+    check(answer)
+    assert answer.status_code == 400, answer.content
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]

@@ -83,16 +83,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _processes_of(data_dir: Path) -> list[psutil.Process]:
-    """Every process that carries this DATA_DIR, servers included, whoever its parent is."""
+def _processes_of(data_dir: Path, but: tuple[str, ...] = ()) -> list[psutil.Process]:
+    """Every process that carries this DATA_DIR, servers included, whoever its parent is, `but` those of some names."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("DATA_DIR") == str(data_dir) or str(data_dir) in " ".join(
-                process.cmdline()
-            ):
+            carries = process.environ().get("DATA_DIR") == str(data_dir)
+            named = str(data_dir) in " ".join(process.cmdline())
+            if (carries or named) and not process.name().startswith(but or ("-",)):
                 found.append(process)
-        except psutil.Error:
+        except psutil.Error:  # it ended meanwhile, or is not ours to look at
             continue
     return found
 
@@ -193,9 +193,7 @@ def _wait_until_gone(data_dir: Path, but: tuple[str, ...] = ()) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     left: list[psutil.Process] = []
     while time.monotonic() < deadline:
-        left = [
-            process for process in _processes_of(data_dir) if not process.name().startswith(but or ("-",))
-        ]
+        left = _processes_of(data_dir, but)
         if not left:
             return
         time.sleep(0.2)

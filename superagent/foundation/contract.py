@@ -31,6 +31,7 @@ class Shape:
     properties: Mapping[str, "Shape"] = field(default_factory=dict)
     items: "Shape | None" = None
     is_closed: bool = False
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Operation:
 
 
 def hold(request: Request) -> None:
-    """Raises Invalid for parameters and fields that the operation of `request` does not know, and for repeated ones."""
+    """Raises Invalid for parameters and fields that the operation of `request` does not know, for repeated ones, and
+    for numbers in place of text, which a serializer would take for text, or for an id."""
     hold_query(request._request)
     if request.META.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in request.META:
         operation = _operation_of(request._request)
@@ -61,9 +63,9 @@ def hold_query(request: HttpRequest) -> None:
 
 def _hold_body(body: Any, operation: Operation) -> None:
     if operation.body is not None:
-        _refuse(_unknown_fields(body, operation.body, ()))
+        _refuse(_wrong_fields(body, operation.body, ()))
     elif isinstance(body, dict):
-        _refuse(_unknown_fields(body, Shape(is_closed=True), ()))
+        _refuse(_wrong_fields(body, Shape(is_closed=True), ()))
     elif body is not None:
         _refuse([FieldError("", "unexpected_body", "Send no body.")])
 
@@ -87,18 +89,19 @@ def _wrong_parameters(query: QueryDict, known: Mapping[str, frozenset[str]]) -> 
                     yield _unknown(word, "unknown_field", choices, (name,), named=name)
 
 
-def _unknown_fields(body: Any, shape: Shape, path: tuple[str | int, ...]) -> Iterator[FieldError]:
+def _wrong_fields(body: Any, shape: Shape, path: tuple[str | int, ...]) -> Iterator[FieldError]:
     if isinstance(body, dict):
         for name, value in body.items():
             inner = shape.properties.get(name)
             if inner is not None:
-                if inner.properties or inner.items:
-                    yield from _unknown_fields(value, inner, (*path, name))
+                yield from _wrong_fields(value, inner, (*path, name))
             elif shape.is_closed:
                 yield _unknown(name, "unknown_field", shape.properties, (*path, name))
-    elif isinstance(body, list) and shape.items is not None:
-        for index, value in enumerate(body):
-            yield from _unknown_fields(value, shape.items, (*path, index))
+    elif isinstance(body, list):
+        for index, value in enumerate(body if shape.items else ()):
+            yield from _wrong_fields(value, shape.items or shape, (*path, index))
+    elif shape.is_text and isinstance(body, int | float):
+        yield FieldError(pointer_to(*path), "invalid", "Send a text: write it in quotation marks.")
 
 
 def _unknown(
@@ -158,4 +161,5 @@ def _shape(node: dict[str, Any], document: dict[str, Any]) -> Shape:
     if "items" in node:
         return Shape(items=_shape(node["items"], document))
     properties = {name: _shape(inner, document) for name, inner in node.get("properties", {}).items()}
-    return Shape(properties, is_closed=node.get("additionalProperties") is False)
+    is_text = node.get("type") in ("string", ["string", "null"])
+    return Shape(properties, is_closed=node.get("additionalProperties") is False, is_text=is_text)

@@ -26,7 +26,7 @@ def test_the_header_chooses_the_organization(acme, owner):
     assert api_of(owner, second).get("auth/me").json()["organization"]["id"] == str(second.pk)
 
 
-@pytest.mark.parametrize("value", ["00000000-0000-7000-8000-000000000000", "nonsense", "globex"])
+@pytest.mark.parametrize("value", ["00000000-0000-7000-8000-000000000000", "nonsense", "", "globex"])
 def test_a_foreign_organization_in_the_header_is_404(acme, globex, owner, value):
     value = str(globex.pk) if value == "globex" else value
     answer = api_of(owner).get("auth/me", **{"X-Organization-Id": value})
@@ -236,7 +236,7 @@ def test_everything_of_another_organization_is_404(acme, globex, owner, stranger
         assert api_of(owner).delete(f"organizations/{acme.pk}/{path}").status_code == 404
 
 
-@pytest.mark.parametrize("value", ["nonsense", "globex"])
+@pytest.mark.parametrize("value", ["nonsense", "", "globex"])
 def test_a_key_sent_with_another_organization_is_404(acme, globex, value):
     value = str(globex.pk) if value == "globex" else value
     assert key_of(acme).get("organizations", **{"X-Organization-Id": str(acme.pk)}).status_code == 200
