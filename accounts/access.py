@@ -8,6 +8,7 @@ from uuid import UUID
 
 from allauth.account.internal.flows.login import get_authentication_records
 from allauth.usersessions.models import UserSession
+from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -16,9 +17,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views import View
 
-from accounts import memberships, people, roles
+from accounts import mail_links, memberships, people, roles
 from accounts.models import Membership, User
 from accounts.revocation import Keep
 from accounts.roles import Role, Scope
@@ -95,6 +97,8 @@ def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpRes
     """Open the door, or answer with the page that says what is missing."""
     if not request.user.is_authenticated:
         return redirect_to_login(page_address(request))
+    if request.method == "GET" and mail_links.ORGANIZATION in request.GET:
+        return _enter_from_mail(request)
     membership = note(request)
     if membership is None:
         return redirect(f"{reverse('organization-new')}?{urlencode({'next': page_address(request)})}")
@@ -104,6 +108,27 @@ def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpRes
     if verified and not people.has_verified_email(request.user):
         return verify_first(request)
     return None
+
+
+def _enter_from_mail(request: HttpRequest) -> HttpResponse:
+    """The same page, in the organization that the link of a mail names, if its reader belongs to it."""
+    user: User = request.user  # type: ignore[assignment]  # authenticated
+    query = request.GET.copy()
+    wanted = _uuid(query.pop(mail_links.ORGANIZATION)[-1])
+    found = memberships.find(user, wanted) if wanted else None
+    present = chosen(request)
+    if found is not None and (present is None or found.pk != present.pk):
+        choose(request, found.organization_id)
+        text = _("You are in %(organization)s now, which the link was about.")
+        messages.info(request, text % {"organization": found.organization})
+    return redirect(f"{request.path}?{query.urlencode()}" if query else request.path)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def verify_first(request: HttpRequest) -> HttpResponse:

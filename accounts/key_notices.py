@@ -3,10 +3,9 @@
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts import notifications, roles
+from accounts import mail_links, notifications, roles
 from accounts.models import ApiKey, AuditEntry, Membership
 from accounts.roles import Scope
 from superagent.foundation import rate_limits
@@ -69,5 +68,5 @@ def _context(key: ApiKey, entry: AuditEntry) -> dict[str, str]:
         "ip_address": entry.ip_address or "",
         "at": f"{entry.at:%Y-%m-%d %H:%M} UTC",
         "reason": str(entry.detail.get("reason", "")),
-        "url": settings.PUBLIC_URL + reverse("api-keys"),
+        "url": mail_links.page("api-keys", organization=key.organization),
     }

@@ -15,9 +15,10 @@ from django.conf import settings
 from django.core import signing
 from django.urls import reverse
 
-from accounts.models import AccountClosure, EmailChange, Invitation, User
+from accounts.models import AccountClosure, EmailChange, Invitation, Organization, User
 
 VERIFICATION_LIFETIME = timedelta(days=3)
+ORGANIZATION = "organization"  # the parameter that `access.enter` heeds
 _INVITATIONS = signing.Signer(salt="accounts.invitation")
 _CLOSURES = signing.Signer(salt="accounts.closure")
 _VERIFICATION_SALT = "accounts.verification"
@@ -72,6 +73,11 @@ def make(reference: dict[str, Any], *, to: str) -> str:
     its account's any more.
     """
     return settings.PUBLIC_URL + _MAKERS[reference["link_to"]](reference.get("id", ""), to)
+
+
+def page(name: str, *args: object, organization: Organization) -> str:
+    """The absolute address of a page of the portal, for a mail: it opens in the organization that it is about."""
+    return f"{settings.PUBLIC_URL}{reverse(name, args=args)}?{ORGANIZATION}={organization.pk}"
 
 
 def invitation_token(invitation: Invitation) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from accounts import api_keys, audit, email_addresses, notifications, roles
+from accounts import api_keys, audit, email_addresses, mail_links, notifications, roles
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import SCOPES_OF_ROLE, Scope
 
@@ -73,7 +73,12 @@ def end_beyond(
 def tell_of_kept_keys(*, organization: Organization, user: User, now: datetime) -> None:
     """Mail owners and admins which keys of a person who has closed their account still work."""
     keys = keys_beyond(organization=organization, user=user, role=None, now=now)
-    context = {"person": user.email, "organization": organization.name, "keys": [str(key) for key in keys]}
+    context = {
+        "person": user.email,
+        "organization": organization.name,
+        "keys": [str(key) for key in keys],
+        "url": mail_links.page("api-keys", organization=organization),
+    }
     for manager in _managers(organization) if keys else ():
         notifications.send(
             template="accounts/email/keys_kept",
@@ -105,6 +110,7 @@ def _tell_managers(organization: Organization, user: User, keys: list[ApiKey], *
         "person": user.email,
         "keys": [str(key) for key in keys],
         "organization": organization.name,
+        "url": mail_links.page("api-keys", organization=organization),
     }
     for manager in _managers(organization):
         notifications.send(

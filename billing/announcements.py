@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
-from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from accounts import audit, billing_mail
+from accounts import audit, billing_mail, mail_links
 from accounts.models import AuditEntry, Organization, User
 from billing import plans, pricing
 from billing.models import Price, Subscription
@@ -121,7 +119,7 @@ def _mail(kind: str, subscription: Subscription, words: Words, number: int) -> N
             "paragraphs": list(words.paragraphs),
             "plan": _name(subscription.price),
             "price": pricing.per_period(subscription.price),
-            "url": settings.PUBLIC_URL + reverse("billing"),
+            "url": mail_links.page("billing", organization=subscription.organization),
         },
         dedupe_key=f"plan_{kind}:{subscription.stripe_id}:{number}",
     )

@@ -2,10 +2,7 @@
 
 from datetime import datetime
 
-from django.conf import settings
-from django.urls import reverse
-
-from accounts import billing_mail
+from accounts import billing_mail, mail_links
 from billing.models import Invoice, Subscription
 from superagent.foundation.money import Money
 
@@ -27,7 +24,7 @@ def receipt(invoice: Invoice) -> None:
                 for line in invoice.lines.all()
             ],
             "credit": str(Money(credit, invoice.currency)) if credit > 0 else "",
-            "url": settings.PUBLIC_URL + reverse("invoice", args=[invoice.pk]),
+            "url": mail_links.page("invoice", invoice.pk, organization=invoice.organization),
         },
         dedupe_key=f"receipt:{invoice.stripe_id}",
     )
@@ -43,7 +40,7 @@ def payment_failed(invoice: Invoice) -> None:
             "amount": str(Money(invoice.amount_remaining, invoice.currency)),
             "reason": latest.failure_message if latest else "",
             "next_attempt": _date(invoice.next_payment_attempt),
-            "url": settings.PUBLIC_URL + reverse("billing"),
+            "url": mail_links.page("billing", organization=invoice.organization),
         },
         dedupe_key=f"payment_failed:{invoice.stripe_id}:{invoice.attempt_count}",
     )
@@ -58,7 +55,7 @@ def trial_will_end(subscription: Subscription) -> None:
             "plan": subscription.product.name,
             "amount": str(Money(subscription.price.unit_amount, subscription.price.currency)),
             "trial_end": _date(subscription.trial_end),
-            "url": settings.PUBLIC_URL + reverse("billing"),
+            "url": mail_links.page("billing", organization=subscription.organization),
         },
         dedupe_key=f"trial_will_end:{subscription.stripe_id}:{subscription.trial_end}",
     )

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts import audit, billing_mail
+from accounts import audit, billing_mail, mail_links
 from accounts.models import User
 from billing import pricing
 from licensing.models import License
@@ -48,7 +47,7 @@ def announce(
             "paragraphs": list(words.paragraphs),
             "license": license_.policy.name,
             "key": license_.masked_key,
-            "url": settings.PUBLIC_URL + reverse("license", args=[license_.pk]),
+            "url": mail_links.page("license", license_.pk, organization=license_.organization),
             "support": settings.SUPPORT_EMAIL,
         },
         dedupe_key=f"{action}:{entry.pk}",

@@ -3,13 +3,12 @@
 from datetime import datetime
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
-from accounts import email_addresses, notifications
+from accounts import email_addresses, mail_links, notifications
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from metering.models import Quota, QuotaAlert
@@ -108,7 +107,7 @@ def _mail(quota: Quota, threshold: int, used: int) -> None:
                 "limit": f"{quota.included:,}",
                 "is_hard": quota.is_hard,
                 "resets_at": f"{quota.period.end:%B %-d, %Y at %H:%M} UTC",
-                "url": f"{settings.PUBLIC_URL}/usage",
+                "url": mail_links.page("usage", organization=organization),
             },
             dedupe_key=f"quota:{quota.period_id}:{quota.meter_id}:{threshold}:{place.user_id}",
             organization=organization,

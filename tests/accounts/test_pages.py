@@ -4,15 +4,16 @@ import re
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import invitations, memberships
+from accounts import invitations, mail_links, memberships
 from accounts.models import ApiKey, Membership, TokenFamily
 from accounts.roles import Role, Scope
 from accounts.templatetags.accounts_words import browser_words
 from superagent.foundation import tenancy
-from tests.accounts.conftest import Api, actions, api_of, founded, key_of, page_of
+from tests.accounts.conftest import PASSWORD, Api, actions, api_of, founded, key_of, page_of
 
 DASHBOARD = reverse("dashboard")
 
@@ -210,6 +211,30 @@ def test_switch_organization(acme, globex, owner, page):
     assert page.post("/organizations/switch/", {"organization": "nonsense"}).status_code == 404
     away = page.post("/organizations/switch/", {"organization": acme.pk, "next": "https://evil.example/"})
     assert away["Location"] == DASHBOARD
+
+
+def test_the_link_of_a_mail_opens_in_the_organization_that_it_is_about(acme, globex, owner, page):
+    """It led to "Page not found", or, worse, to the same page of another organization: "no keys" was false relief."""
+    second = founded("Second", owner)
+    link = mail_links.page("api-keys", organization=second).removeprefix(settings.PUBLIC_URL)
+    answer = page.get(f"{link}&show=all", follow=True)
+    assert answer.redirect_chain == [("/api-keys/?show=all", 302)]
+    assert answer.wsgi_request.organization == second
+    assert "You are in Second now" in answer.content.decode()
+    again = page.get(link, follow=True)  # it is so already: nothing is said
+    assert again.wsgi_request.organization == second and "You are in" not in again.content.decode()
+    for stranger in (globex.pk, "nonsense", ""):
+        assert (
+            page.get(f"/api-keys/?organization={stranger}", follow=True).wsgi_request.organization == second
+        )
+
+
+def test_the_link_of_a_mail_survives_the_log_in(acme, owner, client):
+    second = founded("Second", owner)
+    link = mail_links.page("members", organization=second).removeprefix(settings.PUBLIC_URL)
+    asked = client.get(link)
+    answer = client.post(asked["Location"], {"login": owner.email, "password": PASSWORD}, follow=True)
+    assert (answer.wsgi_request.path, answer.wsgi_request.organization) == ("/members/", second)
 
 
 def test_a_session_forgets_an_organization_that_was_left(acme, globex, owner, page):
