@@ -12,9 +12,10 @@ from superagent.foundation import tenancy
 
 
 def send(*, organization: Organization, template: str, context: dict[str, Any], dedupe_key: str) -> None:
-    """Mail what was paid, or was not: none of it is left out. `context` gets `organization`, its name or an empty text.
+    """Mail what was paid or was not, and what we do: none of it is left out.
 
-    As `notifications.send`: after the caller's transaction, and once for each `dedupe_key`.
+    As `notifications.send`: after the caller's transaction, and once for each `dedupe_key`. `context` gets
+    `organization`, its name or an empty text.
     """
     _send(organization, template, context, dedupe_key, is_members=_is_of_a_member(organization))
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, billing_mail, mail_links
 from accounts.models import AuditEntry, Organization, User
-from billing import plans, pricing
+from billing import coming, plans, pricing
 from billing.models import Price, Subscription
 
 CHECKOUT_STARTED = "checkout.started"
@@ -182,11 +182,18 @@ def _canceled(subscription: Subscription, before: Before | None) -> Words:
                 if dropped
                 else ()
             ),
-            _("Other subscriptions, such as licenses, go on."),
+            *_others(subscription.organization),
             _("Changed your mind? Resume it on the page of your plan before then: it renews for %(amount)s.")
             % {"amount": pricing.per_period(subscription.price)},
         ),
     )
+
+
+def _others(organization: Organization) -> tuple[str, ...]:
+    """What is charged again beside the plan, if there is anything."""
+    rows = Subscription.objects.filter(organization=organization, plan=None).live().select_related("product")
+    names = sorted({each.product.name for each in rows if coming.renews(each)})
+    return (_("Other subscriptions go on: %(names)s.") % {"names": ", ".join(names)},) if names else ()
 
 
 def _resumed(subscription: Subscription) -> Words:

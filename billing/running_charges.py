@@ -19,9 +19,12 @@ def running(organization: Organization) -> list[Charge]:
 
 
 def end_all(organization: Organization) -> None:
-    """End them with their periods; one that gives nothing (unpaid, never paid) at once. Raises gateway.Unavailable."""
+    """End them with their periods; one that gives nothing (unpaid, never paid) at once. Raises gateway.Unavailable.
+
+    The plan last: the mail about its end names what else goes on.
+    """
     now = clock.now(organization)
-    for subscription in _running(organization):
+    for subscription in sorted(_running(organization), key=lambda each: each.plan_id is not None):
         subscriptions.cancel(
             subscription=subscription, at_period_end=subscription.is_live, reason="account closed", now=now
         )

@@ -9,11 +9,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts import audit, notifications
+from accounts import audit, billing_mail, mail_links
 from accounts.models import Organization
 from licensing.models import License, Policy
 from superagent.foundation import outbox
@@ -72,19 +71,17 @@ def _tell(organization: Organization, policy: Policy, payload: dict[str, Any]) -
             target=policy,
             detail={"changes": payload["changes"], "reason": payload["reason"]},
         )
-        notifications.send(
+        billing_mail.send(
+            organization=organization,
             template=TEMPLATE,
-            to=[organization.email],
             context={
-                "organization": organization.name,
                 "license": policy.name,
                 "changes": [_words(name, change) for name, change in sorted(payload["changes"].items())],
                 "reason": payload["reason"],
-                "url": settings.PUBLIC_URL + reverse("licenses"),
+                "url": mail_links.page("licenses", organization=organization),
                 "support": settings.SUPPORT_EMAIL,
             },
             dedupe_key=mail_key,
-            organization=organization,
         )
 
 

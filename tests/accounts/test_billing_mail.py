@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +17,18 @@ from tests.accounts.conftest import founded, join, person
 
 pytestmark = pytest.mark.django_db
 
+ROOT = Path(__file__).resolve().parents[2]
 TYPED = "Your parcel is held, call 0900 555 555"
 TEMPLATES: dict[str, dict[str, Any]] = {
     "billing/email/plan": {"heading": "Your Pro plan will end", "paragraphs": ["It works until then."]},
     "billing/email/receipt": {"amount": "29.00 USD", "paid_at": "21 November 2026", "lines": []},
     "billing/email/payment_failed": {"amount": "29.00 USD"},
     "billing/email/trial_will_end": {"plan": "Pro", "trial_end": "21 November 2026", "amount": "29.00 USD"},
+    "licensing/email/policy": {
+        "license": "NextPanel",
+        "changes": ["A grace is longer."],
+        "reason": "a mistake",
+    },
     "licensing/email/license": {"heading": "Your license will end", "paragraphs": ["It works until then."]},
 }
 
@@ -112,3 +120,11 @@ def test_a_stranger_is_told_of_a_few_changes_a_day_and_of_every_payment(
     for number in range(5):
         tell(organization, f"own {number}")
     assert len(mailed()) == 12
+
+
+def test_nobody_mails_a_billing_address_past_this_door() -> None:
+    apps = ("accounts", "metering", "billing", "licensing", "superagent")
+    modules = [path for app in apps for path in (ROOT / app).rglob("*.py")]
+    past = re.compile(r"to=\[[\w.]*organization\.email\]")
+    found = [str(path.relative_to(ROOT)) for path in modules if past.search(path.read_text())]
+    assert found == ["accounts/billing_mail.py"]

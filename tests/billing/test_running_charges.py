@@ -4,8 +4,10 @@ import pytest
 from django.utils import timezone
 
 from accounts import charges, closures
+from billing import orders, subscriptions
 from billing.models import Subscription
 from superagent.foundation import tenancy
+from superagent.foundation.models import OutboxMessage
 
 pytestmark = pytest.mark.django_db
 
@@ -32,6 +34,23 @@ def test_closing_an_account_ends_its_plan_when_that_is_agreed_to(customer):
     closures.ask(user=customer.user, end_charges=True, now=timezone.now())
     with tenancy.system("test"):
         assert Subscription.objects.get(organization=customer.organization).cancel_at_period_end
+
+
+def test_the_mail_about_the_end_of_a_plan_names_what_goes_on_and_nothing_that_ends_too(customer):
+    """ "Other subscriptions, such as licenses, go on" was said to everybody, also to who had just ended them all."""
+    customer.buy("pro")
+    orders.place(
+        organization=customer.organization, user=customer.user, items=[orders.Wanted("nextpanel-starter")],
+        max_total=900, currency="usd", payment="saved_card", now=customer.now,
+    )  # fmt: skip
+    customer.settle()
+    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    closures.ask(user=customer.user, end_charges=True, now=timezone.now())
+    rows = OutboxMessage.objects.filter(payload__context__heading="Your Pro plan will end").order_by("id")
+    alone, with_the_account = ["\n".join(row.payload["context"]["paragraphs"]) for row in rows]
+    assert "Other subscriptions go on: NextPanel Starter." in alone
+    assert "go on" not in with_the_account
 
 
 def test_who_pays_nothing_has_nothing_to_end(customer):
