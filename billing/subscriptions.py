@@ -218,12 +218,7 @@ def cancel(
         return _end_now(subscription, details)
     if subscription.schedule_id:
         schedules.release(subscription.schedule_id)
-    number = fence.draw()
-    answer = gateway.call(
-        "subscriptions.update",
-        subscription.stripe_id,
-        params={"cancel_at_period_end": True, "expand": subscriptions.EXPAND} | details,
-    )
+    answer, number = _updated(subscription, {"cancel_at_period_end": True} | details)
     return _apply("subscription.canceled", subscription, answer, number, {"at_period_end": True})
 
 
@@ -253,13 +248,23 @@ def resume(*, subscription: Subscription, now: datetime) -> Subscription:
     if not subscription.is_canceling:
         return take_back(subscription=subscription, now=now)
     debts.require_none(subscription.organization)
-    number = fence.draw()
     # A date of its own, which staff set at Stripe, is another parameter than the end of the period.
     undo: Json = {"cancel_at_period_end": False} if subscription.cancel_at_period_end else {"cancel_at": ""}
-    answer = gateway.call(
-        "subscriptions.update", subscription.stripe_id, params=undo | {"expand": subscriptions.EXPAND}
-    )
+    answer, number = _updated(subscription, undo)
     return _apply("subscription.resumed", subscription, answer, number, {})
+
+
+def _updated(subscription: Subscription, params: Json) -> tuple[Json, int]:
+    """The subscription at Stripe with `params`, and the fence's number. Raises Ended if it has ended there."""
+    number = fence.draw()
+    expanded = params | {"expand": subscriptions.EXPAND}
+    try:
+        return gateway.call("subscriptions.update", subscription.stripe_id, params=expanded), number
+    except gateway.Rejected:
+        present, _ = _as_stripe_says(subscription)
+        if present.has_ended:  # by another request, or at Stripe, a moment ago
+            raise Ended("It has just been ended.") from None
+        raise
 
 
 def next_invoice(subscription: Subscription) -> Json:

@@ -13,8 +13,11 @@ streams = get_asgi_application()  # first: it sets Django up
 from django.conf import settings  # noqa: E402 - needs DJANGO_SETTINGS_MODULE
 
 from metering import leases, shipping  # noqa: E402 - as above
+from superagent.charsets import AsgiRequest  # noqa: E402 - as above
 from superagent.serving import StreamsAndPages  # noqa: E402 - as above
 from superagent.wsgi import application as pages  # noqa: E402 - as above
+
+streams.request_class = AsgiRequest
 
 # Paths of async views whose answer may stay open. A path that is missing here works, but one open stream holds a
 # thread: tests/test_architecture.py compares this list with the async views in the URL configuration.

@@ -81,12 +81,17 @@ class OwnErrorPages(Around):
         return response
 
     def process_view(self, request: HttpRequest, view: Any, *_: Any) -> HttpResponseBase | None:
-        """A query with a NUL, which PostgreSQL's text cannot hold, and a form that is too large. The API says what."""
+        """A query with a NUL, which PostgreSQL's text cannot hold, and a form that is too large or not in UTF-8.
+
+        The API says what.
+        """
         if is_api(request):
             return None
         if "%00" in request.META.get("QUERY_STRING", ""):
             return _page_of(request, HTTPStatus.BAD_REQUEST)
         if request.method == "POST" and not getattr(view, "csrf_exempt", False):
+            if not _is_in_utf8(request):
+                return _page_of(request, HTTPStatus.BAD_REQUEST)
             try:
                 request.POST  # noqa: B018  # read here, before the check of its token does
             except (SuspiciousOperation, MultiPartParserError) as exception:
@@ -99,6 +104,13 @@ class OwnErrorPages(Around):
         if isinstance(exception, BadRequest | SuspiciousOperation):
             return _page_of(request, HTTPStatus.BAD_REQUEST, exception)
         return None
+
+
+def _is_in_utf8(request: HttpRequest) -> bool:
+    """Whether a form's fields can be read (multipart ones say how each is written)."""
+    is_plain_form = request.content_type == "application/x-www-form-urlencoded"
+    charset = (request.content_params or {}).get("charset", "utf-8")
+    return not is_plain_form or charset.lower() in ("utf-8", "utf8")
 
 
 class MethodNotAllowedPages(Around):

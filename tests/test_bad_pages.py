@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
 import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -14,6 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from accounts.models import User
 from billing import catalog
 from superagent.foundation import tenancy
+from superagent.wsgi import application
 from tests.accounts.conftest import founded, page_of, person
 from tests.test_tenants import own_patterns
 
@@ -181,3 +186,38 @@ def test_a_form_that_is_too_large_is_our_page_in_debug_too(ada: User, settings: 
     client = Client(enforce_csrf_checks=True)
     answer = client.post("/settings/", body, content_type="application/x-www-form-urlencoded")
     assert (answer.status_code, answer.templates[0].name) == (400, "400.html")
+
+
+@pytest.fixture
+def web() -> Iterator[httpx.Client]:
+    """The application that is served: Django's test client makes its requests in its own way."""
+    ends = (request_started, request_finished)
+    for signal in ends:  # they would close the connection of the test
+        signal.disconnect(close_old_connections)
+    with httpx.Client(transport=httpx.WSGITransport(application), base_url="http://127.0.0.1") as client:
+        yield client
+    for signal in ends:
+        signal.connect(close_old_connections)
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/nothing/here"])
+@pytest.mark.parametrize("charset", ["utf-7", "utf-16", "zip"])
+def test_a_form_in_another_encoding_is_our_page_in_debug_too(
+    web: httpx.Client, settings: Any, path: str, charset: str
+):
+    """Django's own page for developers read the form again, and failed again, in every middleware: for minutes."""
+    settings.DEBUG = True
+    content_type = f"application/x-www-form-urlencoded; charset={charset}"
+    answer = web.post(path, content=b"login=me", headers={"Content-Type": content_type})
+    assert answer.status_code == 400 and "Traceback" not in answer.text
+    assert "<html" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/?plan=pro", "/accounts/login/?next=/billing/", "/api/v1/licenses/public-keys?fields=data"]
+)
+def test_what_a_body_is_said_to_be_written_in_is_not_asked_of_the_address(web: httpx.Client, path: str):
+    """`zip` is an encoding too, for Python: any address with a query was a bare 500."""
+    plain = web.get(path)
+    assert plain.status_code < 500
+    assert web.get(path, headers={"Content-Type": "text/html; charset=zip"}).status_code == plain.status_code

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from billing import overage, plans, subscriptions
 from billing.models import Invoice, OverageCharge, Payment, Subscription
 from metering import months
@@ -118,3 +120,17 @@ def test_a_cancellation_bills_the_last_overage_on_an_invoice_of_its_own(customer
     assert (last.total, last.status) == (500, "paid")
     assert overage.differences() == []
     assert Meter.objects.count() == 3
+
+
+def test_what_another_request_has_just_ended_is_refused_as_ended(customer: Customer) -> None:
+    """Two people press at once: the second is told that it has ended, not that Stripe fails."""
+    before = customer.buy("pro", "month")
+    canceling = subscriptions.cancel(subscription=before, now=customer.now)
+    subscriptions.cancel(subscription=before, at_period_end=False, now=customer.now)
+    for late in (
+        lambda: subscriptions.cancel(subscription=before, now=customer.now),
+        lambda: subscriptions.resume(subscription=canceling, now=customer.now),
+    ):
+        with pytest.raises(subscriptions.Ended):
+            late()
+    assert subscriptions.cancel(subscription=before, at_period_end=False, now=customer.now).has_ended
