@@ -193,6 +193,7 @@ def _sign_up_and_join(request: HttpRequest, found: Invitation) -> HttpResponse:
         except Refusal as refusal:
             form.add_error(None, refusal.detail)
         else:
+            messages.success(request, _("Welcome to %(name)s.") % {"name": found.organization})
             return perform_login(
                 request, user, email_verification="none", redirect_url=reverse("dashboard"), signup=True
             )

@@ -23,16 +23,19 @@ from accounts import (
     email_addresses,
     email_changes,
     mail_links,
+    memberships,
     newcomers,
     people,
     registration,
+    roles,
     throttles,
 )
 from accounts import verification as verifications
 from accounts.access import PersonRequest
 from accounts.forms import ChangeEmailForm, ProofForm
-from accounts.models import EmailChange, User
+from accounts.models import EmailChange, Organization, User
 from accounts.revocation import Keep
+from accounts.roles import Scope
 from accounts.views.arrival import MAILED_BEFORE
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
@@ -75,8 +78,19 @@ class Email(View):
             "change": email_changes.pending(user=user, now=timezone.now()),
             "lifetime_days": EmailChange.LIFETIME.days,
             "undo_days": EmailChange.UNDO_PERIOD.days,
+            "billed_elsewhere": _billed_elsewhere(user),
         }
         return render(self.request, "account/email.html", context, status=422 if form.errors else 200)
+
+
+def _billed_elsewhere(user: User) -> list[Organization]:
+    """Those whose billing address the person may change, and which a change of the own address does not move."""
+    return [
+        membership.organization
+        for membership in memberships.of_user(user)
+        if roles.allows(membership.role, Scope.ORGANIZATION_WRITE)
+        and membership.organization.email != user.email
+    ]
 
 
 @login_required

@@ -11,7 +11,7 @@ from accounts import email_addresses, email_changes, log_ins, mail_links, people
 from accounts.models import EmailChange, User
 from superagent.foundation import tenancy
 from superagent.foundation.problems import Invalid
-from tests.accounts.conftest import PASSWORD, page_of, path_in_mail, person
+from tests.accounts.conftest import PASSWORD, founded, page_of, path_in_mail, person
 from tests.accounts.mailboxes import ada, ask, asked, identity, is_logged_in, logged_in, made, mails_to
 from tests.accounts.test_races import at_once, kinds
 
@@ -45,6 +45,19 @@ def test_a_change_is_made_when_both_mailboxes_have_agreed(ada):
         "Do you want to change your e-mail address?", "Your e-mail address was changed"
     ]  # fmt: skip
     assert mails_to("ada@new.example")[-1] == "This is now the e-mail address of your account"
+
+
+def test_the_page_says_which_bills_go_elsewhere(ada):
+    """A billing address was copied from the log-in address once, and does not follow it."""
+    founded("Engines", ada)
+    client = page_of(ada)
+    assert "Invoices of" not in client.get("/accounts/email/").content.decode()
+    change = asked(ada, "ada@new.example")
+    email_changes.agree(change=change, now=timezone.now())
+    email_changes.confirm(change=change, now=timezone.now())
+    page = page_of(User.objects.get(pk=ada.pk)).get("/accounts/email/").content.decode()
+    assert "Invoices of Engines go to ada@engines.example." in page
+    assert 'href="/settings/"' in page
 
 
 def test_the_order_of_the_mailboxes_does_not_matter(ada):

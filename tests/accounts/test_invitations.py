@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from accounts import invitations, mail_links, memberships
@@ -100,6 +101,13 @@ def test_register_joins_and_proves_the_address(acme, owner):
     assert memberships.role_of(user, acme) == Role.DEVELOPER
     assert people.has_verified_email(user)
     assert User.objects.get(pk=user.pk).default_organization_id == acme.pk
+
+
+def test_who_signs_up_by_an_invitation_is_welcomed_by_name(acme, owner):
+    token = mail_links.invitation_token(invite(acme, owner))
+    form = {"full_name": "New", "password": PASSWORD}
+    page = Client().post(f"/invitations/{token}/", form, follow=True).content.decode()
+    assert "Welcome to Acme." in page
 
 
 def test_revoke(acme, globex, owner):
