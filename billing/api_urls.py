@@ -22,6 +22,11 @@ urlpatterns = [
         subscriptions.SubscriptionDetail.as_view(),
         name="api-subscription",
     ),
+    path(
+        "subscriptions/<uuid:subscription_id>/resume",
+        subscriptions.SubscriptionResume.as_view(),
+        name="api-subscription-resume",
+    ),
     path("orders", orders.Orders.as_view(), name="api-orders"),
     path("orders/<uuid:order_id>", orders.OrderDetail.as_view(), name="api-order"),
 ]

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from licensing.api import members, panels
+from licensing.api import members, panels, tiers
 
 urlpatterns = [
     path("licenses", members.Licenses.as_view(), name="api-licenses"),
@@ -11,4 +11,10 @@ urlpatterns = [
     path("licenses/heartbeat", panels.Heartbeat.as_view(), name="api-license-heartbeat"),
     path("licenses/public-keys", panels.PublicKeys.as_view(), name="api-license-public-keys"),
     path("licenses/<uuid:license_id>", members.LicenseDetail.as_view(), name="api-license"),
+    path("licenses/<uuid:license_id>/tier", tiers.ChangeTier.as_view(), name="api-license-tier"),
+    path(
+        "licenses/<uuid:license_id>/tier/preview",
+        tiers.PreviewTier.as_view(),
+        name="api-license-tier-preview",
+    ),
 ]

@@ -3,6 +3,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
+from billing.serializers import RECURRING
 from licensing.models import License
 from licensing.validation import Code
 from superagent.foundation.serializers import KeyedBody, PartialAnswer
@@ -191,3 +192,29 @@ class LicenseWithKey(LicenseAnswer):
     def get_license_key(self, license_: License) -> str | None:
         reveal = self.context["reveal"]
         return reveal() if reveal is not None else None
+
+
+class TierChoice(serializers.Serializer):
+    product = serializers.CharField(
+        max_length=60,
+        help_text="The slug of a license product from billing/products, such as nextpanel-business.",
+    )
+    interval = serializers.ChoiceField(
+        choices=RECURRING,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Left out: the present one.",
+    )
+
+
+class TierChange(KeyedBody, TierChoice):
+    effective_at = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, help_text="Of the preview, so that its amounts hold."
+    )
+    max_amount_due = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The most to pay now, in minor units; more is refused with price_changed.",
+    )

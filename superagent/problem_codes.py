@@ -47,8 +47,14 @@ REMEDIES = {
     "payment_due": _(
         "Pay the invoice at pay_url. Until then nothing is sold or changed; you can still cancel."
     ),
-    "change_pending": _("Take back what is coming by billing/subscription/resume, then change."),
-    "subscription_ending": _("Take back the cancellation by billing/subscription/resume, then change."),
+    "change_pending": _(
+        "Take back what is coming by billing/subscription/resume, a license's by subscriptions/{id}/resume."
+    ),
+    "subscription_ending": _(
+        "Take back the cancellation by billing/subscription/resume, a license's by subscriptions/{id}/resume."
+    ),
+    "license_without_subscription": _("Buy the tier that you want, or write to support."),
+    "license_suspended": _("Write to support to have the suspension lifted, then change."),
     "card_declined": _("Use another card, or ask the bank. detail has the bank's reason."),
     "too_many_streams": _("Close a stream first, or share one among your programs."),
     "not_reported_by_you": _(

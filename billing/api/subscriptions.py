@@ -9,9 +9,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.roles import Scope
 from billing import checkout, serializers, subscriptions
 from billing.api.plumbing import READ_WRITE, now_of, organization_of, parsed, user_of
-from billing.keyed import CREATED, answered_once
+from billing.keyed import CREATED, OK, answered_once
 from billing.models import Subscription
 from superagent.foundation.problems import NotFound
 from superagent.foundation.views import ApiView, ListView
@@ -88,6 +89,27 @@ class SubscriptionDetail(ApiView):
     def delete(self, request: Request, subscription_id: UUID) -> Response:
         found = subscriptions.cancel(subscription=_one(request, subscription_id), now=now_of(request))
         return _answer(request, found)
+
+
+@extend_schema(tags=["subscriptions"])
+class SubscriptionResume(ApiView):
+    required_scope = Scope.BILLING_WRITE
+
+    @extend_schema(
+        operation_id="subscriptions_resume",
+        summary="Resume a subscription",
+        description="Takes back a cancellation, or a change, that has not come into force.",
+        request=None,
+        responses=serializers.SubscriptionAnswer,
+    )
+    def post(self, request: Request, subscription_id: UUID) -> Response:
+        found = _one(request, subscription_id)
+
+        def call(asked_at: datetime) -> tuple[int, Any]:
+            resumed = subscriptions.resume(subscription=found, now=now_of(request))
+            return OK, _answer(request, resumed).data
+
+        return answered_once(request, f"POST subscriptions/{subscription_id}/resume", call)
 
 
 def _of(request: Request) -> QuerySet[Any]:

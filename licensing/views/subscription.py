@@ -15,7 +15,7 @@ from billing import cards, plans, pricing, subscriptions
 from billing.changes import Preview
 from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Price, Subscription
-from licensing import offers, overview, policies
+from licensing import offers, overview, policies, tiers
 from licensing.models import License
 from licensing.views.licenses import LicenseView
 from superagent.foundation import clock
@@ -142,8 +142,8 @@ class ChangeTier(PaidLicenseView):
             messages.info(request, _("The preview was incomplete. Here is a new one."))
             return self._page(license_, subscription, price)
         try:
-            done = subscriptions.change(
-                subscription=subscription,
+            done = tiers.change(
+                license_=license_,
                 price=price,
                 user=self.request.user,
                 previewed_at=form.cleaned_data["effective_at"],
@@ -172,9 +172,7 @@ class ChangeTier(PaidLicenseView):
     ) -> HttpResponse:
         shown = None
         try:
-            shown = subscriptions.preview(
-                subscription=subscription, price=price, now=clock.now(self.request.organization)
-            )
+            shown = tiers.preview(license_=license_, price=price, now=clock.now(self.request.organization))
         except plans.AlreadyOnPlan as refusal:
             messages.info(self.request, f"{refusal.title}. {refusal.detail}")
             return redirect("license", license_.pk)
