@@ -1,10 +1,11 @@
 """Quota warnings: a mail to owners and admins at 80 and at 100 percent, once for each period, meter and threshold."""
 
 from datetime import datetime
+from itertools import pairwise
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -28,15 +29,11 @@ def raise_due(*, now: datetime) -> int:
     Reads what PostgreSQL knows: the task ships this host's requests first, other hosts ship theirs every 2 seconds.
     """
     open_now = Coalesce(F("period__organization__rehearsal_now"), now)
-    everything_said = QuotaAlert.objects.filter(
-        period=OuterRef("period"), meter=OuterRef("meter"), threshold_percent=THRESHOLDS_PERCENT[-1]
-    )
     quotas = (
         Quota.objects.filter(
-            ~Exists(everything_said),
+            _is_untold(),
             is_closed=False,
             included__gt=0,
-            used__gte=F("included") * THRESHOLDS_PERCENT[0] / 100,
             period__start__lte=open_now,
             period__end__gt=open_now,
         )
@@ -44,6 +41,20 @@ def raise_due(*, now: datetime) -> int:
         .order_by("id")
     )
     return sum(_raise_alone(quota, now) for quota in quotas.iterator(chunk_size=500))
+
+
+def _is_untold() -> Q:
+    """Quotas whose highest threshold that is reached has no alert."""
+    untold = Q(pk__in=[])
+    for threshold, following in pairwise((*THRESHOLDS_PERCENT, None)):
+        told = QuotaAlert.objects.filter(
+            period=OuterRef("period"), meter=OuterRef("meter"), threshold_percent__gte=threshold
+        )
+        stretch = Q(used__gte=F("included") * threshold / 100)
+        if following is not None:
+            stretch &= Q(used__lt=F("included") * following / 100)
+        untold |= stretch & ~Exists(told)
+    return untold
 
 
 def _raise_alone(quota: Quota, now: datetime) -> bool:

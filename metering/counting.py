@@ -14,6 +14,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from metering.models import FormerTerms, Quota, UsagePeriod
+from superagent.foundation.problems import Refusal
 
 MAX_TOTAL = 2**53 - 1
 """What a quota counts at most: every integer up to here is exact in JSON, in Lua and in Redis."""
@@ -22,8 +23,15 @@ Key = tuple[UUID, UUID]
 """Period and meter."""
 
 
-class PeriodMoved(Exception):
+class PeriodMoved(Refusal):
     """While the caller chose a period, it was made to end earlier: choose again, in a new transaction."""
+
+    status = 503
+    code = "period_moved"
+    title = "The usage period is being changed"
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was recorded. Send it again.", headers={"Retry-After": "1"})
 
 
 @dataclass(frozen=True, slots=True)

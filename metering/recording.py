@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.models import Organization
 from metering import allotments, counting, histogram, periods, rollups
@@ -20,6 +20,8 @@ COLUMNS = (
     "status", "duration_us", "request_bytes", "response_bytes", "is_counted", "started_at",
 )  # fmt: skip
 
+ATTEMPTS = 3
+
 Touched = dict[tuple[UUID, UUID], tuple[int, dict[str, int]]]
 """{(organization, period): (units used by now, {seed: units just recorded})}: what counters.heal needs."""
 
@@ -28,7 +30,19 @@ log = structlog.get_logger(__name__)
 
 def record(lines: Sequence[Line]) -> tuple[int, Touched]:
     """Record `lines`, whose organizations must exist, in the caller's transaction; returns how many were new, and what
-    changed. Requests, quotas and rollups are always locked in this order. Raises counting.PeriodMoved."""
+    changed. Raises counting.PeriodMoved when periods go on moving."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with transaction.atomic():
+                return _record(lines)
+        except counting.PeriodMoved:
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _record(lines: Sequence[Line]) -> tuple[int, Touched]:
+    """Requests, quotas and rollups are always locked in this order."""
     fresh = _placed(_new(lines))
     if not fresh:
         return 0, {}

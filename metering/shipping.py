@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from metering import counters, quarantine, recording
+from metering import counters, counting, quarantine, recording
 from metering.models import SpoolCheckpoint
 from metering.spool import SUFFIX, Line, directory, writer
 from superagent.foundation import tenancy
@@ -85,7 +85,7 @@ def write_now(line: bytes) -> None:
         try:
             with transaction.atomic():
                 _, touched = recording.record([Line.parse(text)])
-        except REFUSED as error:
+        except (*REFUSED, counting.PeriodMoved) as error:
             quarantine.keep(segment=f"past-{uuid7().hex}", offset=0, content=text, reason=str(error))
         else:
             counters.heal(touched)

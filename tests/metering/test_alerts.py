@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -47,6 +48,20 @@ def test_owners_and_admins_are_warned_once_for_each_threshold(organization: Orga
     assert alerts.raise_due(now=now) == 1
     assert alerts.raise_due(now=now) == 0
     assert len(mails()) == 4
+    assert QuotaAlert.objects.count() == 2
+
+
+def test_what_was_told_costs_nothing_until_there_is_more_to_tell(
+    organization: Organization, django_assert_num_queries: Any
+) -> None:
+    """Every half minute a transaction for each quota between 80 and 99 percent."""
+    people(organization)
+    give(organization, terms("ai_tokens", 100, hard=True))
+    for used in (85, 120):
+        use(organization, used)
+        assert alerts.raise_due(now=timezone.now()) == 1
+        with django_assert_num_queries(1):
+            assert alerts.raise_due(now=timezone.now()) == 0
     assert QuotaAlert.objects.count() == 2
 
 

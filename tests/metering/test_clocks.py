@@ -1,0 +1,204 @@
+"""Clocks: whose decides when a period has ended, and what a wrong one can do to a request's time and place."""
+
+from __future__ import annotations
+
+import datetime as datetimes
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import Organization
+from metering import counters, exchange, periods, recording, shipping, spool
+from metering.charges import Charge, Facts
+from metering.models import QuarantinedLine, RequestRecord, SpoolCheckpoint, UsagePeriod
+from superagent.foundation import tenancy
+from superagent.foundation.identifiers import uuid7
+from tests.metering.conftest import Api, give, new_key, quota_of, terms
+
+REQUESTS = "api_requests"
+START = datetime(2026, 5, 1, tzinfo=UTC)
+END = datetime(2026, 6, 1, 0, 0, 0, 50_000, tzinfo=UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta.resolution
+
+
+def redis_now() -> int:
+    seconds, rest = exchange.send(exchange.pack("TIME"), 1)[0]
+    return int(seconds) * 1_000_000 + int(rest)
+
+
+def charge(organization: Organization) -> Charge:
+    return counters.charge(
+        organization_id=organization.pk, caller="caller", organization=lambda: organization
+    )
+
+
+def end_period(organization: Organization, at: datetime) -> None:
+    with tenancy.system("test"):
+        period = periods.ensure(organization=organization, now=timezone.now())
+        UsagePeriod.objects.filter(pk=period.pk).update(end=at)
+    counters.refresh(organization.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("limit", [100_000, None], ids=["hard", "unlimited"])
+def test_a_period_ends_for_redis_at_its_microsecond(organization: Organization, limit: int | None) -> None:
+    """Metering A5: of 304 requests after an end at .05 s, 151 were counted in the ended period.
+
+    Whatever the machine is doing, the time of Redis before and after a call tells in which period it belongs; only one
+    that the end falls into may be in either.
+    """
+    give(organization, terms(REQUESTS, limit, hard=limit is not None))
+    end = datetime.fromtimestamp(redis_now() / 1_000_000, UTC) + timedelta(seconds=1)
+    end = end.replace(microsecond=end.microsecond // 1000 * 1000 + 137)
+    end_period(organization, end)
+    calls: list[tuple[int, Facts, int]] = []
+    while not calls or calls[-1][0] < microseconds(end) + 100_000:
+        before = redis_now()
+        calls.append((before, charge(organization).facts, redis_now()))
+    for before, facts, after in calls:
+        if after < microseconds(end):
+            assert facts.end_us == microseconds(end)
+        elif before >= microseconds(end):
+            assert facts.start_us == microseconds(end)
+    assert {facts.start_us >= microseconds(end) for _, facts, _ in calls} >= {True}
+    assert len({facts.period_id for _, facts, _ in calls}) <= 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_host_whose_clock_is_behind_makes_one_counter_and_then_asks_postgres_nothing(
+    organization: Organization, api: Api, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    """Metering B12: it made five counters, and asked PostgreSQL for each request, for as long as its clock lagged."""
+
+    class Behind(datetimes.datetime):
+        @classmethod
+        def now(cls, tz: datetimes.tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain datetime
+            return datetimes.datetime.now(tz) - timedelta(minutes=1)
+
+    give(organization, terms(REQUESTS, 1000, hard=True))
+    assert api.get("usage/meters").status_code == 200
+    end = timezone.now()
+    end_period(organization, end)
+    monkeypatch.setattr(counters, "datetime", Behind)
+    monkeypatch.setattr(timezone, "now", lambda: Behind.now(UTC))
+    assert charge(organization).facts.start_us == microseconds(end)
+    with django_assert_num_queries(0):
+        for _ in range(5):
+            taken = charge(organization)
+            assert (taken.verdict, taken.facts.start_us) == ("ok", microseconds(end))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_without_a_counter_does_not_wait_for_the_backlog_of_others(
+    organization: Organization, other_organization: Organization, api: Api
+) -> None:
+    """Metering B8: 150,000 lines of others were shipped in the request: 4.4 s. Now none is, with or without a counter."""
+    give(organization, terms(REQUESTS, 100, hard=True))
+    give(other_organization, terms(REQUESTS, 100, hard=True))
+    for _ in range(3):
+        assert api.get("usage/meters").status_code == 200
+    stranger = new_key(other_organization)
+    for lose in (lambda: None, lambda: exchange.send(exchange.pack("FLUSHDB"), 1)):
+        lose()
+        assert stranger.get("usage/meters").status_code == 200
+        with tenancy.system("test"):
+            assert not SpoolCheckpoint.objects.exists()
+            assert not RequestRecord.objects.exists()
+    assert shipping.ship_all() == 5
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (START, START),
+        (END - timedelta.resolution, END - timedelta.resolution),
+        (START - timedelta.resolution, START),
+        (START - timedelta(seconds=59), START),
+        (END, END - timedelta.resolution),
+        (END + timedelta(seconds=59), END - timedelta.resolution),
+        (START - timedelta(seconds=61), START - timedelta(seconds=61)),
+        (END + timedelta(days=200), END + timedelta(days=200)),
+    ],
+)
+def test_the_time_of_a_request_is_put_inside_its_period_unless_it_is_of_another_age(
+    told: datetime, kept: datetime
+) -> None:
+    facts = Facts("seed", uuid7(), microseconds(START), microseconds(END), None, False, "")
+    assert facts.within(microseconds(told)) == microseconds(kept)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("seconds", [-40, 40])
+def test_a_wrong_clock_of_a_host_moves_no_request_to_another_period(
+    organization: Organization, api: Api, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """The unit was taken in the period of Redis' clock; the record says a time of that period."""
+    from metering import middleware
+
+    give(organization, terms(REQUESTS, 1000, hard=True))
+    now = timezone.now()
+    end_period(organization, now if seconds < 0 else now + timedelta(seconds=20))
+    real = middleware.time.time_ns
+    monkeypatch.setattr(middleware.time, "time_ns", lambda: real() + seconds * 1_000_000_000)
+    assert api.get("usage/meters").status_code == 200
+    monkeypatch.undo()
+    shipping.ship_all()
+    with tenancy.system("test"):
+        [record] = RequestRecord.objects.all()
+        period = UsagePeriod.objects.get(pk=record.period_id)
+    assert period.contains(record.started_at)
+    assert record.started_at == (period.start if seconds < 0 else period.end - timedelta.resolution)
+    assert quota_of(organization, REQUESTS).used == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_past_the_spool", [True, False])
+def test_a_request_whose_period_moves_while_it_is_recorded_is_recorded_in_the_new_one(
+    organization: Organization, api: Api, monkeypatch: pytest.MonkeyPatch, is_past_the_spool: bool
+) -> None:
+    """It was lost where the spool's disk refused, and a failing segment where it did not."""
+    give(organization, terms(REQUESTS, 1000, hard=True))
+    assert api.get("usage/meters").status_code == 200
+    [segment] = shipping.directory().glob("*.spool")
+    line = segment.read_bytes()
+    if is_past_the_spool:
+        spool.writer().close()
+        segment.unlink()
+    placed, moved = recording._placed, []
+
+    def move() -> None:
+        try:
+            with tenancy.system("test"):
+                now = timezone.now()
+                moved.append(
+                    periods.begin(organization=organization, start=now - timedelta(minutes=1), now=now)
+                )
+        finally:
+            connection.close()
+
+    def place_and_then_somebody_moves(lines: list[spool.Line]) -> list[spool.Line]:
+        found = placed(lines)
+        if not moved:
+            thread = threading.Thread(target=move)
+            thread.start()
+            thread.join()
+        return found
+
+    monkeypatch.setattr(recording, "_placed", place_and_then_somebody_moves)
+    if is_past_the_spool:
+        shipping.write_now(line)
+    else:
+        assert shipping.ship_all() == 1
+    with tenancy.system("test"):
+        [record] = RequestRecord.objects.all()
+        assert record.period_id == moved[0].pk
+        assert not QuarantinedLine.objects.exists()
+        assert not SpoolCheckpoint.objects.filter(failed_at__isnull=False).exists()
+    assert quota_of(organization, REQUESTS).used == 1
