@@ -99,7 +99,7 @@ def test_a_host_whose_clock_is_behind_makes_one_counter_and_then_asks_postgres_n
 def test_a_call_without_a_counter_does_not_wait_for_the_backlog_of_others(
     organization: Organization, other_organization: Organization, api: Api
 ) -> None:
-    """Metering B8: 150,000 lines of others were shipped in the request: 4.4 s. Now none is, with or without a counter."""
+    """Metering B8: a call without a counter shipped 150,000 lines of others, 4.4 s. Now it ships none."""
     give(organization, terms(REQUESTS, 100, hard=True))
     give(other_organization, terms(REQUESTS, 100, hard=True))
     for _ in range(3):
