@@ -1,7 +1,6 @@
 """Quota warnings: a mail to owners and admins at 80 and at 100 percent, once for each period, meter and threshold."""
 
 from datetime import datetime
-from itertools import pairwise
 
 import structlog
 from django.db import transaction
@@ -46,14 +45,14 @@ def raise_due(*, now: datetime) -> int:
 def _is_untold() -> Q:
     """Quotas whose highest threshold that is reached has no alert."""
     untold = Q(pk__in=[])
-    for threshold, following in pairwise((*THRESHOLDS_PERCENT, None)):
+    for threshold, following in zip(THRESHOLDS_PERCENT, (*THRESHOLDS_PERCENT[1:], None), strict=True):
         told = QuotaAlert.objects.filter(
             period=OuterRef("period"), meter=OuterRef("meter"), threshold_percent__gte=threshold
         )
         stretch = Q(used__gte=F("included") * threshold / 100)
         if following is not None:
             stretch &= Q(used__lt=F("included") * following / 100)
-        untold |= stretch & ~Exists(told)
+        untold |= stretch & Q(~Exists(told))
     return untold
 
 
