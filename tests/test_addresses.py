@@ -84,6 +84,7 @@ def test_a_form_sent_after_the_session_was_lost_leads_back_to_its_page(world: Wo
         assert log_in.startswith("/accounts/login/?next="), address
         with_form = visitor.get(log_in)
         assert with_form.status_code == 200
+        assert "nothing was changed" in with_form.content.decode(), address
         body = {"login": world.owner.email, "password": PASSWORD, "next": with_form.wsgi_request.GET["next"]}
         back = visitor.post("/accounts/login/", body, follow=True)
         assert (back.status_code, is_page(back)) == (200, True), address

@@ -9,6 +9,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from corsheaders.middleware import CorsMiddleware
 from csp.middleware import CSPMiddleware
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.middleware import AuthenticationMiddleware, LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.contrib.messages.middleware import MessageMiddleware
@@ -18,10 +19,11 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.gzip import GZipMiddleware
 from django.middleware.locale import LocaleMiddleware
+from django.utils.translation import gettext as _
 
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import uuid7
-from superagent.foundation.page_addresses import page_address
+from superagent.foundation.page_addresses import READING, page_address
 
 API_PREFIX = "/api/"
 REFERENCE_PREFIX = "/api/docs"
@@ -160,9 +162,14 @@ def pages_only(middleware: type) -> type:
 
 
 class _LoginRequired(LoginRequiredMiddleware):
-    """Leads back to a page after the log-in, never to an address that only takes a POST."""
+    """Leads back to a page after the log-in, never to an address that only takes a POST, and says that a form that was
+    sent has changed nothing."""
 
     def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponseRedirect:
+        if request.method not in READING:
+            messages.info(
+                request, _("You were logged out, and nothing was changed. Log in and press the button again.")
+            )
         return redirect_to_login(
             page_address(request), self.get_login_url(view_func), self.get_redirect_field_name(view_func)
         )
