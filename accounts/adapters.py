@@ -45,6 +45,7 @@ from accounts.credentials import InvalidCredentials
 from accounts.models import User
 from accounts.security_events import Kind
 from superagent.foundation import tenancy
+from superagent.foundation.templatetags.formats import absolute
 
 # What a notice of allauth says; each is mailed to the person whom it is about.
 NOTICES = {
@@ -86,7 +87,7 @@ class AccountAdapter(DefaultAccountAdapter):
                 to=[email],
                 context={
                     "notice": str(notice),
-                    "at": f"{context['timestamp']:%Y-%m-%d %H:%M} UTC",
+                    "at": absolute(context["timestamp"]),
                     "ip_address": context["ip"],
                     "browser": browsers.name_of(context["user_agent"]) or str(_("Unknown")),
                 },

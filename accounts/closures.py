@@ -16,6 +16,7 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
+from django.utils.formats import date_format
 
 from accounts import (
     audit,
@@ -105,7 +106,7 @@ def ask(*, user: User, end_charges: bool, now: datetime) -> AccountClosure:
         )  # fmt: skip
         _mail(
             "account_closing", user.email, link=mail_links.to_undo_closure(closure),
-            closes_on=f"{closure.closes_at:%B %-d, %Y}",
+            closes_on=date_format(closure.closes_at, "M j, Y"),
             ends=[f"{charge.name} ({each.organization})" for each in running for charge in each.charges],
         )  # fmt: skip
     return closure

@@ -10,6 +10,7 @@ from accounts.models import ApiKey, AuditEntry, Membership
 from accounts.roles import Scope
 from superagent.foundation import rate_limits
 from superagent.foundation.rate_limits import Limit, Use
+from superagent.foundation.templatetags.formats import absolute
 
 
 def tell(*, key: ApiKey, entry: AuditEntry) -> None:
@@ -66,7 +67,7 @@ def _context(key: ApiKey, entry: AuditEntry) -> dict[str, str]:
         "key": str(key),
         "by": entry.actor_label,
         "ip_address": entry.ip_address or "",
-        "at": f"{entry.at:%Y-%m-%d %H:%M} UTC",
+        "at": absolute(entry.at),
         "reason": str(entry.detail.get("reason", "")),
         "url": mail_links.page("api-keys", organization=key.organization),
     }

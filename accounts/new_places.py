@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, browsers, known_places, notifications, throttles
 from accounts.models import User
+from superagent.foundation.templatetags.formats import absolute
 
 
 def tell_of_browser(*, request: HttpRequest, user: User) -> None:
@@ -48,7 +49,7 @@ def _mail(user: User, *, notice: str, address: str | None, browser: str, now: da
         to=[user.email],
         context={
             "notice": notice,
-            "at": f"{now:%Y-%m-%d %H:%M} UTC",
+            "at": absolute(now),
             "ip_address": address or _("Unknown"),
             "browser": browser or _("Unknown"),
         },

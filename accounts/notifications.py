@@ -75,14 +75,15 @@ def deliver(message: OutboxMessage) -> None:
 
 def render(template: str, to: list[str], context: dict[str, Any]) -> EmailMultiAlternatives:
     """The mail as it will be sent, its links made."""
-    values: dict[str, Any] = {"product": "SuperAgent", "public_url": settings.PUBLIC_URL}
+    product = "SuperAgent"
+    values: dict[str, Any] = {"product": product, "public_url": settings.PUBLIC_URL}
     for name, value in context.items():
         is_link = isinstance(value, dict) and "link_to" in value
         values[name] = mail_links.make(value, to=to[0]) if is_link else value
     subject = " ".join(render_to_string(f"{template}.subject.txt", values).split())
     mail = EmailMultiAlternatives(
         subject=subject,
-        body=render_to_string(f"{template}.txt", values).strip() + "\n",
+        body=f"{render_to_string(f'{template}.txt', values).strip()}\n\n-- \n{product}\n{settings.PUBLIC_URL}\n",
         to=to,
         headers={"Auto-Submitted": "auto-generated"},
     )

@@ -23,7 +23,7 @@ class Scope(models.TextChoices):
     KEYS_READ = "keys:read", _("List API keys")
     KEYS_WRITE = "keys:write", _("Create and revoke API keys")
     ORGANIZATION_READ = "organization:read", _("Read the organization and its members")
-    ORGANIZATION_WRITE = "organization:write", _("Manage the organization and its members")
+    ORGANIZATION_WRITE = "organization:write", _("Manage the organization")
 
 
 _READ = frozenset({Scope.USAGE_READ, Scope.QUOTAS_READ, Scope.LICENSES_READ, Scope.ORGANIZATION_READ})

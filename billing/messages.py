@@ -4,7 +4,7 @@ from datetime import datetime
 
 from accounts import billing_mail, mail_links
 from billing.models import Invoice, Subscription
-from superagent.foundation.money import Money
+from superagent.foundation.templatetags.formats import absolute, money
 
 
 def receipt(invoice: Invoice) -> None:
@@ -17,13 +17,13 @@ def receipt(invoice: Invoice) -> None:
         template="billing/email/receipt",
         context={
             "number": invoice.number,
-            "amount": str(Money(invoice.amount_paid, invoice.currency)),
+            "amount": money(invoice.amount_paid, invoice.currency),
             "paid_at": _date(invoice.paid_at),
             "lines": [
-                {"description": line.description, "amount": str(Money(line.amount, line.currency))}
+                {"description": line.description, "amount": money(line.amount, line.currency)}
                 for line in invoice.lines.all()
             ],
-            "credit": str(Money(credit, invoice.currency)) if credit > 0 else "",
+            "credit": money(credit, invoice.currency) if credit > 0 else "",
             "url": mail_links.page("invoice", invoice.pk, organization=invoice.organization),
         },
         dedupe_key=f"receipt:{invoice.stripe_id}",
@@ -37,7 +37,7 @@ def payment_failed(invoice: Invoice) -> None:
         organization=invoice.organization,
         template="billing/email/payment_failed",
         context={
-            "amount": str(Money(invoice.amount_remaining, invoice.currency)),
+            "amount": money(invoice.amount_remaining, invoice.currency),
             "reason": latest.failure_message if latest else "",
             "next_attempt": _date(invoice.next_payment_attempt),
             "url": mail_links.page("billing", organization=invoice.organization),
@@ -53,7 +53,7 @@ def trial_will_end(subscription: Subscription) -> None:
         template="billing/email/trial_will_end",
         context={
             "plan": subscription.product.name,
-            "amount": str(Money(subscription.price.unit_amount, subscription.price.currency)),
+            "amount": money(subscription.price.unit_amount, subscription.price.currency),
             "trial_end": _date(subscription.trial_end),
             "url": mail_links.page("billing", organization=subscription.organization),
         },
@@ -62,4 +62,4 @@ def trial_will_end(subscription: Subscription) -> None:
 
 
 def _date(moment: datetime | None) -> str:
-    return f"{moment:%d %B %Y, %H:%M} UTC" if moment else ""
+    return absolute(moment) if moment else ""

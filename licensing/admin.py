@@ -12,7 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts import staff_notices
-from accounts.admin.audited import AuditedAdmin, FactsAdmin, ReasonedModelForm, reason_field, staff_of
+from accounts.admin.audited import (
+    AuditedAdmin,
+    FactsAdmin,
+    FactsInline,
+    ReasonedModelForm,
+    reason_field,
+    staff_of,
+)
 from accounts.models import User
 from billing.models import Product
 from licensing import activations, collection, moderation, policy_changes
@@ -83,23 +90,12 @@ class PolicyAdmin(AuditedAdmin):
         policy_changes.tell(policy=row, changes=changes, reason=reason)
 
 
-class _Facts(admin.TabularInline):
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class LicenseFeatureInline(_Facts):
+class LicenseFeatureInline(FactsInline):
     model = LicenseFeature
     fields = ["name", "used", "limit"]
 
 
-class ActivationInline(_Facts):
+class ActivationInline(FactsInline):
     model = Activation
     fields = ["label", "fingerprint", "activated_at", "last_heartbeat_at"]
 

@@ -12,6 +12,7 @@ from accounts import audit, billing_mail, mail_links
 from accounts.models import User
 from billing import pricing
 from licensing.models import License
+from superagent.foundation.templatetags.formats import absolute
 
 TEMPLATE = "licensing/email/license"
 
@@ -189,7 +190,7 @@ def _renewal(license_: License, at: datetime | None) -> str:
 
 
 def _date(moment: datetime | None) -> str:
-    return f"{moment:%d %B %Y, %H:%M} UTC" if moment else _("no date")
+    return absolute(moment) if moment else _("no date")
 
 
 _WORDS: dict[str, Callable[[License, dict[str, Any]], Words]] = {

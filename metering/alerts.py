@@ -12,6 +12,7 @@ from accounts import email_addresses, mail_links, notifications
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from metering.models import Quota, QuotaAlert
+from superagent.foundation.templatetags.formats import absolute
 
 THRESHOLDS_PERCENT = (80, 100)
 TEMPLATE = "metering/email/quota_warning"
@@ -116,7 +117,7 @@ def _mail(quota: Quota, threshold: int, used: int) -> None:
                 "used": f"{used:,}",
                 "limit": f"{quota.included:,}",
                 "is_hard": quota.is_hard,
-                "resets_at": f"{quota.period.end:%B %-d, %Y at %H:%M} UTC",
+                "resets_at": absolute(quota.period.end),
                 "url": mail_links.page("usage", organization=organization),
             },
             dedupe_key=f"quota:{quota.period_id}:{quota.meter_id}:{threshold}:{place.user_id}",

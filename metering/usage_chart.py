@@ -24,9 +24,9 @@ GROUPS: dict[str, Promise] = {
 """What calls can be grouped by: the hourly sums know no more of them."""
 
 _TITLES = {
-    "endpoint": gettext_lazy("Requests by endpoint"),
-    "method": gettext_lazy("Requests by method"),
-    "status": gettext_lazy("Requests by status"),
+    "endpoint": gettext_lazy("Calls by endpoint"),
+    "method": gettext_lazy("Calls by method"),
+    "status": gettext_lazy("Calls by status"),
 }
 _STATUSES = {
     "2xx": gettext_lazy("2xx success"),

@@ -152,6 +152,7 @@ class FactsAdmin(ReasonedActions, ReadOnlyAdmin):
 class FactsInline(admin.TabularInline):
     """Rows shown on the page of what they belong to."""
 
+    template = "admin/facts_inline.html"
     extra = 0
     can_delete = False
 

@@ -22,7 +22,7 @@ def action_words(action: str) -> str:
         _NAMES.get(word, word)
         for word in _SAME_AS_THE_BUTTON.get(action, action).replace(".", "_").split("_")
     ]
-    sentence = " ".join(words)
+    sentence = " ".join(words).replace("log in", "log-in")
     return sentence[:1].upper() + sentence[1:]
 
 

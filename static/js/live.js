@@ -8,6 +8,7 @@ const LONGEST_WAIT_MS = 30000;
 const SPEAKS_EVERY_MS = 20000;
 const numbers = new Intl.NumberFormat(document.documentElement.lang || "en");
 const shares = new Intl.NumberFormat(document.documentElement.lang || "en", { style: "percent", maximumFractionDigits: 1 });
+const SMALLEST = 0.001;
 let source = null;
 let wait = FIRST_WAIT_MS;
 let spokenAt = Date.now();
@@ -19,6 +20,9 @@ function state(name) {
     sign.textContent = name === "open" ? words.live : words.reconnecting;
   }
 }
+
+// As the server writes it: a small part is not rounded away to nothing.
+const percent = (share) => (share > 0 && share < SMALLEST ? `<${shares.format(SMALLEST)}` : shares.format(share));
 
 function put(key, given) {
   const value = given !== null && typeof given === "object" ? given.value : given;
@@ -32,7 +36,7 @@ function put(key, given) {
     element.classList.add("changed");
   }
   for (const meter of document.querySelectorAll(`[data-live-meter="${selector}"]`)) meter.value = Math.min(Number(value), meter.max);
-  for (const share of document.querySelectorAll(`[data-live-share="${selector}"]`)) share.textContent = shares.format(Number(value) / Number(share.dataset.limit));
+  for (const share of document.querySelectorAll(`[data-live-share="${selector}"]`)) share.textContent = percent(Number(value) / Number(share.dataset.limit));
 }
 
 function speak(figures) {
@@ -68,7 +72,23 @@ function open() {
     source.close();
     timer = setTimeout(open, wait);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+    stopIfLoggedOut();
   };
+}
+
+// The stream does not tell why it was refused: this page does, by leading to the log-in.
+async function stopIfLoggedOut() {
+  const answer = await fetch(location.href, { method: "HEAD", redirect: "manual" }).catch(() => null);
+  if (answer?.type !== "opaqueredirect") return;
+  close();
+  source = null;
+  for (const sign of document.querySelectorAll("[data-live-state]")) {
+    const link = document.createElement("a");
+    link.href = location.href;
+    link.textContent = words.loggedOut;
+    sign.dataset.state = "ended";
+    sign.replaceChildren(link);
+  }
 }
 
 function close() {
@@ -80,7 +100,7 @@ if (host) {
   open();
   document.addEventListener("visibilitychange", () => {
     close();
-    if (!document.hidden) open();
+    if (!document.hidden && source) open();
   });
   window.addEventListener("pagehide", close);
 }

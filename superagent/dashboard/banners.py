@@ -51,7 +51,7 @@ def _quota_banner(usage: quotas.Overview, *, action: str) -> Banner | None:
                 text=_("What is over the limit is refused until %(time)s.")
                 % {"time": absolute(quota.resets_at)},
                 action=action,
-                href=first_url("billing") if action else "",
+                href=first_url("plans") if action else "",
             )
     for quota in usage.quotas:
         if quota.is_hard and quota.percent is not None and quota.percent >= NEARLY_USED_PERCENT:
@@ -62,6 +62,6 @@ def _quota_banner(usage: quotas.Overview, *, action: str) -> Banner | None:
                 text=_("%(left)s left until %(time)s; what is over the limit is refused.")
                 % {"left": quantity(quota.remaining), "time": absolute(quota.resets_at)},
                 action=action,
-                href=first_url("billing") if action else "",
+                href=first_url("plans") if action else "",
             )
     return None

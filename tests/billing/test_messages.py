@@ -25,14 +25,14 @@ def test_a_paid_invoice_is_receipted_once(customer: Customer) -> None:
     customer.buy("pro", "month")
     (receipt,) = mails(customer, "receipt")
     invoice = Invoice.objects.get(organization=customer.organization)
-    assert (receipt["amount"], receipt["number"]) == ("29.00 USD", invoice.number)
+    assert (receipt["amount"], receipt["number"]) == ("$29.00", invoice.number)
     for event in WebhookEvent.objects.filter(type__in=["invoice.paid", "invoice.payment_succeeded"]):
         inbox.replay(event)
     customer.settle()
     assert len(mails(customer, "receipt")) == 1
     mail = notifications.render("billing/email/receipt", [customer.organization.email], receipt)
-    assert mail.subject == f"Receipt for 29.00 USD ({invoice.number})"
-    assert f"/invoices/{invoice.pk}" in mail.body and "29.00 USD" in mail.body
+    assert mail.subject == f"Receipt for $29.00 ({invoice.number})"
+    assert f"/invoices/{invoice.pk}" in mail.body and "$29.00" in mail.body
 
 
 def test_a_renewal_has_a_receipt_of_its_own(customer: Customer) -> None:

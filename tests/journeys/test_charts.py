@@ -33,7 +33,7 @@ def test_a_legend_switches_by_the_keyboard_a_picture_is_saved_and_a_bar_opens_it
     expect(page.locator(".chart-bar.series-1")).to_have_count(0)
     with page.expect_download() as downloaded:
         page.get_by_role("button", name="PNG of the chart").click()
-    assert downloaded.value.suggested_filename == "requests-by-method.png"
+    assert downloaded.value.suggested_filename == "calls-by-method.png"
     assert Path(downloaded.value.path()).read_bytes().startswith(PNG)
     bar = page.locator(".chart-svg a").last
     bar.focus()

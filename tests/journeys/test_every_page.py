@@ -19,7 +19,7 @@ from allauth.account.models import EmailConfirmationHMAC
 from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Route, sync_playwright
 
 from accounts.models import User
 from billing import catalog
@@ -36,7 +36,8 @@ ORIGIN = "http://testserver"
 NARROWEST = 320
 # Plain text and JSON, for machines and operators; and the parts that htmx puts into pages, which have them already.
 NOT_PAGES = (
-    "/api/",
+    "/api/v1/",
+    "/api/schema/",
     "/metrics",
     "/health/",
     "/robots.txt",
@@ -44,6 +45,7 @@ NOT_PAGES = (
     "/favicon.ico",
     "/stripe/",
     "/usage/export.csv",
+    "/usage/chart.csv",
 )
 TEXT = re.compile(r">[^<]+<")
 CONTENT = re.compile(r"""\s(?!class=|role=|type=|aria-current=)[\w:-]+=("[^"]*"|'[^']*')""")
@@ -165,14 +167,15 @@ def shots(db: None, settings: Any) -> list[Shot]:
 class Window:
     """A browser window whose server is a list of pages."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, scripts: dict[str, str] | None = None) -> None:
         self.page = page
+        self.scripts = scripts or {}
         self.shown: Shot | None = None
         self.problems: list[str] = []
         self.overlays: set[str] = set()
         page.route("**/*", self._answer)
         page.on("pageerror", lambda error: self.problems.append(f"{self.shown}: {error}"))
-        page.on("console", lambda said: self._hear(said.type, said.text))
+        page.on("console", self._hear)
 
     def _answer(self, route: Route) -> None:
         path = urlsplit(route.request.url).path
@@ -181,27 +184,33 @@ class Window:
         elif path.startswith("/static/") and (file := finders.find(path.removeprefix("/static/"))):
             kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
             route.fulfill(path=file, headers={"Content-Type": kind, "Cache-Control": "max-age=600"})
+        elif path in self.scripts:
+            route.fulfill(body=self.scripts[path], headers={"Content-Type": "text/javascript"})
         elif path.startswith("/api/"):
             route.fulfill(body="", headers={"Content-Type": "text/event-stream"})
         else:
             route.fulfill(status=204)
 
-    def _hear(self, kind: str, text: str) -> None:
-        if kind == "error" or "Content Security Policy" in text:
-            self.problems.append(f"{self.shown}: {text}")
+    def _hear(self, said: ConsoleMessage) -> None:
+        """What a page says; axe, which has no address, tries styles of its own."""
+        if said.location["url"] and (said.type == "error" or "Content Security Policy" in said.text):
+            self.problems.append(f"{self.shown}: {said.text}")
 
-    def check(self, shot: Shot) -> None:
+    def open(self, shot: Shot) -> None:
         self.shown = shot
         self.page.set_viewport_size({"width": 1440, "height": 900})
         self.page.goto(ORIGIN + shot.path, wait_until="load")
+
+    def check(self, shot: Shot) -> None:
+        self.open(shot)
         self.page.evaluate(
             "for (const each of document.querySelectorAll('details:not(.menu)')) each.open = true"
         )
-        self._note(axe.violations_in_every_look(self.page))
+        self.note(axe.violations_in_every_look(self.page))
         self._measure()
         self._open_overlays()
 
-    def _note(self, lines: list[str], where: str = "") -> None:
+    def note(self, lines: list[str], where: str = "") -> None:
         self.problems += [f"{self.shown}{where}: {line}" for line in lines]
 
     def _measure(self) -> None:
@@ -226,9 +235,7 @@ class Window:
                 self.overlays.add(known)
                 for scheme, rules in (("light", None), ("dark", axe.CONTRAST)):
                     self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-                    self._note(
-                        axe.violations(self.page, rules=rules), f" with {known} open, {width} {scheme}"
-                    )
+                    self.note(axe.violations(self.page, rules=rules), f" with {known} open, {width} {scheme}")
                 self.page.evaluate(f"(number) => {OVERLAYS}[number].close()", number)
 
 

@@ -97,8 +97,8 @@ def test_the_mail_reads_well(organization: Organization) -> None:
     use(organization, 1000)
     alerts.raise_due(now=timezone.now())
     mail = notifications.render(**OutboxMessage.objects.first().payload)
-    assert mail.subject == "Acme has used 100 % of its AI tokens"
-    assert "1,000 of 1,000 tokens (100 %)" in mail.body
+    assert mail.subject == "Acme has used 100% of its AI tokens"
+    assert "1,000 of 1,000 tokens (100%)" in mail.body
     assert "Further use is refused until the period ends" in mail.body
 
 
@@ -150,5 +150,5 @@ def test_an_address_that_nobody_confirmed_is_mailed_nothing_that_the_founder_typ
     alerts.raise_due(now=timezone.now())
     for message in OutboxMessage.objects.filter(topic="accounts.send_mail"):
         mail = notifications.render(**message.payload)
-        assert mail.subject == "Your organization has used 80 % of its AI tokens"
+        assert mail.subject == "Your organization has used 80% of its AI tokens"
         assert organization.name not in mail.body + str(mail.alternatives)

@@ -161,7 +161,7 @@ def test_the_file_of_the_chart_has_what_the_chart_shows(organization: Organizati
     client = signed_in(organization)
     answer = client.get("/usage/chart.csv?range=7d&group=method&hide=GET")
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
-    assert answer["Content-Disposition"].startswith('attachment; filename="api_requests-by-method-')
+    assert answer["Content-Disposition"].startswith('attachment; filename="calls-by-method-')
     rows = list(csv.reader(answer.content.decode().splitlines()))
     assert rows[0] == ["start", "POST"]
     assert [row[1] for row in rows[1:]] == ["0", "0", "0", "0", "1", "0", "0"]

@@ -256,6 +256,7 @@ def ui_strings() -> SafeString:
         "failed": _("This part could not be loaded"),
         "offline": _("The server cannot be reached. Check your connection."),
         "retry": _("Retry"), "requestId": _("Request id"), "live": _("Live"), "reconnecting": _("Reconnecting…"),
+        "loggedOut": _("You are logged out. Log in"),
         "noMatch": _("Nothing matches"), "searching": _("Searching…"),
         "pages": _("Pages"), "leave": _("The secret was not copied yet."),
         "on": _("On"), "off": _("Off"),
