@@ -174,6 +174,11 @@ def test_a_link_of_the_sidebar_needs_an_existing_page() -> None:
     assert 'aria-current="page"' in html
     assert 'data-chord="l"' in html
     assert render("{% nav_link 'account_login' 'Log in' 'user' needs=False %}", request=request) == ""
+    below = RequestFactory().get("/checkout/confirm/")
+    assert 'aria-current="true"' in render(
+        "{% nav_link 'billing' 'Plan' 'card' also='orders checkout' %}", request=below
+    )
+    assert "aria-current" not in render("{% nav_link 'billing' 'Plan' 'card' also='orders' %}", request=below)
 
 
 def test_sorting_turns_round_and_starts_again_at_the_first_page() -> None:

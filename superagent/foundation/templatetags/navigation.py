@@ -43,8 +43,10 @@ def nav_link(
     chord: str = "",
     exact: bool = False,
     needs: bool = True,
+    also: str = "",
 ) -> SafeString | str:
-    """A link of the sidebar; nothing when none of the URL `names` exists or `needs` is false (the role may not)."""
+    """A link of the sidebar; nothing when none of the URL `names` exists or `needs` is false (the role may not). It is
+    marked on its page and those below it, and below the pages of the URL names `also`."""
     address = first_url(names) if needs else ""
     if not address:
         return ""
@@ -53,7 +55,9 @@ def nav_link(
     current: str
     if path == address:
         current = SafeString(' aria-current="page"')
-    elif not exact and address != "/" and path.startswith(address.rstrip("/") + "/"):
+    elif any(path.startswith(first_url(name) or "//") for name in also.split()) or (
+        not exact and address != "/" and path.startswith(address.rstrip("/") + "/")
+    ):
         current = SafeString(' aria-current="true"')
     else:
         current = ""
