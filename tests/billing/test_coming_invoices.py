@@ -230,7 +230,7 @@ def test_the_pages_say_after_a_cancellation_what_is_still_charged(owner: User, a
     for name in ("billing", "dashboard"):
         page = text(owner, name)
         assert "There will be no further invoice" not in page and "none is due" not in page
-        assert "NextPanel Professional, Monthly" in page and amount in page and f"On {day}" in page
+        assert "NextPanel Professional, Monthly" in page and amount in page and day in page
 
 
 def test_leaving_a_yearly_plan_is_told_with_its_months(owner: User, acme: Organization) -> None:

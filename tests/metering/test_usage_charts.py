@@ -190,7 +190,7 @@ def test_cost_is_told_of_usage_periods_to_those_who_may_read_billing(organizatio
 def test_cost_of_a_former_period_is_what_it_was_rated_at(organization: Organization) -> None:
     turn = datetime(2026, 5, 10, 12, 30, tzinfo=UTC)
     give(organization, terms("ai_tokens", 100, rate="2"), now=turn - timedelta(days=3))
-    with tenancy.tenant(organization):
+    with tenancy.system("test"):
         report(organization, "before", 150, at=turn - timedelta(days=1), now=turn)
         periods.begin(organization=organization, start=turn, now=turn)
         report(organization, "after", 1, at=turn + timedelta(minutes=1), now=turn + HOUR)
