@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from accounts import audit, billing_mail, mail_links
 from accounts.models import AuditEntry, Organization, User
 from billing import coming, plans, pricing
-from billing.models import Price, Subscription
+from billing.models import Interval, Price, Subscription
 
 CHECKOUT_STARTED = "checkout.started"
 TEMPLATE = "billing/email/plan"
@@ -173,10 +173,10 @@ def _canceled(subscription: Subscription, before: Before | None) -> Words:
     return Words(
         _("Your %(plan)s plan will end") % _plan(subscription),
         (
-            _(
-                "It works until %(date)s and does not renew. Use beyond the allowance until then is billed at the end."
-            )
-            % {"date": _date(end)},
+            _("It works until %(date)s and does not renew.") % {"date": _date(end)},
+            _("Use beyond the allowance until then is billed each month, the last of it at the end.")
+            if subscription.interval == Interval.YEAR
+            else _("Use beyond the allowance until then is billed at the end."),
             *(
                 (_("The change to %(plan)s that was coming is dropped.") % {"plan": _name(dropped)},)
                 if dropped

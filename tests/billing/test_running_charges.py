@@ -50,7 +50,15 @@ def test_the_mail_about_the_end_of_a_plan_names_what_goes_on_and_nothing_that_en
     rows = OutboxMessage.objects.filter(payload__context__heading="Your Pro plan will end").order_by("id")
     alone, with_the_account = ["\n".join(row.payload["context"]["paragraphs"]) for row in rows]
     assert "Other subscriptions go on: NextPanel Starter." in alone
+    assert "until then is billed at the end." in alone
     assert "go on" not in with_the_account
+
+
+def test_the_mail_about_the_end_of_a_yearly_plan_says_that_use_is_billed_each_month(customer):
+    customer.buy("pro", "year")
+    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    row = OutboxMessage.objects.get(payload__context__heading="Your Pro plan will end")
+    assert "billed each month, the last of it at the end." in "\n".join(row.payload["context"]["paragraphs"])
 
 
 def test_who_pays_nothing_has_nothing_to_end(customer):
