@@ -123,10 +123,12 @@ class _Closed(Exception):
 class _Wire:
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._connection = _pool().make_connection()  # opens, authenticates, chooses the database
-        self._connection.connect()
+        # Not by the pool's make_connection: it counts what it ever made, and refuses after a hundred lost connections
+        pool = _pool()
+        self._connection = pool.connection_class(**pool.connection_kwargs)
+        self._connection.connect()  # opens, authenticates, chooses the database
         self._run = self._ask_run_id()
-        self._socket = self._connection._sock  # type: ignore[attr-defined]  # the open socket has no public name
+        self._socket = self._connection._sock
         self._reader = hiredis.Reader()
 
     def _ask_run_id(self) -> bytes:

@@ -122,3 +122,10 @@ def test_an_error_that_redis_answers_is_an_answer(breaker: CircuitBreaker) -> No
         redis_client.connection().execute_command("NOSUCHCOMMAND")
     breaker.timed_out()
     breaker.check()
+
+
+def test_connections_that_were_lost_do_not_count_against_new_ones() -> None:
+    """Redis closes idle ones, and threads end: after a hundred of them a process metered without Redis for ever."""
+    for _ in range(150):
+        exchange.reconnect()
+        assert exchange.send(exchange.pack("PING"), 1) == [b"PONG"]
