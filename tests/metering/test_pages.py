@@ -175,7 +175,7 @@ def test_a_period_is_shown_exactly_though_it_began_within_an_hour(organization: 
     turn = datetime(2026, 5, 10, 12, 30, tzinfo=UTC)
     now = turn + timedelta(minutes=20)
     give(organization, terms("api_requests", 1000), terms("ai_tokens", 500), now=turn - timedelta(days=3))
-    with tenancy.tenant(organization):
+    with tenancy.system("test"):
         report(organization, "first", 7, at=turn - timedelta(days=2), now=now)
         report(organization, "before", 100, at=turn - timedelta(minutes=10), now=now)
         periods.begin(organization=organization, start=turn, now=turn)
