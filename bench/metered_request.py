@@ -172,31 +172,8 @@ def run(place: Path, options: argparse.Namespace) -> None:
             wait_for(port, key)
         load(ports["bare"], "", 2)
         answered = already + load(ports["metered"], key, 2)[1]
-        ratios, cpu_ratios = [], []
-        redis = redis_of(place)
-        for number in range(options.rounds):
-            plain, plain_count, plain_cpu, others = measured(
-                ports["bare"], "", options.seconds, [servers[0].pid]
-            )
-            full, count, full_cpu, more = measured(
-                ports["metered"], key, options.seconds, [servers[1].pid, redis]
-            )
-            answered += count
-            others = max(others, more)
-            ratios.append((others, full / plain))
-            cpu_ratios.append((plain_cpu / plain_count) / (full_cpu / count))
-            print(
-                f"round {number + 1}: bare {plain:,.0f}/s  metered {full:,.0f}/s  ratio {ratios[-1][1]:.3f}  CPU"
-                f" {plain_cpu / plain_count * 1e6:.0f} µs, {full_cpu / count * 1e6:.0f} µs  ratio {cpu_ratios[-1]:.3f}"
-                f"  others {others:.0%}",
-                flush=True,
-            )
-        quiet = [ratio for others, ratio in ratios if others < QUIET]
-        print(
-            f"{options.server}, {PROCESSES} processes: median ratio "
-            f"{statistics.median(ratio for _, ratio in ratios):.3f}, of {len(quiet)} quiet rounds "
-            f"{statistics.median(quiet) if quiet else float('nan'):.3f}, by CPU {statistics.median(cpu_ratios):.3f}"
-        )
+        processes = {"bare": [servers[0].pid], "metered": [servers[1].pid, redis_of(place)]}
+        answered += compare(ports, processes, key, options)
         rows, used, seconds = python(metered, ["-c", textwrap.dedent(CHECK)]).split()[-3:]
         print(f"answered {answered:,}, rows {int(rows):,}, counted {int(used):,}, shipped in {seconds} s")
         if int(rows) < answered or int(rows) != int(used):
@@ -212,6 +189,36 @@ def run(place: Path, options: argparse.Namespace) -> None:
                 cwd=ROOT,
                 check=False,
             )
+
+
+def compare(
+    ports: dict[str, int], processes: dict[str, list[int]], key: str, options: argparse.Namespace
+) -> int:
+    """Load both in turns and print how they compare; returns how many metered requests were answered."""
+    answered = 0
+    ratios, cpu_ratios = [], []
+    for number in range(options.rounds):
+        plain, plain_count, plain_cpu, others = measured(
+            ports["bare"], "", options.seconds, processes["bare"]
+        )
+        full, count, full_cpu, more = measured(ports["metered"], key, options.seconds, processes["metered"])
+        answered += count
+        others = max(others, more)
+        ratios.append((others, full / plain))
+        cpu_ratios.append((plain_cpu / plain_count) / (full_cpu / count))
+        print(
+            f"round {number + 1}: bare {plain:,.0f}/s  metered {full:,.0f}/s  ratio {ratios[-1][1]:.3f}  CPU"
+            f" {plain_cpu / plain_count * 1e6:.0f} µs, {full_cpu / count * 1e6:.0f} µs  ratio {cpu_ratios[-1]:.3f}"
+            f"  others {others:.0%}",
+            flush=True,
+        )
+    quiet = [ratio for others, ratio in ratios if others < QUIET]
+    print(
+        f"{options.server}, {PROCESSES} processes: median ratio "
+        f"{statistics.median(ratio for _, ratio in ratios):.3f}, of {len(quiet)} quiet rounds "
+        f"{statistics.median(quiet) if quiet else float('nan'):.3f}, by CPU {statistics.median(cpu_ratios):.3f}"
+    )
+    return answered
 
 
 def python(environment: dict[str, str], arguments: list[str]) -> str:

@@ -87,7 +87,10 @@ def _suspended(license_: License, detail: dict[str, Any]) -> Words:
 def _reinstated(license_: License, detail: dict[str, Any]) -> Words:
     return Words(
         _("Your %(license)s license works again") % _names(license_),
-        (_("Control panels that use it are accepted again. You do not have to do anything."),),
+        (
+            _("Control panels that use it are accepted again. You do not have to do anything."),
+            *((_("The reason: %(reason)s") % detail,) if detail.get("reason") else ()),
+        ),
     )
 
 

@@ -32,10 +32,12 @@ ROUTES = {
     "billing.tasks.sweep_payments": "payments",
     "billing.tasks.collect_overage": "bulk",
     "billing.tasks.check_overage": "bulk",
+    "billing.tasks.forget_webhooks": "bulk",
     "licensing.tasks.forget_old_license_records": "bulk",
     "metering.tasks.aggregate_usage": "bulk",
     "metering.tasks.close_periods": "bulk",
     "metering.tasks.turn_partitions": "bulk",
+    "superagent.foundation.tasks.forget_done_messages": "bulk",
 }
 SOFT_LIMIT_SECONDS = 300
 HARD_LIMIT_SECONDS = 330

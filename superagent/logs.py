@@ -81,6 +81,21 @@ _BEFORE: list[Processor] = [
 ]
 
 
+def _rendering(*, is_readable: bool) -> list[Processor]:
+    """Exceptions become text before `scrub`, and without the values of variables."""
+    if is_readable:
+        line = structlog.dev.ConsoleRenderer(
+            colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        )
+        return [structlog.processors.format_exc_info, scrub, line]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        scrub,
+        structlog.processors.JSONRenderer(default=str),
+    ]
+
+
 def configuration(*, is_readable: bool, level: str) -> dict[str, Any]:
     """Set structlog up and answer Django's LOGGING. `is_readable`: for a person at a terminal, else JSON."""
     structlog.configure(
@@ -95,22 +110,6 @@ def configuration(*, is_readable: bool, level: str) -> dict[str, Any]:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    rendering: list[Processor] = (
-        [
-            structlog.processors.format_exc_info,  # before scrub, and without the values of variables
-            scrub,
-            structlog.dev.ConsoleRenderer(
-                colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-            ),
-        ]
-        if is_readable
-        else [
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("message"),
-            scrub,
-            structlog.processors.JSONRenderer(default=str),
-        ]
-    )
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -118,7 +117,10 @@ def configuration(*, is_readable: bool, level: str) -> dict[str, Any]:
             "line": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": _BEFORE,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *_rendering(is_readable=is_readable),
+                ],
             }
         },
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},

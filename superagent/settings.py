@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from superagent import embedded, limits, logs
 from superagent.embedded import slots
+from superagent.reference import drawing
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -323,27 +324,7 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",
     "TOKEN_TYPE_CLAIM": "type",
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "SuperAgent API",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.0",
-    "ENFORCE_NON_BLANK_FIELDS": True,
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "superagent.reference.document.describe_stream",
-        "metering.schema.describe_events",
-        "superagent.foundation.schema.close_bodies",
-        "superagent.foundation.schema.complete_answers",
-        "superagent.foundation.schema.describe_parameters",
-        "superagent.foundation.schema.describe_problems",
-        "superagent.reference.document.complete",
-    ],
-    "ENUM_NAME_OVERRIDES": {  # three fields that are all called interval
-        "PriceInterval": "billing.models.Interval",
-        "PlanInterval": "billing.serializers.RECURRING",
-        "SeriesInterval": "metering.serializers.BUCKETS",
-    },
-}
+SPECTACULAR_SETTINGS = drawing.OF_SPECTACULAR
 CORS_URLS_REGEX = r"^/api/(?!docs)"
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
 CORS_ALLOW_METHODS = ("GET", "POST", "PATCH", "DELETE", "OPTIONS")

@@ -91,8 +91,6 @@ class PanelView(ApiView):
 
 
 class Validate(PanelView):
-    """May this license do this now? Always 200 for a well-formed question; the answer is in `valid` and `code`."""
-
     endpoint = "validate"
 
     @extend_schema(
@@ -120,8 +118,6 @@ class Validate(PanelView):
 
 
 class Usage(PanelView):
-    """Report what is used of a feature; safe to send again under the same `idempotency_key`."""
-
     endpoint = "usage"
 
     @extend_schema(
@@ -163,8 +159,6 @@ class Usage(PanelView):
 
 
 class Activate(PanelView):
-    """Let a server run on the license; repeatable."""
-
     endpoint = "activate"
 
     @extend_schema(
@@ -185,8 +179,6 @@ class Activate(PanelView):
 
 
 class Deactivate(PanelView):
-    """Free a server's activation; repeatable."""
-
     endpoint = "deactivate"
 
     @extend_schema(
@@ -206,8 +198,6 @@ class Deactivate(PanelView):
 
 
 class Heartbeat(PanelView):
-    """The server is alive; a policy with a heartbeat forgets servers that are silent."""
-
     endpoint = "heartbeat"
 
     @extend_schema(
@@ -228,8 +218,6 @@ class Heartbeat(PanelView):
 
 
 class PublicKeys(RevalidatedView):
-    """The keys that vouch for answers of the license API, the signing one first."""
-
     cache_control = "public, max-age=3600"
     authentication_classes: list[type] = []
     permission_classes: list[type[BasePermission]] = []

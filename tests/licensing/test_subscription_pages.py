@@ -8,6 +8,7 @@ import pytest
 from django.urls import reverse
 
 from billing import subscriptions
+from licensing import moderation
 from licensing.models import License
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import join
@@ -198,6 +199,25 @@ def test_a_tier_that_begins_later_is_mailed_shown_with_its_price_and_dropped_by_
     work_off(rehearsing)
     assert reread(license_)[1].pending_price is None
     assert mails(license_)[-1][1].endswith("for $19.00 a month.")
+
+
+def test_a_license_that_is_held_and_canceled_says_both_and_offers_no_way_around_the_hold(
+    customer: Customer, staff: Any
+) -> None:
+    """Resuming would renew it, and not lift what staff did."""
+    license_ = buy(customer)
+    page = Page(customer.user)
+    subscription = reread(license_)[1]
+    page.post(reverse("license-cancel", args=[subscription.pk]), {"reason": ""})
+    moderation.suspend(license_id=license_.pk, reason="Abuse", actor=staff, now=customer.now)
+    work_off(customer)
+    html = page.get(reverse("license", args=[license_.pk])).content.decode()
+    assert "Suspended by our staff" in html and "It is canceled too: it ends on" in html
+    assert "Resume license" not in html and "Resume its renewals" in html
+    assert "Not charged while suspended" not in html and "Ends " in html
+    moderation.reinstate(license_id=license_.pk, reason="It was a mistake", actor=staff, now=customer.now)
+    heading, text = mails(license_)[-1]
+    assert heading.endswith("works again") and text.endswith("The reason: It was a mistake")
 
 
 def test_a_tier_that_is_not_for_sale_is_404(customer: Customer) -> None:
