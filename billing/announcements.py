@@ -27,6 +27,7 @@ class Before:
     price_id: UUID
     pending_price: Price | None
     is_canceling: bool
+    last_act: str
 
     @classmethod
     def of(cls, subscription: Subscription) -> "Before":
@@ -35,6 +36,7 @@ class Before:
             subscription.price_id,
             subscription.pending_price,
             subscription.is_canceling,
+            subscription.last_act,
         )
 
 
@@ -49,7 +51,7 @@ class Words:
 def tell(*, subscription: Subscription, before: Before | None, number: int) -> None:
     """Mail what has become of a plan's subscription; once for each fetch of it, which the fence numbers."""
     for kind in _happened(subscription, before):
-        _record(kind, subscription)
+        _record(kind, subscription, before)
         words = _canceled(subscription, before) if kind == "canceled" else _WORDS[kind](subscription)
         if words is not None:
             _mail(kind, subscription, words, number)
@@ -86,14 +88,22 @@ _RECORDED = {
     "began": "subscription.change_began",
     "ended": "subscription.ended",
 }
+# What a call of ours writes itself; without one it was done at Stripe: in its customer portal or by our own staff.
+_RECORDED_OF_STRIPE = {
+    "changed": "subscription.changed_at_stripe",
+    "canceled": "subscription.canceled_at_stripe",
+    "resumed": "subscription.resumed_at_stripe",
+}
 
 
-def _record(kind: str, subscription: Subscription) -> None:
-    if kind not in _RECORDED:
+def _record(kind: str, subscription: Subscription, before: Before | None) -> None:
+    is_call_of_ours = before is None or before.last_act != subscription.last_act
+    action = _RECORDED.get(kind) or (None if is_call_of_ours else _RECORDED_OF_STRIPE.get(kind))
+    if action is None:
         return
     price = subscription.price
     audit.record(
-        action=_RECORDED[kind],
+        action=action,
         organization=subscription.organization,
         actor=_buyer(subscription.organization) if kind == "started" else None,
         target=subscription,

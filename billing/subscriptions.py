@@ -18,6 +18,7 @@ from billing.models import BillingAccount, Invoice, Price, Subscription
 from billing.projection import invoices, subscriptions
 from billing.projection.reading import Json, identifier, moment
 from superagent.foundation import tenancy
+from superagent.foundation.identifiers import uuid7
 from superagent.foundation.problems import Refusal
 
 STALE_AFTER = timedelta(minutes=10)
@@ -147,10 +148,11 @@ def change(
 
 def _change_now(subscription: Subscription, price: Price, at: datetime) -> None:
     number = fence.draw()
+    key = _key_of_change(subscription, price, at)
     answer = gateway.call(
         "subscriptions.update",
         subscription.stripe_id,
-        key=_key_of_change(subscription, price, at),
+        key=key,
         params=_parameters(subscription, price, at)
         | {
             "payment_behavior": "error_if_incomplete",
@@ -158,6 +160,7 @@ def _change_now(subscription: Subscription, price: Price, at: datetime) -> None:
             "metadata": {
                 subscriptions.CHANGED_TO: price.stripe_id,
                 subscriptions.CHANGED_AT: int(at.timestamp()),
+                subscriptions.ACT: key,
             },
             "expand": subscriptions.EXPAND,
         },
@@ -257,7 +260,8 @@ def resume(*, subscription: Subscription, now: datetime) -> Subscription:
 def _updated(subscription: Subscription, params: Json) -> tuple[Json, int]:
     """The subscription at Stripe with `params`, and the fence's number. Raises Ended if it has ended there."""
     number = fence.draw()
-    expanded = params | {"expand": subscriptions.EXPAND}
+    act = {"metadata": {subscriptions.ACT: uuid7().hex}}
+    expanded = params | act | {"expand": subscriptions.EXPAND}
     try:
         return gateway.call("subscriptions.update", subscription.stripe_id, params=expanded), number
     except gateway.Rejected:

@@ -78,6 +78,13 @@ class Subscription(OrganizationOwned):
     past_due_since = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(_("started"))
     synced_at = models.DateTimeField(default=timezone.now)
+    last_act = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Of the last call of ours that changed it."),
+    )
 
     objects = SubscriptionManager()  # type: ignore[misc]  # a richer manager than the base's
 

@@ -18,6 +18,8 @@ ADOPT_CARD = "billing.adopt_card"
 KEEP_ONE = "billing.keep_one_plan"
 CHANGED_TO, CHANGED_AT = "changed_to", "changed_at"
 """Our marks at Stripe's subscription, set by the call that changes its price: to which price, and when."""
+ACT = "act"
+"""Our mark of the last call of ours that changed it. What differs under the same mark was changed at Stripe."""
 EXPAND = ["default_payment_method", "discounts", "schedule"]
 _WATCHED = ("status", "product_id", "price_id", "current_period_end", "cancel_at_period_end", "cancel_at",
             "ended_at", "pending_price_id")  # fmt: skip
@@ -164,6 +166,7 @@ def _write(
     owes = subscription.status in (Subscription.Status.PAST_DUE, Subscription.Status.UNPAID)
     subscription.past_due_since = (was_past_due or now) if owes else None
     subscription.started_at = moment(fetched["start_date"])
+    subscription.last_act = (fetched.get("metadata") or {}).get(ACT, "")
     subscription.synced_at = now
     subscription.save()
     return subscription

@@ -5,7 +5,7 @@ from typing import Any
 
 from accounts import notifications, organizations
 from accounts.models import AuditEntry
-from billing import inbox, subscriptions
+from billing import gateway, inbox, subscriptions
 from billing.models import Invoice, WebhookEvent
 from billing.projection import invoices
 from metering import months
@@ -165,3 +165,54 @@ def test_a_stranger_at_whom_the_bills_are_aimed_reads_no_name_and_is_not_flooded
     rows = OutboxMessage.objects.filter(topic=notifications.TOPIC, payload__to=["victim@example.org"])
     assert [row.payload["context"]["organization"] for row in rows] == ["", ""]
     assert [action for action, _who in actions(customer)].count("subscription.canceled") == 2
+
+
+def trail(customer: Customer) -> list[str]:
+    entries = AuditEntry.objects.filter(
+        organization=customer.organization, action__startswith="subscription."
+    )
+    return list(entries.order_by("id").values_list("action", flat=True))
+
+
+def test_what_is_done_at_stripe_stands_in_the_trail_and_what_is_done_here_stands_there_once(
+    customer: Customer,
+) -> None:
+    subscription = customer.buy("pro", "month")
+    for canceling in (True, False):
+        gateway.call(
+            "subscriptions.update", subscription.stripe_id, params={"cancel_at_period_end": canceling}
+        )
+        customer.settle()
+    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    customer.settle()
+    subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    customer.settle()
+    subscriptions.change_plan(
+        organization=customer.organization, user=None, plan="enterprise", interval="month", now=customer.now
+    )
+    customer.settle()
+    assert trail(customer) == [
+        "subscription.started",
+        "subscription.canceled_at_stripe",
+        "subscription.resumed_at_stripe",
+        "subscription.canceled",
+        "subscription.resumed",
+        "subscription.changed",
+    ]
+
+
+def test_a_webhook_that_is_quicker_than_our_own_answer_is_not_taken_for_somebody_at_stripe(
+    customer: Customer, monkeypatch
+) -> None:
+    subscription = customer.buy("pro", "month")
+    call = gateway.call
+
+    def overtaken(operation: str, *path: str, **options: Any) -> Any:
+        answer = call(operation, *path, **options)
+        if operation == "subscriptions.update":
+            customer.settle()
+        return answer
+
+    monkeypatch.setattr(gateway, "call", overtaken)
+    subscriptions.cancel(subscription=subscription, now=customer.now)
+    assert trail(customer) == ["subscription.started", "subscription.canceled"]
