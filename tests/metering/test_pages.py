@@ -8,6 +8,7 @@ from django.contrib.auth.hashers import make_password
 from django.test import Client
 from django.utils import timezone
 
+from accounts import rights_guard
 from accounts.models import Membership, Organization, User
 from metering import ingest, overview, periods, ranges, requests, shipping, usage_chart
 from metering.events import EventIn
@@ -19,7 +20,7 @@ from tests.metering.conftest import Api, give, new_key, terms
 
 
 def signed_in(organization: Organization, role: str = "viewer", **fields: object) -> Client:
-    with tenancy.system("test"):
+    with rights_guard.opened():
         user = User.objects.create(
             email=f"{role}-{organization.pk}@example.com",
             full_name="Ada",
@@ -27,6 +28,7 @@ def signed_in(organization: Organization, role: str = "viewer", **fields: object
             default_organization=organization,
             **fields,
         )
+    with tenancy.system("test"):
         Membership.objects.create(organization=organization, user=user, role=role)
         if user.is_staff:
             return staff_client(user)
