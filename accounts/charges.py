@@ -15,19 +15,34 @@ class Charge:
     ends_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What was used and is still to be billed, as it stands now."""
+
+    amount: int
+    currency: str
+    at: datetime
+
+
 Running = Callable[[Organization], Sequence[Charge]]
 End = Callable[[Organization], None]
-_port: list[tuple[Running, End]] = []
+Unbilled = Callable[[Organization], Sequence[Due]]
+_port: list[tuple[Running, End, Unbilled]] = []
 
 
-def provide(*, running: Running, end: End) -> None:
-    """Called once, in a `ready()`. Both open the scope that they need; `end` may call out and raise its refusals."""
-    _port[:] = [(running, end)]
+def provide(*, running: Running, end: End, unbilled: Unbilled) -> None:
+    """Called once, in a `ready()`. Each opens the scope that it needs; `end` may call out and raise its refusals."""
+    _port[:] = [(running, end, unbilled)]
 
 
 def running(organization: Organization) -> list[Charge]:
     """What goes on being charged; what is going to end already is not among it."""
     return list(_port[0][0](organization)) if _port else []
+
+
+def unbilled(organization: Organization) -> list[Due]:
+    """Use beyond what was included that no invoice has named yet: it is billed, whatever ends."""
+    return list(_port[0][2](organization)) if _port else []
 
 
 def end_all(organization: Organization) -> None:

@@ -30,7 +30,7 @@ from accounts import (
     organizations,
     people,
 )
-from accounts.charges import Charge
+from accounts.charges import Charge, Due
 from accounts.models import AccountClosure, ApiKey, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
@@ -58,12 +58,13 @@ class ClosureGone(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What becomes of one of the person's organizations. `charges` and `key_count` are told where nobody is left."""
+    """What becomes of one of the person's organizations. The rest is told where nobody is left."""
 
     membership: Membership
     is_left_alone: bool
     needs_another_owner: bool
     charges: Sequence[Charge] = ()
+    unbilled: Sequence[Due] = ()
     key_count: int = 0
 
     @property
@@ -308,6 +309,7 @@ def _consequence(membership: Membership, now: datetime) -> Consequence:
         is_left_alone=True,
         needs_another_owner=False,
         charges=charges.running(organization),
+        unbilled=charges.unbilled(organization),
         key_count=ApiKey.objects.filter(organization=organization).usable(now).count(),
     )
 

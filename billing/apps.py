@@ -10,6 +10,8 @@ class BillingConfig(AppConfig):
         from billing import customers, mirror, receivers, running_charges
 
         customer_port.provide(customers.stripe_id)
-        charges.provide(running=running_charges.running, end=running_charges.end_all)
+        charges.provide(
+            running=running_charges.running, end=running_charges.end_all, unbilled=running_charges.unbilled
+        )
         mirror.prepare()
         receivers.connect()

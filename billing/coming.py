@@ -71,6 +71,18 @@ def invoices(
     return found
 
 
+def overage(
+    *, organization: Organization, plan: Subscription | None, used: quotas.Overview, now: datetime
+) -> list[ComingInvoice]:
+    """Only what use beyond the allowance costs until now, and when it is charged: an entry for each date."""
+    coming = _Coming(now)
+    _add_waiting_overage(coming, organization, None, {})
+    end = _end_of_use(plan, used)
+    for view in used.quotas:
+        _add_overage_so_far(coming, view, end, None)
+    return coming.in_order()
+
+
 def renews(subscription: Subscription) -> bool:
     """Is it charged again when its period ends?"""
     if not subscription.is_live or subscription.cancel_at_period_end or subscription.is_collection_paused:
@@ -127,23 +139,32 @@ def _add_open_overage(
     coming: _Coming, plan: Subscription | None, used: quotas.Overview, now: datetime
 ) -> None:
     """The open period: what is beyond the allowance so far, and what this pace adds until its end."""
-    end = used.period.end
-    if plan is not None and not renews(plan):
-        end = min(end, plan.cancel_at or plan.current_period_end)
+    end = _end_of_use(plan, used)
     for view in used.quotas:
-        facts = {"meter": view.meter.name, "unit": view.meter.unit}
         subscription = _renewed_at(plan, end)
-        if view.overage_amount:
-            label = _("%(meter)s: %(quantity)s %(unit)s over the included amount so far") % (
-                facts | {"quantity": f"{view.overage_quantity:,}"}
-            )
-            coming.add(end, view.currency, label, view.overage_amount, subscription)
+        _add_overage_so_far(coming, view, end, subscription)
         more = usage.overage_to_come(view, used.period.start, end, now)
         if more.amount:
-            label = _("%(meter)s: %(quantity)s %(unit)s more at this pace") % (
-                facts | {"quantity": f"{more.quantity:,}"}
-            )
+            facts = {"meter": view.meter.name, "quantity": f"{more.quantity:,}", "unit": view.meter.unit}
+            label = _("%(meter)s: %(quantity)s %(unit)s more at this pace") % facts
             coming.add(end, view.currency, label, more.amount, subscription)
+
+
+def _end_of_use(plan: Subscription | None, used: quotas.Overview) -> datetime:
+    """When the open period is rated: at its end, or with the plan that ends before."""
+    if plan is None or renews(plan):
+        return used.period.end
+    return min(used.period.end, plan.cancel_at or plan.current_period_end)
+
+
+def _add_overage_so_far(
+    coming: _Coming, view: quotas.QuotaView, end: datetime, subscription: UUID | None
+) -> None:
+    if not view.overage_amount:
+        return
+    facts = {"meter": view.meter.name, "quantity": f"{view.overage_quantity:,}", "unit": view.meter.unit}
+    label = _("%(meter)s: %(quantity)s %(unit)s over the included amount so far") % facts
+    coming.add(end, view.currency, label, view.overage_amount, subscription)
 
 
 def _renewed_at(plan: Subscription | None, end: datetime) -> UUID | None:

@@ -130,6 +130,8 @@ def replace(account: BillingAccount, *, generation: str) -> None:
         card_brand="",
         card_last_four="",
         card_expires="",
+        declined_method_id="",
+        card_tried_at=None,
         balance=0,
         is_delinquent=False,
     )

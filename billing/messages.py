@@ -32,6 +32,7 @@ def receipt(invoice: Invoice) -> None:
 
 def payment_failed(invoice: Invoice) -> None:
     """The card was declined; once for each attempt."""
+    subscription = invoice.subscription
     latest = invoice.payments.order_by("-created_at").first()
     billing_mail.send(
         organization=invoice.organization,
@@ -40,7 +41,11 @@ def payment_failed(invoice: Invoice) -> None:
             "amount": money(invoice.amount_remaining, invoice.currency),
             "reason": latest.failure_message if latest else "",
             "next_attempt": _date(invoice.next_payment_attempt),
-            "url": mail_links.page("billing", organization=invoice.organization),
+            "name": subscription.product.name if subscription else "",
+            "has_ended": subscription is not None and subscription.has_ended,
+            "url": mail_links.page("invoice", invoice.pk, organization=invoice.organization)
+            if subscription is not None and subscription.has_ended
+            else mail_links.page("billing", organization=invoice.organization),
         },
         dedupe_key=f"payment_failed:{invoice.stripe_id}:{invoice.attempt_count}",
     )

@@ -1,9 +1,10 @@
 """What an organization goes on paying for: fills the port of accounts that closes accounts."""
 
-from accounts.charges import Charge
+from accounts.charges import Charge, Due
 from accounts.models import Organization
-from billing import subscriptions
+from billing import coming, plans, subscriptions
 from billing.models import Subscription
+from metering import quotas
 from superagent.foundation import clock, tenancy
 
 
@@ -16,6 +17,19 @@ def running(organization: Organization) -> list[Charge]:
         )
         for subscription in _running(organization)
     ]
+
+
+def unbilled(organization: Organization) -> list[Due]:
+    """Use beyond the allowance that no invoice has named yet: in the open period, and in those that wait for theirs."""
+    now = clock.now(organization)
+    with tenancy.system("use that is still to be billed, asked by who closes their account"):
+        found = coming.overage(
+            organization=organization,
+            plan=plans.subscription_of(organization),
+            used=quotas.overview(organization, now),
+            now=now,
+        )
+    return [Due(amount=each.total, currency=each.currency, at=each.at) for each in found]
 
 
 def end_all(organization: Organization) -> None:

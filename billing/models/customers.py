@@ -22,6 +22,15 @@ class BillingAccount(OrganizationOwned):
     card_brand = models.CharField(_("card"), max_length=30, blank=True)
     card_last_four = models.CharField(_("card ends with"), max_length=4, blank=True)
     card_expires = models.CharField(_("card expires"), max_length=7, blank=True, help_text=_("YYYY-MM"))
+    declined_method_id = models.CharField(
+        max_length=255,
+        blank=True,
+        db_default="",
+        help_text=_("The saved card whose newest charge was declined."),
+    )
+    card_tried_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When a saved card was charged last, well or not.")
+    )
     balance = models.IntegerField(
         _("balance"),
         default=0,
@@ -58,3 +67,8 @@ class BillingAccount(OrganizationOwned):
     @property
     def has_card(self) -> bool:
         return bool(self.payment_method_id)
+
+    @property
+    def is_card_declined(self) -> bool:
+        """The saved card would be charged next, and the bank declined it last time."""
+        return self.has_card and self.declined_method_id == self.payment_method_id

@@ -1,10 +1,11 @@
 """Payments: a payment intent with its latest charge and its refunds is one row, and a row for each refund."""
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.models import Organization
 from billing import customers, fence, gateway, mirror
-from billing.models import Payment, Refund
+from billing.models import BillingAccount, Payment, Refund
 from billing.projection.reading import Json, identifier, moment
 from billing.signals import payment_refunded
 from superagent.foundation import clock
@@ -42,6 +43,7 @@ def refresh(intent_id: str) -> Payment | None:
         if organization is None or not fence.advance(intent_id, number):
             return None
         payment = _write(organization, fetched, charge)
+        _judge_card(organization, charge)
         for refund in refunds:
             _write_refund(payment, refund)
         tell_refund(payment)
@@ -98,6 +100,23 @@ def _write(organization: Organization, fetched: Json, charge: Json) -> Payment:
     }
     payment, _ = Payment.objects.update_or_create(stripe_id=fetched["id"], defaults=values)
     return payment
+
+
+def _judge_card(organization: Organization, charge: Json) -> None:
+    """Keep what the bank said last of the saved card: paying with another one leaves it saved, and forgets nothing.
+
+    The newest charge counts, in whichever order payments are read.
+    """
+    if not charge:
+        return
+    card, tried_at = identifier(charge.get("payment_method")), moment(charge["created"])
+    saved = BillingAccount.objects.filter(organization=organization, payment_method_id=card or None)
+    if charge["status"] == "failed":
+        newer = saved.filter(Q(card_tried_at=None) | Q(card_tried_at__lt=tried_at))
+        newer.update(declined_method_id=card, card_tried_at=tried_at)
+    elif charge["status"] == "succeeded":
+        newer = saved.filter(Q(card_tried_at=None) | Q(card_tried_at__lte=tried_at))
+        newer.update(declined_method_id="", card_tried_at=tried_at)
 
 
 def _write_refund(payment: Payment, refund: Json) -> None:

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from billing import debts, gateway, orders, rehearsals, subscriptions
-from billing.models import Invoice, Order, Subscription
+from billing.models import Invoice, Order, Payment, Subscription
+from billing.projection import payments
 from metering import months
 from tests.billing.changing import change, paid
 from tests.billing.conftest import FAILS_LATER_CARD, Caller, Customer, wait_for
@@ -107,6 +108,33 @@ def test_the_banner_says_what_is_true(customer: Customer) -> None:
     pay_hosted(invoice)
     customer.settle()
     assert "You owe" not in text(browser.get("/billing/"))
+
+
+def test_a_card_that_was_declined_is_named_until_it_pays_or_is_changed(customer: Customer) -> None:
+    """Paying the open invoice with another card leaves the declined one saved: the next renewal would fail again."""
+    invoice = declined_renewal(customer, "pro")
+    browser = Browser(customer.user)
+    assert "Your saved card" not in text(browser.get("/billing/")), "the banner says it already"
+    pay_hosted(invoice)
+    customer.settle()
+    page = text(browser.get("/billing/"))
+    end = customer.subscription.current_period_end
+    assert "Your saved card •••• 0341 was declined" in page and "Change the card" in page
+    assert f"Change it before the next invoice is charged to it on {end:%b} {end.day}, {end.year}" in page
+    for payment in Payment.objects.all():  # read again, in any order
+        payments.refresh(payment.stripe_id)
+    assert customer.account.is_card_declined
+    method = gateway.call(
+        "payment_methods.attach", "pm_card_visa", params={"customer": customer.account.stripe_customer_id}
+    )
+    gateway.call(
+        "customers.update",
+        customer.account.stripe_customer_id,
+        params={"invoice_settings": {"default_payment_method": method["id"]}},
+    )
+    customer.settle()
+    page = text(browser.get("/billing/"))
+    assert "was declined" not in page and "Cards and billing details" in page
 
 
 def test_the_page_of_a_change_leads_to_the_payment(customer: Customer) -> None:

@@ -47,7 +47,17 @@ def test_a_declined_renewal_is_told_and_not_receipted(customer: Customer) -> Non
     customer.rehearse()
     customer.advance(months.add(customer.now, 1) + timedelta(hours=3))
     assert len(mails(customer, "receipt")) == 1
-    assert mails(customer, "payment_failed")
+    (told,) = mails(customer, "payment_failed")
+    mail = notifications.render("billing/email/payment_failed", [customer.organization.email], told)
+    assert (
+        f"We will try again on {told['next_attempt']}. Pro stays until then; if no try succeeds, it ends."
+        in (mail.body)
+    )
+    customer.advance(customer.now + timedelta(days=40))
+    told = mails(customer, "payment_failed")[-1]
+    mail = notifications.render("billing/email/payment_failed", [customer.organization.email], told)
+    assert "Pro has ended, and the invoice is still to be paid." in mail.body and "/invoices/" in mail.body
+    assert "nothing else changes" not in mail.body
 
 
 def test_an_event_whose_invoice_another_process_has_fetched_later_is_still_acted_on(

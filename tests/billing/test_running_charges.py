@@ -8,6 +8,8 @@ from billing import orders, subscriptions
 from billing.models import Subscription
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
+from tests.billing.test_coming_invoices import use
+from tests.billing.test_portal import Browser, text
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +36,19 @@ def test_closing_an_account_ends_its_plan_when_that_is_agreed_to(customer):
     closures.ask(user=customer.user, end_charges=True, now=timezone.now())
     with tenancy.system("test"):
         assert Subscription.objects.get(organization=customer.organization).cancel_at_period_end
+
+
+def test_the_page_that_closes_an_account_names_use_that_is_still_to_be_billed(customer):
+    """Canceled already, so nothing is "running"; the two million tokens over are billed all the same."""
+    customer.buy("pro")
+    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    assert charges.unbilled(customer.organization) == []
+    with tenancy.system("test"):
+        use(customer.organization, 3_000_000, now=customer.now)
+        end = customer.subscription.current_period_end
+    assert charges.unbilled(customer.organization) == [charges.Due(amount=400, currency="usd", at=end)]
+    page = text(Browser(customer.user).get("/settings/profile/close/"))
+    assert f"still billed: $4.00 so far, on {end:%b} {end.day}, {end.year}" in page
 
 
 def test_the_mail_about_the_end_of_a_plan_names_what_goes_on_and_nothing_that_ends_too(customer):
