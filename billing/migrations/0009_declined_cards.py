@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0007_orders_that_wait")]
+    dependencies = [("billing", "0008_last_act")]
 
     operations = [
         migrations.AddField(
