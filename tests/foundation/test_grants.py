@@ -16,7 +16,7 @@ GRANTS = {
         "accounts_tokenfamily", "accounts_user", "billing_billingaccount", "billing_checkoutsession",
         "billing_order", "billing_orderitem", "billing_subscription", "django_session",
         "foundation_idempotencyrecord", "foundation_outboxmessage", "licensing_activation",
-        "licensing_featureusage", "licensing_license", "licensing_licensefeature", "metering_allowance",
+        "licensing_featureusage", "licensing_license", "licensing_licensefeature", "metering_allotment", "metering_allowance",
         "metering_formerterms", "metering_quota", "metering_quotaalert", "metering_requestrollup",
         "metering_usageperiod", "metering_usagerollup", "mfa_authenticator", "socialaccount_socialaccount",
         "socialaccount_socialtoken", "usersessions_usersession",
