@@ -83,12 +83,13 @@ class SessionLimits(MiddlewareMixin):
 
     def process_request(self, request: HttpRequest) -> None:
         user = getattr(request, "user", None)  # API requests have none
-        if (
-            user is not None
-            and user.is_authenticated
-            and sessions.is_over(request.session, now=timezone.now())
-        ):
+        if user is None or not user.is_authenticated:
+            return
+        now = timezone.now()
+        if sessions.is_over(request.session, now=now):
             logout(request)
+        else:
+            sessions.note_presence(request.session, now=now)
 
 
 class PageLimits(MiddlewareMixin):

@@ -19,14 +19,18 @@ def begin(session: SessionBase, *, now: datetime) -> None:
 
 
 def is_over(session: SessionBase, *, now: datetime) -> bool:
-    """Whether a log-in has lasted or rested too long; else it is noted that somebody is there."""
+    """Whether a log-in has lasted or rested too long."""
     at = now.timestamp()
-    began, seen = session.setdefault(BEGAN_KEY, at), session.get(SEEN_KEY, at)
-    if at - began > LIFETIME.total_seconds() or at - seen > IDLE_LIFETIME.total_seconds():
-        return True
-    if SEEN_KEY not in session or at - seen > SEEN_EVERY.total_seconds():
+    lasted, rested = at - session.get(BEGAN_KEY, at), at - session.get(SEEN_KEY, at)
+    return lasted > LIFETIME.total_seconds() or rested > IDLE_LIFETIME.total_seconds()
+
+
+def note_presence(session: SessionBase, *, now: datetime) -> None:
+    """Somebody is there. What a page left open asks for by itself is no sign of it."""
+    at = now.timestamp()
+    session.setdefault(BEGAN_KEY, at)
+    if SEEN_KEY not in session or at - session[SEEN_KEY] > SEEN_EVERY.total_seconds():
         session[SEEN_KEY] = at
-    return False
 
 
 def forget_expired(*, now: datetime) -> int:

@@ -22,10 +22,11 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import connection
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
-from accounts import access, roles
+from accounts import access, roles, sessions
 from accounts.authentication import ApiKeyAuthentication, JwtAuthentication
 from accounts.models import Organization
 from accounts.permissions import MissingScope
@@ -194,10 +195,11 @@ def _by_credential(request: HttpRequest) -> Admission:
 
 
 def _by_session(request: HttpRequest) -> Admission:
-    sessions = import_module(settings.SESSION_ENGINE)
-    request.session = sessions.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    engine = import_module(settings.SESSION_ENGINE)
+    request.session = engine.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     request.user = get_user(request)
-    if not request.user.is_authenticated:
+    # The middleware that ends sessions is for pages; and a stream of a tab left open is no sign that somebody is there.
+    if not request.user.is_authenticated or sessions.is_over(request.session, now=timezone.now()):
         raise _unauthenticated("Sign in, or send an API key as a Bearer credential.")
     membership = access.chosen(request)
     if membership is None or not roles.allows(membership.role, Scope.USAGE_READ):

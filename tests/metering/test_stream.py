@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection
 from django.test import AsyncClient
 from django.utils import timezone
 
-from accounts import api_keys
+from accounts import api_keys, sessions
 from accounts.models import ApiKey, Membership, Organization
 from metering import open_streams, shipping
 from metering.api import stream as module
@@ -86,6 +88,58 @@ def test_who_may_not_stream(organization: Organization) -> None:
         ]
 
     assert asyncio.run(scenario()) == [401, 401, 403, 429]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("key, age", [
+    (sessions.SEEN_KEY, sessions.IDLE_LIFETIME), (sessions.BEGAN_KEY, sessions.LIFETIME),
+])  # fmt: skip
+def test_a_session_that_rests_or_lasts_too_long_streams_no_more(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch, key: str, age: timedelta
+) -> None:
+    give(organization, terms("ai_tokens", 100))
+    browser = signed_in(organization)
+    browser.get("/usage/")
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(module, "ADMISSION_SECONDS", 0.1)
+
+    def rest() -> None:
+        session = browser.session
+        session[key] = (timezone.now() - age - timedelta(minutes=1)).timestamp()
+        session.save()
+        connection.close()  # this thread's, which outlives the test
+
+    async def scenario() -> int:
+        client = AsyncClient()
+        client.cookies["sessionid"] = browser.cookies["sessionid"].value
+        response = await client.get("/api/v1/usage/stream")
+        await next_event(response.streaming_content)
+        await sync_to_async(rest)()
+        async with asyncio.timeout(20):
+            async for _ in response.streaming_content:
+                pass  # it ends
+        return (await client.get("/api/v1/usage/stream")).status_code
+
+    assert asyncio.run(scenario()) == 401
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stream_of_a_tab_left_open_is_no_sign_that_somebody_is_there(organization: Organization) -> None:
+    give(organization, terms("ai_tokens", 100))
+    browser = signed_in(organization)
+    session = browser.session
+    session[sessions.SEEN_KEY] = before = (timezone.now() - timedelta(days=2)).timestamp()
+    session.save()
+
+    async def scenario() -> None:
+        client = AsyncClient()
+        client.cookies["sessionid"] = browser.cookies["sessionid"].value
+        response = await client.get("/api/v1/usage/stream")
+        await next_event(response.streaming_content)
+        await response.streaming_content.aclose()
+
+    asyncio.run(scenario())
+    assert browser.session[sessions.SEEN_KEY] == before
 
 
 @pytest.mark.django_db(transaction=True)
