@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver
 
 from superagent import api
-from superagent.foundation import contract, schema, tenancy
+from superagent.foundation import contract, json_bodies, schema, tenancy
 from superagent.foundation.views import ApiView
 from tests.test_bad_input import Caller, caller, check, operations  # noqa: F401  # a fixture
 
@@ -64,6 +64,29 @@ def test_every_operation_refuses_an_unknown_field_of_its_body_by_name(caller: Ca
         assert ("/quantty", "unknown_field") in [
             (e["pointer"], e["code"]) for e in answer.json()["errors"]
         ], said
+
+
+def test_a_field_that_is_sent_twice_is_refused_by_its_place(caller: Caller):  # noqa: F811
+    """RFC 8259 leaves open which of the two a reader takes: a proxy that looks at one must not pass on the other."""
+    for body, pointer in [
+        ('{"max_total": 1, "items": [], "max_total": 9}', "/max_total"),
+        ('{"items": [{"product": "x"}, {"product": "y", "product": "x"}]}', "/items/1/product"),
+        ('{"items": {"a": 1, "a": 1}, "items": []}', "/items"),
+    ]:
+        answer = caller("POST", "/api/v1/orders", body.encode())
+        check(answer)
+        found = [(each["pointer"], each["code"], each["detail"]) for each in answer.json()["errors"]]
+        assert (answer.status_code, found) == (400, [(pointer, "repeated_field", "Send it once.")]), body
+    batch = b'[{"event_id": "1", "meter": "api_requests", "quantity": 1, "quantity": 1000}]'
+    answer = caller("POST", "/api/v1/usage/events", batch)
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/0/quantity"]
+
+
+def test_ten_thousand_texts_that_cannot_be_stored_are_not_all_told(caller: Caller):  # noqa: F811
+    body = b'{"items": [' + b",".join([b'"\\u0000"'] * 10_000) + b"]}"
+    answer = caller("POST", "/api/v1/orders", body)
+    assert answer.status_code == 400
+    assert len(answer.json()["errors"]) == json_bodies.MOST_ERRORS
 
 
 def test_fields_within_fields_are_named_by_their_place(caller: Caller):  # noqa: F811

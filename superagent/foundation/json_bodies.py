@@ -3,8 +3,10 @@
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, NoReturn
 
 from rest_framework.exceptions import ParseError
@@ -14,6 +16,9 @@ from superagent.foundation.problems import FieldError, Invalid, Refusal, pointer
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
+MOST_ERRORS = 20
+MOST_NAME = 100
+REPEATED = "repeated_field"
 # How NUL and halves of surrogate pairs look in JSON; whole pairs look so too, so a hit is only a reason to look.
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
@@ -33,8 +38,8 @@ class UnsupportedEncoding(Refusal):
 class JsonBody(JSONParser):
     """A view that takes more than a mebibyte says so by `max_body_bytes`.
 
-    Raises BodyTooLarge, UnsupportedEncoding, ParseError, and Invalid for a string that cannot be stored, named by its
-    pointer.
+    Raises BodyTooLarge, UnsupportedEncoding, ParseError, and Invalid for a name that is repeated in its object and for a
+    string that cannot be stored, each named by its pointer.
     """
 
     refuses_text = True
@@ -46,18 +51,17 @@ class JsonBody(JSONParser):
             most=getattr(context.get("view"), "max_body_bytes", MAX_BYTES),
             encoding=context["request"].META.get("HTTP_CONTENT_ENCODING", "") if "request" in context else "",
         )
+        objects = _Objects()
         try:
             text = raw.decode()
-            body = json.loads(text, parse_constant=_refuse_constant)
+            body = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=objects.read)
         except ValueError as error:
             raise ParseError(f"The body is not JSON in UTF-8: {error}.") from None
         except RecursionError:
             raise ParseError(_too_deep()) from None
-        is_suspicious = self.refuses_text and _SUSPICIOUS.search(text)
-        if is_suspicious or text.count("[") + text.count("{") > MAX_DEPTH:
-            errors = [_unstorable(path) for path in _walk(body) if is_suspicious]
-            if errors:
-                raise Invalid(f"{errors[0].pointer or 'body'}: {errors[0].detail}", errors=errors)
+        is_suspicious = bool(self.refuses_text and _SUSPICIOUS.search(text))
+        if objects.repeated or is_suspicious or text.count("[") + text.count("{") > MAX_DEPTH:
+            _refuse(body, objects, refuses_text=is_suspicious)
         return body
 
 
@@ -97,28 +101,67 @@ def is_storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _walk(body: Any) -> Iterator[tuple[Any, ...]]:
-    """Paths to strings, or names, that cannot be stored. Raises ParseError for a body that is nested too deep."""
+class _Objects:
+    """Reads the objects of a body, and remembers those that give one name twice: of those, readers take the first value
+    or the last, so what one has checked another need not be told."""
+
+    def __init__(self) -> None:
+        self.repeated: dict[int, tuple[dict[str, Any], str]] = {}
+        """An object and a name that it repeats, by the identity of the object, which is kept so that it stays one."""
+
+    def read(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            [(name, _times)] = Counter(name for name, _ in pairs).most_common(1)
+            self.repeated[id(found)] = found, name
+        return found
+
+
+def _refuse(body: Any, objects: _Objects, *, refuses_text: bool) -> None:
+    """Raises Invalid for names that are repeated and, if `refuses_text`, for text that cannot be stored; ParseError for
+    a body that is nested too deep."""
+    found = (
+        error
+        for value, path in _places(body)
+        for error in _wrong(value, path, objects)
+        if refuses_text or error.code == REPEATED
+    )
+    if errors := list(islice(found, MOST_ERRORS)):
+        raise Invalid(f"{errors[0].pointer.lstrip('/') or 'body'}: {errors[0].detail}", errors=errors)
+
+
+def _wrong(value: Any, path: tuple[Any, ...], objects: _Objects) -> Iterator[FieldError]:
+    if isinstance(value, str):
+        is_storable_here = is_storable(value)
+    elif isinstance(value, dict):
+        is_storable_here = all(map(is_storable, value))
+        if id(value) in objects.repeated:
+            _, name = objects.repeated[id(value)]
+            place = (*path, name[:MOST_NAME]) if is_storable(name) else path
+            yield FieldError(pointer_to(*place), REPEATED, "Send it once.")
+    else:
+        return
+    if not is_storable_here:
+        text = "Send text without NUL and halves of surrogate pairs."
+        yield FieldError(pointer_to(*path), "invalid_text", text)
+
+
+def _places(body: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Every value of the body with the path to it; what is below a name that cannot be stored has none."""
     waiting: list[tuple[Any, tuple[Any, ...]]] = [(body, ())]
     while waiting:
         value, path = waiting.pop()
-        if isinstance(value, str) and not is_storable(value):
-            yield path
-        elif isinstance(value, Mapping | list):
-            if len(path) >= MAX_DEPTH:
-                raise ParseError(_too_deep())
-            if isinstance(value, Mapping):
-                if not all(map(is_storable, value)):
-                    yield path
-                waiting += [(item, (*path, name)) for name, item in value.items() if is_storable(name)]
-            else:
-                waiting += [(item, (*path, index)) for index, item in enumerate(value)]
-
-
-def _unstorable(path: tuple[Any, ...]) -> FieldError:
-    return FieldError(
-        pointer_to(*path), "invalid_text", "Send text without NUL and halves of surrogate pairs."
-    )
+        yield value, path
+        if not isinstance(value, dict | list):
+            continue
+        if len(path) >= MAX_DEPTH:
+            raise ParseError(_too_deep())
+        if isinstance(value, dict):
+            waiting += [
+                (item, (*path, name[:MOST_NAME])) for name, item in value.items() if is_storable(name)
+            ]
+        else:
+            waiting += [(item, (*path, index)) for index, item in enumerate(value)]
 
 
 def _refuse_constant(name: str) -> NoReturn:
