@@ -201,7 +201,7 @@ def _mail(invitation: Invitation, organization: Organization, invited_by: User) 
         template="accounts/email/invitation",
         to=[invitation.email],
         context={
-            "organization": names.cleaned(organization.name),
+            "organization": names.unlinked(names.cleaned(organization.name)),
             "invited_by": invited_by.email,
             "role": str(Role(invitation.role).label),
             "days": LIFETIME.days,

@@ -240,6 +240,13 @@ TRICKS = [
     "Ada\u2028Second line",
     "Ada\x1b[31m",
     "Ada\x85x",
+    "\u200b\u200b",
+    "Ac\u200bme",
+    "Ada\ufeff",
+    "soft\u00adware",
+    "\u3164",
+    "\u200d",
+    "\u0301",
 ]
 
 
@@ -276,7 +283,8 @@ def test_a_name_is_one_line_without_addresses(owner, acme, name):
         ("/api-keys/new/", {"name": name, "scopes": ["usage:read"], "lifetime": "7"}),
     ):
         text = page.post(path, form).content.decode()
-        assert "Use one line of text" in text or "Leave web addresses out of the name" in text, path
+        told = ("Use one line of text", "Write a name that can be seen", "Leave web addresses out of the name")
+        assert any(each in text for each in told), path
     sign_up = {"email": "v@x.example", "password1": PASSWORD, "full_name": name}
     assert Client().post("/accounts/signup/", sign_up).status_code == 200
     assert not User.objects.filter(email="v@x.example").exists()
@@ -319,6 +327,22 @@ def test_an_invitations_subject_is_ours_and_its_text_names_the_inviters_address(
     assert "olga@acme.example invites you to join URGENT" in mail.body
 
 
+def test_an_invitation_makes_no_link_of_a_name(acme, owner):
+    """Mail programs turn a bare domain into a link, and a company may be called like one."""
+    with tenancy.tenant(acme):
+        organizations.update(organization=acme, name="Booking.com and evil\u3002example B.V.", email="")
+        acme.refresh_from_db()
+    invite(acme, owner, "victim@x.example")
+    with tenancy.system("test"):
+        message = OutboxMessage.objects.get(topic="accounts.send_mail")
+        mail = notifications.render(**message.payload)
+    for text in (mail.body, mail.alternatives[0].content):
+        assert "Booking.\u2060com and evil\u3002\u2060example B.V." in text
+        assert "Booking.com" not in text
+
+
 def test_a_name_from_a_provider_is_cleaned():
+    assert names.cleaned("\u200d \u0301") == ""
+    assert names.cleaned("A\u200bda") == "A da"
     assert names.cleaned("Ada\r\n  http://evil.example \u202eLovelace") == "Ada http evil.example Lovelace"
     assert len(names.cleaned("x" * 500)) == 150
