@@ -7,7 +7,7 @@ A change that is told after its month has passed raises what that month includes
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -166,10 +166,11 @@ def _apply_to(
         if meter_id not in quotas
         for each in [replace(terms, included=_part(terms.included, remaining))]
     )
+    replaced = _replaced(period, since)
     for meter_id, quota in quotas.items():
         terms = wanted.get(meter_id, UNLIMITED)
         limit = _limit(quota, period, terms, former.get(meter_id), since)
-        _change(quota, replace(terms, included=limit), since=since if since > period.start else None)
+        _change(quota, replace(terms, included=limit), replaced)
 
 
 def _limit(
@@ -192,12 +193,13 @@ def _raise(
 
     Nobody pays afterwards for what was shown as included, so a lower limit has come too late.
     """
+    replaced = _replaced(period, since)
     for quota in Quota.objects.filter(period=period).order_by("id").select_for_update(no_key=True):
         terms = wanted.get(quota.meter_id, UNLIMITED)
         limit = _limit(quota, period, terms, former.get(quota.meter_id), since)
         if quota.included is None or (limit is not None and limit <= quota.included):
             continue
-        _change(quota, replace(terms, included=limit), since=since if since > period.start else None)
+        _change(quota, replace(terms, included=limit), replaced)
         Quota.objects.filter(pk=quota.pk, is_closed=True).update(has_unrated_use=True)
 
 
@@ -205,15 +207,28 @@ def _part(included: int | None, share: Fraction) -> int | None:
     return None if included is None else math.floor(included * share)
 
 
-def _change(quota: Quota, terms: Terms, *, since: datetime | None) -> None:
-    """Give `quota` other terms, the only ones of its period or those `since` then.
+@dataclass(frozen=True, slots=True)
+class _Replaced:
+    """When the terms of a period are replaced, and what of each meter was used since."""
+
+    at: datetime
+    used: Mapping[UUID, int]
+
+
+def _replaced(period: UsagePeriod, since: datetime) -> _Replaced | None:
+    """None: from the start of `period`, so that the new terms are its only ones."""
+    return _Replaced(since, facts.used_since(period, since)) if since > period.start else None
+
+
+def _change(quota: Quota, terms: Terms, replaced: _Replaced | None) -> None:
+    """Give `quota` other terms.
 
     Former ones are kept also when nothing is known to have been used under them: it may still be on its way.
     """
     columns = _columns(terms)
     if all(getattr(quota, name) == value for name, value in columns.items()):
         return
-    if since is not None:
+    if replaced is not None:
         FormerTerms.objects.create(
             organization_id=quota.organization_id,
             meter_id=quota.meter_id,
@@ -222,8 +237,8 @@ def _change(quota: Quota, terms: Terms, *, since: datetime | None) -> None:
             is_hard=quota.is_hard,
             overage_rate=quota.overage_rate,
             currency=quota.currency,
-            used_until=quota.total - facts.used_since(quota, since),
-            replaced_at=since,
+            used_until=quota.total - replaced.used.get(quota.meter_id, 0),
+            replaced_at=replaced.at,
         )
     for name, value in columns.items():
         setattr(quota, name, value)

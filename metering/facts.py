@@ -14,9 +14,9 @@ Stretch = tuple[datetime | None, datetime | None]
 """`[start, end)`; None: without that bound."""
 
 
-def used_since(quota: Quota, moment: datetime) -> int:
-    """Units of the quota's meter that were used in its period at `moment` or later, as far as PostgreSQL knows."""
-    return _sums(quota.period, (moment, None)).get(quota.meter_id, 0)
+def used_since(period: UsagePeriod, moment: datetime) -> dict[UUID, int]:
+    """{meter: units} that were used in `period` at `moment` or later, as far as PostgreSQL knows."""
+    return _sums(period, (moment, None))
 
 
 def is_used_since(period: UsagePeriod, moment: datetime) -> bool:
