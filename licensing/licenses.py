@@ -163,7 +163,7 @@ def sync_due_statuses(*, now: datetime) -> int:
         try:
             changed += _sync(pk, now)
         except Exception:  # one that fails does not keep the others; validation says the truth meanwhile
-            log.exception("license_status_not_synced", license=str(pk))
+            log.exception("license_status_not_synced", license=str(pk), alarm=True)
     return changed
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Self
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Coalesce, JSONObject
+from django.db.models.functions import Coalesce, JSONObject, Least
 
 from accounts.managers import OwnedQuerySet
 
@@ -58,6 +58,14 @@ class LicenseQuerySet(OwnedQuerySet):
             status__in=["active", "suspended"], expires_at__lte=local_now
         )
         return self.filter(has_passed).exclude(suspension_reason="manual")
+
+    def late(self, since: datetime) -> Self:
+        """Those that count as active though their dates made them something else before `since`, of organizations whose
+        clock is the real one; with `due_since`. By indexes, because it is measured all day."""
+        has_passed = Q(suspends_at__lte=since) | Q(expires_at__lte=since)
+        return self.filter(has_passed, status="active", organization__rehearsal_now=None).annotate(
+            due_since=Least("suspends_at", "expires_at")
+        )
 
 
 LicenseManager = models.Manager.from_queryset(LicenseQuerySet)

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
+from prometheus_client import Counter
 
 from accounts import email_addresses, mail_links, notifications
 from accounts.models import Membership, Organization, User
@@ -16,6 +17,10 @@ from superagent.foundation.templatetags.formats import absolute
 
 THRESHOLDS_PERCENT = (80, 100)
 TEMPLATE = "metering/email/quota_warning"
+
+failed_warnings = Counter(
+    "superagent_quota_warnings_failed", "Quota warnings that failed; each is tried again half a minute later"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +66,10 @@ def _raise_alone(quota: Quota, now: datetime) -> bool:
     try:
         return _raise(quota, now)
     except Exception:  # whatever it was, the other organizations are warned
-        log.exception("quota_warning_failed", quota=str(quota.pk), organization=str(quota.organization_id))
+        failed_warnings.inc()
+        log.exception(
+            "quota_warning_failed", alarm=True, quota=str(quota.pk), organization=str(quota.organization_id)
+        )
         return False
 
 

@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from accounts import security_events
-from metering import backlog, spool
+from metering import alerts, backlog, spool
 from superagent import health, queues
 from superagent.foundation import tenancy
 from superagent.metric_files import Files
@@ -112,7 +112,8 @@ def answer(request: HttpRequest) -> HttpResponse:
     if os.environ.get(FOLDER_VARIABLE):
         registry.register(Files(Path(os.environ[FOLDER_VARIABLE])))
     else:
-        for metric in (_requests, spool.refused_lines, spool.lost_requests, security_events.COUNTER):
+        counted = (spool.refused_lines, spool.lost_requests, alerts.failed_warnings, security_events.COUNTER)
+        for metric in (_requests, *counted):
             registry.register(metric)
     registry.register(Business())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

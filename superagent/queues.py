@@ -167,6 +167,13 @@ QUEUES: tuple[Queue, ...] = (
         query="",
     ),
     Queue(
+        "license_statuses_late",
+        _("Licenses: their dates have ended or suspended them, and storing that fails"),
+        lambda: License.objects.late(_is_late()),
+        since="due_since",
+        query="",
+    ),
+    Queue(
         "orders_failed",
         _("Orders: payment failed in the last week"),
         lambda: Order.objects.filter(

@@ -41,8 +41,28 @@ def test_no_search_and_no_order_fails(filled: Customer, root: User) -> None:
             "o=1.2",
             "e=1",
             "p=999",
+            "p=x",
+            f"p={'9' * 40}",
+            "o=x.-.99999999999999999999",
         ):
             assert client.get(f"{path}?{query}").status_code < 500, (path, query)
+
+
+@pytest.mark.parametrize("chosen", ["x", "", "-1", "9" * 40, "a\0b", "0" * 5_000])
+def test_no_action_fails_for_rows_that_there_are_not(filled: Customer, root: User, chosen: str) -> None:
+    client = Browser(root)
+    acting = 0
+    for model, model_admin in admin.site._registry.items():
+        path = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        for action in model_admin.actions:
+            body = {"action": action, "_selected_action": chosen, "reason": "x", "confirmed": "yes"}
+            assert client.post(path, body).status_code < 500, (path, action)
+            acting += 1
+        for part in ("change", "delete", "history"):
+            name = f"admin:{model._meta.app_label}_{model._meta.model_name}_{part}"
+            if chosen:
+                assert client.get(reverse(name, args=[chosen])).status_code < 500, name
+    assert acting > 5
 
 
 # --- Every change leaves a trail ----------------------------------------------------------------------------------

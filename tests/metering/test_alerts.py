@@ -4,7 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 from allauth.account.models import EmailAddress
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from accounts import notifications
@@ -152,3 +154,22 @@ def test_an_address_that_nobody_confirmed_is_mailed_nothing_that_the_founder_typ
         mail = notifications.render(**message.payload)
         assert mail.subject == "Your organization has used 80% of its AI tokens"
         assert organization.name not in mail.body + str(mail.alternatives)
+
+
+def test_a_warning_that_fails_is_an_alarm_and_counted(organization: Organization) -> None:
+    people(organization)
+    give(organization, terms("ai_tokens", 100, hard=True))
+    use(organization, 100)
+    before = alerts.failed_warnings._value.get()
+
+    def refuse(execute: Any, sql: str, *more: Any) -> Any:
+        if 'INSERT INTO "metering_quotaalert"' in sql:
+            raise OperationalError("the disk is full")
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(refuse), structlog.testing.capture_logs() as logs:
+        assert alerts.raise_due(now=timezone.now()) == 0
+    [told] = [each for each in logs if each["event"] == "quota_warning_failed"]
+    assert (told["organization"], told["alarm"], told["log_level"]) == (str(organization.pk), True, "error")
+    assert alerts.failed_warnings._value.get() == before + 1
+    assert alerts.raise_due(now=timezone.now()) == 1
