@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from psycopg_pool import ConnectionPool
 
 from accounts.models import ApiKey
 from superagent.foundation import tenancy
@@ -256,3 +257,17 @@ class TestWithoutOurCursors:
             assert raw.execute(NAMES).fetchall() == []
             raw.execute("SELECT set_config('app.organization_id', %s, true)", [value])
             assert raw.execute(NAMES).fetchall() == []
+
+
+def test_asking_whether_a_connection_lives_leaves_no_warning_in_the_log(pair: Pair) -> None:
+    """The pool asks at each check-out, and PostgreSQL logs what it warns of."""
+    told: list[str | None] = []
+    connection.ensure_connection()
+    connection.connection.add_notice_handler(lambda notice: told.append(notice.message_primary))
+    for scope in (tenancy.system("test"), tenancy.tenant(pair.a)):
+        with scope:
+            ConnectionPool.check_connection(connection.connection)
+            with connection.cursor() as cursor:
+                cursor.execute(NAMES)
+    assert told == []
+    assert left_on_connection() == CLEAN

@@ -44,7 +44,9 @@ class Cursor(CursorMixin, ClientCursor[Any]):
         prepare: bool | None = None,
         binary: bool | None = None,
     ) -> Self:
-        prefix, results = tenancy.prefix(self.connection)
+        # An empty query is how the pool asks whether a connection lives. A scope without a statement would bind
+        # nothing, and PostgreSQL would write a warning into its log for each request.
+        prefix, results = tenancy.prefix(self.connection) if query else ("", 0)
         super().execute(prefixed(prefix, query), params, prepare=prepare, binary=binary)
         for _ in range(results):
             self.nextset()  # steps over the results of the prefix; no round trip
