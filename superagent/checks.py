@@ -2,9 +2,11 @@
 
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
+from django.http.request import validate_host
 
 DEVELOPMENT_KEY_BEGINS = "insecure-"
 
@@ -14,6 +16,13 @@ def check_production_settings(**kwargs: Any) -> list[checks.CheckMessage]:
     findings: list[checks.CheckMessage] = []
     if not settings.IS_SECURE:
         findings.append(checks.Error("PUBLIC_URL is not an https address.", id="superagent.E002"))
+    if not validate_host(urlsplit(settings.PUBLIC_URL).hostname or "", settings.ALLOWED_HOSTS):
+        findings.append(
+            checks.Error(
+                "ALLOWED_HOSTS lacks the host of PUBLIC_URL, so every request there would be 400.",
+                id="superagent.E008",
+            )
+        )
     if settings.EMBEDDED_DATA_DIR:
         findings.append(
             checks.Warning(

@@ -40,6 +40,10 @@ if SECRET_KEY == DEVELOPMENT_KEY and (IS_SECURE or not IS_LOCAL):
     raise ImproperlyConfigured(
         "SECRET_KEY is missing: set it to 50 or more random characters (.env.example)."
     )
+if not IS_LOCAL and "PUBLIC_URL" not in env.ENVIRON:
+    raise ImproperlyConfigured(
+        "PUBLIC_URL is missing: links in mails would lead to this machine, and cookies go without TLS (.env.example)."
+    )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 

@@ -122,6 +122,7 @@ def test_production_settings_are_clean() -> None:
         ({}, []),
         ({"SECRET_KEY": "insecure-" + PRODUCTION["SECRET_KEY"]}, ["superagent.E001"]),
         ({"IS_SECURE": False}, ["superagent.E002"]),
+        ({"ALLOWED_HOSTS": ["127.0.0.1", "localhost"]}, ["superagent.E008"]),
         ({"EMBEDDED_DATA_DIR": ROOT / ".data"}, ["superagent.W001"]),
         ({"STRIPE_USES_SANDBOX": True}, ["superagent.W002"]),
         ({"DEFAULT_FROM_EMAIL": "SuperAgent <hello@superagent.example>"}, ["superagent.W004"]),
@@ -138,6 +139,8 @@ def test_unsafe_production_settings_are_told(
 ) -> None:
     safe = {
         "IS_SECURE": True,
+        "PUBLIC_URL": PRODUCTION["PUBLIC_URL"],
+        "ALLOWED_HOSTS": [PRODUCTION["ALLOWED_HOSTS"]],
         "SECRET_KEY": PRODUCTION["SECRET_KEY"],
         "EMBEDDED_DATA_DIR": None,
         "STRIPE_USES_SANDBOX": False,

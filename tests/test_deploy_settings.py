@@ -113,6 +113,12 @@ def test_a_server_without_its_environment_starts_no_database_of_its_own(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_server_starts_without_its_address(tmp_path: Path) -> None:
+    environment = {name: value for name, value in PRODUCTION.items() if name != "PUBLIC_URL"}
+    assert "PUBLIC_URL is missing: links in mails" in settings_error(tmp_path, environment)
+    assert settings_error(tmp_path, environment | {"LOCAL": "true"}) == ""
+
+
 def test_errors_are_reported_only_where_somebody_listens(tmp_path) -> None:
     script = "import sentry_sdk, django; django.setup(); print(sentry_sdk.get_client().is_active())"
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
