@@ -13,12 +13,14 @@ from django.utils.translation import gettext as _
 
 # Controls, line and paragraph separators, halves and private characters, and what formats text without being seen
 _UNSEEN = frozenset({"Cc", "Zl", "Zp", "Cs", "Co", "Cf"})
-_JOINERS = frozenset("\u200c\u200d")  # formats too; Persian, the scripts of India and emoji are written with them
+# Formats too, but Persian, the scripts of India and emoji are written with them
+_JOINERS = frozenset("\u200c\u200d")
 # Letters and symbols that are empty: fillers of Korean syllables, and the braille sign without a dot
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _SEEN = frozenset("LNPS")
 _WORD_JOINER = "\u2060"
-_INNER_DOT = re.compile(r"(?<=\w)([.\u3002\uff0e\uff61])(?=\w\w)")  # browsers take the Chinese stops for dots too
+# Browsers take the Chinese stops for dots too
+_INNER_DOT = re.compile(r"(?<=\w)([.\u3002\uff0e\uff61])(?=\w\w)")
 _ADDRESS = re.compile(r"://|\bwww\.|\w\.\w{2,}/\S", re.IGNORECASE)
 
 

@@ -34,6 +34,8 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["organization", "occurred_at"], name="usage_event_times"),
         ),
         RemoveIndexConcurrently(model_name="usageevent", name="usage_event_hours"),
-        _without_index("organization", "accounts.organization", "metering_usageevent_organization_id_5a863bca"),
+        _without_index(
+            "organization", "accounts.organization", "metering_usageevent_organization_id_5a863bca"
+        ),
         _without_index("meter", "metering.meter", "metering_usageevent_meter_id_59b7d234"),
     ]

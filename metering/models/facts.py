@@ -17,9 +17,7 @@ class UsageEvent(OrganizationOwned):
     """One immutable fact that somebody reported; the database keeps (`source`, `event_id`) once."""
 
     # The indexes below begin with it: one of its own would only be written.
-    organization = models.ForeignKey(
-        Organization, on_delete=models.PROTECT, db_index=False, related_name="+"
-    )
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
     source = models.CharField(_("source"), max_length=200)
     event_id = models.CharField(_("event id"), max_length=200)
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, db_index=False, related_name="+")

@@ -38,8 +38,8 @@ class UnsupportedEncoding(Refusal):
 class JsonBody(JSONParser):
     """A view that takes more than a mebibyte says so by `max_body_bytes`.
 
-    Raises BodyTooLarge, UnsupportedEncoding, ParseError, and Invalid for a name that is repeated in its object and for a
-    string that cannot be stored, each named by its pointer.
+    Raises BodyTooLarge, UnsupportedEncoding, ParseError, and Invalid for a name that is repeated in its object and for
+    a string that cannot be stored, each named by its pointer.
     """
 
     refuses_text = True

@@ -283,7 +283,11 @@ def test_a_name_is_one_line_without_addresses(owner, acme, name):
         ("/api-keys/new/", {"name": name, "scopes": ["usage:read"], "lifetime": "7"}),
     ):
         text = page.post(path, form).content.decode()
-        told = ("Use one line of text", "Write a name that can be seen", "Leave web addresses out of the name")
+        told = (
+            "Use one line of text",
+            "Write a name that can be seen",
+            "Leave web addresses out of the name",
+        )
         assert any(each in text for each in told), path
     sign_up = {"email": "v@x.example", "password1": PASSWORD, "full_name": name}
     assert Client().post("/accounts/signup/", sign_up).status_code == 200

@@ -77,5 +77,7 @@ def test_a_change_of_terms_sums_what_was_used_since_once(busy: Organization) -> 
     give(busy, terms("ai_tokens", 100), terms("storage_mb_hours", 10), terms("api_requests", 10))
     with CaptureQueriesContext(connection) as captured:
         give(busy, terms("ai_tokens", 200), terms("storage_mb_hours", 20), terms("api_requests", 20))
-    sums = [each["sql"] for each in captured if "SUM(" in each["sql"] and "metering_usageevent" in each["sql"]]
+    sums = [
+        each["sql"] for each in captured if "SUM(" in each["sql"] and "metering_usageevent" in each["sql"]
+    ]
     assert len(sums) == 1
