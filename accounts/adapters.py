@@ -62,6 +62,9 @@ NOTICES = {
 }
 
 
+INACTIVE = "account_inactive"  # in the session: whose password has just opened an account that has ended
+
+
 class AccountAdapter(DefaultAccountAdapter):
     """Mail goes through the outbox, its links are made when it is sent; people go on to where they were going."""
 
@@ -103,6 +106,11 @@ class AccountAdapter(DefaultAccountAdapter):
         self, request: HttpRequest, email_address: EmailAddress, signup: bool
     ) -> bool:
         return False  # registration has written it in the transaction of the sign-up; log-ins send none
+
+    def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
+        request.session[INACTIVE] = True
+        response: HttpResponse = super().respond_user_inactive(request, user)
+        return response
 
     def set_password(self, user: User, password: str) -> None:
         """For allauth's forms that change a password or set the first one; they keep their own session."""

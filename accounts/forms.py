@@ -203,11 +203,16 @@ class ResetPasswordKeyForm(allauth_forms.ResetPasswordKeyForm):
         passwords.reset(user=self.user, password=self.cleaned_data["password1"], now=timezone.now())
 
 
+MUST_END = _("Tick the box to end it with your account, or end it yourself first: nobody else could.")
+
+
 class CloseAccountForm(forms.Form):
     """What cannot be undone for ever is confirmed by typing; what ends with it is agreed to by name."""
 
     end_charges = forms.BooleanField(
-        required=True, error_messages={"required": _("Agree, or end it yourself first: nobody else could.")}
+        required=True,
+        error_messages={"required": MUST_END},
+        widget=forms.CheckboxInput(attrs={"data-message": MUST_END}),
     )
     email = forms.EmailField(
         label=_("Type your e-mail address to confirm"), widget=forms.EmailInput(attrs={"autocomplete": "off"})

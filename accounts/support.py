@@ -61,7 +61,11 @@ def send_reset_link(*, person: User, by: User, reason: str) -> None:
         notifications.send(
             template="accounts/email/reset_password",
             to=[stored.email],
-            context={"full_name": stored.full_name, "link": mail_links.to_reset_password(stored)},
+            context={
+                "full_name": stored.full_name,
+                "link": mail_links.to_reset_password(stored),
+                "by_support": True,
+            },
             dedupe_key=None,
         )
 

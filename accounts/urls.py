@@ -5,6 +5,7 @@ from accounts.views import arrival, audit, closing, email, keys, members, passwo
 urlpatterns = [
     path("accounts/signup/", arrival.SignUp.as_view(), name="account_signup"),
     path("accounts/confirm-email/", arrival.MailSent.as_view(), name="account_email_verification_sent"),
+    path("accounts/inactive/", arrival.inactive, name="account_inactive"),
     # Instead of allauth's form, in which a person could type an address that no provider has confirmed:
     path("accounts/3rdparty/signup/", arrival.social_sign_up, name="socialaccount_signup"),
     path("accounts/email/", email.Email.as_view(), name="account_email"),

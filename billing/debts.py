@@ -50,6 +50,12 @@ def open_invoices(organization: Organization) -> QuerySet[Invoice]:
     return found
 
 
+def owed(organization: Organization) -> Debt | None:
+    """What keeps anything from being bought or changed, for the pages that would offer it; their banner may say it."""
+    invoice = open_invoices(organization).first()
+    return _debt(invoice) if invoice is not None else None
+
+
 def declined(organization: Organization) -> Debt | None:
     """What the banner tells: the oldest invoice that a card was declined for."""
     invoice = open_invoices(organization).filter(attempt_count__gt=0).first()

@@ -18,6 +18,7 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from accounts import access, invitations, newcomers, offers, people, registration, throttles, verification
+from accounts.adapters import INACTIVE
 from accounts.forms import InvitedSignUpForm, SignUpForm
 from accounts.models import Invitation, User
 from superagent.foundation.problems import Invalid, Refusal
@@ -86,6 +87,15 @@ class MailSent(View):
         else:
             messages.info(request, MAILED_BEFORE)
         return redirect(request.get_full_path())
+
+
+@login_not_required
+@never_cache
+def inactive(request: HttpRequest) -> HttpResponse:
+    """For who has just given the password of an account that has ended; of anybody else it would not be true."""
+    if request.session.pop(INACTIVE, None) is None:
+        return redirect("dashboard" if request.user.is_authenticated else "account_login")
+    return render(request, "account/account_inactive.html")
 
 
 @login_not_required

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import PortalRequest, PortalView, portal_view
 from accounts.roles import Scope
-from billing import checkout, plans
+from billing import checkout, debts, plans
 from billing.forms import CheckoutForm
 from billing.models import CheckoutSession
 from billing.views.plan import chosen_interval
@@ -90,6 +90,7 @@ class Checkout(PortalView):
             "interval": interval,
             "form": form,
             "pay_url": pay_url,
+            "owed": debts.owed(self.request.organization),
             "allowances": plan.allowances.all(),
         }
         return render(self.request, "billing/checkout.html", context, status=400 if form.errors else 200)

@@ -14,7 +14,18 @@ from django.views.decorators.http import require_safe
 from accounts.access import PortalRequest, PortalView, portal_view
 from accounts.models import Organization
 from accounts.roles import Scope
-from billing import cards, coming, gateway, hosted_portal, overview, plans, pricing, subscriptions, turning
+from billing import (
+    cards,
+    coming,
+    debts,
+    gateway,
+    hosted_portal,
+    overview,
+    plans,
+    pricing,
+    subscriptions,
+    turning,
+)
 from billing.changes import Preview
 from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Invoice, Order, Plan, PlanAllowance, Subscription
@@ -61,6 +72,7 @@ def choose(request: PortalRequest) -> HttpResponse:
         "interval": interval,
         "current": plans.of(request.organization),
         "subscription": subscription,
+        "owed": debts.owed(request.organization),
     }
     return render(request, "billing/plans.html", context)
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from accounts.access import PortalView
 from accounts.roles import Scope
-from billing import checkout, customers, orders
+from billing import checkout, customers, debts, orders
 from billing.models import Interval, Order, Price
 from licensing import offers, policies
 from licensing.forms import BuyForm
@@ -81,6 +81,7 @@ class Buy(PortalView):
             "prices": price.product.prices.filter(is_active=True).order_by("unit_amount"),
             "policy": policies.of_product(price.product.slug),
             "form": form,
+            "owed": debts.owed(self.request.organization),
         }
         return render(self.request, "licensing/buy.html", context, status=422 if form.errors else 200)
 

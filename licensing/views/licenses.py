@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from accounts.access import PortalView
 from accounts.forms import RotateForm
 from accounts.roles import Scope
+from billing import debts
 from licensing import activations, issued_keys, overview
 from licensing.forms import ServerForm
 from licensing.models import License
@@ -39,7 +40,12 @@ class Licenses(PortalView):
     def get(self, request: HttpRequest) -> HttpResponse:
         now = clock.now(self.request.organization)
         rows = overview.rows(organization=self.request.organization, now=now)
-        context = {"rows": rows, "now": now, "offers": license_offers()}
+        context = {
+            "rows": rows,
+            "now": now,
+            "offers": license_offers(),
+            "owed": debts.owed(self.request.organization),
+        }
         return render(request, "licensing/licenses.html", context)
 
 

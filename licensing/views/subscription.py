@@ -11,7 +11,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 
 from accounts.roles import Scope
-from billing import cards, plans, pricing, subscriptions
+from billing import cards, debts, plans, pricing, subscriptions
 from billing.changes import Preview
 from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Price, Subscription
@@ -121,6 +121,7 @@ class Tiers(PaidLicenseView):
             "subscription": subscription,
             "interval": interval,
             "tiers": tiers,
+            "owed": debts.owed(self.request.organization),
         }
         return render(request, "licensing/tiers.html", context)
 

@@ -7,7 +7,7 @@ function message(control) {
   const state = control.validity;
   if (state.valid) return "";
   if (control.dataset.message) return control.dataset.message;
-  if (state.valueMissing) return words.required;
+  if (state.valueMissing) return control.type === "checkbox" ? words.tick : words.required;
   if (state.typeMismatch) return control.type === "url" ? words.url : words.email;
   if (state.tooShort) return words.tooShort.replace("{n}", control.minLength);
   if (state.tooLong) return words.tooLong.replace("{n}", control.maxLength);

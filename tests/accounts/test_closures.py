@@ -50,6 +50,22 @@ def shop():
     charges._port[:] = before
 
 
+def test_who_must_find_another_owner_is_led_to_the_members_of_that_very_organization() -> None:
+    """The link led to the members of whichever organization was current."""
+    ada = person("ada@acme.example")
+    lonely = founded("Lonely", ada)
+    shared = founded("Shared", ada)
+    join(shared, "bob@acme.example", Role.VIEWER)
+    client = page_of(ada)
+    client.post("/organizations/switch/", {"organization": str(lonely.pk)})
+    page = client.get(CLOSE).content.decode()
+    link = f"/members/?organization={shared.pk}"
+    assert (
+        f'href="{link}"' in page and str(lonely.pk) not in page.partition("<table")[2].partition("</table")[0]
+    )
+    assert "bob@acme.example" in client.get(link, follow=True).content.decode()
+
+
 def proven(user: User) -> Client:
     client = Client()
     client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})

@@ -17,6 +17,8 @@ from fido2.utils import websafe_encode
 from fido2.webauthn import AttestationObject, AttestedCredentialData, AuthenticatorData, CollectedClientData
 
 from accounts.models import User
+from tests.accounts.conftest import PASSWORD
+from tests.fixtures.staff import with_second_factor
 
 OURS = Path(settings.BASE_DIR) / "templates"
 # Addresses that lead away from what is not offered here.
@@ -95,6 +97,19 @@ def with_passkey(user: User) -> None:
     Authenticator.objects.create(
         user=user, type=Authenticator.Type.WEBAUTHN, data={"name": "Key", "credential": credential}
     )
+
+
+def test_the_second_step_offers_a_passkey_to_who_has_one(owner, acme) -> None:
+    with_second_factor(owner)
+
+    def second_step() -> str:
+        client = Client()
+        client.post("/accounts/login/", {"login": owner.email, "password": PASSWORD})
+        return client.get("/accounts/2fa/authenticate/").content.decode()
+
+    assert "Code" in second_step() and "Use a passkey" not in second_step()
+    with_passkey(owner)
+    assert "Use a passkey" in second_step()
 
 
 def test_who_has_a_passkey_confirms_with_it(owner, acme) -> None:

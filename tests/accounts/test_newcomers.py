@@ -112,3 +112,20 @@ def test_the_page_leads_to_the_mailbox_of_a_developers_copy(settings):
         text = client.get(MAIL_SENT).content.decode()
         assert ("Open its mailbox" in text) == bool(mailbox)
         assert f'href="{mailbox}"' in text or not mailbox
+
+
+def test_pages_that_are_opened_by_hand_claim_nothing_that_is_not_true():
+    """ "We sent you a mail" and "this account does not work" were said to whoever opened their addresses."""
+    page = Client().get(MAIL_SENT).content.decode()
+    assert (
+        "We sent" not in page and "If you have just signed up" in page and 'href="/accounts/signup/"' in page
+    )
+    assert Client().get("/accounts/inactive/").headers["Location"] == "/accounts/login/"
+    user, client = person(FREE), Client()
+    client.post("/accounts/login/", {"login": FREE, "password": PASSWORD})
+    assert client.get("/accounts/inactive/").headers["Location"] == "/dashboard/"
+    User.objects.filter(pk=user.pk).update(is_active=False)
+    ended = Client()
+    answer = ended.post("/accounts/login/", {"login": FREE, "password": PASSWORD}, follow=True)
+    assert "This account does not work" in answer.content.decode()
+    assert ended.get("/accounts/inactive/").status_code == 302

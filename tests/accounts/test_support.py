@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
-from accounts import closures, email_changes, organizations, rights_guard, support
+from accounts import closures, email_changes, notifications, organizations, rights_guard, support
 from accounts.models import AccountClosure, AuditEntry, Membership, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
@@ -58,6 +58,10 @@ def test_a_reset_link_is_mailed_and_the_password_stays(helper, owner):
     mail = mails_to(owner.email)[-1]
     assert mail["template"] == "accounts/email/reset_password"
     assert mail["context"]["link"] == {"link_to": "reset_password", "id": str(owner.pk)}
+    told = notifications.render(
+        mail["template"], mail["to"], mail["context"] | {"link": "https://example.com/x"}
+    )
+    assert "our support sent you this link" in told.body and "someone, probably you" not in told.body
     made = entry("user.reset_link_sent_by_staff")
     assert (made.actor_label, made.detail) == ("support@superagent.example", {"reason": "Asked by phone"})
 

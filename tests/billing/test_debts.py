@@ -137,6 +137,30 @@ def test_a_card_that_was_declined_is_named_until_it_pays_or_is_changed(customer:
     assert "was declined" not in page and "Cards and billing details" in page
 
 
+def test_while_something_is_owed_no_page_offers_what_would_be_refused(customer: Customer) -> None:
+    invoice = declined_renewal(customer, "pro")
+    browser, pay = Browser(customer.user), f'href="/invoices/{invoice.pk}/"'
+    offers = {
+        "/billing/plans/": ["Upgrade to", "Switch to"],
+        "/licenses/": ["Buy NextPanel"],
+        "/licenses/buy/nextpanel-starter/": ["Pay $9.00", "Saved card"],
+    }
+    for address, refused in offers.items():
+        page = browser.get(address)
+        assert pay in page.content.decode()
+        for words in refused:
+            assert words not in text(page), (address, words)
+    assert "Cancel paid plan" in text(browser.get("/billing/plans/")), "the way out stays open"
+    Invoice.objects.update(attempt_count=0)  # on its way to the card: no banner yet, and refused all the same
+    for address in offers:
+        page = browser.get(address)
+        assert "An invoice of $29.00 is to be paid first" in text(page) and pay in page.content.decode()
+    pay_hosted(invoice)
+    customer.settle()
+    assert "Upgrade to Enterprise" in text(browser.get("/billing/plans/"))
+    assert "Pay $9.00" in text(browser.get("/licenses/buy/nextpanel-starter/"))
+
+
 def test_the_page_of_a_change_leads_to_the_payment(customer: Customer) -> None:
     invoice = declined_renewal(customer)
     answer = Browser(customer.user).get("/billing/plans/pro/?interval=month")

@@ -10,7 +10,7 @@ from django.test import Client
 
 from accounts.models import AuditEntry, Membership, User
 from accounts.roles import Role
-from billing import cards, gateway
+from billing import cards, gateway, subscriptions
 from billing.models import BillingAccount, Invoice, Order, Price, Subscription
 from metering import months
 from superagent.foundation import tenancy
@@ -259,6 +259,16 @@ def test_the_month_in_which_a_plan_ends_before_the_month_does_is_told(
     browser.post("/billing/plans/pro/?interval=year", hidden(page))
     customer.settle()
     assert "the share that is paid" in text(browser.get("/billing/cancel/"))
+
+
+def test_the_plans_offer_no_change_while_the_plan_is_canceled(browser: Browser, customer: Customer) -> None:
+    customer.buy("enterprise", "month")
+    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    page = text(browser.get("/billing/plans/"))
+    assert "Enterprise ends on" in page and "Resume plan" in page
+    assert "Downgrade" not in page and "Switch to" not in page and "Cancel paid plan" not in page
+    browser.post("/billing/resume/")
+    assert "Downgrade to Pro" in text(browser.get("/billing/plans/"))
 
 
 def test_past_due_is_a_banner_on_every_page(browser: Browser, customer: Customer) -> None:
