@@ -89,13 +89,14 @@ def set_rehearsal_time(*, organization: Organization, rehearsal_now: datetime | 
     """Move the organization's clock to the frozen time of its Stripe test clock; None ends the rehearsal."""
     with tenancy.system("rehearsal"), transaction.atomic():
         stored = Organization.objects.select_for_update().get(pk=organization.pk)
-        stored.rehearsal_now = rehearsal_now
-        stored.save(update_fields=["rehearsal_now"])
-        audit.record(
-            action="organization.rehearsal_time_set",
-            organization=stored,
-            target=stored,
-            detail={"rehearsal_now": rehearsal_now.isoformat() if rehearsal_now else None},
-        )
+        if stored.rehearsal_now != rehearsal_now:  # the clock is looked at again and again while it stands
+            stored.rehearsal_now = rehearsal_now
+            stored.save(update_fields=["rehearsal_now"])
+            audit.record(
+                action="organization.rehearsal_time_set",
+                organization=stored,
+                target=stored,
+                detail={"rehearsal_now": rehearsal_now.isoformat() if rehearsal_now else None},
+            )
         api_keys.publish_all(organization=stored)
     organization.rehearsal_now = rehearsal_now

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, organizations
 from accounts.models import Organization, User
 from billing import catalog
 from metering import proofs
@@ -95,6 +95,18 @@ def test_the_error_rate_is_compared_with_the_day_before_and_leads_to_the_failure
     assert metric.href == "/requests/?since=24h&status=failed"
     listed = page_of(owner).get(metric.href).content.decode().split("<tbody>")[1]
     assert listed.count("<tr>") == 1
+
+
+def test_calls_made_on_a_test_clock_are_counted_when_they_are_made(owner: User, acme: Organization):
+    """The log runs on real time: in a rehearsed month the chart was empty, and "no calls" stood beside a call."""
+    now = timezone.now()
+    call(acme, now)
+    organizations.set_rehearsal_time(organization=acme, rehearsal_now=now + timedelta(days=61))
+    shown = figures(acme, owner, now + timedelta(days=61))
+    assert shown["Error rate"].foot == "0 of 1 calls in 24 hours"
+    assert shown["API requests"].spark is not None and not shown["API requests"].change
+    page = page_of(owner).get("/dashboard/").content.decode()
+    assert "no calls in 24 hours" not in page and "vs. the same time last period" not in page
 
 
 def test_what_was_done_again_and_again_is_one_line(owner: User, acme: Organization):

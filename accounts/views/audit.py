@@ -9,13 +9,23 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import cursors
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import AuditFilter
 from accounts.models import AuditEntry, Membership
 from accounts.roles import Role, Scope
+from superagent.foundation.templatetags.ui import chosen_name
 
+_SOLD = ("product", "plan")
+_NAMES = {
+    "interval": gettext_lazy("billed"),
+    "effective_at": gettext_lazy("begins"),
+    "rehearsal_now": gettext_lazy("test clock at"),
+}
+_INTERVALS = {"month": gettext_lazy("monthly"), "year": gettext_lazy("yearly")}
+_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*$")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00$")
 
 
@@ -30,7 +40,7 @@ def index(request: PortalRequest) -> HttpResponse:
         {
             "entry": entry,
             "is_support": bool(entry.actor and entry.actor.is_staff and entry.actor_id not in members),
-            "changes": _changes(entry.detail),
+            "changes": _changes(entry),
         }
         for entry in page.rows
     ]
@@ -56,17 +66,28 @@ def _filtered(entries: QuerySet[AuditEntry], wanted: dict[str, Any]) -> QuerySet
     return entries
 
 
-def _changes(detail: dict[str, Any]) -> list[tuple[str, str]]:
-    """The detail as words: (name, value), changes as “from → to”."""
+def _changes(entry: AuditEntry) -> list[tuple[str, str]]:
+    """The detail as words: (name, value), changes as “from → to”. What the target's name says is not said again."""
+    detail = entry.detail
     changes = detail.get("changes", {})
     told = [(name, f"{_shown(change['from'])} → {_shown(change['to'])}") for name, change in changes.items()]
     if {"from", "to"} <= detail.keys():
-        told.append((_("changed"), f"{_shown(detail['from'])} → {_shown(detail['to'])}"))
-    rest = {name: value for name, value in detail.items() if name not in ("changes", "from", "to")}
-    told += [
-        (name.replace("_", " "), _shown(value)) for name, value in rest.items() if value not in (None, "", [])
-    ]
+        told.append((_("changed"), f"{_named(detail['from'])} → {_named(detail['to'])}"))
+    for name, value in detail.items():
+        if name in ("changes", "from", "to") or value in (None, "", []):
+            continue
+        if name not in _SOLD:
+            words = _INTERVALS.get(value) if name == "interval" else None
+            told.append((str(_NAMES.get(name, name.replace("_", " "))), str(words or _shown(value))))
+        elif _named(value) not in entry.target_label and (name == "product" or "product" not in detail):
+            told.append((name, _named(value)))
     return told
+
+
+def _named(value: Any) -> str:
+    """The slug of something that is sold by its name; anything else as it is shown."""
+    is_slug = isinstance(value, str) and value not in Role.values and _SLUG.match(value)
+    return chosen_name(value) if is_slug else _shown(value)
 
 
 def _shown(value: Any) -> str:

@@ -60,7 +60,7 @@ def compose(*, membership: Membership, now: datetime, hidden: Collection[str] = 
     billing = None
     if roles.allows(membership.role, Scope.BILLING_READ):
         billing = billing_overview.dashboard(organization, usage, now)
-    called = calls.of_last_days(organization, now, membership.user.zone)
+    called = calls.of_last_days(organization, calls.clock_of(organization, now), membership.user.zone)
     return Page(
         now=now,
         banner=banners.worst(usage, billing, licenses),
@@ -77,7 +77,7 @@ def compose(*, membership: Membership, now: datetime, hidden: Collection[str] = 
 def compose_live_parts(*, membership: Membership, now: datetime, hidden: Collection[str] = ()) -> LiveParts:
     """What of the page is drawn anew when figures have changed."""
     organization = membership.organization
-    called = calls.of_last_days(organization, now, membership.user.zone)
+    called = calls.of_last_days(organization, calls.clock_of(organization, now), membership.user.zone)
     return _live_parts(membership, quotas.overview(organization, now), called, hidden)
 
 

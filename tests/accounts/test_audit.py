@@ -1,11 +1,14 @@
+import re
+from datetime import UTC, datetime
+
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.test import RequestFactory
 
-from accounts import audit
+from accounts import audit, organizations
 from accounts.models import AuditEntry
 from superagent.foundation import tenancy
-from tests.accounts.conftest import api_of, key_of
+from tests.accounts.conftest import api_of, key_of, page_of
 from tests.fixtures import database
 
 
@@ -116,3 +119,28 @@ def test_the_callers_address_behind_proxies(rf, settings, proxies, forwarded, ad
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
     given = {"X-Forwarded-For": forwarded} if forwarded is not None else {}
     assert audit.client_address(rf.get("/", headers=given)) == address
+
+
+def test_details_are_told_in_words_and_not_twice(acme, owner):
+    """The page showed slugs: "plan pro", "product pro", "interval month", beside a target that said "Pro"."""
+    with tenancy.tenant(acme):
+        audit.record(
+            action="subscription.change_planned", organization=acme, actor=owner, target=acme, label="Enterprise → Pro",
+            detail={"product": "pro", "plan": "pro", "interval": "month", "effective_at": "2026-12-21T12:00:00+00:00"},
+        )  # fmt: skip
+        audit.record(
+            action="license.tier_changed", organization=acme, actor=owner, target=acme, label="NP-…",
+            detail={"from": "nextpanel-professional", "to": "nextpanel-business"},
+        )  # fmt: skip
+    page = page_of(owner).get("/audit/").content.decode()
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "Enterprise → Pro billed monthly begins Dec 21, 2026, 12:00 UTC" in text
+    assert "changed NextPanel Professional → NextPanel Business" in text
+    assert "plan pro" not in text and "product pro" not in text
+
+
+def test_a_test_clock_that_stands_still_leaves_one_line(acme):
+    for _ in range(3):
+        organizations.set_rehearsal_time(organization=acme, rehearsal_now=datetime(2027, 1, 1, tzinfo=UTC))
+    with tenancy.tenant(acme):
+        assert AuditEntry.objects.filter(action="organization.rehearsal_time_set").count() == 1
