@@ -62,7 +62,6 @@ class CloseAccount(View):
             "form": form,
             "consequences": found,
             "is_stuck": any(each.needs_another_owner for each in found),
-            "closure": closures.pending(user=self.request.user),
             "days": AccountClosure.WAITING_PERIOD.days,
         }
         return render(

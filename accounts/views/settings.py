@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import access, closures, memberships, offboarding, organizations, people, roles
+from accounts import access, memberships, offboarding, organizations, people, roles
 from accounts.access import PersonRequest, PortalRequest, portal_view
 from accounts.forms import NewOrganizationForm, OrganizationForm, ProfileForm
 from accounts.roles import Scope
@@ -51,7 +51,7 @@ def profile(request: PortalRequest) -> HttpResponse:
         people.set_time_zone(user=user, time_zone=form.cleaned_data["time_zone"])
         messages.success(request, _("Your profile is saved."))
         return redirect("profile")
-    context = {"form": form, "closure": closures.pending(user=request.user)}
+    context = {"form": form}
     return render(request, "accounts/profile.html", context, status=422 if form.errors else 200)
 
 
