@@ -65,4 +65,5 @@ def end_other_log_ins(sender: Any, request: HttpRequest, user: User, **kwargs: A
 
 @receiver(user_logged_in)
 def begin_session(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    sessions.end_beyond_most(user)
     sessions.begin(request.session, now=timezone.now())

@@ -7,8 +7,12 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef
 
+from accounts.models import User
+
 LIFETIME = timedelta(days=14)
 IDLE_LIFETIME = timedelta(days=3)
+MOST = 50
+"""Log-ins on the portal that a person has at once: the page that lists them, and what ends them, read them all."""
 SEEN_EVERY = timedelta(minutes=5)  # writing the session at each click would be one more UPDATE for nothing
 BEGAN_KEY, SEEN_KEY = "began_at", "seen_at"
 
@@ -16,6 +20,12 @@ BEGAN_KEY, SEEN_KEY = "began_at", "seen_at"
 def begin(session: SessionBase, *, now: datetime) -> None:
     """Somebody has just logged in."""
     session[BEGAN_KEY] = session[SEEN_KEY] = now.timestamp()
+
+
+def end_beyond_most(user: User) -> None:
+    """Before one more begins: end the oldest that are too many."""
+    for session in UserSession.objects.filter(user=user).order_by("-pk")[MOST - 1 :]:
+        session.end()
 
 
 def is_over(session: SessionBase, *, now: datetime) -> bool:

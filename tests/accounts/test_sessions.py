@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from allauth.usersessions.models import UserSession
+from django.contrib.auth import get_user
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
@@ -32,3 +33,24 @@ def test_expired_sessions_are_forgotten_with_what_was_noted_of_them() -> None:
     assert list(Session.objects.values_list("session_key", flat=True)) == ["kept"]
     assert list(UserSession.objects.values_list("session_key", flat=True)) == ["kept"]
     assert sessions.forget_expired(now=now) == 0
+
+
+def test_whoever_logs_in_again_and_again_ends_their_oldest_log_ins() -> None:
+    """Ten thousand log-ins of one person were twenty thousand queries on the page that lists them."""
+    user = User.objects.create_user(email="ada@engines.example", full_name="Ada")
+    browsers = [Client() for _ in range(3)]
+    for browser in browsers:
+        browser.force_login(user)
+        key = browser.session.session_key
+        UserSession.objects.get_or_create(session_key=key, defaults={"user": user, "ip": "192.0.2.1"})
+    others = [
+        UserSession(user=user, session_key=f"other-{number}", ip="192.0.2.1")
+        for number in range(sessions.MOST - 2)
+    ]
+    UserSession.objects.bulk_create(others)
+    Client().force_login(user)
+    assert UserSession.objects.filter(user=user).count() <= sessions.MOST
+    assert [get_user(browser).is_authenticated for browser in browsers] == [False, False, True]
+    stranger = User.objects.create_user(email="bob@engines.example", full_name="Bob")
+    Client().force_login(stranger)
+    assert get_user(browsers[2]).is_authenticated
