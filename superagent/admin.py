@@ -103,6 +103,8 @@ class PeriodicTaskAdmin(AuditedAdmin):
 
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: ScheduleForm, change: bool) -> None:
         values = form.cleaned_data
+        if not {"enabled", "every_seconds", *TIMES} & set(form.changed_data):
+            return  # beat need not hear of it
         if "every_seconds" in values:
             when: Every | At = Every(timedelta(seconds=values["every_seconds"]))
         else:
