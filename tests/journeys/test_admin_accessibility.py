@@ -25,9 +25,9 @@ from tests.billing.conftest import Customer
 from tests.fixtures import axe
 from tests.journeys.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.journeys.test_every_page import Shot, Window, shot
-from tests.test_admin_pages import Browser, customer, filled, root, sandbox, shop, stripe_at_sandbox
+from tests.test_admin_pages import Browser, customer, filled, root, shop, stripe_at_sandbox
 
-__all__ = ["customer", "filled", "root", "sandbox", "shop", "stripe_at_sandbox"]  # fixtures
+__all__ = ["customer", "filled", "root", "shop", "stripe_at_sandbox"]  # fixtures
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

@@ -12,14 +12,13 @@ from licensing import licenses, moderation, policies
 from licensing.models import License
 from superagent.foundation import tenancy
 from tests.accounts.conftest import Api, key_of
-from tests.billing.conftest import Customer, customer, other_customer, sandbox, shop, stripe_at_sandbox
+from tests.billing.conftest import Customer, customer, other_customer, shop, stripe_at_sandbox
 from tests.licensing.selling import DAY, TIER, Page, buy, paid, rehearsing, reread, staff, work_off
 
 __all__ = [
     "customer",
     "other_customer",
     "rehearsing",
-    "sandbox",
     "shop",
     "staff",
     "stripe_at_sandbox",
