@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.db import ProgrammingError, connection, models, transaction
+from django.test.utils import isolate_apps
 
 from billing.models import CheckoutSession, Order
 from superagent.foundation import row_security, tenancy
@@ -135,6 +136,7 @@ def test_roles_have_no_more_than_they_need() -> None:
         assert cursor.fetchone() == ("app_web", "app_web")
 
 
+@isolate_apps("superagent.foundation")  # it is forgotten afterwards
 def test_a_model_that_says_nothing_fails_the_check_and_gets_no_rights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
