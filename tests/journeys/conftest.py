@@ -204,6 +204,8 @@ def running_system(**environment: str) -> Iterator[System]:
     try:
         running.manage("migrate")
         running.manage("sync_schedule")
+        if environment.get("DEBUG") == "false":
+            running.manage("collectstatic", "--no-input")  # now: the web process reads once which files there are
         for name in running.commands():
             running.start(name)
         for url in (f"{running.sandbox_url}/health", f"{running.url}/health/live"):

@@ -42,7 +42,6 @@ TRIES = 3
 def site() -> Iterator[System]:
     """With the settings of a server: no DEBUG, static files compressed and named by their content."""
     with running_system(DEBUG="false", LOCAL="true") as running:
-        running.manage("collectstatic", "--no-input")
         running.manage("seed_demo")
         yield running
 
