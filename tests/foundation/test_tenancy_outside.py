@@ -104,6 +104,7 @@ class TestWorker:
         assert found == {"careless:aaa": 10, "next:": 10}
 
     def test_a_task_logs_the_id_of_the_request_that_caused_it(self, pair: Pair, running_worker: None) -> None:
+        structlog.contextvars.clear_contextvars()  # another test's request may have left its id
         with structlog.contextvars.bound_contextvars(request_id="from-the-caller"):
             worker.name_the_request.delay()
         worker.name_the_request.delay()

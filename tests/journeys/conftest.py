@@ -205,7 +205,8 @@ def running_system(**environment: str) -> Iterator[System]:
         running.manage("migrate")
         running.manage("sync_schedule")
         if environment.get("DEBUG") == "false":
-            running.manage("collectstatic", "--no-input")  # now: the web process reads once which files there are
+            # Before the web process starts, which reads once which files there are.
+            running.manage("collectstatic", "--no-input")
         for name in running.commands():
             running.start(name)
         for url in (f"{running.sandbox_url}/health", f"{running.url}/health/live"):
