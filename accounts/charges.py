@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import QuerySet
+
 from accounts.models import Organization
 
 
@@ -27,17 +29,25 @@ class Due:
 Running = Callable[[Organization], Sequence[Charge]]
 End = Callable[[Organization], None]
 Unbilled = Callable[[Organization], Sequence[Due]]
-_port: list[tuple[Running, End, Unbilled]] = []
+Paying = Callable[[QuerySet[Organization]], QuerySet[Organization]]
+_port: list[tuple[Running, End, Unbilled, Paying]] = []
 
 
-def provide(*, running: Running, end: End, unbilled: Unbilled) -> None:
-    """Called once, in a `ready()`. Each opens the scope that it needs; `end` may call out and raise its refusals."""
-    _port[:] = [(running, end, unbilled)]
+def provide(*, running: Running, end: End, unbilled: Unbilled, paying: Paying) -> None:
+    """Called once, in a `ready()`. Each opens the scope that it needs, but for `paying`, whose answer is read by who
+    asks; `end` may call out and raise its refusals.
+    """
+    _port[:] = [(running, end, unbilled, paying)]
 
 
 def running(organization: Organization) -> list[Charge]:
     """What goes on being charged; what is going to end already is not among it."""
     return list(_port[0][0](organization)) if _port else []
+
+
+def paying(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
+    """Those for which something is `running`, whatever the number of the others. Read in the system scope."""
+    return _port[0][3](organizations) if _port else organizations.none()
 
 
 def unbilled(organization: Organization) -> list[Due]:

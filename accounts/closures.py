@@ -37,9 +37,6 @@ from superagent.foundation import tenancy
 from superagent.foundation.problems import NotFound, Refusal
 
 UNUSED_FOR = timedelta(days=30)  # an account that was never confirmed
-STRAY_FOR = timedelta(
-    days=30
-)  # the outside may be away for days, or refuse until staff have mended something
 BATCH = 500
 
 log = structlog.get_logger(__name__)
@@ -163,17 +160,18 @@ def close_due(*, now: datetime) -> int:
     return closed
 
 
-def end_stray_charges(*, now: datetime) -> int:
+def end_stray_charges() -> int:
     """End what was bought on a payment page that was still open when the last owner left; returns for how many.
 
-    Payment pages live for a day. Calls out: not inside a transaction. One that fails does not stop the others.
+    For as long as it takes: the outside may be away for weeks, or refuse until staff have mended something. Calls out:
+    not inside a transaction. One that fails does not stop the others.
     """
     ended = 0
-    for organization in Organization.objects.filter(suspended_at__gte=now - STRAY_FOR).order_by("pk"):
+    suspended = Organization.objects.filter(suspended_at__isnull=False)
+    for organization in charges.paying(suspended).order_by("pk").iterator(chunk_size=BATCH):
         try:
-            if charges.running(organization):
-                charges.end_all(organization)
-                ended += 1
+            charges.end_all(organization)
+            ended += 1
         except Exception:
             log.exception("charges_not_ended", organization=str(organization.pk), alarm=True)
     return ended

@@ -59,7 +59,7 @@ def close_accounts() -> int:
     """Hourly: close the accounts whose two weeks are over, and end what was bought while they closed."""
     with tenancy.system("close accounts that are due"):
         closed = closures.close_due(now=timezone.now())
-        closures.end_stray_charges(now=timezone.now())
+        closures.end_stray_charges()
         return closed
 
 

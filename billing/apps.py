@@ -11,7 +11,10 @@ class BillingConfig(AppConfig):
 
         customer_port.provide(customers.stripe_id)
         charges.provide(
-            running=running_charges.running, end=running_charges.end_all, unbilled=running_charges.unbilled
+            running=running_charges.running,
+            end=running_charges.end_all,
+            unbilled=running_charges.unbilled,
+            paying=running_charges.paying,
         )
         mirror.prepare()
         receivers.connect()

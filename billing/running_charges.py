@@ -1,5 +1,7 @@
 """What an organization goes on paying for: fills the port of accounts that closes accounts."""
 
+from django.db.models import Exists, OuterRef, QuerySet
+
 from accounts.charges import Charge, Due
 from accounts.models import Organization
 from billing import coming, plans, subscriptions
@@ -17,6 +19,11 @@ def running(organization: Organization) -> list[Charge]:
         )
         for subscription in _running(organization)
     ]
+
+
+def paying(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
+    """Those with such a subscription. Read in the system scope."""
+    return organizations.filter(Exists(Subscription.objects.running().filter(organization=OuterRef("pk"))))
 
 
 def unbilled(organization: Organization) -> list[Due]:
@@ -47,5 +54,4 @@ def end_all(organization: Organization) -> None:
 def _running(organization: Organization) -> list[Subscription]:
     with tenancy.system("what an organization still pays for, asked by who closes their account"):
         found = Subscription.objects.visible_to(organization).select_related("product", "organization")
-        unended = found.exclude(status__in=Subscription.ENDED).order_by("id")
-        return [subscription for subscription in unended if not subscription.is_canceling]
+        return list(found.running().order_by("id"))

@@ -14,6 +14,13 @@ class SubscriptionQuerySet(OwnedQuerySet):
         """Those that entitle to what was bought: paid, in trial, or with a payment that is being retried."""
         return self.filter(status__in=Subscription.LIVE)
 
+    def running(self) -> "SubscriptionQuerySet":
+        """Those that have not ended and are not about to: they go on being charged, or tried to be."""
+        is_canceling = Q(status__in=Subscription.LIVE) & (
+            Q(cancel_at_period_end=True) | Q(cancel_at__isnull=False)
+        )
+        return self.exclude(status__in=Subscription.ENDED).exclude(is_canceling)
+
     def of_plans(self) -> "SubscriptionQuerySet":
         return self.filter(product__kind=Product.Kind.API_PLAN)
 

@@ -37,7 +37,11 @@ class Shop:
             raise RuntimeError("a mistake of ours")
         return self.sold.get(organization.pk, [])
 
+    def paying(self, organizations):
+        return organizations.filter(pk__in=list(self.sold))
+
     def end_all(self, organization) -> None:
+        self.running(organization)
         self.sold.pop(organization.pk, None)
 
 
@@ -45,7 +49,9 @@ class Shop:
 def shop():
     before = list(charges._port)
     made = Shop()
-    charges.provide(running=made.running, end=made.end_all, unbilled=lambda organization: [])
+    charges.provide(
+        running=made.running, end=made.end_all, unbilled=lambda organization: [], paying=made.paying
+    )
     yield made
     charges._port[:] = before
 
@@ -220,10 +226,12 @@ def test_what_is_bought_while_the_account_closes_is_ended(acme, owner, shop):
     assert not shop.sold
 
 
-def test_what_could_not_be_ended_for_weeks_is_ended_when_it_can(acme, owner, shop):
+@pytest.mark.parametrize("days", [20, 400])
+def test_what_could_not_be_ended_for_weeks_is_ended_when_it_can(acme, owner, shop, days):
+    """After a month it was forgotten, and charged for ever."""
     later(ask(owner))
     with tenancy.system("test"):
-        Organization.objects.filter(pk=acme.pk).update(suspended_at=timezone.now() - timedelta(days=20))
+        Organization.objects.filter(pk=acme.pk).update(suspended_at=timezone.now() - timedelta(days=days))
     shop.sold[acme.pk] = [Charge("Pro", None)]
     tasks.close_accounts()
     assert not shop.sold

@@ -3,7 +3,8 @@
 import pytest
 from django.utils import timezone
 
-from accounts import charges, closures
+from accounts import charges, closures, organizations
+from accounts.models import Organization
 from billing import orders, subscriptions
 from billing.models import Subscription
 from superagent.foundation import tenancy
@@ -74,6 +75,25 @@ def test_the_mail_about_the_end_of_a_yearly_plan_says_that_use_is_billed_each_mo
     subscriptions.cancel(subscription=customer.subscription, now=customer.now)
     row = OutboxMessage.objects.get(payload__context__heading="Your Pro plan will end")
     assert "billed each month, the last of it at the end." in "\n".join(row.payload["context"]["paragraphs"])
+
+
+def test_who_is_suspended_and_still_pays_is_found_until_it_ends(
+    customer, other_customer, django_assert_num_queries
+):
+    """One query, whatever the number of organizations that nobody owns any more."""
+    customer.buy("pro")
+    suspended = Organization.objects.filter(suspended_at__isnull=False)
+    with tenancy.system("test"):
+        assert not charges.paying(suspended).exists()
+        for each in (customer, other_customer):
+            organizations.suspend(organization=each.organization, because="test", now=timezone.now())
+        with django_assert_num_queries(1):
+            assert list(charges.paying(suspended)) == [customer.organization]
+        assert closures.end_stray_charges() == 1
+        assert customer.subscription.is_canceling
+        assert not charges.paying(suspended).exists()
+        Subscription.objects.update(status="unpaid")  # before its end: nothing ends it but a call of ours
+        assert list(charges.paying(suspended)) == [customer.organization]
 
 
 def test_who_pays_nothing_has_nothing_to_end(customer):
