@@ -13,10 +13,10 @@ from billing.projection.reading import Json, identifier, moment
 ACTIVE = "active"
 
 
-def plan(*, fetched: Json, price: Price) -> None:
-    """Let `price` follow when what the subscription (as Stripe just told it) has paid for ends. Calls Stripe.
+def plan(*, fetched: Json, price: Price) -> str:
+    """Let `price` follow when what the subscription (as Stripe just told it) has paid for ends; answers the schedule.
 
-    Repeatable: it replaces what was planned before. Killed in between, it leaves a schedule that changes nothing.
+    Calls Stripe. Repeatable: it replaces what was planned before. Killed in between, it leaves a schedule that changes nothing.
     """
     schedule = attached(fetched) or _create(fetched["id"])
     gateway.call(
@@ -31,6 +31,7 @@ def plan(*, fetched: Json, price: Price) -> None:
             ],
         },
     )
+    return str(schedule["id"])
 
 
 def _create(subscription_id: str) -> Json:

@@ -9,9 +9,10 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from django.db import transaction
 
 from accounts import audit
-from accounts.models import Organization, User
+from accounts.models import AuditEntry, Organization, User
 from billing import buyers, changes, debts, fence, gateway, plans, schedules
 from billing.changes import Preview
 from billing.models import BillingAccount, Invoice, Price, Subscription
@@ -169,12 +170,13 @@ def _change_now(subscription: Subscription, price: Price, at: datetime) -> None:
 
 
 def _change_later(subscription: Subscription, price: Price, fetched: Json) -> Preview:
-    schedules.plan(fetched=fetched, price=price)
+    is_planned = subscription.pending_price_id == price.pk
+    schedule = subscription.schedule_id if is_planned else schedules.plan(fetched=fetched, price=price)
     shown = changes.later(subscription, price)
-    _record(
+    _record_once(
         "subscription.change_planned",
         subscription,
-        _detail(price) | {"effective_at": shown.effective_at.isoformat()},
+        _detail(price) | {"effective_at": shown.effective_at.isoformat(), "schedule": schedule},
         to=price,
     )
     with tenancy.system("a change that is coming"):
@@ -189,7 +191,7 @@ def take_back(*, subscription: Subscription, now: datetime) -> Subscription:
     debts.require_none(subscription.organization)
     if subscription.schedule_id:
         schedules.release(subscription.schedule_id)
-        _record("subscription.change_taken_back", subscription, {})
+        _record_once("subscription.change_taken_back", subscription, {"schedule": subscription.schedule_id})
     with tenancy.system("a change that was coming"):
         subscriptions.refresh(subscription.stripe_id)
         return _fresh(subscription)
@@ -401,6 +403,24 @@ def _record(
         label=" → ".join(names),
         detail=detail,
     )
+
+
+def _record_once(
+    action: str, subscription: Subscription, detail: dict[str, Any], *, to: Price | None = None
+) -> None:
+    """Unless the newest line about the subscription says it already: a repetition, or the same asked at the same time.
+
+    A schedule that was released does not come back, so the same words about another one are news.
+    """
+    with tenancy.system("one line for one change"), transaction.atomic():
+        BillingAccount.objects.select_for_update().get(organization=subscription.organization_id)
+        newest = (
+            AuditEntry.objects.filter(target_type="subscription", target_id=str(subscription.pk))
+            .order_by("-id")
+            .first()
+        )
+        if newest is None or newest.action != action or not detail.items() <= newest.detail.items():
+            _record(action, subscription, detail, to=to)
 
 
 def _refresh_invoice(answer: Json) -> None:

@@ -19,6 +19,7 @@ from accounts.roles import Role, Scope
 from superagent.foundation.templatetags.ui import chosen_name
 
 _SOLD = ("product", "plan")
+_NOT_SHOWN = ("changes", "from", "to", "schedule")  # the last is Stripe's name for a change that is coming
 _NAMES = {
     "interval": gettext_lazy("billed"),
     "effective_at": gettext_lazy("begins"),
@@ -74,7 +75,7 @@ def _changes(entry: AuditEntry) -> list[tuple[str, str]]:
     if {"from", "to"} <= detail.keys():
         told.append((_("changed"), f"{_named(detail['from'])} → {_named(detail['to'])}"))
     for name, value in detail.items():
-        if name in ("changes", "from", "to") or value in (None, "", []):
+        if name in _NOT_SHOWN or value in (None, "", []):
             continue
         if name not in _SOLD:
             words = _INTERVALS.get(value) if name == "interval" else None

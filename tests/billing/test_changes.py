@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
+from accounts.models import AuditEntry
 from billing import changes, gateway, orders, plans, schedules, subscriptions
 from billing.models import Invoice, OverageCharge, Price, Subscription
 from metering import months
@@ -235,6 +236,62 @@ def test_two_members_who_go_down_at_once_leave_one_coming_change(shop: Sandbox) 
         planned = schedules.planned(fetched, schedule)
         assert planned is not None and customer.subscription.pending_price is not None
         assert planned[0] == customer.subscription.pending_price.stripe_id
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_change_that_is_asked_for_six_times_at_once_is_one_line_in_the_audit_trail(shop: Sandbox) -> None:
+    """And asked for again later, none: until it is taken back."""
+    with tenancy.system("test"):
+        customer = make_customer(shop)
+        subscription = customer.buy("enterprise", "month")
+    barrier = threading.Barrier(6)
+
+    def go_down(_: int) -> bool:
+        try:
+            with tenancy.system("test"):
+                barrier.wait()
+                return subscriptions.change_plan(
+                    organization=customer.organization,
+                    user=customer.user,
+                    plan="pro",
+                    interval="month",
+                    now=subscription.started_at,
+                ).at_once
+        finally:
+            connection.close()
+
+    def take_back(_: int) -> None:
+        try:
+            with tenancy.system("test"):
+                barrier.wait()
+                subscriptions.take_back(subscription=planned, now=subscription.started_at)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as callers:
+        assert list(callers.map(go_down, range(6))) == [False] * 6
+        with tenancy.system("test"):
+            change(customer, "pro")
+            assert lines(customer) == ["change_planned"]
+            planned = customer.subscription
+            assert planned is not None
+        list(callers.map(take_back, range(6)))
+    with tenancy.system("test"):
+        assert lines(customer) == ["change_planned", "change_taken_back"]
+        for _ in range(2):
+            change(customer, "pro")  # the same plan on the same day, and another change
+        assert lines(customer) == ["change_planned", "change_taken_back", "change_planned"]
+
+
+def lines(customer: Customer) -> list[str]:
+    """What the audit trail says of a change that comes later, oldest first."""
+    entries = AuditEntry.objects.filter(
+        organization=customer.organization, action__startswith="subscription.change_"
+    )
+    return [
+        action.removeprefix("subscription.")
+        for action in entries.order_by("id").values_list("action", flat=True)
+    ]
 
 
 def test_releasing_what_was_released_is_no_error(customer: Customer) -> None:
