@@ -22,7 +22,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from billing import event_payloads, gateway
-from billing.models import WebhookEndpoint, WebhookEvent
+from billing.models import WebhookEndpoint, WebhookEvent, WebhookLane
 from superagent.foundation import identifiers, nudges, outbox, retention, tenancy
 
 LEASE = timedelta(seconds=45)
@@ -160,18 +160,20 @@ def drain(lane: str) -> int:
 
     After the lane is released it is looked at again: a nudge that met the lease is not lost.
     """
+    me = identifiers.uuid7()
     tried: list[UUID] = []  # each once: what fails again and again waits for the sweeper
     with tenancy.system("work off Stripe's events"):
         while _next(lane, tried) is not None:
-            if not _lease(lane):
+            if not _lease(lane, me):
                 break
             try:
                 while (event := _next(lane, tried)) is not None:
                     tried.append(event.pk)
                     _handle(event)
-                    _lease(lane, again=True)
+                    if not _lease(lane, me):
+                        return len(tried)  # it took so long that another worker goes on
             finally:
-                _release(lane)
+                _release(lane, me)
     return len(tried)
 
 
@@ -308,22 +310,22 @@ def _text(error: Exception | None) -> str:
     return f"{type(error).__name__}: {error}"[:2000] if error else ""
 
 
-def _lease(lane: str, *, again: bool = False) -> bool:
-    """Take the lane unless somebody has it; `again` renews one's own."""
+def _lease(lane: str, me: UUID) -> bool:
+    """Take the lane, or go on having it, unless somebody else has it."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO billing_webhooklane AS lane (name, leased_until)
-            VALUES (%s, clock_timestamp() + make_interval(secs => %s))
-            ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until
-            WHERE %s OR lane.leased_until < clock_timestamp()
+            INSERT INTO billing_webhooklane AS lane (name, leased_until, leased_by)
+            VALUES (%s, clock_timestamp() + make_interval(secs => %s), %s)
+            ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until, leased_by = excluded.leased_by
+            WHERE lane.leased_by = excluded.leased_by OR lane.leased_until < clock_timestamp()
             RETURNING 1
             """,
-            [lane, LEASE.total_seconds(), again],
+            [lane, LEASE.total_seconds(), me],
         )
         return cursor.fetchone() is not None
 
 
-def _release(lane: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM billing_webhooklane WHERE name = %s", [lane])
+def _release(lane: str, me: UUID) -> None:
+    """Only what is one's own: a lease that ran out may be another worker's by now."""
+    WebhookLane.objects.filter(name=lane, leased_by=me).delete()

@@ -16,7 +16,8 @@ ACTIVE = "active"
 def plan(*, fetched: Json, price: Price) -> str:
     """Let `price` follow when what the subscription (as Stripe just told it) has paid for ends; answers the schedule.
 
-    Calls Stripe. Repeatable: it replaces what was planned before. Killed in between, it leaves a schedule that changes nothing.
+    Calls Stripe. Repeatable: it replaces what was planned before. Killed in between, it leaves a schedule that
+    changes nothing.
     """
     schedule = attached(fetched) or _create(fetched["id"])
     gateway.call(

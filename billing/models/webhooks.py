@@ -75,6 +75,9 @@ class WebhookLane(models.Model):
 
     name = models.CharField(primary_key=True, max_length=255)
     leased_until = models.DateTimeField()
+    leased_by = models.UUIDField(
+        null=True, help_text=_("Which run of a worker: only it renews or releases the lease.")
+    )
 
     def __str__(self) -> str:
         return self.name

@@ -1,18 +1,21 @@
 """Events are worked off lane by lane in their order; what fails waits and is tried again, and nothing is lost."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from billing import fence, gateway, inbox
-from billing.models import WebhookEvent
+from billing.models import WebhookEvent, WebhookLane
 from superagent import queues
-from superagent.foundation import outbox
+from superagent.foundation import outbox, tenancy
 from superagent.foundation.identifiers import uuid7
 from tests.billing.conftest import Customer, event
 
@@ -107,6 +110,52 @@ def test_an_event_that_arrives_while_its_lane_is_held_is_not_lost(
     put(created=1)
     inbox.drain("cus_1")
     assert len(seen) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_whose_lease_ran_out_neither_renews_nor_ends_the_one_of_who_came_after(
+    handle: Callable[[inbox.Handler], None],
+) -> None:
+    """It did both: then a third worked on the lane beside the second."""
+    seen: list[str] = []
+    working = {name: threading.Event() for name in ("slow", "second")}
+    may_end = {name: threading.Event() for name in ("slow", "second")}
+
+    def work(event: WebhookEvent) -> None:
+        me = threading.current_thread().name
+        seen.append(f"{me} {event.created_at:%S}")
+        working[me].set()
+        assert may_end[me].wait(60)
+
+    def drain() -> int:
+        try:
+            return inbox.drain("cus_1")
+        finally:
+            connection.close()
+
+    def start(name: str) -> Future[int]:
+        begun = ThreadPoolExecutor(
+            1, initializer=lambda: setattr(threading.current_thread(), "name", name)
+        ).submit(drain)
+        assert working[name].wait(60)
+        return begun
+
+    handle(work)
+    with tenancy.system("test"):
+        put(created=1), put(created=2)
+        slow = start("slow")
+        WebhookLane.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+        second = start("second")
+        [held] = WebhookLane.objects.all()
+        may_end["slow"].set()
+        assert slow.result(60) == 1
+        [still] = WebhookLane.objects.all()
+        assert (still.leased_by, still.leased_until) == (held.leased_by, held.leased_until)
+        assert inbox.drain("cus_1") == 0
+        may_end["second"].set()
+        assert second.result(60) == 2
+        assert not WebhookLane.objects.exists() and not inbox.pending(["cus_1"])
+    assert seen == ["slow 01", "second 01", "second 02"]
 
 
 # --- The fence
