@@ -35,8 +35,8 @@ def test_a_legend_switches_by_the_keyboard_a_picture_is_saved_and_a_bar_opens_it
         page.get_by_role("button", name="PNG of the chart").click()
     assert downloaded.value.suggested_filename == "calls-by-method.png"
     assert Path(downloaded.value.path()).read_bytes().startswith(PNG)
-    bar = page.locator(".chart-svg a").nth(-2)  # yesterday's: soon after midnight nothing has been called today
-    bar.focus()
+    yesterday = page.locator(".chart-svg a").nth(-2)  # soon after midnight nothing has been called today
+    yesterday.focus()
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/usage/\?group=method&start=(\d{4}-\d\d-\d\d)&end=\1"))
     expect(page.locator(".chart-table th").first).to_have_text("Hour")
