@@ -82,7 +82,7 @@ audit: ## Scan our code and our dependencies for known security problems
 
 clean: ## Stop embedded services and delete .venv, caches and the data of `make run`
 	@if [ -x $(BIN)/python ] && [ -d "$${DATA_DIR:-.data}" ]; then \
-	$(BIN)/python -m superagent.embedded stop "$${DATA_DIR:-.data}" >/dev/null 2>&1 || true; fi
+	$(BIN)/python -m superagent.local.embedded stop "$${DATA_DIR:-.data}" >/dev/null 2>&1 || true; fi
 	@rm -rf .venv "$${DATA_DIR:-.data}" staticfiles .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
 	.hypothesis .coverage htmlcov test-results .bootstrap.lock
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

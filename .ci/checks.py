@@ -21,7 +21,7 @@ CHECKS: dict[str, list[str]] = {
     "migrations": [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"],
     "safe migrations": [PYTHON, ".ci/lint_migrations.py"],
     "system": [PYTHON, "manage.py", "check", "--fail-level", "WARNING"],
-    "structure": [PYTHON, "-m", "superagent.structure"],
+    "structure": [PYTHON, ".ci/structure.py"],
     "floors": [str(BIN / "lint-imports"), "--no-logo"],
     "templates": [str(BIN / "djlint"), "templates", "--lint", "--quiet"],
     "style": [str(BIN / "ruff"), "check", "."],

@@ -47,7 +47,7 @@ def lint() -> int:
 
 
 def main() -> int:
-    from superagent import embedded
+    from superagent.local import embedded
 
     data_dir = Path(os.environ.get("DATA_DIR", ROOT / ".data")).resolve() / "checks"
     services = embedded.start(data_dir, durable=False)

@@ -185,7 +185,7 @@ def run(place: Path, options: argparse.Namespace) -> None:
             server.wait()
         if not options.keep:
             subprocess.run(
-                [sys.executable, "-m", "superagent.embedded", "stop", str(place / "data")],
+                [sys.executable, "-m", "superagent.local.embedded", "stop", str(place / "data")],
                 cwd=ROOT,
                 check=False,
             )

@@ -31,7 +31,7 @@ Query = Callable[[], object]
 
 def main() -> None:
     sys.path.insert(0, str(ROOT))
-    from superagent import embedded
+    from superagent.local import embedded
 
     with tempfile.TemporaryDirectory(prefix="bench-tenancy-") as data_dir:
         os.environ |= {"DATA_DIR": data_dir, "LOCAL": "true", "DJANGO_SETTINGS_MODULE": "superagent.settings"}

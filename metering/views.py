@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from accounts import cursors, roles
+from accounts import roles
 from accounts.access import PortalRequest, in_own_time_zone, portal_view
 from accounts.models import ApiKey, User
 from accounts.roles import Scope
@@ -21,7 +21,7 @@ from metering.forms import OwnDays, RequestFilters
 from metering.models import REQUESTS, Meter, RequestRecord
 from metering.ranges import Range
 from metering.usage_chart import Figures
-from superagent.foundation import charts, clock
+from superagent.foundation import charts, clock, cursors
 
 
 @dataclass(frozen=True, slots=True)

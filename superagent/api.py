@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from superagent.reference import views
+from superagent.portal.reference import views
 
 v1: list[URLPattern | URLResolver] = [
     path("", include("accounts.api_urls")),

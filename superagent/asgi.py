@@ -13,8 +13,8 @@ streams = get_asgi_application()  # first: it sets Django up
 from django.conf import settings  # noqa: E402 - needs DJANGO_SETTINGS_MODULE
 
 from metering import leases, shipping  # noqa: E402 - as above
-from superagent.charsets import AsgiRequest  # noqa: E402 - as above
-from superagent.serving import StreamsAndPages  # noqa: E402 - as above
+from superagent.foundation.charsets import AsgiRequest  # noqa: E402 - as above
+from superagent.operations.serving import StreamsAndPages  # noqa: E402 - as above
 from superagent.wsgi import application as pages  # noqa: E402 - as above
 
 streams.request_class = AsgiRequest

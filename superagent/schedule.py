@@ -152,7 +152,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         name="Operations: alarm of late work",
-        task="superagent.tasks.alarm_of_late_work",
+        task="superagent.operations.tasks.alarm_of_late_work",
         when=Every(timedelta(minutes=5)),
         why="says what has been tried for an hour without success",
     ),

@@ -11,9 +11,11 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from superagent import embedded, limits, logs
-from superagent.embedded import slots
-from superagent.reference import drawing
+from superagent import limits
+from superagent.local import embedded
+from superagent.local.embedded import slots
+from superagent.operations import logs
+from superagent.portal.reference import drawing
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -50,13 +52,15 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 # --- Apps: the floors, lowest first ----------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "superagent",
+    "superagent.portal",
+    "superagent.operations",
+    "superagent.local",
     "superagent.foundation",
     "accounts",
     "metering",
     "billing",
     "licensing",
-    "superagent.apps.WorkbenchConfig",  # django.contrib.admin
+    "superagent.operations.apps.WorkbenchConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -93,9 +97,9 @@ MIDDLEWARE = [
     "superagent.foundation.middleware.RequestContext",
     "accounts.middleware.AuditContext",
     "billing.middleware.StripeBudget",
-    "superagent.middleware.AccessLog",
-    "superagent.middleware.ClosingSlash",
-    "superagent.middleware.OwnErrorPages",
+    "superagent.operations.middleware.AccessLog",
+    "superagent.portal.middleware.ClosingSlash",
+    "superagent.portal.middleware.OwnErrorPages",
     "django.middleware.security.SecurityMiddleware",
     "superagent.foundation.middleware.Compression",
     "superagent.foundation.middleware.Cors",
@@ -115,7 +119,7 @@ MIDDLEWARE = [
     "superagent.foundation.middleware.Clickjacking",
     "superagent.foundation.middleware.ContentSecurityPolicy",
     "allauth.account.middleware.AccountMiddleware",
-    "superagent.middleware.MethodNotAllowedPages",
+    "superagent.portal.middleware.MethodNotAllowedPages",
     "superagent.foundation.middleware.PagesEnd",
 ]
 APPEND_SLASH = False
@@ -201,7 +205,7 @@ if DATABASE_POOL_SIZE:
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5}
 CACHES = {
     "default": {
-        "BACKEND": "accounts.backends.ForgivingRedisCache",
+        "BACKEND": "superagent.foundation.caches.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cache",
         "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},  # as foundation.redis_client
@@ -438,7 +442,7 @@ SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 COOKIE_PREFIX = "__Host-" if IS_SECURE else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid", f"{COOKIE_PREFIX}csrftoken"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
-CSRF_FAILURE_VIEW = "superagent.views.csrf_failed"
+CSRF_FAILURE_VIEW = "superagent.portal.error_pages.csrf_failed"
 SECURITY_CONTACT = env.str(
     "SECURITY_CONTACT", default="security@superagent.example"
 )  # for /.well-known/security.txt

@@ -10,7 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "superagent.settings")
 _django = get_wsgi_application()  # first: it sets Django up
 
 from metering import shipping  # noqa: E402 - needs Django
-from superagent.charsets import WsgiRequest  # noqa: E402 - as above
+from superagent.foundation.charsets import WsgiRequest  # noqa: E402 - as above
 
 _django.request_class = WsgiRequest
 

@@ -19,9 +19,9 @@ from django.conf import settings
 from django.test import Client, TransactionTestCase
 
 from accounts.models import Organization
-from superagent import embedded
-from superagent.embedded import slots
 from superagent.foundation import tenancy
+from superagent.local import embedded
+from superagent.local.embedded import slots
 from tests.fixtures import answers, database
 from tests.fixtures.sandbox import sandbox
 

@@ -153,7 +153,7 @@ def test_a_stale_form_is_told_apart_from_a_missing_right(world: World):
 
 
 def test_the_page_of_a_failure_prints_the_request_id(world: World, monkeypatch: pytest.MonkeyPatch):
-    from superagent import dashboard
+    from superagent.portal import dashboard
 
     def fails(**_: Any) -> None:
         raise RuntimeError("for this test")

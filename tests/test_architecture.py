@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structure
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
-from superagent import asgi, celery, checks, schedule, structure
+from superagent import asgi, celery, schedule
 from superagent.foundation import outbox
+from superagent.operations import checks
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

@@ -13,9 +13,10 @@ from django.test import Client
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from accounts.models import AuditEntry, User
-from superagent import queues, schedule
+from superagent import schedule
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
+from superagent.operations import backlogs as queues
 from superagent.schedule import At, Entry, Every
 from tests.accounts.conftest import person
 from tests.fixtures.staff import staff_client
@@ -240,7 +241,13 @@ def test_what_code_declares_cannot_be_posted(tasks: tuple[PeriodicTask, Periodic
     """A task's name or arguments would run anything that the worker knows."""
     sweep, _ = tasks
     _, client = staff("view_periodictask", "change_periodictask", "add_periodictask", "delete_periodictask")
-    more = {"task": "superagent.tasks.other", "name": "Mine", "args": "[1]", "queue": "bulk", "one_off": "on"}
+    more = {
+        "task": "superagent.tasks.other",
+        "name": "Mine",
+        "args": "[1]",
+        "queue": "bulk",
+        "one_off": "on",
+    }
     assert save(client, sweep, enabled="on", every_seconds="15", **more).status_code == 302
     after = again(sweep)
     assert (after.task, after.name, after.args, after.one_off) == ("tests.sweep", "Test: sweep", "[]", False)

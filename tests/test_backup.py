@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 
 from accounts.models import User
-from superagent.embedded import postgres
 from superagent.foundation import tenancy
+from superagent.local.embedded import postgres
 from tests.fixtures import database
 from tests.fixtures.tenants import make_pair
 

@@ -17,8 +17,8 @@ from billing import catalog
 from metering import proofs
 from metering.models import RequestRecord, UsagePeriod
 from metering.rollups import HOUR, hour_of
-from superagent import dashboard
 from superagent.foundation import tenancy
+from superagent.portal import dashboard
 from tests.accounts.conftest import founded, page_of, person
 
 pytestmark = pytest.mark.django_db

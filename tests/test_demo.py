@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.models import ApiKey, Organization, User
 from billing import catalog, gateway
 from metering.models import RequestRecord, UsageEvent
-from superagent import demo
 from superagent.foundation import tenancy
+from superagent.local import demo
 
 
 def seed() -> list[str]:

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 import redis
 
-from superagent import embedded
-from superagent.embedded import EmbeddedError, host, slots
+from superagent.local import embedded
+from superagent.local.embedded import EmbeddedError, host, slots
 
 ROOT = Path(__file__).parents[1]
 
@@ -171,7 +171,7 @@ def test_two_directories_side_by_side_and_a_copy_of_one(new_data_dir: Callable[[
 
 def test_many_processes_start_at_once(data_dir: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from superagent import embedded;"
+        "import sys; from pathlib import Path; from superagent.local import embedded;"
         "print(embedded.start(Path(sys.argv[1]), durable=False).database_url)"
     )
     started = [
@@ -216,13 +216,13 @@ def test_says_what_went_wrong(data_dir: Path) -> None:
 
 
 def test_does_not_import_django() -> None:
-    program = "import sys, superagent.embedded; sys.exit('django' in sys.modules)"
+    program = "import sys, superagent.local.embedded; sys.exit('django' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_slots_are_numbers_of_living_processes(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from superagent.embedded import slots;"
+        "import sys; from pathlib import Path; from superagent.local.embedded import slots;"
         "print(slots.claim(Path(sys.argv[1])), flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]

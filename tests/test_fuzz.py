@@ -16,7 +16,7 @@ from schemathesis.engine import from_schema
 from schemathesis.engine.events import EngineEvent, FatalError, NonFatalError, ScenarioFinished
 
 from superagent.foundation import schema, tenancy
-from superagent.reference import examples
+from superagent.portal.reference import examples
 from tests.billing.conftest import Sandbox, deliver_all, shop, stripe_at_sandbox
 from tests.test_bad_input import Caller, caller
 

@@ -25,9 +25,9 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from billing import patience
 from metering import quarantine, spool
 from metering.models import SpoolCheckpoint
-from superagent import health, logs, metric_files, metrics, queues
 from superagent.foundation import outbox, redis_client, tenancy
 from superagent.foundation.models import OutboxMessage
+from superagent.operations import backlogs, health, logs, metric_files, metrics
 
 
 @pytest.fixture(autouse=True)
@@ -130,8 +130,8 @@ def test_work_that_is_tried_in_vain_for_an_hour_is_told(client: Client, monkeypa
         OutboxMessage.objects.update(
             first_sent_at=timezone.now() - timedelta(hours=2), due_at=timezone.now() + timedelta(minutes=9)
         )
-        assert queues.alarm() == 1
-        [late] = [measure for measure in queues.measures() if measure.is_stuck]
+        assert backlogs.alarm() == 1
+        [late] = [measure for measure in backlogs.measures() if measure.is_stuck]
     assert late.queue.name == "outbox_late"
     monkeypatch.setattr(health, "_memory", {})
     assert client.get("/health/ready").json()["parts"]["work"] == {
@@ -167,7 +167,7 @@ def test_use_that_is_answered_but_not_recorded_is_told(client: Client, monkeypat
         )
         away = SpoolCheckpoint.objects.create(segment="host-3.spool")
         SpoolCheckpoint.objects.filter(pk=away.pk).update(updated_at=timezone.now() - timedelta(hours=1))
-        stuck = [measure.queue.name for measure in queues.measures() if measure.is_stuck]
+        stuck = [measure.queue.name for measure in backlogs.measures() if measure.is_stuck]
     assert stuck == ["spool_quarantine", "spool_failing", "spool_silent"]
     response = client.get("/health/ready").json()
     assert (response["status"], response["parts"]["metering"]["status"]) == ("degraded", "failed")
@@ -197,7 +197,7 @@ def test_metrics_measure_requests_and_queues(client: Client, db: None) -> None:
     assert gauge(text, "superagent_queue_length", "outbox") == 1
     assert gauge(text, "superagent_queue_age_seconds", "outbox") >= 0
     assert re.search(r'superagent_request_seconds_count{method="GET",status="200",view="robots"} ', text)
-    assert {queue.name for queue in queues.QUEUES} == set(
+    assert {queue.name for queue in backlogs.QUEUES} == set(
         re.findall(r'^superagent_queue_length{queue="(\w+)"}', text, re.MULTILINE)
     )
 
@@ -377,7 +377,7 @@ def test_reports_hold_no_bodies_and_name_the_request(monkeypatch) -> None:
 
 
 def test_request_factory_requests_without_a_match_are_counted_as_unknown() -> None:
-    from superagent import metrics
+    from superagent.operations import metrics
 
     request = RequestFactory().generic("BREW", "/")
     metrics.observe_request(request.method, "unknown", 405, 0.001)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.core import CollectorRegistry
 
-from superagent import metric_files
-from superagent.metric_files import Files
+from superagent.operations import metric_files
+from superagent.operations.metric_files import Files
 
 COUNT = """
 import sys

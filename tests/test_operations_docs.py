@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from superagent import celery, queues
+from superagent import celery
+from superagent.operations import backlogs as queues
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [

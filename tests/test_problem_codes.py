@@ -9,8 +9,8 @@ from django.test import Client
 
 from licensing import usage
 from licensing.validation import Code
-from superagent import problem_codes
 from superagent.foundation.problems import Refusal
+from superagent.portal import problem_codes
 
 
 def test_every_refusal_and_license_code_has_a_row_on_the_page(client: Client, db: None) -> None:

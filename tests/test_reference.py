@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 from superagent.foundation import schema
-from superagent.reference import document, page
+from superagent.portal.reference import document, page
 
 pytestmark = pytest.mark.django_db
 

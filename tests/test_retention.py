@@ -18,11 +18,12 @@ from django.utils import timezone
 from billing import inbox
 from billing import tasks as billing_tasks
 from billing.models import Order, WebhookEvent
-from superagent import queues, schedule
+from superagent import schedule
 from superagent.foundation import outbox, retention, tenancy
 from superagent.foundation import tasks as foundation_tasks
 from superagent.foundation.identifiers import first_at
 from superagent.foundation.models import OutboxMessage
+from superagent.operations import backlogs as queues
 
 PAGE = Path(__file__).parents[1] / "docs" / "operations" / "README.md"
 SECTION = PAGE.read_text().partition("## What is deleted when\n")[2].partition("\n## ")[0]

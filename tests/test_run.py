@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from superagent import embedded
+from superagent.local import embedded
 
 ROOT = Path(__file__).resolve().parent.parent
 # Patience for a machine that has other things to do; alone, a first start takes half a minute and a second one seconds.

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from superagent.foundation import schema as foundation_schema
-from superagent.reference import document, examples
+from superagent.portal.reference import document, examples
 from tests.fixtures import answers
 
 VERBS = frozenset(

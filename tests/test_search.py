@@ -10,10 +10,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import api_keys, cursors
+from accounts import api_keys
 from accounts.models import ApiKey, Membership, User
 from accounts.roles import Scope
-from superagent.foundation import tenancy
+from superagent.foundation import cursors, tenancy
 from tests.accounts.conftest import founded, join, page_of, person
 from tests.test_tenants import World
 

@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 60
 APPLICATION = textwrap.dedent(
     """
     import asyncio, pathlib, sys
-    from superagent.serving import StreamsAndPages
+    from superagent.operations.serving import StreamsAndPages
 
     async def streams(scope, receive, send):
         await receive()

@@ -1,6 +1,6 @@
 """What every admin page of ours is built on: facts are read; a change asks why, and leaves an entry in the audit trail.
 
-The admin site registers nothing else (superagent.workbench), so no page of a library can change a row unseen.
+The admin site registers nothing else (superagent.operations.admin_site), so no library's page can change a row unseen.
 """
 
 from collections.abc import Callable, Iterable

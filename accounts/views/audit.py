@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import cursors
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import AuditFilter
 from accounts.models import AuditEntry, Membership
 from accounts.roles import Role, Scope
+from superagent.foundation import cursors
 from superagent.foundation.templatetags.ui import chosen_name
 
 _SOLD = ("product", "plan")

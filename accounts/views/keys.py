@@ -12,11 +12,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from accounts import api_keys, cursors, key_traffic
+from accounts import api_keys, key_traffic
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import ApiKeyForm, RotateForm
 from accounts.models import ApiKey
 from accounts.roles import Scope
+from superagent.foundation import cursors
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 

@@ -9,11 +9,12 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import cursors, invitations, memberships, offboarding, roles
+from accounts import invitations, memberships, offboarding, roles
 from accounts.access import PortalRequest, portal_view
 from accounts.forms import InvitationForm, RoleForm
 from accounts.models import ApiKey, Invitation, Membership
 from accounts.roles import Role, Scope
+from superagent.foundation import cursors
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 

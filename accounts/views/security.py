@@ -6,10 +6,10 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 
-from accounts import cursors, security_events
+from accounts import security_events
 from accounts.access import PortalRequest, portal_view
 from accounts.models import AuditEntry, SecurityEvent
-from superagent.foundation import tenancy
+from superagent.foundation import cursors, tenancy
 
 
 @portal_view()

@@ -8,11 +8,11 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from accounts import cursors
 from accounts.access import PortalRequest, portal_view
 from accounts.roles import Scope
 from billing import checkout
 from billing.models import Invoice, Order
+from superagent.foundation import cursors
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 

@@ -1,6 +1,7 @@
 """Middleware of the whole house: the request's id and scope, and what only pages need."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -34,6 +35,33 @@ def is_api(request: HttpRequest) -> bool:
     """What programs ask. The reference, which is read in a browser, is a page like any other."""
     path = request.path_info
     return path.startswith(API_PREFIX) and not path.startswith(REFERENCE_PREFIX)
+
+
+class Around:
+    """A middleware that looks at request and answer together, in both worlds without a hop to another thread."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._async_call(request)
+        started = time.perf_counter()
+        return self.after(request, self.get_response(request), started)
+
+    async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.perf_counter()
+        return self.after(request, await self.get_response(request), started)
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
+        """The answer to give; `started` is time.perf_counter() of the request's arrival."""
+        raise NotImplementedError
 
 
 class RequestContext:

@@ -15,8 +15,9 @@ from accounts import api_keys, charges, closures, memberships, organizations, re
 from accounts.charges import Charge
 from accounts.models import AccountClosure, ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role, Scope
-from superagent import health, queues
 from superagent.foundation import outbox, tenancy
+from superagent.operations import backlogs as queues
+from superagent.operations import health
 from tests.accounts.conftest import PASSWORD, Api, actions, founded, join, page_of, path_in_mail, person
 from tests.accounts.test_races import at_once, kinds
 

@@ -4,7 +4,8 @@ import pytest
 import redis
 from django.core.cache import cache
 
-from accounts import backends, key_records, tasks, throttles
+from accounts import key_records, tasks, throttles
+from superagent.foundation import caches as backends
 from superagent.foundation import outbox, redis_client
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import PASSWORD, person

@@ -8,8 +8,8 @@ from allauth.mfa.totp.internal.auth import hotp_value, yield_hotp_counters_from_
 from django.test import Client
 
 from accounts import staff_access
-from superagent import checks as our_checks
 from superagent.foundation import tenancy
+from superagent.operations import checks as our_checks
 from tests.accounts.conftest import PASSWORD, page_of, person
 from tests.fixtures.staff import SECRET, prove, staff_client, with_second_factor
 

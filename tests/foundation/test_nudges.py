@@ -14,10 +14,10 @@ import pytest
 import redis
 from celery import current_app
 
-from superagent.embedded.host import free_port
-from superagent.embedded.redis import server
 from superagent.foundation import nudges, redis_client
 from superagent.foundation.tasks import deliver_outbox_message
+from superagent.local.embedded.host import free_port
+from superagent.local.embedded.redis import server
 
 THREADS = 8
 

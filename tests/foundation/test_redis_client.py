@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from accounts.backends import ForgivingRedisCache
 from metering import exchange
 from superagent.foundation import redis_client
+from superagent.foundation.caches import ForgivingRedisCache
 from superagent.foundation.redis_client import CircuitBreaker, NotAsked
 
 
@@ -27,7 +27,7 @@ def silent_port() -> Iterator[int]:
 def breaker(monkeypatch: pytest.MonkeyPatch) -> CircuitBreaker:
     """One that stays open for longer than any test takes, in place of the process's own."""
     made = CircuitBreaker(failures=2, pause_seconds=3600)
-    for module in ("superagent.foundation.redis_client", "metering.exchange", "accounts.backends"):
+    for module in ("superagent.foundation.redis_client", "metering.exchange", "superagent.foundation.caches"):
         monkeypatch.setattr(f"{module}.breaker", made)
     return made
 

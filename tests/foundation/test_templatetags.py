@@ -8,8 +8,8 @@ from django.template import Context, Template
 from django.template.loader import get_template
 from django.test import RequestFactory
 
-from superagent.foundation import styleguide
 from superagent.foundation.templatetags import formats, iconset, measures, statuses, ui
+from superagent.portal import styleguide
 
 NOW = datetime(2026, 11, 20, 9, 28, tzinfo=UTC)
 

@@ -22,8 +22,8 @@ from django.conf import settings
 from django.db import connection, connections, transaction
 
 from accounts.models import ApiKey
-from superagent.embedded import host
 from superagent.foundation import tenancy
+from superagent.local.embedded import host
 from tests.fixtures import database, worker
 from tests.fixtures.tenants import Pair, make_pair, visible
 

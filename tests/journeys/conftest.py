@@ -24,9 +24,9 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from superagent import embedded
 from superagent.celery import QUEUES
-from superagent.embedded.host import free_port
+from superagent.local import embedded
+from superagent.local.embedded.host import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # For each step, and for a whole journey: only what hangs takes longer. A journey drives a browser, five processes and a

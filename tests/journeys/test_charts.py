@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from superagent import demo
+from superagent.local import demo
 from tests.journeys.conftest import System
 
 pytestmark = pytest.mark.browser

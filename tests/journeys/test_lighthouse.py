@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from superagent import demo
+from superagent.local import demo
 from tests.journeys.conftest import CHROMIUM, CHROMIUM_FLAGS, ROOT, System, running_system
 
 pytestmark = [pytest.mark.verify, pytest.mark.browser, pytest.mark.timeout(1800)]

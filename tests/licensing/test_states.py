@@ -17,9 +17,9 @@ from accounts.roles import Scope
 from billing.models import Subscription
 from licensing import issued_keys, licenses, moderation, overview
 from licensing.models import License
-from superagent import queues
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
+from superagent.operations import backlogs as queues
 from tests.accounts.conftest import founded, key_of, page_of, person
 from tests.licensing.conftest import NOW
 from tests.licensing.test_subscriptions import change, item, subscription

@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.models import Organization, User
 from metering import counters, periods, proofs, rating, rollups, shipping, tasks, voids
 from metering.models import Quota, RequestRollup, UsageEvent, UsageRollup
-from superagent import queues
 from superagent.foundation import tenancy
+from superagent.operations import backlogs as queues
 from tests.fixtures.staff import staff_client
 from tests.metering.conftest import Api, give, quota_of, terms
 

@@ -1,0 +1,265 @@
+"""The rules of the house that no other tool checks: `python .ci/structure.py` prints what breaks them.
+
+import-linter holds the floors (pyproject.toml); here are the names of modules, sizes, what domain modules may import,
+and what templates may contain. tests/test_architecture.py runs the same rules.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+APPS = (
+    "superagent/foundation",
+    "accounts",
+    "metering",
+    "billing",
+    "licensing",
+    "superagent/chat",
+    "superagent/provisioning",
+)
+CODE = ("superagent", "accounts", "metering", "billing", "licensing", "tests", "bench")
+VAGUE_NAMES = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "services",
+    "service",
+    "common",
+    "misc",
+    "lib",
+    "core",
+    "shared",
+}
+FRAMEWORK_MODULES = frozenset(
+    re.findall(
+        r"\w+",
+        "apps models managers migrations forms views urls api serializers api_urls schema filters admin middleware "
+        "authentication permissions backends throttles checks context_processors tasks signals receivers webhooks "
+        "templatetags management",
+    )
+)
+NEVER_FROM_DOMAIN = {"views", "api", "forms", "tasks"}
+MOST_LINES_OF_A_FILE = 400
+MOST_LINES_OF_A_FUNCTION = 50
+TOLERANCE = 1.25  # "about" 400 and 50: beyond the limit it is reported, beyond this it fails
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    path: str
+    line: int
+    text: str
+    is_advice: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {'(advice) ' if self.is_advice else ''}{self.text}"
+
+
+def python_files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if "migrations" not in path.parts:
+                yield path
+
+
+def templates() -> Iterator[Path]:
+    yield from sorted((ROOT / "templates").rglob("*.html"))
+    for folder in CODE[:5]:
+        yield from sorted(path for path in (ROOT / folder).rglob("*.html") if "sandbox" not in path.parts)
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+# --- Names and sizes
+
+
+def vague_names() -> Iterator[Finding]:
+    """A module is named for its subject, so that calls read as sentences."""
+    for path in python_files(*CODE[:5]):
+        name = path.parent.name if path.name == "__init__.py" else path.stem
+        if name in VAGUE_NAMES:
+            yield Finding(_relative(path), 1, f"'{name}' says nothing: name the module for its subject")
+
+
+def sizes() -> Iterator[Finding]:
+    """A long file becomes a package, a long function two functions."""
+    for path in python_files(*CODE):
+        source = path.read_text()
+        lines = source.count("\n")
+        if lines > MOST_LINES_OF_A_FILE:
+            is_advice = lines <= MOST_LINES_OF_A_FILE * TOLERANCE
+            yield Finding(_relative(path), 1, f"{lines} lines: split it along the domain", is_advice)
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = _length(node)
+                if length > MOST_LINES_OF_A_FUNCTION:
+                    is_advice = length <= MOST_LINES_OF_A_FUNCTION * TOLERANCE
+                    yield Finding(_relative(path), node.lineno, f"{node.name} has {length} lines", is_advice)
+
+
+def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    first = function.body[0]
+    has_docstring = ast.get_docstring(function, clean=False) is not None
+    docstring = (first.end_lineno or first.lineno) - first.lineno + 1 if has_docstring else 0
+    return (function.end_lineno or function.lineno) - function.lineno + 1 - docstring
+
+
+def unfinished() -> Iterator[Finding]:
+    """What is not done is in the tracker, not in the code."""
+    mark = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+    for path in [*python_files(*CODE), *templates()]:
+        if path == Path(__file__):
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if mark.search(line):
+                yield Finding(_relative(path), number, "unfinished work")
+
+
+# --- Imports
+
+
+def domain_imports() -> Iterator[Finding]:
+    """A domain module knows neither pages nor the API nor the queue.
+
+    It may import its app's tasks inside a function, to nudge a worker after the commit.
+    """
+    for app in APPS:
+        for path in python_files(app):
+            first = path.relative_to(ROOT / app).parts[0].removesuffix(".py")
+            if first in FRAMEWORK_MODULES or first == "__init__":
+                continue
+            yield from _upward_imports(path)
+
+
+def _upward_imports(path: Path) -> Iterator[Finding]:
+    tree = ast.parse(path.read_text())
+    at_module_level = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        for module in _imported_modules(node):
+            parts = module.split(".")
+            is_ours = parts[0] in CODE[:5] and "sandbox" not in parts
+            reached = NEVER_FROM_DOMAIN & set(parts[1:])
+            is_a_nudge = reached == {"tasks"} and id(node) not in at_module_level
+            if is_ours and reached and not is_a_nudge:
+                yield Finding(
+                    _relative(path), getattr(node, "lineno", 1), f"a domain module imports {module}"
+                )
+
+
+def _imported_modules(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def unlisted_modules() -> Iterator[Finding]:
+    """Every module at the top of superagent/ is in the contract of floors, else it could import anything."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    listed = set(re.findall(r"superagent\.(\w+)", " ".join(contracts[0]["layers"]))) | {"sandbox", "__init__"}
+    for path in sorted((ROOT / "superagent").iterdir()):
+        name = path.stem
+        is_module = path.suffix == ".py" or (path / "__init__.py").exists()
+        if is_module and name not in listed:
+            yield Finding(_relative(path), 1, "add it to the contract of floors in pyproject.toml")
+
+
+# --- Templates
+
+_COMMENT = re.compile(r"{#.*?#}|{% comment.*?%}.*?{% endcomment %}", re.DOTALL)
+_FORBIDDEN_IN_TEMPLATES = (
+    (re.compile(r"<style\b", re.IGNORECASE), "a <style> element: the policy of the page forbids it"),
+    (
+        re.compile(r"<script\b(?![^>]*\bsrc=)(?![^>]*type=\"application/json\")", re.IGNORECASE),
+        "an inline script",
+    ),
+    (re.compile(r"<[^>]*\sstyle\s*=", re.IGNORECASE), "an inline style"),
+    (re.compile(r"<[^>]*\son[a-z]+\s*=", re.IGNORECASE), "an inline event handler"),
+    (re.compile(r"javascript:", re.IGNORECASE), "a javascript: address"),
+    (
+        re.compile(r"(?<!help_text)\|\s*safe\b(?!seq)"),
+        "|safe: clean the text where it is made (help_text is made in code)",
+    ),
+    (re.compile(r"{%\s*autoescape\s+off"), "autoescape off"),
+)
+_URL_TAG = re.compile(r"""{%\s*url\s+["']([^"']+)["']""")
+
+
+def _lines_of(template: Path) -> str:
+    """The template with comments blanked, so that line numbers stay."""
+    return _COMMENT.sub(lambda found: "\n" * found.group().count("\n"), template.read_text())
+
+
+def unsafe_templates() -> Iterator[Finding]:
+    """Nothing inline, because the Content-Security-Policy would silently kill it. Mail has no policy and no files."""
+    for path in templates():
+        if "email" in path.parts:
+            continue
+        text = _lines_of(path)
+        for pattern, problem in _FORBIDDEN_IN_TEMPLATES:
+            for found in pattern.finditer(text):
+                yield Finding(_relative(path), text.count("\n", 0, found.start()) + 1, problem)
+
+
+def dead_links() -> Iterator[Finding]:
+    """Every {% url %} names a URL that exists."""
+    names = _url_names()
+    for path in templates():
+        text = _lines_of(path)
+        for found in _URL_TAG.finditer(text):
+            if found.group(1) not in names:
+                line = text.count("\n", 0, found.start()) + 1
+                yield Finding(_relative(path), line, f"no URL is named {found.group(1)}")
+
+
+def _url_names() -> set[str]:
+    import django
+    from django.urls import URLPattern, URLResolver, get_resolver
+
+    django.setup()
+
+    def walk(resolver: URLResolver, prefix: str) -> Iterator[str]:
+        for pattern in resolver.url_patterns:
+            if isinstance(pattern, URLResolver):
+                yield from walk(pattern, f"{prefix}{pattern.namespace}:" if pattern.namespace else prefix)
+            elif isinstance(pattern, URLPattern) and pattern.name:
+                yield prefix + pattern.name
+
+    return set(walk(get_resolver(), ""))
+
+
+RULES: tuple[Callable[[], Iterator[Finding]], ...] = (
+    vague_names,
+    sizes,
+    unfinished,
+    domain_imports,
+    unlisted_modules,
+    unsafe_templates,
+    dead_links,
+)
+
+
+def main() -> int:
+    sys.path.insert(0, str(ROOT))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "superagent.settings")
+    findings = sorted(finding for rule in RULES for finding in rule())
+    for finding in findings:
+        print(finding)
+    return 1 if any(not finding.is_advice for finding in findings) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One machine: embedded PostgreSQL and Redis, the programs of `make run`, and the data of the demo."""

@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class PortalConfig(AppConfig):
+    """The pages that compose all apps; it has no models."""
+
+    name = "superagent.portal"
+
+    def ready(self) -> None:
+        from accounts import offers
+        from superagent.portal import sign_up_offers
+
+        offers.provide(sign_up_offers.chosen_offer)

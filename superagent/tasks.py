@@ -1,9 +1,0 @@
-from celery import shared_task
-
-from superagent import queues
-
-
-@shared_task
-def alarm_of_late_work() -> int:
-    """Every five minutes: what has been tried for an hour without success is an alarm."""
-    return queues.alarm()
