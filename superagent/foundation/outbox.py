@@ -222,7 +222,7 @@ def _postpone(message: OutboxMessage, error: Postponed) -> None:
 
 
 def _retry_later(message: OutboxMessage, error: Exception) -> None:
-    """Until it works: an outage may last days, and a mistake of ours until it is mended. `superagent.operations.backlogs` alarms."""
+    """Until it works: an outage may last days. Operators are alarmed after an hour."""
     detail = f"{type(error).__name__}: {error}"
     is_expected = isinstance(error, Retryable)
     seconds = min(2 ** min(message.attempts, 16), LONGEST_BACKOFF_SECONDS)
