@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from billing import fence, gateway, inbox
 from billing.models import WebhookEvent, WebhookLane
-from superagent import queues
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.identifiers import uuid7
+from superagent.operations import backlogs
 from tests.billing.conftest import Customer, event
 
 
@@ -213,13 +213,13 @@ def test_two_days_without_stripe_s_api_kill_no_event(customer: Customer, impatie
     waiting = WebhookEvent.objects.filter(lane=lane, state="pending")
     assert waiting.exists() and customer.account.plan.slug == "free"
     waiting.update(received_at=timezone.now() - timedelta(hours=2))
-    assert [measure.queue.name for measure in queues.late()] == ["stripe_events_late"]
-    assert queues.alarm() == waiting.count()
+    assert [measure.queue.name for measure in backlogs.late()] == ["stripe_events_late"]
+    assert backlogs.alarm() == waiting.count()
     customer.sandbox.mend()
     waiting.update(due_at=timezone.now())
     customer.settle()
     assert customer.account.plan.slug == "pro"
-    assert queues.late() == []
+    assert backlogs.late() == []
 
 
 def test_a_key_of_ours_that_is_refused_is_asked_with_again_and_alarms(
