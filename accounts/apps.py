@@ -5,4 +5,4 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import receivers, schema, tasks  # noqa: F401  # importing registers what is in them
+        from accounts import outbox_handlers, receivers, schema  # noqa: F401  # importing registers what is in them

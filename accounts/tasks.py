@@ -1,22 +1,8 @@
 from celery import shared_task
 from django.utils import timezone
 
-from accounts import api_keys, closures, key_records, notifications, security_events, sessions, tokens
-from superagent.foundation import outbox, tenancy
-from superagent.foundation.models import OutboxMessage
-
-
-@outbox.handler(notifications.TOPIC)
-def send_mail(message: OutboxMessage) -> None:
-    notifications.deliver(message)
-
-
-@outbox.handler("accounts.publish_api_key")
-def publish_api_key(message: OutboxMessage) -> None:
-    try:
-        api_keys.publish(message.payload["api_key"])
-    except key_records.LOST as error:
-        raise outbox.Retryable(str(error)) from error
+from accounts import api_keys, closures, key_records, security_events, sessions, tokens
+from superagent.foundation import tenancy
 
 
 @shared_task

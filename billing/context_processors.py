@@ -4,7 +4,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from accounts.models import Organization
-from billing import debts
+from billing.selling import debts
 from superagent.foundation import tenancy
 
 

@@ -5,7 +5,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from billing import patience
+from billing.stripe import patience
 
 
 class StripeBudget:

@@ -5,7 +5,8 @@ from typing import Any
 
 from accounts.models import Organization
 from accounts.signals import organization_changed, organization_created
-from billing import customers, overage
+from billing.customers import stripe_customers
+from billing.overage import charges
 from metering.models import UsagePeriod
 from metering.signals import period_closed
 
@@ -17,12 +18,12 @@ def connect() -> None:
 
 
 def _open_account(*, organization: Organization, now: datetime, **_: Any) -> None:
-    customers.open_account(organization=organization, now=now)
+    stripe_customers.open_account(organization=organization, now=now)
 
 
 def _update_customer(*, organization: Organization, **_: Any) -> None:
-    customers.follow_organization(organization)
+    stripe_customers.follow_organization(organization)
 
 
 def _charge_overage(*, period: UsagePeriod, now: datetime, **_: Any) -> None:
-    overage.charge(period=period, now=now)
+    charges.charge(period=period, now=now)

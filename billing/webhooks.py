@@ -9,12 +9,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from billing import handlers, inbox
 from billing.models import WebhookEndpoint
+from billing.stripe import inbox
 from superagent.foundation import tenancy
 
 log = structlog.get_logger(__name__)
-assert handlers  # registers what each type of event leads to
 
 
 @require_POST

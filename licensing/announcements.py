@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, billing_mail, mail_links
 from accounts.models import User
-from billing import pricing
+from billing.catalog import pricing
 from licensing.models import License
 from superagent.foundation.templatetags.formats import absolute
 

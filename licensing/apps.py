@@ -8,7 +8,7 @@ class LicensingConfig(AppConfig):
     name = "licensing"
 
     def ready(self) -> None:
-        from licensing import checks, receivers  # noqa: F401 - registering is what they are imported for
+        from licensing import checks, outbox_handlers, receivers  # noqa: F401 - registering is what they are imported for
 
         post_migrate.connect(_seed_policies, sender=self)
 

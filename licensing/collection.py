@@ -7,8 +7,8 @@ import structlog
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from billing import collection, subscriptions
 from billing.models import Subscription
+from billing.selling import cancellations, collection, subscription_updates
 from licensing.models import License
 from superagent.foundation import clock, outbox
 from superagent.foundation.templatetags.formats import money
@@ -92,7 +92,7 @@ def _agree(license_: License) -> str:
         return wanted
     try:
         if wanted == "ended":
-            subscriptions.cancel(
+            cancellations.cancel(
                 subscription=subscription,
                 at_period_end=False,
                 reason="The license was revoked.",
@@ -102,6 +102,6 @@ def _agree(license_: License) -> str:
             collection.pause(subscription=subscription)
         else:
             collection.resume(subscription=subscription)
-    except subscriptions.Ended:
+    except subscription_updates.Ended:
         log.info("subscription_ended_already", license=str(license_.pk))
     return wanted

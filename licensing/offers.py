@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from billing import plans
+from billing.catalog import plans
 from billing.models import Interval, Price, Product
 from licensing import policies
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import structlog
 
-from billing import pricing
+from billing.catalog import pricing
 from billing.models import Invoice, OrderItem, Payment, Price, Product, Subscription
 from licensing import licenses, moderation, policies
 from licensing.announcements import announce

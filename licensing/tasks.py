@@ -1,14 +1,10 @@
 """Entry points of the worker: each is one call."""
 
-from uuid import UUID
-
 from celery import shared_task
 from django.utils import timezone
 
-from billing.tasks import PAYMENTS
-from licensing import activations, collection, licenses, policy_changes, subscriptions, usage
-from superagent.foundation import outbox, tenancy
-from superagent.foundation.models import OutboxMessage
+from licensing import activations, licenses, usage
+from superagent.foundation import tenancy
 
 
 @shared_task
@@ -27,18 +23,3 @@ def forget_old_license_records() -> dict[str, int]:
             "activations": activations.forget_silent(now=now),
             "reports": usage.forget_old_reports(now=now),
         }
-
-
-@outbox.handler(collection.TOPIC, queue=PAYMENTS)
-def settle_collection(message: OutboxMessage) -> None:
-    collection.settle(license_id=UUID(message.payload["license"]))
-
-
-@outbox.handler(subscriptions.ISSUE)
-def issue_late(message: OutboxMessage) -> None:
-    subscriptions.issue_late(order_item_id=UUID(message.payload["order_item"]))
-
-
-@outbox.handler(policy_changes.TOPIC)
-def tell_of_policy(message: OutboxMessage) -> None:
-    policy_changes.tell_next(message.payload)

@@ -8,9 +8,9 @@ from datetime import datetime
 from http import HTTPStatus
 
 from accounts.models import User
-from billing import subscriptions
-from billing.changes import Preview
 from billing.models import Price, Subscription
+from billing.selling import subscriptions
+from billing.selling.changes import Preview
 from licensing import offers
 from licensing.models import License
 from superagent.foundation.problems import FieldError, Invalid, Refusal
@@ -44,7 +44,7 @@ def price_of(*, license_: License, product: str, interval: str | None) -> Price:
 
 
 def preview(*, license_: License, price: Price, now: datetime) -> Preview:
-    """What `change` will do. Raises NotPaidFor, Held, and as `billing.subscriptions.preview` does."""
+    """What `change` will do. Raises NotPaidFor, Held, and as `billing.selling.subscriptions.preview` does."""
     return subscriptions.preview(subscription=_changeable(license_), price=price, now=now)
 
 
@@ -59,7 +59,7 @@ def change(
 ) -> Preview:
     """Larger at once, smaller when what is paid ends.
 
-    Raises NotPaidFor, Held, and as `billing.subscriptions.change` does.
+    Raises NotPaidFor, Held, and as `billing.selling.subscriptions.change` does.
     """
     return subscriptions.change(
         subscription=_changeable(license_),

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, resolve, reverse
 from django.utils import timezone
 
-from billing import catalog
+from billing.catalog import seed
 from billing.models import Invoice
 from superagent.foundation import tenancy
 from superagent.foundation.page_addresses import ATTRIBUTE
@@ -32,7 +32,7 @@ ARGUMENTS = {
 def world(db: None, settings: Any) -> World:
     settings.THROTTLES = dict.fromkeys(settings.THROTTLES, (10_000, 60))
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
     return World()
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.models import User
-from billing import catalog
+from billing.catalog import seed
 from superagent.foundation import tenancy
 from superagent.wsgi import application
 from tests.accounts.conftest import founded, page_of, person
@@ -92,7 +92,7 @@ ELSEWHERE = [
 def ada(db: None, settings: Any) -> User:
     settings.THROTTLES = dict.fromkeys(settings.THROTTLES, (10_000, 60))
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
     owner = person("ada@acme.example")
     founded("Acme", owner)
     return owner

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Organization, User
 from accounts.roles import Role
 from accounts.templatetags.accounts_words import action_words
-from billing import catalog
+from billing.catalog import seed
 from billing.models import Invoice
 from licensing import licenses
 from metering import periods
@@ -23,7 +23,7 @@ from tests.licensing.conftest import issued
 @pytest.fixture
 def owner(db: None) -> User:
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
     return person("olga@acme.example", verified=False)
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts import audit, organizations
 from accounts.models import Organization, User
-from billing import catalog
+from billing.catalog import seed
 from metering import proofs
 from metering.models import RequestRecord, UsagePeriod
 from metering.rollups import HOUR, hour_of
@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 @pytest.fixture
 def owner(db: None) -> User:
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
     return person("olga@acme.example")
 
 

@@ -11,13 +11,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, User
-from billing import catalog, gateway
+from billing.catalog import seed
+from billing.stripe import client as stripe_client
 from metering.models import RequestRecord, UsageEvent
 from superagent.foundation import tenancy
 from superagent.local import demo
 
 
-def seed() -> list[str]:
+def seed_demo() -> list[str]:
     out = StringIO()
     call_command("seed_demo", stdout=out)
     return out.getvalue().splitlines()
@@ -29,11 +30,11 @@ def without_stripe(db: None, monkeypatch, settings, tmp_path) -> None:
     settings.SPOOL_DIR = tmp_path
 
     def nobody_answers(*args: object, **kwargs: object) -> None:
-        raise gateway.Unavailable
+        raise stripe_client.Unavailable
 
-    monkeypatch.setattr(gateway, "call", nobody_answers)
+    monkeypatch.setattr(stripe_client, "call", nobody_answers)
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
 
 
 def test_the_demo_is_made_once(without_stripe: None) -> None:
@@ -41,7 +42,7 @@ def test_the_demo_is_made_once(without_stripe: None) -> None:
         f"customer: {demo.CUSTOMER.email} {demo.CUSTOMER.password}",
         f"staff: {demo.STAFF.email} {demo.STAFF.password}",
     ]
-    assert seed()[-2:] == logins
+    assert seed_demo()[-2:] == logins
     with tenancy.system("test"):
         organization = Organization.objects.get(name=demo.ORGANIZATION)
         calls = RequestRecord.objects.filter(organization=organization).count()
@@ -54,14 +55,14 @@ def test_the_demo_is_made_once(without_stripe: None) -> None:
         assert max(moments) <= timezone.now()
         assert len({at.replace(microsecond=0) for at in last_day}) > len(last_day) * 0.9
         assert not RequestRecord.objects.filter(method="GET", request_bytes__gt=0).exists()  # as real ones
-    assert seed()[-2:] == logins
+    assert seed_demo()[-2:] == logins
     with tenancy.system("test"):
         assert RequestRecord.objects.filter(organization=organization).count() == calls
         assert Organization.objects.count() == 2
 
 
 def test_the_demo_customer_logs_in_and_sees_the_use(without_stripe: None) -> None:
-    seed()
+    seed_demo()
     client = Client()
     assert client.login(email=demo.CUSTOMER.email, password=demo.CUSTOMER.password)
     html = client.get(reverse("dashboard")).content.decode()
@@ -73,5 +74,5 @@ def test_the_demo_customer_logs_in_and_sees_the_use(without_stripe: None) -> Non
 def test_no_demo_where_it_is_serious(db: None, settings, setting: str) -> None:
     setattr(settings, setting, True)
     with pytest.raises(CommandError, match="Demo data is for development"):
-        seed()
+        seed_demo()
     assert not User.objects.exists()

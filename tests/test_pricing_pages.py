@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organization, User
-from billing import catalog, plans
+from billing.catalog import plans, seed
 from billing.models import Subscription
 from superagent.foundation import tenancy
 from tests.accounts.conftest import founded, join, page_of, person
@@ -24,7 +24,7 @@ CHECKOUT = "/checkout/?plan=enterprise&interval=year"
 @pytest.fixture
 def owner(db: None) -> User:
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
     return person("olga@acme.example")
 
 

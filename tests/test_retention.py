@@ -15,9 +15,9 @@ from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from billing import inbox
 from billing import tasks as billing_tasks
 from billing.models import Order, WebhookEvent
+from billing.stripe import inbox
 from superagent import schedule
 from superagent.foundation import outbox, retention, tenancy
 from superagent.foundation import tasks as foundation_tasks

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import api_keys, serializers
-from accounts.api.plumbing import caller_of, organization_of, parsed, principal_of
+from accounts.api.requests import caller_of, organization_of, parsed, principal_of
 from accounts.models import ApiKey
 from accounts.roles import Scope
 from superagent.foundation import idempotency

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from accounts import audit, credentials, memberships, registration, serializers, throttles, tokens
 from accounts.api.people import describe
-from accounts.api.plumbing import parsed
+from accounts.api.requests import parsed
 from accounts.guessing import Caller
 from superagent.foundation.views import ApiView
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import invitations, memberships, organizations, people, serializers
-from accounts.api.plumbing import OF_PEOPLE, OfOrganization, caller_of, organization_of, parsed, person_of
+from accounts.api.requests import OF_PEOPLE, OfOrganization, caller_of, organization_of, parsed, person_of
 from accounts.authentication import JwtAuthentication
 from accounts.models import Invitation, Membership, Organization
 from accounts.roles import Scope

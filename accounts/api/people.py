@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import customers, memberships, people, serializers
-from accounts.api.plumbing import OF_PEOPLE, organization_of, parsed, person_of, principal_of, role_of
+from accounts.api.requests import OF_PEOPLE, organization_of, parsed, person_of, principal_of, role_of
 from accounts.authentication import JwtAuthentication
 from accounts.models import Membership, Organization, User
 from accounts.principals import Principal

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.audited import AuditedAdmin
-from billing import catalog
+from billing.catalog import sync, versions
 from billing.models import OrderItem, Plan, PlanAllowance, Price, Product
 from superagent.foundation import outbox
 
@@ -20,7 +20,7 @@ class _CatalogAdmin(AuditedAdmin):
     """Saving writes rows and has Stripe brought in step by the outbox."""
 
     def after_change(self, request: HttpRequest, row: Any, reason: str, changes: dict[str, Any]) -> None:
-        outbox.enqueue(topic=catalog.PUSH, payload={})
+        outbox.enqueue(topic=sync.PUSH, payload={})
 
 
 @admin.register(Product)
@@ -76,7 +76,7 @@ class PlanAdmin(_CatalogAdmin):
     @admin.action(description=_("Make a new version"), permissions=["change"])
     def make_version(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
         def call(plan: Plan, reason: str) -> bool:
-            copy = catalog.new_version(plan)
+            copy = versions.new_version(plan)
             self.message_user(request, _("%s was made: edit it, then publish it.") % copy, messages.SUCCESS)
             return True
 
@@ -92,8 +92,8 @@ class PlanAdmin(_CatalogAdmin):
 
         def call(plan: Plan, reason: str) -> bool:
             with transaction.atomic():
-                catalog.publish(plan)
-                outbox.enqueue(topic=catalog.PUSH, payload={})
+                versions.publish(plan)
+                outbox.enqueue(topic=sync.PUSH, payload={})
             self.message_user(request, _("%s is on sale now.") % plan, messages.SUCCESS)
             return True
 

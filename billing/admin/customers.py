@@ -9,10 +9,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.audited import FactsAdmin, FactsInline
-from billing import rehearsals, subscriptions
+from billing import test_clocks
 from billing.models import BillingAccount, CheckoutSession, Order, OrderItem, Subscription
 from billing.projection import customers as customer_projection
 from billing.projection import subscriptions as subscription_projection
+from billing.selling import cancellations
 from metering import months
 from superagent.foundation import clock
 
@@ -50,7 +51,7 @@ class BillingAccountAdmin(FactsAdmin):
     @admin.action(description=_("Rehearsal: put on a test clock (for good)"), permissions=["view"])
     def start_rehearsal(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
         def call(account: BillingAccount, reason: str) -> bool:
-            return bool(rehearsals.start(account.organization).test_clock_id)
+            return bool(test_clocks.start(account.organization).test_clock_id)
 
         self._rehearse(request, queryset, "organization.rehearsal_started", call)
 
@@ -58,7 +59,7 @@ class BillingAccountAdmin(FactsAdmin):
     def advance_a_day(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
         def call(account: BillingAccount, reason: str) -> bool:
             now = clock.now(account.organization)
-            rehearsals.advance(organization=account.organization, to=now + timedelta(days=1))
+            test_clocks.advance(organization=account.organization, to=now + timedelta(days=1))
             return True
 
         self._rehearse(request, queryset, "organization.rehearsal_advanced_by_staff", call)
@@ -67,7 +68,7 @@ class BillingAccountAdmin(FactsAdmin):
     def advance_a_month(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
         def call(account: BillingAccount, reason: str) -> bool:
             now = clock.now(account.organization)
-            rehearsals.advance(organization=account.organization, to=months.add(now, 1))
+            test_clocks.advance(organization=account.organization, to=months.add(now, 1))
             return True
 
         self._rehearse(request, queryset, "organization.rehearsal_advanced_by_staff", call)
@@ -77,7 +78,7 @@ class BillingAccountAdmin(FactsAdmin):
     )
     def stop_rehearsal(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
         def call(account: BillingAccount, reason: str) -> bool:
-            rehearsals.stop(account.organization)
+            test_clocks.stop(account.organization)
             return True
 
         self._rehearse(request, queryset, "organization.rehearsal_stopped", call)
@@ -127,7 +128,7 @@ class SubscriptionAdmin(FactsAdmin):
     def cancel_at_period_end(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> None:
         def call(subscription: Subscription, reason: str) -> bool:
             now = clock.now(subscription.organization)
-            return subscriptions.cancel(subscription=subscription, reason=reason, now=now).is_canceling
+            return cancellations.cancel(subscription=subscription, reason=reason, now=now).is_canceling
 
         rows = queryset.select_related("organization")
         self.act(
@@ -138,7 +139,7 @@ class SubscriptionAdmin(FactsAdmin):
     def resume(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> None:
         def call(subscription: Subscription, reason: str) -> bool:
             now = clock.now(subscription.organization)
-            return not subscriptions.resume(subscription=subscription, now=now).is_canceling
+            return not cancellations.resume(subscription=subscription, now=now).is_canceling
 
         rows = queryset.select_related("organization")
         self.act(

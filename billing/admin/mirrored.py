@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from billing.mirror import SERVICES
+from billing.stripe.mirror import SERVICES
 from superagent.foundation.admin import LargeList
 
 SHOWN = ["id", "livemode", "created", "djstripe_created", "djstripe_updated"]

@@ -6,8 +6,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.audited import FactsAdmin, FactsInline
-from billing import overage
 from billing.models import Invoice, InvoiceLine, OverageCharge, Payment, Refund
+from billing.overage import charges
 from billing.projection import invoices as invoice_projection
 from superagent.foundation.money import Money
 
@@ -100,7 +100,7 @@ class OverageChargeAdmin(FactsAdmin):
     @admin.action(description=_("Waive: do not invoice"), permissions=["view"])
     def waive(self, request: HttpRequest, queryset: QuerySet[OverageCharge]) -> None:
         def call(charge: OverageCharge, reason: str) -> bool:
-            return overage.waive(charge=charge, reason=reason)
+            return charges.waive(charge=charge, reason=reason)
 
         self.act(
             request,
@@ -113,7 +113,7 @@ class OverageChargeAdmin(FactsAdmin):
     @admin.action(description=_("Put on an invoice now, if it can be"), permissions=["view"])
     def place(self, request: HttpRequest, queryset: QuerySet[OverageCharge]) -> None:
         def call(charge: OverageCharge, reason: str) -> bool:
-            return overage.place_now(charge)
+            return charges.place_now(charge)
 
         self.act(
             request,

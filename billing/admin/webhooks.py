@@ -10,8 +10,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.audited import FactsAdmin, ReasonedActions
-from billing import inbox
 from billing.models import WebhookEndpoint, WebhookEvent
+from billing.stripe import inbox
 from superagent.foundation.admin import LargeList
 
 

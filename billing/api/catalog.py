@@ -5,7 +5,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Scope
-from billing import plans, serializers
+from billing import serializers
+from billing.catalog import plans
 from billing.models import Product
 from superagent.foundation.views import RevalidatedView
 

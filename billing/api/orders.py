@@ -8,10 +8,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import checkout, orders, serializers
-from billing.api.plumbing import READ_WRITE, now_of, organization_of, parsed, user_of
-from billing.keyed import CREATED
+from billing import serializers
+from billing.api.requests import READ_WRITE, now_of, organization_of, parsed, user_of
 from billing.models import Order
+from billing.selling import checkout, orders
+from billing.selling.idempotency import CREATED
 from superagent.foundation import idempotency
 from superagent.foundation.problems import NotFound
 from superagent.foundation.views import ApiView, ListView

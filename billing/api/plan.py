@@ -8,10 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Scope
-from billing import checkout, hosted_portal, overview, plans, serializers, subscriptions
-from billing.api.plumbing import now_of, organization_of, parsed, user_of
-from billing.keyed import CREATED, OK, answered_once
+from billing import serializers
+from billing.api.requests import now_of, organization_of, parsed, user_of
+from billing.catalog import plans
+from billing.customers import hosted_portal
 from billing.models import Subscription
+from billing.selling import cancellations, checkout, overview, subscriptions
+from billing.selling.idempotency import CREATED, OK, call_once
 from metering import quotas
 from superagent.foundation.views import ApiView
 
@@ -82,7 +85,7 @@ class Change(ApiView):
             )
             return OK, serializers.PreviewAnswer(done).data
 
-        return answered_once(request, "POST billing/subscription/change", call)
+        return call_once(request, "POST billing/subscription/change", call)
 
 
 @extend_schema(tags=["billing"])
@@ -100,7 +103,7 @@ class Cancel(ApiView):
         body = parsed(request, serializers.CancelRequest)
 
         def call(asked_at: datetime) -> tuple[int, Any]:
-            subscriptions.cancel(
+            cancellations.cancel(
                 subscription=_paid(request),
                 at_period_end=body["at_period_end"],
                 reason=body["reason"],
@@ -108,7 +111,7 @@ class Cancel(ApiView):
             )
             return OK, _plan_answer(request)
 
-        return answered_once(request, "POST billing/subscription/cancel", call)
+        return call_once(request, "POST billing/subscription/cancel", call)
 
 
 @extend_schema(tags=["billing"])
@@ -124,10 +127,10 @@ class Resume(ApiView):
     )
     def post(self, request: Request) -> Response:
         def call(asked_at: datetime) -> tuple[int, Any]:
-            subscriptions.resume(subscription=_paid(request), now=now_of(request))
+            cancellations.resume(subscription=_paid(request), now=now_of(request))
             return OK, _plan_answer(request)
 
-        return answered_once(request, "POST billing/subscription/resume", call)
+        return call_once(request, "POST billing/subscription/resume", call)
 
 
 @extend_schema(tags=["billing"])
@@ -157,7 +160,7 @@ class CreateCheckoutSession(ApiView):
             )
             return CREATED, {"session_id": started.session_id, "url": started.url}
 
-        return answered_once(request, "POST billing/create-checkout-session", call)
+        return call_once(request, "POST billing/create-checkout-session", call)
 
 
 @extend_schema(tags=["billing"])

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 
 from accounts.roles import Scope
 from billing import serializers
-from billing.api.plumbing import organization_of
+from billing.api.requests import organization_of
 from billing.models import Invoice, Payment
 from superagent.foundation.views import DetailView, ListView
 

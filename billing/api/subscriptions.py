@@ -10,10 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Scope
-from billing import checkout, serializers, subscriptions
-from billing.api.plumbing import READ_WRITE, now_of, organization_of, parsed, user_of
-from billing.keyed import CREATED, OK, answered_once
+from billing import serializers
+from billing.api.requests import READ_WRITE, now_of, organization_of, parsed, user_of
 from billing.models import Subscription
+from billing.selling import cancellations, checkout
+from billing.selling.idempotency import CREATED, OK, call_once
 from superagent.foundation.problems import NotFound
 from superagent.foundation.views import ApiView, ListView
 
@@ -65,7 +66,7 @@ class Subscriptions(ListView):
                 "url": started.url,
             }
 
-        return answered_once(request, "POST subscriptions", call)
+        return call_once(request, "POST subscriptions", call)
 
 
 @extend_schema(tags=["subscriptions"])
@@ -87,7 +88,7 @@ class SubscriptionDetail(ApiView):
         responses={200: serializers.SubscriptionAnswer},
     )
     def delete(self, request: Request, subscription_id: UUID) -> Response:
-        found = subscriptions.cancel(subscription=_one(request, subscription_id), now=now_of(request))
+        found = cancellations.cancel(subscription=_one(request, subscription_id), now=now_of(request))
         return _answer(request, found)
 
 
@@ -106,10 +107,10 @@ class SubscriptionResume(ApiView):
         found = _one(request, subscription_id)
 
         def call(asked_at: datetime) -> tuple[int, Any]:
-            resumed = subscriptions.resume(subscription=found, now=now_of(request))
+            resumed = cancellations.resume(subscription=found, now=now_of(request))
             return OK, _answer(request, resumed).data
 
-        return answered_once(request, f"POST subscriptions/{subscription_id}/resume", call)
+        return call_once(request, f"POST subscriptions/{subscription_id}/resume", call)
 
 
 def _of(request: Request) -> QuerySet[Any]:

@@ -2,7 +2,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    """The numbers of billing.fence: drawn before each fetch from Stripe, in order, across all processes."""
+    """The numbers of billing.stripe.fencing: drawn before each fetch from Stripe, in order, across all processes."""
 
     dependencies = [("billing", "0001_catalog_orders_and_projection")]
 

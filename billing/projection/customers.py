@@ -3,33 +3,33 @@
 import structlog
 from django.db import transaction
 
-from billing import fence, gateway, mirror
 from billing.models import BillingAccount
-from billing.projection.reading import Json, identifier
+from billing.stripe import client, fencing, mirror
+from billing.stripe.reading import Json, identifier
 
 log = structlog.get_logger(__name__)
 
 
 def refresh(customer_id: str) -> None:
     """Fetch and apply; a customer that is not ours, or is gone, changes nothing."""
-    number = fence.draw()
+    token = fencing.next_token()
     try:
-        customer = gateway.call(
+        customer = client.call(
             "customers.retrieve",
             customer_id,
             params={"expand": ["invoice_settings.default_payment_method", "default_source", "sources"]},
         )
-    except gateway.Gone:
+    except client.Gone:
         return
     with transaction.atomic():
         account = BillingAccount.objects.select_for_update().filter(stripe_customer_id=customer_id).first()
-        if account is None or not fence.advance(customer_id, number):
+        if account is None or not fencing.accept(customer_id, token):
             return
         if customer.get("deleted"):
             log.error("stripe_customer_deleted", customer=customer_id)
             return
         _apply(account, customer)
-    mirror.keep(customer, number)
+    mirror.keep(customer, token)
 
 
 def _apply(account: BillingAccount, customer: Json) -> None:

@@ -3,10 +3,11 @@
 from django.db import transaction
 
 from accounts.models import Organization
-from billing import customers, fence, gateway, mirror
+from billing.customers import stripe_customers
 from billing.models import Invoice, InvoiceLine, OverageCharge, Payment, Subscription
 from billing.projection import payments
-from billing.projection.reading import Json, description, identifier, moment
+from billing.stripe import client, fencing, mirror
+from billing.stripe.reading import Json, description, identifier, moment
 from superagent.foundation import clock
 
 EXPAND = ["discounts", "lines.data.discounts", "payments"]
@@ -14,18 +15,18 @@ EXPAND = ["discounts", "lines.data.discounts", "payments"]
 
 def refresh(invoice_id: str) -> Invoice | None:
     """Fetch and apply with lines and payments; None if it is not ours, gone, or a newer fetch was applied before."""
-    number = fence.draw()
+    token = fencing.next_token()
     try:
-        fetched = gateway.call("invoices.retrieve", invoice_id, params={"expand": EXPAND})
-    except gateway.Gone:
-        _forget_draft(invoice_id, number)
+        fetched = client.call("invoices.retrieve", invoice_id, params={"expand": EXPAND})
+    except client.Gone:
+        _forget_draft(invoice_id, token)
         return None
     lines = fetched["lines"]["data"]
     if fetched["lines"].get("has_more"):
         lines = list(
-            gateway.listed("invoices.line_items.list", invoice_id, params={"expand": ["data.discounts"]})
+            client.listed("invoices.line_items.list", invoice_id, params={"expand": ["data.discounts"]})
         )
-    invoice = apply(fetched, lines, number)
+    invoice = apply(fetched, lines, token)
     if invoice is not None:
         for entry in (fetched.get("payments") or {}).get("data", []):
             intent = identifier((entry.get("payment") or {}).get("payment_intent"))
@@ -44,15 +45,15 @@ def _link(intent: str, invoice: Invoice) -> None:
             )
 
 
-def apply(fetched: Json, lines: list[Json], number: int) -> Invoice | None:
+def apply(fetched: Json, lines: list[Json], token: int) -> Invoice | None:
     with transaction.atomic():
-        organization = customers.organization_of(identifier(fetched["customer"]))
-        if organization is None or not fence.advance(fetched["id"], number):
+        organization = stripe_customers.organization_of(identifier(fetched["customer"]))
+        if organization is None or not fencing.accept(fetched["id"], token):
             return None
         invoice = _write(organization, fetched)
         _write_lines(invoice, lines)
         _confirm_overage(invoice, lines)
-    mirror.keep(fetched, number)
+    mirror.keep(fetched, token)
     return invoice
 
 
@@ -146,8 +147,8 @@ def _confirm_overage(invoice: Invoice, lines: list[Json]) -> None:
             ).update(status=OverageCharge.Status.INVOICED, invoice_item_id=item, invoiced_at=now)
 
 
-def _forget_draft(invoice_id: str, number: int) -> None:
+def _forget_draft(invoice_id: str, token: int) -> None:
     """A draft that was deleted at Stripe is no longer ours either."""
     with transaction.atomic():
-        if fence.advance(invoice_id, number):
+        if fencing.accept(invoice_id, token):
             Invoice.objects.filter(stripe_id=invoice_id, status=Invoice.Status.DRAFT).delete()

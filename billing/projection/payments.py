@@ -4,10 +4,11 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import Organization
-from billing import customers, fence, gateway, mirror
+from billing.customers import stripe_customers
 from billing.models import BillingAccount, Payment, Refund
-from billing.projection.reading import Json, identifier, moment
 from billing.signals import payment_refunded
+from billing.stripe import client, fencing, mirror
+from billing.stripe.reading import Json, identifier, moment
 from superagent.foundation import clock
 
 _STATUS = {
@@ -23,35 +24,35 @@ _STATUS = {
 
 def refresh(intent_id: str) -> Payment | None:
     """Fetch the intent, its charge and refunds, and apply; None if not ours, gone or stale."""
-    number = fence.draw()
+    token = fencing.next_token()
     try:
-        fetched = gateway.call(
+        fetched = client.call(
             "payment_intents.retrieve",
             intent_id,
             params={"expand": ["latest_charge", "latest_charge.balance_transaction"]},
         )
-    except gateway.Gone:
+    except client.Gone:
         return None
     charge = fetched.get("latest_charge") or {}
     refunds = (
-        list(gateway.listed("refunds.list", params={"payment_intent": intent_id}))
+        list(client.listed("refunds.list", params={"payment_intent": intent_id}))
         if charge.get("amount_refunded") or charge.get("refunded")
         else []
     )
     with transaction.atomic():
-        organization = customers.organization_of(identifier(fetched.get("customer")))
-        if organization is None or not fence.advance(intent_id, number):
+        organization = stripe_customers.organization_of(identifier(fetched.get("customer")))
+        if organization is None or not fencing.accept(intent_id, token):
             return None
         payment = _write(organization, fetched, charge)
         _judge_card(organization, charge)
         for refund in refunds:
             _write_refund(payment, refund)
         tell_refund(payment)
-    mirror.keep(fetched, number)
+    mirror.keep(fetched, token)
     if charge:
-        mirror.keep(charge, number)
+        mirror.keep(charge, token)
     for refund in refunds:
-        mirror.keep(refund, number)
+        mirror.keep(refund, token)
     return payment
 
 
@@ -65,8 +66,8 @@ def tell_refund(payment: Payment) -> None:
 def refresh_charge(charge_id: str) -> None:
     """A charge is shown with its payment intent."""
     try:
-        charge = gateway.call("charges.retrieve", charge_id)
-    except gateway.Gone:
+        charge = client.call("charges.retrieve", charge_id)
+    except client.Gone:
         return
     if intent := identifier(charge.get("payment_intent")):
         refresh(intent)
@@ -74,8 +75,8 @@ def refresh_charge(charge_id: str) -> None:
 
 def refresh_refund(refund_id: str) -> None:
     try:
-        refund = gateway.call("refunds.retrieve", refund_id)
-    except gateway.Gone:
+        refund = client.call("refunds.retrieve", refund_id)
+    except client.Gone:
         return
     if intent := identifier(refund.get("payment_intent")):
         refresh(intent)

@@ -8,10 +8,13 @@ import structlog
 from django.db import transaction
 
 from accounts.models import Organization
-from billing import announcements, customers, fence, gateway, mirror, orders, plans, schedules, turning
+from billing.catalog import plans
+from billing.customers import stripe_customers
 from billing.models import BillingAccount, OrderItem, Price, Subscription
-from billing.projection.reading import Json, identifier, moment
+from billing.projection import announcements, order_payments, usage_period_sync
 from billing.signals import subscription_changed
+from billing.stripe import client, fencing, mirror, schedules
+from billing.stripe.reading import Json, identifier, moment
 from superagent.foundation import clock, outbox
 
 ADOPT_CARD = "billing.adopt_card"
@@ -42,27 +45,27 @@ class _Before:
 
 def refresh(subscription_id: str) -> Subscription | None:
     """Fetch and apply; None if it is not ours, gone, or a newer fetch was applied before."""
-    number = fence.draw()
+    token = fencing.next_token()
     try:
-        fetched = gateway.call(
+        fetched = client.call(
             "subscriptions.retrieve",
             subscription_id,
             params={"expand": EXPAND},
         )
-    except gateway.Gone:
+    except client.Gone:
         return None
-    return apply(fetched, number)
+    return apply(fetched, token)
 
 
-def apply(fetched: Json, number: int) -> Subscription | None:
-    """Apply what was fetched (or answered to a call of ours) with the fence's `number`."""
+def apply(fetched: Json, token: int) -> Subscription | None:
+    """Apply what was fetched (or answered to a call of ours) with the fence's `token`."""
     schedule = schedules.attached(fetched)  # it calls Stripe if the schedule was not expanded
     with transaction.atomic():
-        organization = customers.organization_of(identifier(fetched["customer"]))
+        organization = stripe_customers.organization_of(identifier(fetched["customer"]))
         if organization is None:
             return None
         account = BillingAccount.objects.select_for_update().get(organization=organization)
-        if not fence.advance(fetched["id"], number):
+        if not fencing.accept(fetched["id"], token):
             return None
         now = clock.now(organization)
         subscription = Subscription.objects.filter(stripe_id=fetched["id"]).first()
@@ -74,10 +77,10 @@ def apply(fetched: Json, number: int) -> Subscription | None:
             Subscription.Status.ACTIVE,
             Subscription.Status.TRIALING,
         ):
-            orders.mark_paid(item=subscription.order_item, now=now)
+            order_payments.mark_paid(item=subscription.order_item, now=now)
         if subscription.plan is not None:
             was_live = before is not None and before.status in Subscription.LIVE
-            turning.follow(subscription=subscription, was_live=was_live, now=now)
+            usage_period_sync.sync_from_subscription(subscription=subscription, was_live=was_live, now=now)
         if before is None or before.watched != _watched(subscription):
             subscription_changed.send(
                 sender=Subscription,
@@ -91,10 +94,8 @@ def apply(fetched: Json, number: int) -> Subscription | None:
                 outbox.enqueue(topic=KEEP_ONE, payload={}, organization_id=organization.pk)
             since = _in_force_since(subscription, before, fetched, now)
             plans.put_in_force(organization=organization, since=since, now=now)
-            announcements.tell(
-                subscription=subscription, before=before.told if before else None, number=number
-            )
-    mirror.keep(fetched, number)
+            announcements.tell(subscription=subscription, before=before.told if before else None, token=token)
+    mirror.keep(fetched, token)
     return subscription
 
 

@@ -11,9 +11,10 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import PortalRequest, PortalView, portal_view
 from accounts.roles import Scope
-from billing import checkout, debts, plans
+from billing.catalog import plans
 from billing.forms import CheckoutForm
 from billing.models import CheckoutSession
+from billing.selling import checkout, debts
 from billing.views.plan import chosen_interval
 from superagent.foundation import clock
 from superagent.foundation.page_addresses import fragment

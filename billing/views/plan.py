@@ -14,21 +14,14 @@ from django.views.decorators.http import require_safe
 from accounts.access import PortalRequest, PortalView, portal_view
 from accounts.models import Organization
 from accounts.roles import Scope
-from billing import (
-    cards,
-    coming,
-    debts,
-    gateway,
-    hosted_portal,
-    overview,
-    plans,
-    pricing,
-    subscriptions,
-    turning,
-)
-from billing.changes import Preview
+from billing.catalog import plans, pricing
+from billing.customers import cards, hosted_portal
 from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Invoice, Order, Plan, PlanAllowance, Subscription
+from billing.projection import coming, usage_period_sync
+from billing.selling import cancellations, debts, overview, subscriptions
+from billing.selling.changes import Preview
+from billing.stripe import client
 from metering import allowances, quotas
 from superagent.foundation import clock
 from superagent.foundation.page_addresses import post_only
@@ -136,7 +129,7 @@ class Change(PortalView):
             "preview": shown,
             "problem": problem,
             "target": target,
-            "cut_month": turning.month_that_is_cut(subscription=subscription, follows=target)
+            "cut_month": usage_period_sync.month_that_is_cut(subscription=subscription, follows=target)
             if is_later and subscription is not None
             else None,
             "card": cards.charged_for(subscription)
@@ -154,7 +147,7 @@ class Change(PortalView):
 
     def _target(self, problem: Refusal | None, plan: str) -> Plan | None:
         """What our own catalog tells of the plan while Stripe, which knows the amounts, cannot be asked."""
-        return plans.named(plan) if isinstance(problem, gateway.Unavailable) else None
+        return plans.named(plan) if isinstance(problem, client.Unavailable) else None
 
 
 def _done_sentence(done: Preview) -> str:
@@ -222,7 +215,7 @@ class Cancel(PortalView):
         form = CancelForm(request.POST)
         if form.is_valid():
             try:
-                ending = subscriptions.cancel(
+                ending = cancellations.cancel(
                     subscription=subscription,
                     reason=form.cleaned_data["reason"],
                     now=clock.now(self.request.organization),
@@ -245,7 +238,7 @@ class Cancel(PortalView):
             "is_monthly": subscription.interval == Interval.MONTH,
             "still_charged": [each for each in licenses if coming.renews(each)],
             "free": plans.free(),
-            "cut_month": turning.month_that_is_cut(subscription=subscription, follows=None),
+            "cut_month": usage_period_sync.month_that_is_cut(subscription=subscription, follows=None),
         }
         return render(self.request, "billing/cancel.html", context)
 
@@ -260,7 +253,7 @@ def resume(request: PortalRequest) -> HttpResponse:
     subscription = plans.subscription_of(request.organization)
     if subscription is not None:
         try:
-            going_on = subscriptions.resume(subscription=subscription, now=clock.now(request.organization))
+            going_on = cancellations.resume(subscription=subscription, now=clock.now(request.organization))
         except Refusal as refusal:
             messages.error(request, refusal.detail)
         else:

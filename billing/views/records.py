@@ -10,8 +10,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import PortalRequest, portal_view
 from accounts.roles import Scope
-from billing import checkout
 from billing.models import Invoice, Order
+from billing.selling import checkout
 from superagent.foundation import cursors
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal

@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Scope
-from billing.api.plumbing import now_of, organization_of, parsed, user_of
-from billing.keyed import OK, answered_once
+from billing.api.requests import now_of, organization_of, parsed, user_of
+from billing.selling.idempotency import OK, call_once
 from billing.serializers import PreviewAnswer
 from licensing import overview, serializers, tiers
 from licensing.models import License
@@ -69,7 +69,7 @@ class ChangeTier(ApiView):
             )
             return OK, PreviewAnswer(done).data
 
-        return answered_once(request, f"POST licenses/{license_id}/tier", call)
+        return call_once(request, f"POST licenses/{license_id}/tier", call)
 
 
 def _one(request: Request, license_id: UUID) -> License:

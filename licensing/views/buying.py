@@ -7,8 +7,9 @@ from django.utils.translation import gettext as _
 
 from accounts.access import PortalView
 from accounts.roles import Scope
-from billing import checkout, customers, debts, orders
+from billing.customers import stripe_customers
 from billing.models import Interval, Order, Price
+from billing.selling import checkout, debts, orders
 from licensing import offers, policies
 from licensing.forms import BuyForm
 from superagent.foundation import clock, idempotency
@@ -67,7 +68,7 @@ class Buy(PortalView):
         return redirect("order", order.pk)  # it shows how the payment goes
 
     def _card(self) -> str:
-        account = customers.account_of(self.request.organization)
+        account = stripe_customers.account_of(self.request.organization)
         if not account.has_card:
             return ""
         return _("%(brand)s ending in %(digits)s") % {

@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from accounts.access import PortalView
 from accounts.forms import RotateForm
 from accounts.roles import Scope
-from billing import debts
+from billing.selling import debts
 from licensing import activations, issued_keys, overview
 from licensing.forms import ServerForm
 from licensing.models import License

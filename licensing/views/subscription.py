@@ -11,10 +11,12 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 
 from accounts.roles import Scope
-from billing import cards, debts, plans, pricing, subscriptions
-from billing.changes import Preview
+from billing.catalog import plans, pricing
+from billing.customers import cards
 from billing.forms import CancelForm, ConfirmForm
 from billing.models import Interval, Price, Subscription
+from billing.selling import cancellations, debts, subscriptions
+from billing.selling.changes import Preview
 from licensing import offers, overview, policies, tiers
 from licensing.models import License
 from licensing.views.licenses import LicenseView
@@ -52,7 +54,7 @@ class Cancel(PaidLicenseView):
         form = CancelForm(request.POST)
         if form.is_valid():
             try:
-                ending = subscriptions.cancel(
+                ending = cancellations.cancel(
                     subscription=subscription,
                     reason=form.cleaned_data["reason"],
                     now=clock.now(self.request.organization),
@@ -85,7 +87,7 @@ class Resume(PaidLicenseView):
     def post(self, request: HttpRequest, subscription_id: UUID) -> HttpResponse:
         license_, subscription = self.paid(subscription_id=subscription_id)
         try:
-            going_on = subscriptions.resume(
+            going_on = cancellations.resume(
                 subscription=subscription, now=clock.now(self.request.organization)
             )
         except Refusal as refusal:

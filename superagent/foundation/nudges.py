@@ -1,7 +1,8 @@
 """Nudges: a worker is told at once that there is something to do. Best effort: what is to be done is a row, and a sweep
 finds it in any case.
 
-So nobody waits for a broker. Nudges have connections of their own, with time-outs (a worker's must wait for messages),
+A task is named, so that what knows of the work need not import the queue's end of it; it opens its own scope.
+Nobody waits for a broker. Nudges have connections of their own, with time-outs (a worker's must wait for messages),
 behind the breaker of Redis; and after a failure there are none for a while.
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 
 import redis
 import structlog
-from celery import Task, current_app
+from celery import current_app
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
@@ -37,8 +38,11 @@ class BrokerBreaker(CircuitBreaker):
 breaker = BrokerBreaker()
 
 
-def send(task: Task, *args: str, queue: str | None = None) -> None:
-    """Have a worker run `task`; on the task's own queue if none is named. Never raises, and never waits for long."""
+def send(task: str, *args: str, queue: str | None = None) -> None:
+    """Have a worker run the task of this name; on the task's own queue if none is named.
+
+    Never raises, and never waits for long.
+    """
     if not breaker.lets_through():
         return
     try:
@@ -46,15 +50,17 @@ def send(task: Task, *args: str, queue: str | None = None) -> None:
             _publish(task, args, {"queue": queue} if queue else {})
     except Exception as error:  # noqa: BLE001 - a broker fails in many ways; the row is safe
         breaker.timed_out()
-        log.warning("nudge_failed", task=task.name, error=str(error))
+        log.warning("nudge_failed", task=task, error=str(error))
     else:
         breaker.answered()
 
 
-def _publish(task: Task, args: tuple[str, ...], options: dict[str, Any]) -> None:
+def _publish(task: str, args: tuple[str, ...], options: dict[str, Any]) -> None:
     try:
         with _producers(os.getpid()).acquire(block=True, timeout=TIMEOUT_SECONDS) as producer:
-            task.apply_async(args=args, producer=producer, retry=False, ignore_result=True, **options)
+            current_app.send_task(
+                task, args=args, producer=producer, retry=False, ignore_result=True, **options
+            )
     except OperationalError as error:
         if isinstance(error.__cause__, redis.RedisError):
             raise error.__cause__ from error  # for the breaker of Redis, which tells a time-out from a refusal

@@ -26,6 +26,7 @@ LONGEST_BACKOFF_SECONDS = 3600
 DONE_KEPT_FOR = timedelta(days=30)
 
 DEFAULT = "default"
+DELIVER = "superagent.foundation.tasks.deliver_outbox_message"
 
 Handler = Callable[[OutboxMessage], None]
 _handlers: dict[str, Handler] = {}
@@ -171,9 +172,7 @@ def forget_done(*, now: datetime) -> int:
 
 def _nudge(message: OutboxMessage) -> None:
     """The sweeper comes anyway, should the nudge be lost."""
-    from superagent.foundation.tasks import deliver_outbox_message
-
-    nudges.send(deliver_outbox_message, str(message.pk), queue=_queues.get(message.topic, DEFAULT))
+    nudges.send(DELIVER, str(message.pk), queue=_queues.get(message.topic, DEFAULT))
 
 
 def _claim(message_id: UUID) -> OutboxMessage | None:

@@ -19,10 +19,13 @@ from django.conf import settings
 from accounts import api_keys, key_records, organizations, registration, rights_guard
 from accounts.models import ApiKey, Organization, User
 from accounts.roles import Scope
-from billing import checkout, customers, gateway, orders, plans
+from billing.catalog import plans
+from billing.customers import stripe_customers
 from billing.models import BillingAccount, Interval, Order, Price
 from billing.projection import customers as customer_projection
 from billing.projection import subscriptions as subscription_projection
+from billing.selling import checkout, orders
+from billing.stripe import client
 from licensing import usage, vault
 from licensing.models import License
 from metering import ingest, periods, shipping, spool
@@ -240,14 +243,16 @@ def _buy(organization: Organization, customer: User, *, then: datetime, now: dat
             yield "Pro, paid with a test card on the payment page"
         if _license(organization, customer, now):
             yield "a NextPanel license"
-    except (gateway.Unavailable, httpx.TransportError):
+    except (client.Unavailable, httpx.TransportError):
         return
 
 
 @contextmanager
 def _in_the_past(organization: Organization, ago: timedelta) -> Iterator[None]:
     """What the organization buys meanwhile was bought that long `ago`: a switch of the sandbox."""
-    switch = f"{settings.SANDBOX_URL}/_sandbox/stripe/customers/{customers.ensure(organization)}/set_back"
+    switch = (
+        f"{settings.SANDBOX_URL}/_sandbox/stripe/customers/{stripe_customers.ensure(organization)}/set_back"
+    )
     httpx.post(switch, json={"seconds": int(ago.total_seconds())}, timeout=10).raise_for_status()
     try:
         yield
@@ -264,7 +269,7 @@ def _subscribe(organization: Organization, customer: User, now: datetime) -> boo
         organization=organization, user=customer, plan=PLAN, interval=Interval.MONTH, now=now
     )
     httpx.post(started.url, data=CARD | {"action": "pay"}, timeout=10)
-    visit = gateway.call("checkout.sessions.retrieve", started.session_id)
+    visit = client.call("checkout.sessions.retrieve", started.session_id)
     if not visit["subscription"]:
         return False
     with tenancy.system("what webhooks do, a little later"):

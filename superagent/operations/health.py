@@ -20,7 +20,7 @@ from celery import signals
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from billing import patience
+from billing.stripe import patience
 from metering import backlog
 from superagent.celery import PAYING
 from superagent.foundation import redis_client, tenancy

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from accounts.offers import Offer
-from billing import pricing
+from billing.catalog import pricing
 from licensing.offers import license_offers
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import access
 from accounts.access import PortalRequest, portal_view
-from billing import pricing
+from billing.catalog import pricing
 from licensing.offers import license_offers
 from superagent.foundation import charts, clock
 from superagent.foundation.page_addresses import fragment

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from billing import changes, gateway, subscriptions
 from billing.models import Payment
+from billing.selling import cancellations, changes, subscriptions
+from billing.stripe import client
 from metering.models import Quota, UsagePeriod
 from tests.billing.conftest import Customer
 
@@ -29,7 +30,7 @@ def preview(customer: Customer, plan: str, interval: str = "month") -> changes.P
 
 def resume(customer: Customer) -> None:
     assert customer.subscription is not None
-    subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    cancellations.resume(subscription=customer.subscription, now=customer.now)
     customer.settle()
 
 
@@ -50,4 +51,4 @@ def paid(customer: Customer) -> list[int]:
 
 def at_stripe(customer: Customer) -> dict[str, Any]:
     assert customer.subscription is not None
-    return gateway.call("subscriptions.retrieve", customer.subscription.stripe_id)
+    return client.call("subscriptions.retrieve", customer.subscription.stripe_id)

@@ -23,14 +23,15 @@ from rest_framework.test import APIClient
 from accounts import api_keys, organizations
 from accounts.models import Organization, User
 from accounts.roles import Scope
-from billing import catalog, checkout, gateway, handlers, inbox, plans, rehearsals, tasks
+from billing import test_clocks
+from billing.catalog import plans, seed, sync
 from billing.models import BillingAccount, Subscription
+from billing.selling import checkout
+from billing.stripe import client, inbox
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.identifiers import uuid7
 from superagent.foundation.models import OutboxMessage
 from tests.fixtures.sandbox import Sandbox, wait_for
-
-assert handlers and tasks
 
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
@@ -44,28 +45,28 @@ def stripe_at_sandbox(sandbox: Sandbox, settings: Any) -> Iterator[Sandbox]:
     settings.STRIPE_TIMEOUT_SECONDS = 5
     before = stripe.api_base
     stripe.api_base = sandbox.url
-    gateway._client.cache_clear()
+    client._client.cache_clear()
     sandbox.mend()
     sandbox.forget_endpoints()
     yield sandbox
     sandbox.mend()
     stripe.api_base = before
-    gateway._client.cache_clear()
+    client._client.cache_clear()
 
 
 @pytest.fixture
 def impatient(stripe_at_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """No retries within a call, for tests in which Stripe stays down."""
-    monkeypatch.setattr(gateway, "NETWORK_RETRIES", 0)
-    gateway._client.cache_clear()
+    monkeypatch.setattr(client, "NETWORK_RETRIES", 0)
+    client._client.cache_clear()
 
 
 @pytest.fixture
 def shop(db: None, stripe_at_sandbox: Sandbox) -> Sandbox:
     """The catalog of the first day, in the database and at Stripe."""
     with tenancy.system("test"):
-        catalog.seed()
-        catalog.push()
+        seed.write()
+        sync.push()
     return stripe_at_sandbox
 
 
@@ -113,18 +114,18 @@ class Customer:
         return self.subscription
 
     def rehearse(self) -> None:
-        rehearsals.start(self.organization)
+        test_clocks.start(self.organization)
         self.organization.refresh_from_db()
 
     def advance(self, to: datetime) -> None:
-        assert rehearsals.run(organization=self.organization, to=to)
+        assert test_clocks.run(organization=self.organization, to=to)
         self.organization.refresh_from_db()
 
 
 def settle(organization: Organization) -> None:
     deliver_all(organization)
     account = BillingAccount.objects.select_related("organization").get(organization=organization)
-    rehearsals.settle(account)
+    test_clocks.wait_until_idle(account)
 
 
 def deliver_all(organization: Organization) -> None:
@@ -202,7 +203,7 @@ def event(kind: str = "customer.updated", **changes: Any) -> dict[str, Any]:
         "id": f"evt_{uuid7().hex}",
         "object": "event",
         "type": kind,
-        "api_version": gateway.API_VERSION,
+        "api_version": client.API_VERSION,
         "livemode": False,
         "created": int(time.time()),
         "data": {"object": {"id": "cus_1", "object": "customer"}},

@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.urls import reverse
 
 from accounts.models import AuditEntry, User
-from billing import endpoints, mirror
 from billing.models import OverageCharge, Plan, Price, Subscription, WebhookEndpoint, WebhookEvent
+from billing.stripe import endpoints, mirror
 from metering.models import Meter, UsagePeriod
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage

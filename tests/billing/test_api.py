@@ -8,8 +8,8 @@ from allauth.account.models import EmailAddress
 from django.utils import timezone
 
 from accounts.roles import Scope
-from billing import gateway
 from billing.models import Invoice
+from billing.stripe import client
 from superagent.foundation import tenancy
 from tests.billing.conftest import Caller, Customer, Sandbox, make_customer
 
@@ -188,7 +188,7 @@ def test_a_change_whose_answer_was_lost_is_the_same_change_when_it_is_asked_agai
 ) -> None:
     customer.buy("pro", "month")
     settings.STRIPE_TIMEOUT_SECONDS = 1
-    gateway._client.cache_clear()
+    client._client.cache_clear()
     path = f"/v1/subscriptions/{customer.subscription.stripe_id}"
     customer.sandbox.fault("timeout_after", path=path, method="POST", times=10, seconds=3)
     body, key = {"plan": "enterprise", "interval": "month"}, {"Idempotency-Key": "up"}

@@ -8,8 +8,10 @@ import pytest
 from django.db import connection
 
 from accounts.models import AuditEntry
-from billing import changes, gateway, orders, plans, schedules, subscriptions
+from billing.catalog import plans
 from billing.models import Invoice, OverageCharge, Price, Subscription
+from billing.selling import cancellations, changes, orders, subscriptions
+from billing.stripe import client, schedules
 from metering import months
 from superagent.foundation import tenancy
 from tests.billing.changing import at_stripe, change, months_of, paid, preview, quota, resume
@@ -92,7 +94,7 @@ def test_what_is_coming_can_be_replaced_and_taken_back(customer: Customer) -> No
     resume(customer)  # once more is no error
     assert customer.subscription.pending_price is None
     change(customer, "enterprise", "month")
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
     assert customer.subscription.is_canceling and customer.subscription.pending_price is None
     with pytest.raises(subscriptions.Ending):
         preview(customer, "pro", "year")
@@ -127,7 +129,7 @@ def test_a_schedule_that_came_to_its_end_does_not_stand_in_the_way(customer: Cus
 
 def test_a_schedule_left_by_a_killed_process_is_used(customer: Customer) -> None:
     customer.buy("enterprise", "month")
-    left = gateway.call(
+    left = client.call(
         "subscription_schedules.create", params={"from_subscription": customer.subscription.stripe_id}
     )
     customer.settle()
@@ -140,7 +142,7 @@ def test_a_schedule_left_by_a_killed_process_is_used(customer: Customer) -> None
 def test_a_lost_answer_of_a_planned_change_is_made_good(customer: Customer) -> None:
     customer.buy("enterprise", "month")
     customer.sandbox.fault("error_500", path="/v1/subscription_schedules/", method="POST", times=3)
-    with pytest.raises(gateway.Unavailable):
+    with pytest.raises(client.Unavailable):
         change(customer, "pro")
     customer.settle()
     assert customer.subscription.pending_price is None
@@ -194,11 +196,11 @@ def test_a_license_s_tier_changes_by_the_same_rules(customer: Customer) -> None:
 def test_when_a_change_takes_effect(
     db: None, current: tuple[str, str], target: tuple[str, str], at_once: bool
 ) -> None:
-    from billing import catalog
+    from billing.catalog import seed
     from superagent.foundation import tenancy
 
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
         from_, to = (
             Price.objects.select_related("plan").get(product__slug=slug, interval=interval)
             for slug, interval in (current, target)

@@ -11,8 +11,9 @@ from django.urls import reverse
 
 from accounts import organizations
 from accounts.models import Organization, User
-from billing import catalog, overview, plans
+from billing.catalog import plans, seed
 from billing.models import BillingAccount, Invoice, OverageCharge, Price, Subscription
+from billing.selling import overview
 from metering import allowances, months, periods, quotas
 from metering.models import Meter, Quota
 from superagent.foundation import tenancy
@@ -26,7 +27,7 @@ END = months.add(START, 1)
 @pytest.fixture
 def owner(db: None) -> User:
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
     return person("olga@acme.example")
 
 

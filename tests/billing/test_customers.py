@@ -5,8 +5,10 @@ from django.utils import timezone
 
 from accounts import customers as port
 from accounts import organizations
-from billing import catalog, customers, endpoints, gateway
+from billing.catalog import seed, sync
+from billing.customers import stripe_customers
 from billing.models import Price, Product, WebhookEndpoint
+from billing.stripe import client, endpoints
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, Sandbox, deliver_all, make_customer
@@ -29,11 +31,11 @@ def test_a_checkout_before_the_outbox_makes_the_one_customer(customer: Customer,
     shop.fault("error_500", times=100)
     early = make_customer(shop, "Hooli")
     shop.mend()
-    made = customers.ensure(early.organization)
-    message = OutboxMessage.objects.get(topic=customers.CREATE, organization_id=early.organization.pk)
+    made = stripe_customers.ensure(early.organization)
+    message = OutboxMessage.objects.get(topic=stripe_customers.CREATE, organization_id=early.organization.pk)
     OutboxMessage.objects.filter(pk=message.pk).update(due_at=timezone.now())
     outbox.deliver(message.pk)
-    found = list(gateway.listed("customers.list", params={"email": early.organization.email}))
+    found = list(client.listed("customers.list", params={"email": early.organization.email}))
     assert [each["id"] for each in found] == [made]
 
 
@@ -42,17 +44,17 @@ def test_a_worker_killed_before_it_wrote_the_id_down_finds_the_same_customer(cus
     account = customer.account
     account.stripe_customer_id = None
     account.save()
-    assert customers.ensure(customer.organization) == known
+    assert stripe_customers.ensure(customer.organization) == known
 
 
 def test_the_catalog_is_seeded_once_and_staff_edits_survive(shop: Sandbox, system_scope: None) -> None:
     Product.objects.filter(slug="pro").update(name="Professional")
     before = dict(Price.objects.values_list("pk", "stripe_id"))
-    assert catalog.seed() == 0
-    catalog.push()
+    assert seed.write() == 0
+    sync.push()
     assert Product.objects.get(slug="pro").name == "Professional"
     assert dict(Price.objects.values_list("pk", "stripe_id")) == before
-    assert gateway.call("products.retrieve", "superagent_pro")["name"] == "Professional"
+    assert client.call("products.retrieve", "superagent_pro")["name"] == "Professional"
     assert all(stripe_id for pk, stripe_id in before.items() if Price.objects.get(pk=pk).unit_amount)
 
 
@@ -63,10 +65,10 @@ def test_an_amount_that_comes_back_is_a_price_of_its_own(shop: Sandbox, system_s
         Price.objects.filter(product=first.product, interval="month").update(is_active=False)
         Price.objects.create(product=first.product, interval="month", unit_amount=amount)
         for _ in range(2):
-            catalog.push()
+            sync.push()
     rows = Price.objects.filter(product=first.product, interval="month").order_by("id")
     assert rows[0].stripe_id == first.stripe_id and len({row.stripe_id for row in rows}) == 3
-    at_stripe = [gateway.call("prices.retrieve", row.stripe_id) for row in rows]
+    at_stripe = [client.call("prices.retrieve", row.stripe_id) for row in rows]
     assert [(each["unit_amount"], each["active"]) for each in at_stripe] == [
         (900, False),
         (1_200, False),
@@ -77,9 +79,9 @@ def test_an_amount_that_comes_back_is_a_price_of_its_own(shop: Sandbox, system_s
 def test_a_new_name_and_billing_address_reach_stripe(customer: Customer) -> None:
     organizations.update(organization=customer.organization, name="Acme Ltd.", email="bills@acme.example")
     organizations.update(organization=customer.organization, name="Acme Ltd.", email="bills@acme.example")
-    assert OutboxMessage.objects.filter(topic=customers.UPDATE).count() == 1
+    assert OutboxMessage.objects.filter(topic=stripe_customers.UPDATE).count() == 1
     customer.settle()
-    found = gateway.call("customers.retrieve", customer.account.stripe_customer_id)
+    found = client.call("customers.retrieve", customer.account.stripe_customer_id)
     assert (found["name"], found["email"]) == ("Acme Ltd.", "bills@acme.example")
 
 
@@ -91,14 +93,14 @@ def test_who_is_renamed_before_stripe_knew_them_is_known_by_the_new_name(custome
         organization=customer.organization, name="Initech", email=customer.organization.email
     )
     customer.settle()
-    assert gateway.call("customers.retrieve", customer.account.stripe_customer_id)["name"] == "Initech"
+    assert client.call("customers.retrieve", customer.account.stripe_customer_id)["name"] == "Initech"
 
 
 def test_the_endpoint_is_registered_once_with_its_secret(shop: Sandbox, system_scope: None) -> None:
     first = endpoints.register()
     assert first.secret.startswith("whsec_") and str(first.pk) in first.url
     assert endpoints.register().pk == first.pk
-    gateway.call("webhook_endpoints.delete", first.stripe_id)
+    client.call("webhook_endpoints.delete", first.stripe_id)
     second = endpoints.register()
     assert second.pk != first.pk and WebhookEndpoint.objects.count() == 1
-    gateway.call("webhook_endpoints.delete", second.stripe_id)
+    client.call("webhook_endpoints.delete", second.stripe_id)

@@ -5,9 +5,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from billing import debts, gateway, orders, rehearsals, subscriptions
+from billing import test_clocks
 from billing.models import Invoice, Order, Payment, Subscription
 from billing.projection import payments
+from billing.selling import cancellations, debts, orders, subscriptions
+from billing.stripe import client
 from metering import months
 from tests.billing.changing import change, paid
 from tests.billing.conftest import FAILS_LATER_CARD, Caller, Customer, wait_for
@@ -56,10 +58,10 @@ def test_a_debt_that_only_stripe_knows_counts_too(customer: Customer) -> None:
     customer.rehearse()
     end = customer.subscription.current_period_end
     clock = customer.account.test_clock_id
-    gateway.call(
+    client.call(
         "test_helpers.test_clocks.advance", clock, params={"frozen_time": int(end.timestamp()) + 4_000}
     )
-    wait_for(lambda: gateway.call("test_helpers.test_clocks.retrieve", clock)["status"] == "ready")
+    wait_for(lambda: client.call("test_helpers.test_clocks.retrieve", clock)["status"] == "ready")
     assert customer.subscription.status == "active" and not debts.open_invoices(customer.organization)
     with pytest.raises(debts.PaymentDue):
         subscriptions.change_plan(
@@ -124,10 +126,10 @@ def test_a_card_that_was_declined_is_named_until_it_pays_or_is_changed(customer:
     for payment in Payment.objects.all():  # read again, in any order
         payments.refresh(payment.stripe_id)
     assert customer.account.is_card_declined
-    method = gateway.call(
+    method = client.call(
         "payment_methods.attach", "pm_card_visa", params={"customer": customer.account.stripe_customer_id}
     )
-    gateway.call(
+    client.call(
         "customers.update",
         customer.account.stripe_customer_id,
         params={"invoice_settings": {"default_payment_method": method["id"]}},
@@ -170,9 +172,9 @@ def test_the_page_of_a_change_leads_to_the_payment(customer: Customer) -> None:
 
 def test_a_written_off_invoice_is_owed_and_a_voided_one_is_forgiven(customer: Customer) -> None:
     invoice = declined_renewal(customer, "pro")
-    subscriptions.cancel(subscription=customer.subscription, at_period_end=False, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, at_period_end=False, now=customer.now)
     for call, owed in (("invoices.mark_uncollectible", True), ("invoices.void_invoice", False)):
-        gateway.call(call, invoice.stripe_id)
+        client.call(call, invoice.stripe_id)
         customer.settle()
         assert debts.open_invoices(customer.organization).exists() is owed
     assert customer.visit("pro").url
@@ -180,7 +182,7 @@ def test_a_written_off_invoice_is_owed_and_a_voided_one_is_forgiven(customer: Cu
 
 def test_ending_a_rehearsal_leaves_no_debt_that_nobody_can_pay(customer: Customer) -> None:
     invoice = declined_renewal(customer, "pro")
-    rehearsals.stop(customer.organization)
+    test_clocks.stop(customer.organization)
     customer.settle()
     invoice.refresh_from_db()
     assert invoice.status == "void" and debts.declined(customer.organization) is None

@@ -5,8 +5,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from billing import customers, gateway, orders, overage
+from billing.customers import stripe_customers
 from billing.models import BillingAccount, OrderItem, Subscription
+from billing.overage import charges
+from billing.selling import orders
+from billing.stripe import client
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer
@@ -27,7 +30,7 @@ def a_day_later(**which: Any) -> OutboxMessage:
 
 def test_overage_is_put_on_an_invoice_once(customer: Customer) -> None:
     charge = at_the_draft(customer)
-    made = gateway.call(  # under a key that Stripe has forgotten since
+    made = client.call(  # under a key that Stripe has forgotten since
         "invoice_items.create",
         params={
             "customer": customer.account.stripe_customer_id,
@@ -37,7 +40,7 @@ def test_overage_is_put_on_an_invoice_once(customer: Customer) -> None:
             "metadata": {"overage_charge": str(charge.pk)},
         },
     )
-    a_day_later(dedupe_key=overage.item_key(charge))
+    a_day_later(dedupe_key=charges.item_key(charge))
     charge.refresh_from_db()
     assert (charge.status, charge.invoice_item_id) == ("invoiced", made["id"])
     assert len(items(customer)) == 1
@@ -45,7 +48,7 @@ def test_overage_is_put_on_an_invoice_once(customer: Customer) -> None:
 
 def test_overage_that_was_never_sent_is_sent(customer: Customer) -> None:
     charge = at_the_draft(customer)
-    a_day_later(dedupe_key=overage.item_key(charge))
+    a_day_later(dedupe_key=charges.item_key(charge))
     charge.refresh_from_db()
     assert charge.status == "invoiced" and [item["amount"] for item in items(customer)] == [500]
 
@@ -58,7 +61,7 @@ def test_an_order_is_charged_once(customer: Customer) -> None:
     )  # fmt: skip
     item = OrderItem.objects.get(order=order)
     account = customer.account
-    made = gateway.call(
+    made = client.call(
         "subscriptions.create",
         params={
             "customer": account.stripe_customer_id,
@@ -69,12 +72,12 @@ def test_an_order_is_charged_once(customer: Customer) -> None:
     )
     a_day_later(topic=orders.BUY_ITEM)
     assert Subscription.objects.get(order_item=item).stripe_id == made["id"]
-    bought = gateway.listed("subscriptions.list", params={"customer": account.stripe_customer_id})
+    bought = client.listed("subscriptions.list", params={"customer": account.stripe_customer_id})
     assert len(list(bought)) == 2  # the plan and one license
 
 
 def test_a_customer_is_made_once(customer: Customer) -> None:
     account = customer.account
     BillingAccount.objects.update(stripe_customer_id=None)
-    a_day_later(topic=customers.CREATE)
+    a_day_later(topic=stripe_customers.CREATE)
     assert customer.account.stripe_customer_id == account.stripe_customer_id

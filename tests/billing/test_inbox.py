@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from billing import fence, gateway, inbox
 from billing.models import WebhookEvent, WebhookLane
+from billing.stripe import client, fencing, inbox
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.identifiers import uuid7
 from superagent.operations import backlogs
@@ -162,11 +162,11 @@ def test_a_worker_whose_lease_ran_out_neither_renews_nor_ends_the_one_of_who_cam
 
 
 def test_an_older_fetch_is_not_applied_after_a_newer_one(system_scope: None) -> None:
-    first, second = fence.draw(), fence.draw()
+    first, second = fencing.next_token(), fencing.next_token()
     assert first < second
-    assert fence.advance("sub_1", second)
-    assert not fence.advance("sub_1", first)
-    assert not fence.advance("sub_1", second)
+    assert fencing.accept("sub_1", second)
+    assert not fencing.accept("sub_1", first)
+    assert not fencing.accept("sub_1", second)
 
 
 @hypothesis_settings(
@@ -175,8 +175,8 @@ def test_an_older_fetch_is_not_applied_after_a_newer_one(system_scope: None) -> 
 @given(order=st.permutations(range(6)))
 def test_whatever_the_order_the_newest_fetch_stays(system_scope: None, order: list[int]) -> None:
     name = f"obj_{uuid7().hex}"
-    numbers = [fence.draw() for _ in range(6)]
-    applied = [position for position in order if fence.advance(name, numbers[position])]
+    numbers = [fencing.next_token() for _ in range(6)]
+    applied = [position for position in order if fencing.accept(name, numbers[position])]
     assert applied[-1] == 5
     assert applied == sorted(applied)
 
@@ -230,9 +230,9 @@ def test_a_key_of_ours_that_is_refused_is_asked_with_again_and_alarms(
     inbox.fetch_missing(lanes=[lane])
     with monkeypatch.context() as patch:
         patch.setattr("django.conf.settings.STRIPE_SECRET_KEY", "sk_test_no")
-        gateway._client.cache_clear()
+        client._client.cache_clear()
         inbox.drain(lane)
-    gateway._client.cache_clear()
+    client._client.cache_clear()
     assert not WebhookEvent.objects.filter(state="dead").exists()
     assert "stripe_refuses_our_key" in caplog.text
     WebhookEvent.objects.filter(state="pending").update(due_at=timezone.now())

@@ -17,8 +17,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing import catalog, gateway, inbox, overage, tasks
+from billing import tasks
+from billing.catalog import seed, sync
 from billing.models import Invoice, OverageCharge, Payment, Subscription, WebhookEvent, WebhookLane
+from billing.overage import charges
+from billing.stripe import client, inbox
 from metering.models import Quota, UsagePeriod
 from superagent.celery import QUEUES
 from superagent.foundation import tenancy
@@ -63,8 +66,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture
 def buyer(transactional_db: None, stripe_at_sandbox: Sandbox) -> Iterator[Customer]:
     with tenancy.system("test"):
-        catalog.seed()
-        catalog.push()
+        seed.write()
+        sync.push()
         yield make_customer(stripe_at_sandbox)
 
 
@@ -110,8 +113,8 @@ def test_a_worker_killed_in_the_middle_of_the_invoice_job(
     Quota.objects.filter(period=period, meter__slug="api_requests").update(used=60_000)
     charge = _at_the_draft(buyer)
     sandbox.fault(kind, path="/v1/invoiceitems", method="POST", times=1, seconds=30)
-    OutboxMessage.objects.filter(topic=overage.PLACE).update(due_at=timezone.now(), attempts=0)
-    message = OutboxMessage.objects.get(topic=overage.PLACE)
+    OutboxMessage.objects.filter(topic=charges.PLACE).update(due_at=timezone.now(), attempts=0)
+    message = OutboxMessage.objects.get(topic=charges.PLACE)
     with worker(sandbox) as first:
         tasks.collect_overage.apply_async()
         deliver_outbox_message.apply_async(args=[str(message.pk)])
@@ -131,18 +134,18 @@ def test_a_worker_killed_in_the_middle_of_the_invoice_job(
     buyer.advance(buyer.subscription.current_period_start + timedelta(hours=3))
     renewal = Invoice.objects.get(billing_reason="subscription_cycle")
     assert (renewal.total, renewal.status) == (3400, "paid")
-    assert overage.differences() == []
+    assert charges.differences() == []
 
 
 def _at_the_draft(buyer: Customer) -> OverageCharge:
     """The renewal's draft is there and the charge is written, but nothing was sent to Stripe."""
     end = buyer.subscription.current_period_end
     clock_id = buyer.account.test_clock_id
-    gateway.call(
+    client.call(
         "test_helpers.test_clocks.advance", clock_id, key=f"a:{clock_id}",
         params={"frozen_time": int(end.timestamp()) + 1},
     )  # fmt: skip
-    wait_for(lambda: gateway.call("test_helpers.test_clocks.retrieve", clock_id)["status"] == "ready", 60)
+    wait_for(lambda: client.call("test_helpers.test_clocks.retrieve", clock_id)["status"] == "ready", 60)
     lane = buyer.account.stripe_customer_id
     inbox.fetch_missing(lanes=[lane])
     inbox.drain(lane)
@@ -150,5 +153,5 @@ def _at_the_draft(buyer: Customer) -> OverageCharge:
 
 
 def _items(buyer: Customer) -> list[dict[str, Any]]:
-    found = gateway.listed("invoice_items.list", params={"customer": buyer.account.stripe_customer_id})
+    found = client.listed("invoice_items.list", params={"customer": buyer.account.stripe_customer_id})
     return list(found)

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from billing import overage, plans, subscriptions
+from billing.catalog import plans
 from billing.models import Invoice, OverageCharge, Payment, Subscription
+from billing.overage import charges as overage
+from billing.selling import cancellations, subscription_updates, subscriptions
 from metering import months
 from metering.models import Meter, Quota, UsagePeriod
 from tests.billing.conftest import FAILS_LATER_CARD, Customer
@@ -111,7 +113,7 @@ def test_a_cancellation_bills_the_last_overage_on_an_invoice_of_its_own(customer
     subscription = customer.buy("pro", "month")
     customer.rehearse()
     use(customer, "api_requests", 60_000)
-    subscriptions.cancel(subscription=subscription, reason="too much", now=customer.now)
+    cancellations.cancel(subscription=subscription, reason="too much", now=customer.now)
     assert customer.subscription.is_canceling
     customer.advance(subscription.current_period_end + timedelta(days=2))
     assert customer.subscription is None
@@ -125,12 +127,12 @@ def test_a_cancellation_bills_the_last_overage_on_an_invoice_of_its_own(customer
 def test_what_another_request_has_just_ended_is_refused_as_ended(customer: Customer) -> None:
     """Two people press at once: the second is told that it has ended, not that Stripe fails."""
     before = customer.buy("pro", "month")
-    canceling = subscriptions.cancel(subscription=before, now=customer.now)
-    subscriptions.cancel(subscription=before, at_period_end=False, now=customer.now)
+    canceling = cancellations.cancel(subscription=before, now=customer.now)
+    cancellations.cancel(subscription=before, at_period_end=False, now=customer.now)
     for late in (
-        lambda: subscriptions.cancel(subscription=before, now=customer.now),
-        lambda: subscriptions.resume(subscription=canceling, now=customer.now),
+        lambda: cancellations.cancel(subscription=before, now=customer.now),
+        lambda: cancellations.resume(subscription=canceling, now=customer.now),
     ):
-        with pytest.raises(subscriptions.Ended):
+        with pytest.raises(subscription_updates.Ended):
             late()
-    assert subscriptions.cancel(subscription=before, at_period_end=False, now=customer.now).has_ended
+    assert cancellations.cancel(subscription=before, at_period_end=False, now=customer.now).has_ended

@@ -5,9 +5,10 @@ from typing import Any
 
 from accounts import notifications, organizations
 from accounts.models import AuditEntry
-from billing import gateway, inbox, subscriptions
 from billing.models import Invoice, WebhookEvent
 from billing.projection import invoices
+from billing.selling import cancellations, subscriptions
+from billing.stripe import client, inbox
 from metering import months
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import DECLINED_CARD, FAILS_LATER_CARD, Customer
@@ -109,11 +110,11 @@ def test_each_change_of_a_plan_is_mailed_once_whoever_tells_of_it_again(customer
     customer.buy("pro", "month")
     change(customer, "enterprise")
     change(customer, "pro")
-    subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    cancellations.resume(subscription=customer.subscription, now=customer.now)
     customer.settle()
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
     customer.settle()
-    subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    cancellations.resume(subscription=customer.subscription, now=customer.now)
     customer.settle()
     end = customer.subscription.current_period_end
     day = f"{end:%b} {end.day}, {end.year}, {end:%H:%M} UTC"
@@ -144,7 +145,7 @@ def test_a_planned_change_that_begins_and_a_plan_that_ends_are_mailed_and_in_the
     change(customer, "pro")
     customer.advance(customer.subscription.current_period_end + timedelta(hours=2))
     assert headings(customer)[-1] == "Your plan is Pro, Monthly now"
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
     customer.settle()
     customer.advance(customer.subscription.current_period_end + timedelta(hours=2))
     assert headings(customer)[-2:] == ["Your Pro plan will end", "Your Pro plan has ended"]
@@ -170,8 +171,8 @@ def test_a_stranger_at_whom_the_bills_are_aimed_reads_no_name_and_is_not_flooded
     )
     customer.organization.refresh_from_db()
     for _ in range(2):
-        subscriptions.cancel(subscription=customer.subscription, now=customer.now)
-        subscriptions.resume(subscription=customer.subscription, now=customer.now)
+        cancellations.cancel(subscription=customer.subscription, now=customer.now)
+        cancellations.resume(subscription=customer.subscription, now=customer.now)
     rows = OutboxMessage.objects.filter(topic=notifications.TOPIC, payload__to=["victim@example.org"])
     assert [row.payload["context"]["organization"] for row in rows] == ["", ""]
     assert [action for action, _who in actions(customer)].count("subscription.canceled") == 2
@@ -189,13 +190,13 @@ def test_what_is_done_at_stripe_stands_in_the_trail_and_what_is_done_here_stands
 ) -> None:
     subscription = customer.buy("pro", "month")
     for canceling in (True, False):
-        gateway.call(
+        client.call(
             "subscriptions.update", subscription.stripe_id, params={"cancel_at_period_end": canceling}
         )
         customer.settle()
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
     customer.settle()
-    subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    cancellations.resume(subscription=customer.subscription, now=customer.now)
     customer.settle()
     subscriptions.change_plan(
         organization=customer.organization, user=None, plan="enterprise", interval="month", now=customer.now
@@ -215,7 +216,7 @@ def test_a_webhook_that_is_quicker_than_our_own_answer_is_not_taken_for_somebody
     customer: Customer, monkeypatch
 ) -> None:
     subscription = customer.buy("pro", "month")
-    call = gateway.call
+    call = client.call
 
     def overtaken(operation: str, *path: str, **options: Any) -> Any:
         answer = call(operation, *path, **options)
@@ -223,6 +224,6 @@ def test_a_webhook_that_is_quicker_than_our_own_answer_is_not_taken_for_somebody
             customer.settle()
         return answer
 
-    monkeypatch.setattr(gateway, "call", overtaken)
-    subscriptions.cancel(subscription=subscription, now=customer.now)
+    monkeypatch.setattr(client, "call", overtaken)
+    cancellations.cancel(subscription=subscription, now=customer.now)
     assert trail(customer) == ["subscription.started", "subscription.canceled"]

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from accounts import organizations
-from billing import gateway, overage, plans, subscriptions
+from billing.catalog import plans
 from billing.models import OverageCharge, PlanAllowance
+from billing.overage import charges
+from billing.selling import cancellations
+from billing.stripe import client
 from metering import ingest, months, periods
 from metering.events import EventIn
 from metering.models import Quota
@@ -27,13 +30,13 @@ def upgrade_that_nobody_tells(customer: Customer, settings: Any, plan: str, inte
     """Stripe does it and charges it; its answer is lost, and so are its webhooks."""
     assert customer.subscription is not None
     seconds, settings.STRIPE_TIMEOUT_SECONDS = settings.STRIPE_TIMEOUT_SECONDS, 1
-    gateway._client.cache_clear()
+    client._client.cache_clear()
     path = f"/v1/subscriptions/{customer.subscription.stripe_id}"
     customer.sandbox.fault("timeout_after", path=path, method="POST", times=9, seconds=3)
-    with pytest.raises(gateway.Unavailable):
+    with pytest.raises(client.Unavailable):
         change(customer, plan, interval)
     settings.STRIPE_TIMEOUT_SECONDS = seconds
-    gateway._client.cache_clear()
+    client._client.cache_clear()
     customer.sandbox.mend()
 
 
@@ -42,7 +45,7 @@ def let_time_pass(customer: Customer, to: datetime) -> None:
     organizations.set_rehearsal_time(organization=customer.organization, rehearsal_now=to)
     customer.organization.refresh_from_db()
     periods.close_due(now=to)
-    overage.collect(now=to)
+    charges.collect(now=to)
 
 
 def test_an_upgrade_told_after_its_month_was_closed_gives_what_was_paid_for_it(
@@ -77,7 +80,7 @@ def test_an_upgrade_told_after_its_month_was_closed_gives_what_was_paid_for_it(
     customer.settle()
     amounts = OverageCharge.objects.filter(organization=customer.organization).order_by("created_at")
     assert [(each.quantity, each.amount) for each in amounts] == [(5_200_000, 1_040), (-5_000_000, -1_000)]
-    assert overage.differences() == []
+    assert charges.differences() == []
     assert months_of(customer)[-3:] == [start, end, months.add(start, 2)]
 
 
@@ -102,9 +105,9 @@ def test_a_lower_plan_told_late_charges_nothing_for_months_that_were_closed(cust
     start, year_end = subscription.current_period_start, subscription.current_period_end
     change(customer, "pro", "year")
     customer.advance(year_end - timedelta(days=1))
-    clock = gateway.call("customers.retrieve", customer.account.stripe_customer_id)["test_clock"]
+    clock = client.call("customers.retrieve", customer.account.stripe_customer_id)["test_clock"]
     told_at = months.add(year_end, 1) + timedelta(days=1)
-    gateway.call("test_helpers.test_clocks.advance", clock, params={"frozen_time": int(told_at.timestamp())})
+    client.call("test_helpers.test_clocks.advance", clock, params={"frozen_time": int(told_at.timestamp())})
     let_time_pass(customer, year_end + timedelta(hours=1))
     report(customer, "in the dark", 9_000_000, year_end + timedelta(hours=1))
     let_time_pass(customer, told_at)
@@ -135,7 +138,7 @@ def test_a_hard_limit_gives_at_most_one_month_more_than_was_paid(customer: Custo
     customer.advance(anchor + timedelta(days=10))
     change(customer, "pro", "year")
     year_end = customer.subscription.current_period_end
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
     last = months.around(anchor, year_end)
     used = 0
     moment = anchor
@@ -168,7 +171,7 @@ def test_a_month_that_is_cut_short_and_bought_again_is_paid_in_full(customer: Cu
         customer.buy("pro", "month")
         assert quota(customer, "api_requests").included == 50_000
         use(customer, "api_requests", 50_000)
-        subscriptions.cancel(subscription=customer.subscription, at_period_end=False, now=customer.now)
+        cancellations.cancel(subscription=customer.subscription, at_period_end=False, now=customer.now)
         customer.settle()
         assert (quota(customer, "api_requests").used, quota(customer, "api_requests").included) == (0, 1_000)
         assert paid(customer) == [2_900] * bought and customer.account.balance == 0

@@ -2,15 +2,17 @@
 
 import pytest
 
-from billing import checkout, gateway, plans, subscriptions
+from billing.catalog import plans
 from billing.models import CheckoutSession, Subscription
+from billing.selling import cancellations, checkout
+from billing.stripe import client
 from tests.billing.conftest import Customer
 
 
 def at_stripe(customer: Customer) -> list[str]:
     """The status of each of the customer's subscriptions at Stripe."""
     params = {"customer": customer.account.stripe_customer_id, "status": "all"}
-    return sorted(each["status"] for each in gateway.listed("subscriptions.list", params=params))
+    return sorted(each["status"] for each in client.listed("subscriptions.list", params=params))
 
 
 def two_pages(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
@@ -74,7 +76,7 @@ def test_a_suspended_plan_ends_when_another_one_is_paid(customer: Customer) -> N
 
 
 def test_a_plan_that_was_bought_and_canceled_can_be_bought_again(customer: Customer) -> None:
-    subscriptions.cancel(subscription=customer.buy("pro"), at_period_end=False, now=customer.now)
+    cancellations.cancel(subscription=customer.buy("pro"), at_period_end=False, now=customer.now)
     customer.settle()
     assert plans.of(customer.organization).slug == "free"
     customer.buy("pro")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing import gateway
 from billing.models import BillingAccount, Order, Subscription
+from billing.stripe import client
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Caller, Customer
@@ -62,7 +62,7 @@ def test_another_card_between_two_tries_buys_no_second_license(
     """Stripe did the work, its answer was lost, and the customer chose another card before the repetition."""
     order, message = saved_card_order(call, customer)
     settings.STRIPE_TIMEOUT_SECONDS = 1
-    gateway._client.cache_clear()
+    client._client.cache_clear()
     customer.sandbox.fault("timeout_after", path="/v1/subscriptions", method="POST", times=10, seconds=3)
     outbox.deliver(message.pk)
     customer.sandbox.mend()
@@ -78,7 +78,7 @@ def test_a_card_that_is_gone_fails_the_order_instead_of_leaving_it_pending(
     call: Caller, customer: Customer
 ) -> None:
     order, message = saved_card_order(call, customer)
-    gateway.call("payment_methods.detach", message.payload["payment_method"])
+    client.call("payment_methods.detach", message.payload["payment_method"])
     outbox.deliver(message.pk)
     assert call("get", f"orders/{order}").data["status"] == "failed"
     assert not Subscription.objects.filter(organization=customer.organization, plan__isnull=True).exists()

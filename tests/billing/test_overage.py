@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from billing import gateway, inbox, overage, pricing, subscriptions
+from billing.catalog import pricing
 from billing.models import Invoice, OverageCharge
+from billing.overage import charges
+from billing.selling import cancellations
+from billing.stripe import client, inbox
 from metering import ingest, months, periods, rating, voids
 from metering.events import EventIn
 from metering.models import Quota, UsagePeriod
@@ -24,9 +27,7 @@ from tests.billing.test_lifecycle import use
 
 def items(customer: Customer) -> list[dict[str, Any]]:
     """The invoice items of the customer at Stripe."""
-    return list(
-        gateway.listed("invoice_items.list", params={"customer": customer.account.stripe_customer_id})
-    )
+    return list(client.listed("invoice_items.list", params={"customer": customer.account.stripe_customer_id}))
 
 
 def drained(customer: Customer) -> None:
@@ -42,19 +43,19 @@ def at_the_draft(customer: Customer) -> OverageCharge:
     use(customer, "api_requests", 60_000)
     end = customer.subscription.current_period_end
     clock_id = customer.account.test_clock_id
-    gateway.call(
+    client.call(
         "test_helpers.test_clocks.advance",
         clock_id,
         params={"frozen_time": int(end.timestamp()) + 1},
         key=f"a:{clock_id}",
     )
-    wait_for(lambda: gateway.call("test_helpers.test_clocks.retrieve", clock_id)["status"] == "ready")
+    wait_for(lambda: client.call("test_helpers.test_clocks.retrieve", clock_id)["status"] == "ready")
     drained(customer)
     return OverageCharge.objects.get(organization=customer.organization)
 
 
 def deliver(charge: OverageCharge) -> None:
-    message = OutboxMessage.objects.get(dedupe_key=overage.item_key(charge))
+    message = OutboxMessage.objects.get(dedupe_key=charges.item_key(charge))
     OutboxMessage.objects.filter(pk=message.pk).update(due_at=timezone.now())
     outbox.deliver(message.pk)
 
@@ -63,17 +64,17 @@ def test_a_renewals_draft_is_the_target_and_the_item_is_made_once(customer: Cust
     charge = at_the_draft(customer)
     draft = Invoice.objects.get(organization=customer.organization, status="draft")
     assert (charge.status, charge.amount, charge.target_invoice_id) == ("pending", 500, draft.stripe_id)
-    overage.put_on_invoice(str(charge.pk))
-    overage.put_on_invoice(str(charge.pk))
+    charges.put_on_invoice(str(charge.pk))
+    charges.put_on_invoice(str(charge.pk))
     OverageCharge.objects.filter(pk=charge.pk).update(status="pending", invoice_item_id=None)
-    overage.put_on_invoice(str(charge.pk))  # as if the worker had died before it wrote the answer down
+    charges.put_on_invoice(str(charge.pk))  # as if the worker had died before it wrote the answer down
     assert [item["amount"] for item in items(customer)] == [500]
 
 
 def test_a_time_out_after_the_work_was_done_makes_no_second_item(customer: Customer, settings: Any) -> None:
     charge = at_the_draft(customer)
     settings.STRIPE_TIMEOUT_SECONDS = 1
-    gateway._client.cache_clear()
+    client._client.cache_clear()
     customer.sandbox.fault("timeout_after", path="/v1/invoiceitems", method="POST", times=10, seconds=4)
     deliver(charge)
     charge.refresh_from_db()
@@ -89,27 +90,27 @@ def test_a_draft_that_became_final_too_early_sends_the_charge_to_an_invoice_of_i
     customer: Customer,
 ) -> None:
     charge = at_the_draft(customer)
-    gateway.call("invoices.finalize_invoice", charge.target_invoice_id, key="too-early")
-    overage.put_on_invoice(str(charge.pk))
+    client.call("invoices.finalize_invoice", charge.target_invoice_id, key="too-early")
+    charges.put_on_invoice(str(charge.pk))
     charge.refresh_from_db()
     assert (charge.status, charge.is_carried_over) == ("invoiced", True)
     customer.advance(customer.subscription.current_period_start + timedelta(days=1))
     own = Invoice.objects.get(organization=customer.organization, billing_reason="manual")
     assert (own.total, own.status) == (500, "paid")
-    assert overage.differences() == []
+    assert charges.differences() == []
 
 
 def test_the_kill_switch_keeps_charges_and_the_job_sends_them_later(
     customer: Customer, settings: Any
 ) -> None:
     charge = at_the_draft(customer)
-    OutboxMessage.objects.filter(dedupe_key=overage.item_key(charge)).delete()
+    OutboxMessage.objects.filter(dedupe_key=charges.item_key(charge)).delete()
     OverageCharge.objects.filter(pk=charge.pk).update(target_invoice_id="")
     settings.CHARGING_ENABLED = False
-    overage.collect(now=timezone.now())
-    assert not OutboxMessage.objects.filter(topic=overage.PLACE, state="pending").exists()
+    charges.collect(now=timezone.now())
+    assert not OutboxMessage.objects.filter(topic=charges.PLACE, state="pending").exists()
     settings.CHARGING_ENABLED = True
-    assert overage.collect(now=timezone.now()) == 1
+    assert charges.collect(now=timezone.now()) == 1
     customer.settle()
     charge.refresh_from_db()
     assert charge.status == "invoiced"
@@ -117,13 +118,13 @@ def test_the_kill_switch_keeps_charges_and_the_job_sends_them_later(
 
 def test_the_job_charges_a_closed_period_that_nobody_charged(customer: Customer) -> None:
     charge = at_the_draft(customer)
-    OutboxMessage.objects.filter(dedupe_key=overage.item_key(charge)).delete()
+    OutboxMessage.objects.filter(dedupe_key=charges.item_key(charge)).delete()
     OverageCharge.objects.all().delete()
-    assert len(overage.differences()) == 1
-    overage.collect(now=timezone.now())
+    assert len(charges.differences()) == 1
+    charges.collect(now=timezone.now())
     customer.settle()
     assert OverageCharge.objects.get().status == "invoiced"
-    assert overage.differences() == []
+    assert charges.differences() == []
     assert [item["amount"] for item in items(customer)] == [500]
 
 
@@ -142,15 +143,15 @@ def own_charge(customer: Customer) -> OverageCharge:
     subscription = customer.buy("pro", "month")
     customer.rehearse()
     use(customer, "api_requests", 60_000)
-    subscriptions.cancel(subscription=subscription, at_period_end=False, now=customer.now)
+    cancellations.cancel(subscription=subscription, at_period_end=False, now=customer.now)
     return OverageCharge.objects.get(organization=customer.organization)
 
 
 def test_the_job_sends_a_charge_again_whose_message_died(customer: Customer) -> None:
     charge = own_charge(customer)
-    dead = OutboxMessage.objects.filter(dedupe_key=overage.item_key(charge))
+    dead = OutboxMessage.objects.filter(dedupe_key=charges.item_key(charge))
     assert dead.update(state="dead", last_error="Unavailable: down for a day") == 1
-    overage.collect(now=timezone.now())
+    charges.collect(now=timezone.now())
     customer.settle()
     charge.refresh_from_db()
     assert charge.status == "invoiced"
@@ -175,10 +176,10 @@ def test_a_key_of_ours_that_is_refused_does_not_move_a_charge_to_another_invoice
     charge = at_the_draft(customer)
     with monkeypatch.context() as patch:
         patch.setattr("django.conf.settings.STRIPE_SECRET_KEY", "not-a-key-of-stripe")
-        gateway._client.cache_clear()
-        with pytest.raises(gateway.Unavailable):
-            overage.put_on_invoice(str(charge.pk))
-    gateway._client.cache_clear()
+        client._client.cache_clear()
+        with pytest.raises(client.Unavailable):
+            charges.put_on_invoice(str(charge.pk))
+    client._client.cache_clear()
     charge.refresh_from_db()
     assert (charge.status, charge.is_carried_over) == ("pending", False)
 
@@ -192,15 +193,15 @@ def test_one_period_that_cannot_be_charged_does_not_hold_up_the_others(
         Quota.objects.filter(period=period, meter__slug="api_requests").update(used=1_500)
         periods.close(period=period, now=period.end)
     OverageCharge.objects.all().delete()
-    charge = overage.charge
+    charge = charges.charge
 
     def charge_others(*, period: UsagePeriod, now: Any) -> Any:
         if period.organization_id == customer.organization.pk:
             raise RuntimeError("a receiver failed")
         return charge(period=period, now=now)
 
-    monkeypatch.setattr(overage, "charge", charge_others)
-    overage.collect(now=timezone.now())
+    monkeypatch.setattr(charges, "charge", charge_others)
+    charges.collect(now=timezone.now())
     assert [each.organization for each in OverageCharge.objects.all()] == [other_customer.organization]
 
 
@@ -225,7 +226,7 @@ def test_what_comes_late_for_a_closed_period_is_invoiced_with_the_next(customer:
     customer.advance(months.add(former.end, 2) + timedelta(days=1))
     renewal = Invoice.objects.filter(organization=customer.organization).latest("created_at")
     assert (renewal.status, renewal.total) == ("paid", 2_300)
-    assert overage.differences() == []
+    assert charges.differences() == []
 
 
 @hypothesis_settings(
@@ -249,7 +250,7 @@ def test_charges_add_up_to_what_was_rated_to_the_cent(
         charged = sum(charge.amount for charge in OverageCharge.objects.filter(period=period))
         expected = sum(int(max(0, used - 1_000) * rate) for used in (requests, tokens))
         assert charged == expected == sum(line.amount for line in rating.rate(period))
-        assert overage.differences() == []
+        assert charges.differences() == []
         transaction.set_rollback(True)
 
 

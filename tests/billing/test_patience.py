@@ -15,8 +15,10 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from billing import checkout, gateway, patience
 from billing.models import CheckoutSession
+from billing.selling import checkout
+from billing.stripe import client as stripe_client
+from billing.stripe import patience
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, Sandbox, make_customer
@@ -29,7 +31,7 @@ HANGS = 3600.0
 def quick(shop: Sandbox, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Sandbox:
     """Time-outs of a fraction of a second."""
     settings.STRIPE_TIMEOUT_SECONDS = 0.5
-    gateway._client.cache_clear()
+    stripe_client._client.cache_clear()
     return shop
 
 
@@ -47,20 +49,20 @@ def test_after_three_time_outs_nobody_asks_for_a_while_and_then_one_does(
     customer: Customer, quick: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hang(quick)
-    with pytest.raises(gateway.Unavailable):
-        gateway.call("products.list")
+    with pytest.raises(stripe_client.Unavailable):
+        stripe_client.call("products.list")
     assert asked(quick) == patience.FAILURES  # one call with its two retries
     for _ in range(5):
-        with pytest.raises(gateway.Unavailable):
-            gateway.call("products.list")
+        with pytest.raises(stripe_client.Unavailable):
+            stripe_client.call("products.list")
     assert asked(quick) == patience.FAILURES
     monkeypatch.setattr(patience.breaker, "_closed_again_at", 0.0)  # the pause is over
-    with pytest.raises(gateway.Unavailable):
-        gateway.call("products.list")
+    with pytest.raises(stripe_client.Unavailable):
+        stripe_client.call("products.list")
     assert asked(quick) == patience.FAILURES + 1
     httpx.delete(f"{quick.url}/_sandbox/stripe/faults")
     monkeypatch.setattr(patience.breaker, "_closed_again_at", 0.0)
-    assert gateway.call("products.list")["data"]
+    assert stripe_client.call("products.list")["data"]
     assert not patience.breaker.is_open
 
 
@@ -68,12 +70,12 @@ def test_other_processes_are_told(
     customer: Customer, quick: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hang(quick)
-    with pytest.raises(gateway.Unavailable):
-        gateway.call("products.list")
+    with pytest.raises(stripe_client.Unavailable):
+        stripe_client.call("products.list")
     monkeypatch.setattr(patience, "breaker", patience.StripeBreaker())  # another process
     before = asked(quick)
-    with pytest.raises(gateway.Unavailable):
-        gateway.call("products.list")
+    with pytest.raises(stripe_client.Unavailable):
+        stripe_client.call("products.list")
     assert asked(quick) == before
     patience.breaker.reset()
 
@@ -81,8 +83,8 @@ def test_other_processes_are_told(
 def test_a_refusal_and_a_fault_of_stripe_s_are_answers(customer: Customer, quick: Sandbox) -> None:
     quick.fault("error_500", times=30)
     for _ in range(5):
-        with pytest.raises(gateway.Unavailable):
-            gateway.call("products.list")
+        with pytest.raises(stripe_client.Unavailable):
+            stripe_client.call("products.list")
     assert not patience.breaker.is_open
 
 
@@ -91,8 +93,8 @@ def test_all_calls_of_a_request_share_its_time(customer: Customer, shop: Sandbox
     hang(shop)
     with patience.budget(1.0):
         for _ in range(3):
-            with pytest.raises(gateway.Unavailable):
-                gateway.call("products.list")
+            with pytest.raises(stripe_client.Unavailable):
+                stripe_client.call("products.list")
         assert asked(shop) == 1
     assert patience.seconds_left() is None
     with patience.budget(100.0), patience.budget(1.0), patience.budget(50.0):
@@ -178,7 +180,7 @@ def test_mail_is_not_swept_with_what_calls_stripe(customer: Customer) -> None:
 
 
 def test_dj_stripe_s_own_calls_are_patient_too(db: None) -> None:
-    assert isinstance(stripe.default_http_client, gateway.PatientClient)
+    assert isinstance(stripe.default_http_client, stripe_client.PatientClient)
 
 
 # --- A webhook that does not come

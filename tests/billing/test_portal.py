@@ -10,8 +10,10 @@ from django.test import Client
 
 from accounts.models import AuditEntry, Membership, User
 from accounts.roles import Role
-from billing import cards, gateway, subscriptions
+from billing.customers import cards
 from billing.models import BillingAccount, Invoice, Order, Price, Subscription
+from billing.selling import cancellations
+from billing.stripe import client
 from metering import months
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
@@ -142,7 +144,7 @@ def test_less_later_names_the_card_and_the_rates_too(browser: Browser, customer:
 def test_a_subscription_without_a_card_of_its_own_is_charged_to_the_customers(customer: Customer) -> None:
     customer.buy("pro", "month")
     price = Price.objects.get(product__slug="nextpanel-professional", interval="month", is_active=True)
-    gateway.call(
+    client.call(
         "subscriptions.create",
         params={"customer": customer.account.stripe_customer_id, "items": [{"price": price.stripe_id}]},
     )
@@ -263,7 +265,7 @@ def test_the_month_in_which_a_plan_ends_before_the_month_does_is_told(
 
 def test_the_plans_offer_no_change_while_the_plan_is_canceled(browser: Browser, customer: Customer) -> None:
     customer.buy("enterprise", "month")
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
     page = text(browser.get("/billing/plans/"))
     assert "Enterprise ends on" in page and "Resume plan" in page
     assert "Downgrade" not in page and "Switch to" not in page and "Cancel paid plan" not in page

@@ -8,8 +8,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from billing import gateway, rehearsals
+from billing import test_clocks
 from billing.models import Invoice, Subscription
+from billing.stripe import client
 from metering import months
 from tests.billing.conftest import Customer, deliver_all
 from tests.billing.test_lifecycle import use
@@ -40,28 +41,28 @@ def test_the_worker_advances_in_messages_of_its_own(customer: Customer) -> None:
     customer.buy("pro", "month")
     customer.rehearse()
     target = customer.now + timedelta(days=3)
-    rehearsals.advance(organization=customer.organization, to=target)
+    test_clocks.advance(organization=customer.organization, to=target)
     assert customer.account.rehearsal_target == target
     deliver_all(customer.organization)
     assert customer.now == target.replace(microsecond=0)
     assert customer.account.rehearsal_target is None
-    with pytest.raises(rehearsals.TimeRunsForward):
-        rehearsals.advance(organization=customer.organization, to=customer.now)
+    with pytest.raises(test_clocks.TimeRunsForward):
+        test_clocks.advance(organization=customer.organization, to=customer.now)
 
 
 def test_a_start_whose_answer_was_lost_finds_the_clock_of_the_first_time(
     customer: Customer, settings: Any
 ) -> None:
     settings.STRIPE_TIMEOUT_SECONDS = 1
-    gateway._client.cache_clear()
+    client._client.cache_clear()
     customer.sandbox.fault(
         "timeout_after", path="/v1/test_helpers/test_clocks", method="POST", times=10, seconds=3
     )
-    with pytest.raises(gateway.Unavailable):
-        rehearsals.start(customer.organization)
+    with pytest.raises(client.Unavailable):
+        test_clocks.start(customer.organization)
     customer.sandbox.mend()
-    rehearsals.start(customer.organization)
-    at_stripe = gateway.call("customers.retrieve", customer.account.stripe_customer_id)
+    test_clocks.start(customer.organization)
+    at_stripe = client.call("customers.retrieve", customer.account.stripe_customer_id)
     assert at_stripe["test_clock"] == customer.account.test_clock_id
 
 
@@ -80,25 +81,25 @@ def test_ending_a_rehearsal_gives_a_new_customer_and_the_free_plan(customer: Cus
     former = customer.account.stripe_customer_id
     customer.rehearse()
     customer.advance(customer.now + timedelta(days=40))
-    rehearsals.stop(customer.organization)
+    test_clocks.stop(customer.organization)
     customer.settle()
     account = customer.account
     assert account.stripe_customer_id not in (None, former) and account.test_clock_id == ""
     assert account.plan.slug == "free" and customer.organization.rehearsal_now is None
     assert set(Subscription.objects.values_list("status", flat=True)) == {"canceled"}
-    assert gateway.call("customers.retrieve", former).get("deleted")
+    assert client.call("customers.retrieve", former).get("deleted")
     customer.buy("pro", "month")
     assert customer.account.plan.slug == "pro"
 
 
 def test_live_keys_and_live_organizations_are_refused(customer: Customer, settings: Any) -> None:
     settings.STRIPE_LIVE_MODE = True
-    with pytest.raises(rehearsals.OnlyInTestMode):
-        rehearsals.start(customer.organization)
+    with pytest.raises(test_clocks.OnlyInTestMode):
+        test_clocks.start(customer.organization)
     settings.STRIPE_LIVE_MODE = False
     customer.organization.livemode = True
-    with pytest.raises(rehearsals.OnlyInTestMode):
-        rehearsals.start(customer.organization)
+    with pytest.raises(test_clocks.OnlyInTestMode):
+        test_clocks.start(customer.organization)
     customer.organization.livemode = False
-    with pytest.raises(rehearsals.NotRehearsing):
-        rehearsals.advance(organization=customer.organization, to=timezone.now())
+    with pytest.raises(test_clocks.NotRehearsing):
+        test_clocks.advance(organization=customer.organization, to=timezone.now())

@@ -5,8 +5,8 @@ from django.utils import timezone
 
 from accounts import charges, closures, organizations
 from accounts.models import Organization
-from billing import orders, subscriptions
 from billing.models import Subscription
+from billing.selling import cancellations, orders
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.billing.test_coming_invoices import use
@@ -42,7 +42,7 @@ def test_closing_an_account_ends_its_plan_when_that_is_agreed_to(customer):
 def test_the_page_that_closes_an_account_names_use_that_is_still_to_be_billed(customer):
     """Canceled already, so nothing is "running"; the two million tokens over are billed all the same."""
     customer.buy("pro")
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
     assert charges.unbilled(customer.organization) == []
     with tenancy.system("test"):
         use(customer.organization, 3_000_000, now=customer.now)
@@ -60,8 +60,8 @@ def test_the_mail_about_the_end_of_a_plan_names_what_goes_on_and_nothing_that_en
         max_total=900, currency="usd", payment="saved_card", now=customer.now,
     )  # fmt: skip
     customer.settle()
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
-    subscriptions.resume(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.resume(subscription=customer.subscription, now=customer.now)
     closures.ask(user=customer.user, end_charges=True, now=timezone.now())
     rows = OutboxMessage.objects.filter(payload__context__heading="Your Pro plan will end").order_by("id")
     alone, with_the_account = ["\n".join(row.payload["context"]["paragraphs"]) for row in rows]
@@ -72,7 +72,7 @@ def test_the_mail_about_the_end_of_a_plan_names_what_goes_on_and_nothing_that_en
 
 def test_the_mail_about_the_end_of_a_yearly_plan_says_that_use_is_billed_each_month(customer):
     customer.buy("pro", "year")
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
     row = OutboxMessage.objects.get(payload__context__heading="Your Pro plan will end")
     assert "billed each month, the last of it at the end." in "\n".join(row.payload["context"]["paragraphs"])
 

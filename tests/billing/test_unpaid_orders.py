@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry
-from billing import checkout, gateway, orders
 from billing.models import Order
+from billing.selling import checkout, orders
+from billing.stripe import client as stripe_client
 from superagent.foundation import tenancy
 from tests.accounts.conftest import join, page_of
 from tests.billing.conftest import Customer
@@ -34,7 +35,7 @@ def browse(user: Any, address: str, *, post: bool = False) -> Any:
 
 def test_who_leaves_the_payment_page_lands_on_the_order(customer: Customer, order: Order) -> None:
     started = checkout.start_order(order=order, now=customer.now)
-    session = gateway.call("checkout.sessions.retrieve", started.session_id)
+    session = stripe_client.call("checkout.sessions.retrieve", started.session_id)
     assert session["cancel_url"].endswith(f"/orders/{order.pk}/")
     html = browse(customer.user, f"/orders/{order.pk}/").content.decode()
     assert "This order is not paid" in html and "Pay $9.00" in html and "Cancel order" in html
@@ -47,7 +48,7 @@ def test_an_unpaid_order_is_given_up_and_its_payment_page_closed(customer: Custo
         assert "The order was canceled. Nothing was charged." in html
     order.refresh_from_db()
     assert order.status == "canceled"
-    assert gateway.call("checkout.sessions.retrieve", started.session_id)["status"] == "expired"
+    assert stripe_client.call("checkout.sessions.retrieve", started.session_id)["status"] == "expired"
     assert AuditEntry.objects.filter(action="order.canceled").count() == 1
 
 

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from accounts import organizations
-from billing import gateway, overage, plans, subscriptions
+from billing.catalog import plans
 from billing.models import Invoice, OverageCharge
+from billing.overage import charges
+from billing.selling import cancellations
+from billing.stripe import client
 from metering import months
 from tests.billing.changing import change, months_of, paid, preview, quota
 from tests.billing.conftest import DECLINED_CARD, GOOD_CARD, Customer
@@ -38,12 +41,12 @@ def test_an_upgrade_told_late_counts_from_when_it_was_made(customer: Customer, s
     customer.advance(start + timedelta(days=10))
     at = customer.now
     settings.STRIPE_TIMEOUT_SECONDS = 1
-    gateway._client.cache_clear()
+    client._client.cache_clear()
     customer.sandbox.fault(
         "timeout_after", path=f"/v1/subscriptions/{customer.subscription.stripe_id}", method="POST",
         times=9, seconds=3,
     )  # fmt: skip
-    with pytest.raises(gateway.Unavailable):
+    with pytest.raises(client.Unavailable):
         change(customer, "enterprise")
     customer.sandbox.mend()
     organizations.set_rehearsal_time(organization=customer.organization, rehearsal_now=at + timedelta(days=3))
@@ -67,7 +70,7 @@ def test_usage_months_keep_their_anchor_when_stripe_moves_its_own(customer: Cust
     own = Invoice.objects.get(organization=customer.organization, billing_reason="manual")
     assert (own.total, own.status) == (100, "paid")
     assert months_of(customer)[-2:] == [anchor, months.add(anchor, 1)]
-    subscriptions.cancel(subscription=customer.subscription, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, now=customer.now)
     last = months.around(anchor, year_end)
     customer.advance(last[0] + timedelta(hours=1))
     use(customer, "api_requests", 50_000)
@@ -79,7 +82,7 @@ def test_usage_months_keep_their_anchor_when_stripe_moves_its_own(customer: Cust
     assert (charge.quantity, charge.amount) == (50_000 - included, (50_000 - included) * 5 // 100)
     free = quota(customer, "api_requests")
     assert (free.used, free.included, free.is_hard) == (0, 1_000, True)
-    assert overage.differences() == []
+    assert charges.differences() == []
 
 
 def test_a_declined_upgrade_changes_nothing_and_another_card_is_asked_anew(customer: Customer) -> None:
@@ -88,7 +91,7 @@ def test_a_declined_upgrade_changes_nothing_and_another_card_is_asked_anew(custo
     customer.rehearse()
     stripe_id = customer.account.stripe_customer_id
     save_card(customer, DECLINED_CARD)
-    with pytest.raises(gateway.Declined):
+    with pytest.raises(client.Declined):
         change(customer, "enterprise")
     customer.settle()
     assert customer.account.plan.slug == "pro" and quota(customer).included == 1_000_000
@@ -100,15 +103,15 @@ def test_a_declined_upgrade_changes_nothing_and_another_card_is_asked_anew(custo
 def save_card(customer: Customer, number: str) -> None:
     """Make a card the one that is charged next."""
     name = "pm_card_chargeCustomerFail" if number == DECLINED_CARD else "pm_card_visa"
-    method = gateway.call(
+    method = client.call(
         "payment_methods.attach", name, params={"customer": customer.account.stripe_customer_id}
     )
-    gateway.call(
+    client.call(
         "customers.update",
         customer.account.stripe_customer_id,
         params={"invoice_settings": {"default_payment_method": method["id"]}},
     )
-    gateway.call(
+    client.call(
         "subscriptions.update",
         customer.subscription.stripe_id,
         params={"default_payment_method": method["id"]},
@@ -137,7 +140,7 @@ def test_a_trial_ended_early_leads_to_the_free_plan_once(customer: Customer) -> 
     customer.buy("pro", "month")
     customer.rehearse()
     use(customer, "ai_tokens", 400_000)
-    subscriptions.cancel(subscription=customer.subscription, at_period_end=False, now=customer.now)
+    cancellations.cancel(subscription=customer.subscription, at_period_end=False, now=customer.now)
     customer.settle()
     assert customer.account.plan.slug == "free" and quota(customer).included == 10_000
     assert not OverageCharge.objects.exists()

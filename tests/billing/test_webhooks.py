@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing import gateway, inbox
 from billing.models import Invoice, InvoiceLine, Payment, Subscription, WebhookEndpoint, WebhookEvent
 from billing.projection import subscriptions as projection
 from billing.signals import order_item_paid, subscription_changed
+from billing.stripe import client, inbox
 from superagent.foundation import nudges, tenancy
 from superagent.foundation.identifiers import uuid7
 from tests.billing.conftest import Customer, event, signed
@@ -23,7 +23,7 @@ SECRET = "whsec_test"
 def endpoint(db: None) -> WebhookEndpoint:
     with tenancy.system("test"):
         return WebhookEndpoint.objects.create(
-            url="http://testserver/stripe/webhook/", secret=SECRET, api_version=gateway.API_VERSION
+            url="http://testserver/stripe/webhook/", secret=SECRET, api_version=client.API_VERSION
         )
 
 
@@ -159,7 +159,7 @@ def test_a_queue_that_is_down_does_not_fail_a_delivery_and_is_left_alone(
         raise ConnectionError("no broker")
 
     monkeypatch.setattr(nudges, "breaker", nudges.BrokerBreaker())
-    monkeypatch.setattr("billing.tasks.drain_lane.apply_async", fail)
+    monkeypatch.setattr(nudges.current_app, "send_task", fail)
     assert [deliver(endpoint, event()).status_code for _ in range(3)] == [200, 200, 200]
     assert len(tried) == 1
     assert stored() == 3
@@ -202,7 +202,7 @@ def test_the_same_events_three_times_in_any_order_have_their_effect_once(
     order_item_paid.connect(note_paid)
     try:
         customer.pay(customer.visit("pro", "month").url)
-        listed = list(gateway.listed("events.list", params={"limit": 100}))
+        listed = list(client.listed("events.list", params={"limit": 100}))
         mine = [
             each
             for each in listed

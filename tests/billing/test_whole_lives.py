@@ -8,8 +8,11 @@ from itertools import pairwise
 
 import pytest
 
-from billing import gateway, overage, plans, subscriptions
+from billing.catalog import plans
 from billing.models import Invoice, OverageCharge, Price, Subscription
+from billing.overage import charges as overage
+from billing.selling import cancellations, subscriptions
+from billing.stripe import client
 from metering import ingest, months, voids
 from metering.events import EventIn
 from metering.models import Quota, RatedLine, UsagePeriod
@@ -106,17 +109,17 @@ class Life:
 
     def cancel_now(self) -> None:
         self.said.append("cancel now")
-        subscriptions.cancel(
+        cancellations.cancel(
             subscription=self.customer.subscription, at_period_end=False, now=self.customer.now
         )
 
     def cancel_at_the_end(self) -> None:
         self.said.append("cancel at the end")
-        subscriptions.cancel(subscription=self.customer.subscription, now=self.customer.now)
+        cancellations.cancel(subscription=self.customer.subscription, now=self.customer.now)
 
     def resume(self) -> None:
         self.said.append("resume")
-        subscriptions.resume(subscription=self.customer.subscription, now=self.customer.now)
+        cancellations.resume(subscription=self.customer.subscription, now=self.customer.now)
 
 
 @pytest.mark.parametrize("seed", [12, 27, 35])
@@ -135,7 +138,7 @@ def test_books_and_stripe_agree_at_the_end_of_a_life(customer: Customer, seed: i
     account = customer.account.stripe_customer_id
     items = [
         item
-        for item in gateway.listed("invoice_items.list", params={"customer": account})
+        for item in client.listed("invoice_items.list", params={"customer": account})
         if item["metadata"].get("overage_charge")
     ]
     assert sorted(item["amount"] for item in items) == sorted(charge.amount for charge in charges), life.said
@@ -148,7 +151,7 @@ def test_books_and_stripe_agree_at_the_end_of_a_life(customer: Customer, seed: i
         assert not Invoice.objects.filter(organization=customer.organization, status=status).exists(), (
             life.said
         )
-    at_stripe = gateway.listed("subscriptions.list", params={"customer": account, "status": "all"})
+    at_stripe = client.listed("subscriptions.list", params={"customer": account, "status": "all"})
     assert {each["status"] for each in at_stripe} <= {"canceled"}, life.said
     assert not Subscription.objects.filter(organization=customer.organization).live().exists()
     # Credit comes from use that was taken back, never from a change.
@@ -178,7 +181,7 @@ def _bought(customer: Customer) -> dict[str, Fraction]:
     bought: dict[str, Fraction] = defaultdict(Fraction)
     periods = list(UsagePeriod.objects.filter(organization=customer.organization).order_by("start"))
     params = {"customer": customer.account.stripe_customer_id, "status": "paid"}
-    for invoice in gateway.listed("invoices.list", params=params):
+    for invoice in client.listed("invoices.list", params=params):
         for line in invoice["lines"]["data"]:
             sold = ((line.get("pricing") or {}).get("price_details") or {}).get("price")
             price = Price.objects.filter(stripe_id=sold).first()

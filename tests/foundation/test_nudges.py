@@ -15,7 +15,7 @@ import redis
 from celery import current_app
 
 from superagent.foundation import nudges, redis_client
-from superagent.foundation.tasks import deliver_outbox_message
+from superagent.foundation.outbox import DELIVER
 from superagent.local.embedded.host import free_port
 from superagent.local.embedded.redis import server
 
@@ -68,8 +68,8 @@ def never_closing() -> nudges.BrokerBreaker:
 
 def test_a_worker_of_the_named_queue_is_told(broker: tuple[subprocess.Popen[bytes], redis.Redis]) -> None:
     _process, client = broker
-    nudges.send(deliver_outbox_message, "a")
-    nudges.send(deliver_outbox_message, "b", queue="payments")
+    nudges.send(DELIVER, "a")
+    nudges.send(DELIVER, "b", queue="payments")
     assert (client.llen("default"), client.llen("payments")) == (1, 1)
 
 
@@ -78,18 +78,18 @@ def test_a_broker_that_hangs_holds_nobody_who_nudges(
 ) -> None:
     """Celery's own connection, open already, waited without end: for each request that wrote a mail, all threads."""
     process, client = broker
-    nudges.send(deliver_outbox_message, "warm")
+    nudges.send(DELIVER, "warm")
     asked: list[str] = []
-    publish = deliver_outbox_message.apply_async
+    publish = current_app.send_task
 
     def counted(*args: object, **options: object) -> object:
         asked.append("asked")
         return publish(*args, **options)
 
-    monkeypatch.setattr(deliver_outbox_message, "apply_async", counted)
+    monkeypatch.setattr(nudges.current_app, "send_task", counted)
     process.send_signal(signal.SIGSTOP)
     with ThreadPoolExecutor(THREADS) as pool:
-        waiting = [pool.submit(nudges.send, deliver_outbox_message, str(number)) for number in range(200)]
+        waiting = [pool.submit(nudges.send, DELIVER, str(number)) for number in range(200)]
         for each in waiting:
             each.result(timeout=60)
     assert 1 <= len(asked) <= THREADS  # those that were on their way when the first time-out was noticed
@@ -97,7 +97,7 @@ def test_a_broker_that_hangs_holds_nobody_who_nudges(
     monkeypatch.setattr(nudges, "breaker", never_closing())  # the pause is over
     redis_client.breaker.answered()
     before = client.llen("default")
-    nudges.send(deliver_outbox_message, "again")
+    nudges.send(DELIVER, "again")
     assert client.llen("default") == before + 1
 
 
@@ -113,7 +113,7 @@ def test_a_broker_that_refuses_is_left_alone_for_a_moment(
         nudges._producers(os.getpid()), "acquire", lambda **how: tried.append(1) or acquire(**how)
     )
     for _ in range(5):
-        nudges.send(deliver_outbox_message, "a")
+        nudges.send(DELIVER, "a")
     assert tried == [1]
 
 

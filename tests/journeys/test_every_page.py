@@ -22,7 +22,7 @@ from django.urls import NoReverseMatch, reverse
 from playwright.sync_api import ConsoleMessage, Page, Route, sync_playwright
 
 from accounts.models import User
-from billing import catalog
+from billing.catalog import seed
 from superagent.foundation import tenancy
 from tests.accounts.conftest import founded, person
 from tests.fixtures import axe
@@ -149,7 +149,7 @@ def states(world: World, founder: User) -> list[Shot]:
 def shots(db: None, settings: Any) -> list[Shot]:
     settings.THROTTLES = dict.fromkeys(settings.THROTTLES, (10_000, 60))
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
     world = World()
     founder = person("nia@newcomers.example", verified=False)
     founded("Newcomers", founder)

@@ -4,8 +4,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from billing import gateway, subscriptions
 from billing.models import Invoice, Payment, Subscription
+from billing.selling import cancellations
+from billing.stripe import client
 from licensing import collection, moderation
 from licensing.models import License
 from metering import months
@@ -190,7 +191,7 @@ def test_a_revocation_while_stripe_is_down_ends_the_subscription_later(
 
 def test_revoking_one_whose_subscription_has_ended_is_done(customer: Customer, staff: User) -> None:
     license_ = buy(customer)
-    subscriptions.cancel(subscription=reread(license_)[1], at_period_end=False, now=customer.now)
+    cancellations.cancel(subscription=reread(license_)[1], at_period_end=False, now=customer.now)
     work_off(customer)
     moderation.revoke(license_id=license_.pk, reason="Fraud", actor=staff)
     work_off(customer)
@@ -210,7 +211,7 @@ def test_a_renewal_that_fails_suspends_after_the_grace_and_paying_lifts_it(rehea
     assert owing.status_at(rehearsing.now) == "active"
     assert owing.works_until == owing.suspends_at
     assert owing.status_at(owing.suspends_at) == "suspended"
-    gateway.call("invoices.pay", Invoice.objects.get(
+    client.call("invoices.pay", Invoice.objects.get(
         organization=rehearsing.organization, status="open").stripe_id, params={"payment_method": "pm_card_visa"}
     )  # fmt: skip
     work_off(rehearsing)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, Organization, User
 from accounts.roles import Role
-from billing import catalog
+from billing.catalog import seed
 from billing.models import BillingAccount, Order
 from licensing import activations, licenses, moderation, vault
 from licensing.models import License, LicenseFeature
@@ -29,7 +29,7 @@ ANY_KEY = re.compile(r"NP(-[0-9A-Z]{5}){5}")
 @pytest.fixture
 def owner(db: None) -> User:
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
     return person("olga@acme.example")
 
 
@@ -302,7 +302,7 @@ def test_an_unverified_address_cannot_buy(db: None) -> None:
     user = person("una@acme.example", verified=False)
     founded("Una", user)
     with tenancy.system("test"):
-        catalog.seed()
+        seed.write()
     response = page_of(user).get(reverse("license-buy", args=["nextpanel-starter"]))
     assert response.status_code == 302
     assert response["Location"].startswith(reverse("verify-email"))

@@ -10,7 +10,7 @@ from django.urls import reverse
 from accounts import notifications
 from accounts.models import AuditEntry, Organization
 from billing.models import OrderItem, Product, Subscription
-from licensing import licenses, policies, policy_changes, subscriptions, tasks
+from licensing import licenses, policies, policy_changes, subscriptions
 from licensing.models import License, LicenseFeature, Policy, PolicyFeature
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
@@ -20,7 +20,7 @@ from tests.licensing.orders import paid_item, price, product
 from tests.licensing.test_subscriptions import change, item, pay, subscription
 
 DAY = timedelta(days=1)
-__all__ = ["item", "subscription", "tasks"]  # fixtures, and the outbox handlers
+__all__ = ["item", "subscription"]  # fixtures
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from billing import subscriptions
+from billing.selling import cancellations
 from licensing import moderation
 from licensing.models import License
 from superagent.foundation.models import OutboxMessage
@@ -73,7 +73,7 @@ def test_a_canceled_license_cannot_be_canceled_twice_and_an_ended_one_not_at_all
     cancel = reverse("license-cancel", args=[subscription.pk])
     page.post(cancel, {"reason": ""})
     assert page.get(cancel)["Location"] == reverse("license", args=[license_.pk])
-    subscriptions.cancel(subscription=subscription, at_period_end=False, now=customer.now)
+    cancellations.cancel(subscription=subscription, at_period_end=False, now=customer.now)
     work_off(customer)
     refused = page.post(cancel, {"reason": ""})
     assert refused.status_code == 422 and "It ended on" in refused.content.decode()

@@ -6,12 +6,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import Organization
-from billing import handlers, rehearsals, tasks
+from billing import test_clocks
 from metering import months
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.problems import Refusal
-
-assert handlers and tasks  # what works off events and messages
 
 
 class Command(BaseCommand):
@@ -35,17 +33,17 @@ class Command(BaseCommand):
         organization = _organization(options["organization"])
         try:
             if options["stop"]:
-                rehearsals.stop(organization)
+                test_clocks.stop(organization)
                 self.stdout.write("stopped: back to real time")
                 return
-            rehearsals.start(organization)
+            test_clocks.start(organization)
             with tenancy.system("rehearsal"):
                 organization.refresh_from_db()
             now = clock.now(organization)
             to = _target(options, now)
             self.stdout.write(f"it is {now:%Y-%m-%d %H:%M:%S} UTC for {organization}")
             if to is not None:
-                rehearsals.run(organization=organization, to=to, tell=self._tell)
+                test_clocks.run(organization=organization, to=to, tell=self._tell)
         except (Refusal, outbox.Retryable, outbox.Permanent) as error:
             raise CommandError(str(error)) from error
 

@@ -1,10 +1,10 @@
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from billing import catalog, endpoints, gateway, handlers, hosted_portal
+from billing.catalog import seed, sync
+from billing.customers import hosted_portal
+from billing.stripe import client, endpoints
 from superagent.foundation import tenancy
-
-assert handlers  # the types of events that the endpoint asks for
 
 
 class Command(BaseCommand):
@@ -18,16 +18,16 @@ class Command(BaseCommand):
 
     def handle(self, *args, **options):
         with tenancy.system("sync the catalog"):
-            added = catalog.seed()
-            waiting = catalog.give_everyone_a_plan(now=timezone.now())
+            added = seed.write()
+            waiting = seed.give_everyone_a_plan(now=timezone.now())
             self.stdout.write(f"catalog: {added} products added, {waiting} organizations given a plan")
             if options["local"]:
                 return
             try:
-                synced = catalog.push()
+                synced = sync.push()
                 endpoint = endpoints.register()
                 hosted_portal.configure()
-            except (gateway.Unavailable, gateway.Rejected) as error:
+            except (client.Unavailable, client.Rejected) as error:
                 raise CommandError(f"Stripe: {error}. The database is in order; run this again.") from error
         self.stdout.write(
             f"stripe: {synced.products} products and {synced.prices} prices in step, events to {endpoint.url}"

@@ -7,7 +7,7 @@ from datetime import datetime
 from accounts import roles
 from accounts.models import Membership, Organization
 from accounts.roles import Scope
-from billing import overview as billing_overview
+from billing.selling import overview as billing_overview
 from licensing import overview as licensing_overview
 from metering import overview as metering_overview
 from metering import quotas

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from billing import overview as billing_overview
+from billing.selling import overview as billing_overview
 from licensing import overview as licensing_overview
 from metering import quotas
 from superagent.foundation.templatetags.formats import absolute, quantity

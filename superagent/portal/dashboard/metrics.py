@@ -8,7 +8,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import Organization
-from billing import overview as billing_overview
+from billing.selling import overview as billing_overview
 from metering import quotas, ranges, statistics
 from metering.models import REQUESTS
 from superagent.foundation import charts

@@ -13,7 +13,7 @@ from stripe.params.test_helpers import (
 )
 
 from superagent.sandbox.store import store
-from superagent.sandbox.stripe import customers, engine, ids, moment, shapes, subscriptions
+from superagent.sandbox.stripe import customer_api, customers, engine, ids, moment, shapes, subscriptions
 from superagent.sandbox.stripe.errors import invalid, missing
 from superagent.sandbox.stripe.events import emit, updating
 from superagent.sandbox.stripe.routes import Call, Page, route
@@ -169,7 +169,7 @@ def delete(call: Call, clock_id: str) -> dict[str, Any]:
     clock = get(clock_id)
     for customer in list(store.each("customer")):
         if customer["test_clock"] == clock_id and not customer.get("deleted"):
-            customers.remove(customer["id"])
+            customer_api.remove(customer["id"])
     emit("test_helpers.test_clock.deleted", clock)
     store.remove(clock_id)
     return {"id": clock_id, "object": KIND, "deleted": True}

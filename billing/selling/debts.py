@@ -1,0 +1,109 @@
+"""What an organization owes. While it does, nothing is sold or changed but the way to pay it."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from accounts.models import Organization
+from billing.models import BillingAccount, Invoice, Subscription
+from billing.projection import invoices
+from billing.stripe import client
+from superagent.foundation import tenancy
+from superagent.foundation.money import Money
+from superagent.foundation.problems import Refusal
+
+OWED = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)  # who forgives a debt voids the invoice
+
+
+class PaymentDue(Refusal):
+    """`pay_url` is where the invoice is paid, `invoice` its id in billing/invoices."""
+
+    status = HTTPStatus.CONFLICT
+    code = "payment_due"
+    title = "An invoice has to be paid first"
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """The oldest invoice that waits for its payment, and the subscription that it was for, if that has ended."""
+
+    invoice: Invoice
+    ended: Subscription | None
+
+    @property
+    def pay_url(self) -> str:
+        return self.invoice.hosted_url or settings.PUBLIC_URL + reverse("invoice", args=[self.invoice.pk])
+
+
+def open_invoices(organization: Organization) -> QuerySet[Invoice]:
+    """Oldest first; those too whose payment is being tried for the first time at this moment."""
+    rows = Invoice.objects.visible_to(organization).filter(status__in=OWED, amount_remaining__gt=0)
+    never_begun = [Subscription.Status.INCOMPLETE, Subscription.Status.INCOMPLETE_EXPIRED]
+    found: QuerySet[Invoice] = (
+        rows.exclude(subscription__status__in=never_begun)
+        .select_related("subscription__product")
+        .order_by("created_at")
+    )
+    return found
+
+
+def owed(organization: Organization) -> Debt | None:
+    """What keeps anything from being bought or changed, for the pages that would offer it; their banner may say it."""
+    invoice = open_invoices(organization).first()
+    return _debt(invoice) if invoice is not None else None
+
+
+def declined(organization: Organization) -> Debt | None:
+    """What the banner tells: the oldest invoice that a card was declined for."""
+    invoice = open_invoices(organization).filter(attempt_count__gt=0).first()
+    return _debt(invoice) if invoice is not None else None
+
+
+def require_none(organization: Organization) -> None:
+    """Raises PaymentDue while an invoice is open or a subscription's payment is overdue, as far as we know."""
+    invoice = open_invoices(organization).first()
+    if invoice is not None:
+        raise _payment_due(_debt(invoice))
+    overdue = Subscription.objects.visible_to(organization).filter(
+        status__in=[Subscription.Status.PAST_DUE, Subscription.Status.UNPAID]
+    )
+    if overdue.exists():  # its invoice is on the way
+        raise PaymentDue(
+            "A payment is overdue. Pay the open invoice, then try again.",
+            invoice=None,
+            amount_due=None,
+            currency=None,
+            pay_url=settings.PUBLIC_URL + reverse("invoices"),
+        )
+
+
+def require_none_at_stripe(organization: Organization) -> None:
+    """The same, by what Stripe knows at this moment: its webhook may be on the way. Calls Stripe."""
+    require_none(organization)
+    with tenancy.system("open invoices at Stripe"):
+        account = BillingAccount.objects.get(organization=organization)
+        for status in OWED:
+            params = {"customer": account.stripe_customer_id, "status": status, "limit": 1}
+            for found in client.call("invoices.list", params=params)["data"]:
+                invoices.refresh(found["id"])
+    require_none(organization)
+
+
+def _debt(invoice: Invoice) -> Debt:
+    subscription = invoice.subscription
+    return Debt(invoice, subscription if subscription is not None and subscription.has_ended else None)
+
+
+def _payment_due(debt: Debt) -> PaymentDue:
+    invoice = debt.invoice
+    amount = Money(invoice.amount_remaining, invoice.currency)
+    return PaymentDue(
+        f"Invoice {invoice} over {amount} is open. Pay it, then try again.",
+        invoice=str(invoice.pk),
+        amount_due=invoice.amount_remaining,
+        currency=invoice.currency,
+        pay_url=debt.pay_url,
+    )

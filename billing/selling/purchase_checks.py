@@ -1,0 +1,20 @@
+"""Who may buy: an address that nobody has confirmed may log in, but not spend money."""
+
+from allauth.account.models import EmailAddress
+
+from accounts import people
+from accounts.models import Membership, Organization, User
+from accounts.roles import Role
+from superagent.foundation import tenancy
+
+
+def require_verified_email(*, organization: Organization, user: User | None) -> None:
+    """Raises people.EmailNotVerified unless the user's address is confirmed; for an API key, that of an owner."""
+    with tenancy.system("whose e-mail address is confirmed"):
+        if user is not None:
+            is_verified = people.has_verified_email(user)
+        else:
+            owners = Membership.objects.filter(organization=organization, role=Role.OWNER)
+            is_verified = EmailAddress.objects.filter(verified=True, user__in=owners.values("user")).exists()
+    if not is_verified:
+        raise people.EmailNotVerified
