@@ -1,6 +1,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+from django.apps import apps
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
@@ -25,9 +26,11 @@ class LicenseQuerySet(OwnedQuerySet):
 
     def for_validation(self, fingerprint: str | None = None) -> Self:
         """Policy, organization's clock, features and the one server's activation, in one query."""
-        from licensing.models import Activation, LicenseFeature
-
-        features = LicenseFeature.objects.filter(license=OuterRef("pk")).order_by("id")
+        features = (
+            apps.get_model("licensing", "LicenseFeature")
+            .objects.filter(license=OuterRef("pk"))
+            .order_by("id")
+        )
         found = self.select_related("policy", "organization").annotate(
             feature_rows=ArraySubquery(
                 features.values(row=JSONObject(slug="slug", action="action", limit="limit", used="used"))
@@ -35,7 +38,9 @@ class LicenseQuerySet(OwnedQuerySet):
         )
         if fingerprint is None:
             return found
-        server = Activation.objects.filter(license=OuterRef("pk"), fingerprint=fingerprint)
+        server = apps.get_model("licensing", "Activation").objects.filter(
+            license=OuterRef("pk"), fingerprint=fingerprint
+        )
         return found.annotate(server_seen_at=Subquery(server.values("last_heartbeat_at")))
 
     def with_status(self, now: datetime) -> Self:
