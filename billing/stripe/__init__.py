@@ -1,1 +1,1 @@
-"""Speaking with Stripe: the only client, how long anybody waits for it, and what it reports to us. Sells and decides nothing."""
+"""Speaking with Stripe: the only client, how long anybody waits for it, and what it reports. It decides nothing."""

@@ -13,7 +13,7 @@ from billing.stripe import client
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer
-from tests.billing.test_overage import at_the_draft, items
+from tests.billing.overage.test_charges import at_the_draft, items
 
 
 def a_day_later(**which: Any) -> OutboxMessage:

@@ -16,7 +16,7 @@ from metering.events import EventIn
 from metering.models import Quota
 from superagent.foundation import tenancy
 from tests.billing.conftest import Customer
-from tests.billing.test_changes import change, months_of, paid, quota
+from tests.billing.selling.test_changes import change, months_of, paid, quota
 from tests.billing.test_lifecycle import use
 
 

@@ -9,7 +9,7 @@ from billing.models import Subscription
 from billing.selling import cancellations, orders
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
-from tests.billing.test_coming_invoices import use
+from tests.billing.projection.test_coming import use
 from tests.billing.test_portal import Browser, text
 
 pytestmark = pytest.mark.django_db
