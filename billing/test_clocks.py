@@ -26,6 +26,7 @@ from billing.stripe import client, inbox
 from billing.stripe.reading import Json, identifier
 from metering import periods
 from metering.models import UsagePeriod
+from metering.quotas import periods
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 from superagent.foundation.problems import Refusal

@@ -10,7 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.audited import AuditedAdmin, Call, FactsAdmin, FactsInline, ReasonedActions
 from accounts.admin.facts import OfCustomers
-from metering import backlog, models, proofs, quarantine, voids
+from metering import models
+from metering.request_path import backlog, quarantine
+from metering.usage import reconciliation, voids
 from superagent.foundation import clock
 
 
@@ -70,7 +72,7 @@ class QuotaAdmin(ReasonedActions, OfCustomers):
     )
     def correct(self, request: HttpRequest, queryset: QuerySet[models.Quota]) -> None:
         def call(quota: models.Quota, reason: str) -> bool:
-            return proofs.correct(quota=quota)
+            return reconciliation.correct(quota=quota)
 
         self.act(request, queryset, permission="metering.change_quota", action="quota.corrected", call=call)
 

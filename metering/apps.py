@@ -6,7 +6,8 @@ class MeteringConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import key_traffic
-        from metering import receivers, requests, schema  # noqa: F401 - the schema registers itself
+        from metering import receivers, schema  # noqa: F401 - the schema registers itself
+        from metering.analytics import request_log
 
         receivers.connect()
-        key_traffic.provide(requests.of_last_day)
+        key_traffic.provide(request_log.of_last_day)

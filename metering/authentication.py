@@ -10,9 +10,9 @@ from rest_framework.request import Request
 from accounts import api_keys, authentication, key_records
 from accounts.models import Organization
 from accounts.principals import Principal
-from metering import counters, leases
-from metering.exchange import LOST
-from metering.metered import is_counted
+from metering.admission import counters, leases
+from metering.admission.redis_wire import LOST
+from metering.middleware import is_counted
 
 MAX_KNOWN = 20_000
 USUAL_START = "Bearer sa_"

@@ -5,7 +5,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey
-from metering import ranges
+from metering.analytics import ranges
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SINCE = (("24h", _("24 hours")), ("7d", _("7 days")), ("30d", _("30 days")), ("all", _("All that is kept")))

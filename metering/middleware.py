@@ -1,13 +1,15 @@
 """Request metering: every answered API call of an organization is a line in the spool before its answer leaves.
 
-Answers that do not count (401, 403, 429, 5xx) give their unit of the request quota back. Streams are written when they
-end, however they end.
+Answers that do not count (401, 403, 429, 5xx) give their unit of the request quota back; calls that lead out of an
+exhausted quota take none (`is_counted`). Streams are written when they end, however they end.
 """
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -16,8 +18,9 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponseBase
 
 from accounts.principals import Principal
-from metering import counters, shipping, spool
-from metering.charges import Charge
+from metering.admission import counters
+from metering.admission.charges import Charge
+from metering.request_path import shipping, spool
 from superagent.foundation.identifiers import uuid7
 
 PREFIX = "/api/v1/"
@@ -27,7 +30,27 @@ MAX_ENDPOINT = 200
 MAX_BYTES = 2**40
 MAX_DIGITS = 19
 
+# Who has used everything up must still be able to see it, pay, change the plan and revoke a stolen key.
+_WAY_OUT = re.compile(
+    r"api/v1/(?:"
+    r"(?:auth|users|organizations|api-keys|quotas|credits|licenses|billing|subscriptions|orders)(?:/|$)"
+    r"|reservations/[^/]+/(?:commit|release)$"
+    r"|domains/[^/]+/renew$"
+    r")"
+)
+
 log = structlog.get_logger(__name__)
+
+
+def is_counted(request: HttpRequest) -> bool:
+    """True if `request` takes a unit of the quota. An address that leads nowhere has nobody's quota to take it from."""
+    match = request.resolver_match
+    return match is not None and _is_counted(match.route)
+
+
+@lru_cache(maxsize=1024)
+def _is_counted(route: str) -> bool:
+    return _WAY_OUT.match(route) is None
 
 
 class RequestMetering:
@@ -51,10 +74,10 @@ class RequestMetering:
         if meter is not None:
             if response.streaming:
                 # One synchronous middleware below makes the chain synchronous, an async view's stream stays async.
-                follow = meter.follow_async if response.is_async else meter.follow
-                response.streaming_content = follow(response.streaming_content)
+                counting = meter.count_bytes_async if response.is_async else meter.count_bytes
+                response.streaming_content = counting(response.streaming_content)
             else:
-                meter.settle()
+                meter.refund_uncounted()
                 meter.write(len(response.content))
         return response
 
@@ -66,9 +89,9 @@ class RequestMetering:
         meter = await sync_to_async(_Meter.of)(request, response, started_ns)  # it may give a unit back
         if meter is not None:
             if response.streaming:
-                response.streaming_content = meter.follow_async(response.streaming_content)
+                response.streaming_content = meter.count_bytes_async(response.streaming_content)
             else:
-                await sync_to_async(meter.settle)()
+                await sync_to_async(meter.refund_uncounted)()
                 await sync_to_async(meter.write)(len(response.content))
         return response
 
@@ -104,7 +127,7 @@ class _Meter:
                 response.headers[name] = value
         return meter
 
-    def settle(self) -> None:
+    def refund_uncounted(self) -> None:
         """Give back what the answer did not use."""
         if not self.is_counted:
             _give_back(self.charge)
@@ -134,17 +157,17 @@ class _Meter:
             return False
         return True
 
-    def follow(self, content: Iterator[bytes]) -> Iterator[bytes]:
+    def count_bytes(self, content: Iterator[bytes]) -> Iterator[bytes]:
         sent = 0
         try:
             for part in content:
                 sent += len(part)
                 yield part
         finally:
-            self.settle()
+            self.refund_uncounted()
             self.write(sent)
 
-    async def follow_async(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def count_bytes_async(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         sent = 0
         try:
             async for part in content:

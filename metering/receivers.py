@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models.signals import post_save
 
 from accounts.models import Organization
-from metering import counters
+from metering.admission import counters
 
 
 def connect() -> None:

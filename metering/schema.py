@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 from accounts import schema as accounts_schema
-from metering import events
+from metering.usage import events
 
 
 class MeteredApiKeyScheme(OpenApiAuthenticationExtension):

@@ -3,15 +3,15 @@ from typing import Any
 
 from rest_framework import serializers
 
-from metering.events import MAX_QUANTITY, MAX_TEXT
 from metering.models import Meter, RequestRecord
+from metering.usage.events import MAX_QUANTITY, MAX_TEXT
 from superagent.foundation.serializers import PartialAnswer
 
 # --- events
 
 
 class EventBody(serializers.Serializer):
-    """The form of an event, for the schema; `metering.events` reads it."""
+    """The form of an event, for the schema; `metering.usage.events` reads it."""
 
     event_id = serializers.CharField(
         max_length=MAX_TEXT, help_text="Your own id: sent again, it counts once."

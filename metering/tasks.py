@@ -4,8 +4,11 @@ from celery import Task, shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from metering import alerts, backlog, counters, partitions, periods, proofs, shipping
-from metering.rollups import HOUR, hour_of
+from metering.admission import counters
+from metering.quotas import alerts, periods
+from metering.request_path import backlog, shipping
+from metering.usage import partitions, reconciliation
+from metering.usage.rollups import HOUR, hour_of
 from superagent.foundation import tenancy
 
 PROVEN_HOURS = 72
@@ -25,7 +28,9 @@ def aggregate_usage() -> int:
     end = hour_of(timezone.now()) + HOUR
     start = end - timedelta(hours=PROVEN_HOURS)
     with tenancy.system("prove rollups"):
-        return proofs.prove_usage(start=start, end=end) + proofs.prove_requests(start=start, end=end)
+        return reconciliation.reconcile_usage(start=start, end=end) + reconciliation.reconcile_requests(
+            start=start, end=end
+        )
 
 
 @shared_task
@@ -34,8 +39,10 @@ def prove_use() -> int:
     shipping.ship_all()
     now = timezone.now()
     with tenancy.system("prove what is counted"):
-        healed = proofs.prove_days(now=now)
-        return healed + proofs.prove_quotas(now=now, kept_months=settings.REQUEST_RETENTION_MONTHS)
+        healed = reconciliation.reconcile_days(now=now)
+        return healed + reconciliation.reconcile_quotas(
+            now=now, kept_months=settings.REQUEST_RETENTION_MONTHS
+        )
 
 
 @shared_task
@@ -60,7 +67,7 @@ def reconcile_counters() -> int:
     shipping.ship_all()
     with tenancy.system("reconcile request counters"):
         known_until = backlog.known_until()
-        return counters.settle(known_until=known_until) + counters.reclaim(known_until=known_until)
+        return counters.reconcile(known_until=known_until) + counters.reclaim(known_until=known_until)
 
 
 @shared_task(bind=True, max_retries=60, default_retry_delay=600)

@@ -8,8 +8,9 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from accounts.principals import Principal
-from metering import counters
-from metering.metered import is_counted
+from metering.admission import counters
+from metering.middleware import is_counted
+from metering.request_path import charging
 
 
 class RequestQuota(BaseThrottle):
@@ -30,7 +31,7 @@ def take(request: Any, principal: Principal) -> None:
         return
     charge = getattr(request, "charge", None)
     if charge is None:
-        charge = request.charge = counters.charge(
+        charge = request.charge = charging.charge(
             organization_id=principal.organization_id,
             caller=_caller(principal),
             organization=principal.make_organization,

@@ -16,11 +16,12 @@ from accounts import roles
 from accounts.access import PortalRequest, in_own_time_zone, portal_view
 from accounts.models import ApiKey, User
 from accounts.roles import Scope
-from metering import overview, quotas, ranges, requests, statistics, usage_chart
+from metering.analytics import overview, ranges, request_log, statistics, usage_chart
+from metering.analytics.ranges import Range
+from metering.analytics.usage_chart import Figures
 from metering.forms import OwnDays, RequestFilters
 from metering.models import REQUESTS, Meter, RequestRecord
-from metering.ranges import Range
-from metering.usage_chart import Figures
+from metering.quotas import quota_status
 from superagent.foundation import charts, clock, cursors
 
 
@@ -50,7 +51,7 @@ def usage(request: PortalRequest) -> HttpResponse:
     meter = slugs.get(shown.meter) or slugs.get(REQUESTS)
     found = statistics.requests(organization, shown.range.start, shown.range.end)
     before = statistics.requests(organization, *shown.range.same_part_before(now))
-    current = quotas.overview(organization, now)
+    current = quota_status.overview(organization, now)
     context = {
         "now": now,
         "range": shown.range,
@@ -114,11 +115,11 @@ def usage_chart_export(request: PortalRequest) -> HttpResponse:
 @require_safe
 @portal_view(scope=Scope.USAGE_READ)
 @in_own_time_zone
-def request_log(request: PortalRequest) -> HttpResponse:
+def request_list(request: PortalRequest) -> HttpResponse:
     organization, now = request.organization, clock.now(request.organization)
     form = RequestFilters(request.GET or None, organization=organization)
     wanted: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
-    page = cursors.page(requests.matching(organization, wanted, now), request.GET)
+    page = cursors.page(request_log.matching(organization, wanted, now), request.GET)
     keys = ApiKey.objects.visible_to(organization).in_bulk(
         {row.api_key_id for row in page.rows if row.api_key_id}
     )
@@ -142,7 +143,7 @@ def request_detail(request: PortalRequest, record_id: UUID) -> HttpResponse:
         raise Http404
     key = ApiKey.objects.visible_to(organization).filter(pk=record.api_key_id).first()
     user = User.objects.filter(pk__in=[record.user_id], memberships__organization=organization).first()
-    context = {"record": record, "key": key, "caller": user, "curl": requests.curl(record)}
+    context = {"record": record, "key": key, "caller": user, "curl": request_log.curl(record)}
     return render(request, "metering/request.html", context)
 
 

@@ -12,7 +12,8 @@ streams = get_asgi_application()  # first: it sets Django up
 
 from django.conf import settings  # noqa: E402 - needs DJANGO_SETTINGS_MODULE
 
-from metering import leases, shipping  # noqa: E402 - as above
+from metering.admission import leases  # noqa: E402 - as above
+from metering.request_path import shipping  # noqa: E402 - as above
 from superagent.foundation.charsets import AsgiRequest  # noqa: E402 - as above
 from superagent.operations.serving import StreamsAndPages  # noqa: E402 - as above
 from superagent.wsgi import application as pages  # noqa: E402 - as above

@@ -9,7 +9,7 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "superagent.settings")
 _django = get_wsgi_application()  # first: it sets Django up
 
-from metering import shipping  # noqa: E402 - needs Django
+from metering.request_path import shipping  # noqa: E402 - needs Django
 from superagent.foundation.charsets import WsgiRequest  # noqa: E402 - as above
 
 _django.request_class = WsgiRequest

@@ -14,8 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering import periods
 from metering.models import Meter, UsageEvent
+from metering.quotas import periods
 from superagent.foundation import tenancy
 from superagent.foundation.admin import MOST_COUNTED, CappedPaginator, LargeList
 from superagent.foundation.models import OutboxMessage

@@ -13,8 +13,8 @@ from accounts.templatetags.accounts_words import action_words
 from billing.catalog import seed
 from billing.models import Invoice
 from licensing import licenses
-from metering import periods
 from metering.models import Quota
+from metering.quotas import periods
 from superagent.foundation import tenancy
 from tests.accounts.conftest import founded, join, key_of, page_of, person
 from tests.licensing.conftest import issued

@@ -16,7 +16,8 @@ from accounts.models import Organization, User
 from billing.catalog import seed
 from metering import proofs
 from metering.models import RequestRecord, UsagePeriod
-from metering.rollups import HOUR, hour_of
+from metering.usage import reconciliation
+from metering.usage.rollups import HOUR, hour_of
 from superagent.foundation import tenancy
 from superagent.portal import dashboard
 from tests.accounts.conftest import founded, page_of, person
@@ -46,8 +47,8 @@ def call(organization: Organization, at: datetime, status: int = 200) -> None:
             is_counted=True, started_at=at,
         )  # fmt: skip
         hour = hour_of(at)
-        proofs.prove_requests(start=hour, end=hour + HOUR)
-        proofs.prove_usage(start=hour, end=hour + HOUR)
+        reconciliation.reconcile_requests(start=hour, end=hour + HOUR)
+        reconciliation.reconcile_usage(start=hour, end=hour + HOUR)
 
 
 def figures(organization: Organization, owner: User, now: datetime) -> dict[str, dashboard.Metric]:

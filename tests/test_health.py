@@ -25,6 +25,7 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from billing.stripe import patience
 from metering import quarantine, spool
 from metering.models import SpoolCheckpoint
+from metering.request_path import quarantine, spool
 from superagent.foundation import outbox, redis_client, tenancy
 from superagent.foundation.models import OutboxMessage
 from superagent.operations import backlogs, health, logs, metric_files, metrics

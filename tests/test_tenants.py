@@ -21,9 +21,9 @@ from accounts.models import ApiKey, Invitation, Organization, OrganizationOwned,
 from accounts.principals import Principal
 from billing.models import Invoice, Order, Payment, Subscription
 from licensing.models import License
-from metering import ingest
-from metering.events import EventIn
 from metering.models import RequestRecord
+from metering.usage import ingest
+from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from superagent.foundation.page_addresses import ATTRIBUTE
 from tests.accounts.conftest import PASSWORD, Api, api_of, founded, join, key_of, page_of, person

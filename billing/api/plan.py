@@ -189,7 +189,7 @@ class Usage(ApiView):
         responses=serializers.UsageAnswer,
     )
     def get(self, request: Request) -> Response:
-        found = quotas.overview(organization_of(request), now_of(request))
+        found = quota_status.overview(organization_of(request), now_of(request))
         meters = [
             {
                 "meter": quota.meter.slug,

@@ -10,7 +10,7 @@ from django.db.models import Prefetch, QuerySet
 from accounts.models import Organization
 from billing.models import BillingAccount, Plan, PlanAllowance, Price, Product, Subscription
 from billing.signals import plan_changed
-from metering import allowances
+from metering.quotas import allowances
 from superagent.foundation import tenancy
 from superagent.foundation.problems import FieldError, Invalid, Refusal
 

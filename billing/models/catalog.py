@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from metering import allowances
+from metering.quotas import allowances
 from superagent.foundation.records import Record
 from superagent.foundation.row_security import Published
 

@@ -23,6 +23,7 @@ from billing.overage import invoicing
 from billing.stripe import client
 from metering import rating
 from metering.models import Meter, RatedLine, UsagePeriod
+from metering.rating import rating
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 

@@ -10,6 +10,7 @@ from billing.models import OverageCharge
 from billing.stripe import client
 from metering import rating
 from metering.models import UsagePeriod
+from metering.rating import rating
 
 
 def add_item(charge: OverageCharge, *, invoice_id: str, key: str) -> str:

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Organization
 from billing.models import BillingAccount, Invoice, OverageCharge, Price, Subscription
-from metering import overview as usage
-from metering import quotas
+from metering.analytics import overview as usage
+from metering.quotas import quota_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def invoices(
     organization: Organization,
     subscriptions: Collection[Subscription],
     account: BillingAccount | None,
-    used: quotas.Overview,
+    used: quota_status.Overview,
     now: datetime,
 ) -> list[ComingInvoice]:
     """The next invoice of each live subscription and of the overage, in the order of their dates; three queries.
@@ -72,7 +72,7 @@ def invoices(
 
 
 def overage(
-    *, organization: Organization, plan: Subscription | None, used: quotas.Overview, now: datetime
+    *, organization: Organization, plan: Subscription | None, used: quota_status.Overview, now: datetime
 ) -> list[ComingInvoice]:
     """Only what use beyond the allowance costs until now, and when it is charged: an entry for each date."""
     coming = _Coming(now)
@@ -136,7 +136,7 @@ def _add_waiting_overage(
 
 
 def _add_open_overage(
-    coming: _Coming, plan: Subscription | None, used: quotas.Overview, now: datetime
+    coming: _Coming, plan: Subscription | None, used: quota_status.Overview, now: datetime
 ) -> None:
     """The open period: what is beyond the allowance so far, and what this pace adds until its end."""
     end = _end_of_use(plan, used)
@@ -150,7 +150,7 @@ def _add_open_overage(
             coming.add(end, view.currency, label, more.amount, subscription)
 
 
-def _end_of_use(plan: Subscription | None, used: quotas.Overview) -> datetime:
+def _end_of_use(plan: Subscription | None, used: quota_status.Overview) -> datetime:
     """When the open period is rated: at its end, or with the plan that ends before."""
     if plan is None or renews(plan):
         return used.period.end
@@ -158,7 +158,7 @@ def _end_of_use(plan: Subscription | None, used: quotas.Overview) -> datetime:
 
 
 def _add_overage_so_far(
-    coming: _Coming, view: quotas.QuotaView, end: datetime, subscription: UUID | None
+    coming: _Coming, view: quota_status.QuotaStatus, end: datetime, subscription: UUID | None
 ) -> None:
     if not view.overage_amount:
         return

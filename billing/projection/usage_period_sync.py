@@ -11,8 +11,8 @@ from django.db.models import F
 
 from billing.catalog import plans
 from billing.models import BillingAccount, Plan, Subscription
-from metering import months, periods
 from metering.models import UsagePeriod
+from metering.quotas import months, periods
 
 
 def sync_from_subscription(*, subscription: Subscription, was_live: bool, now: datetime) -> None:

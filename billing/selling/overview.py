@@ -42,7 +42,7 @@ class Dashboard:
         return self.subscription is None
 
 
-def dashboard(organization: Organization, used: quotas.Overview, now: datetime) -> Dashboard:
+def dashboard(organization: Organization, used: quota_status.Overview, now: datetime) -> Dashboard:
     """Everything that the dashboard's and the billing page's cards need; `used` is the open period of use."""
     subscription = plans.subscription_of(organization)
     licenses = list(license_subscriptions(organization))

@@ -35,7 +35,7 @@ def unbilled(organization: Organization) -> list[Due]:
         found = coming.overage(
             organization=organization,
             plan=plans.subscription_of(organization),
-            used=quotas.overview(organization, now),
+            used=quota_status.overview(organization, now),
             now=now,
         )
     return [Due(amount=each.total, currency=each.currency, at=each.at) for each in found]

@@ -42,7 +42,7 @@ def chosen_interval(request: HttpRequest, default: str = Interval.MONTH) -> str:
 def billing(request: PortalRequest) -> HttpResponse:
     organization = request.organization
     now = clock.now(organization)
-    used = quotas.overview(organization, now)
+    used = quota_status.overview(organization, now)
     page = overview.dashboard(organization, used, now)
     context = {
         "page": page,
@@ -234,7 +234,7 @@ class Cancel(PortalView):
             "subscription": subscription,
             "resumed_for": pricing.per_period(subscription.price),
             "form": form,
-            "quotas": quotas.overview(organization, clock.now(organization)).quotas,
+            "quotas": quota_status.overview(organization, clock.now(organization)).quotas,
             "is_monthly": subscription.interval == Interval.MONTH,
             "still_charged": [each for each in licenses if coming.renews(each)],
             "free": plans.free(),

@@ -11,9 +11,11 @@ from rest_framework.response import Response
 
 from accounts.principals import Principal
 from accounts.roles import Scope
-from metering import events, ingest, quotas, serializers, voids
-from metering.events import EventIn, Rejection, Unacceptable
+from metering import serializers
 from metering.models import Meter
+from metering.quotas import quota_status
+from metering.usage import events, ingest, voids
+from metering.usage.events import EventIn, Rejection, Unacceptable
 from superagent.foundation import clock, idempotency
 from superagent.foundation.json_bodies import JsonEvents
 from superagent.foundation.problems import FieldError, Invalid, Refusal
@@ -102,7 +104,7 @@ class VoidEvent(ApiView):
                 "source": voided.event.source,
                 "meter": voided.event.meter.slug,
                 "quantity": voided.event.quantity,
-                "voided_at": quotas.timestamp(voided.voided_at),
+                "voided_at": quota_status.timestamp(voided.voided_at),
             }
         )
 
@@ -110,7 +112,7 @@ class VoidEvent(ApiView):
 def _refusal(rejection: Rejection, quantity: int, now: datetime) -> Refusal:
     """Why one event was not taken, for a client that looks at the status alone; the outcome is in it as of a batch."""
     if rejection.quota is not None:
-        return quotas.shortage(quota=rejection.quota, requested=quantity, now=now)
+        return quota_status.shortage(quota=rejection.quota, requested=quantity, now=now)
     outcome = serializers.outcome(0, 0, [rejection])
     errors = [FieldError(rejection.pointer, rejection.code, rejection.detail)]
     if rejection.code == events.EventConflict.code:

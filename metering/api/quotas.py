@@ -5,7 +5,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Scope
-from metering import quotas, serializers
+from metering import serializers
+from metering.quotas import quota_status
 from superagent.foundation import clock
 from superagent.foundation.views import ApiView
 
@@ -22,7 +23,7 @@ class Quotas(ApiView):
     )
     def get(self, request: Request) -> Response:
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
-        overview = quotas.overview(organization, clock.now(organization))
+        overview = quota_status.overview(organization, clock.now(organization))
         answer = serializers.QuotaAnswer(overview.quotas, many=True, context={"request": request})
         return Response({"data": answer.data})
 
@@ -42,7 +43,7 @@ class QuotaCheck(ApiView):
         body = serializers.QuotaCheckBody(data=request.data)
         body.is_valid(raise_exception=True)
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
-        answer = quotas.check(
+        answer = quota_status.check(
             organization=organization,
             meter_slug=body.validated_data["meter"],
             quantity=body.validated_data["quantity"],

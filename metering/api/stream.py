@@ -32,7 +32,9 @@ from accounts.models import Organization
 from accounts.permissions import MissingScope
 from accounts.principals import Principal
 from accounts.roles import Scope
-from metering import live, open_streams, throttles
+from metering import throttles
+from metering.admission import open_streams
+from metering.quotas import live
 from superagent.foundation import clock, contract, problems, tenancy
 from superagent.foundation.identifiers import uuid7
 from superagent.foundation.problems import Forbidden, Refusal

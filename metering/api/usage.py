@@ -10,9 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.roles import Scope
-from metering import periods, serializers, statistics
+from metering import serializers
+from metering.analytics import statistics
 from metering.models import Meter, RequestRecord
-from metering.rollups import HOUR
+from metering.quotas import periods
+from metering.usage.rollups import HOUR
 from superagent.foundation import clock
 from superagent.foundation.filters import BooleanFilter, FilterSet, IntegerFilter, MomentFilter
 from superagent.foundation.problems import FieldError, Invalid

@@ -688,7 +688,7 @@ class Migration(migrations.Migration):
                     "histogram",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.BigIntegerField(),
-                        help_text="By metering.histogram.BOUNDS_US.",
+                        help_text="By metering.usage.histogram.BOUNDS_US.",
                         size=None,
                     ),
                 ),

@@ -96,7 +96,7 @@ class UsageRollup(OrganizationOwned):
 class RequestRecord(OrganizationOwned):
     """One answered API request, shipped from the spool of the process that answered it.
 
-    Partitioned by month on `id`, whose first bits are the time (see metering.partitions).
+    Partitioned by month on `id`, whose first bits are the time (see metering.usage.partitions).
     """
 
     request_id = models.CharField(_("request id"), max_length=64)
@@ -150,7 +150,7 @@ class RequestRollup(OrganizationOwned):
     duration_us = models.BigIntegerField(_("total duration, µs"))
     request_bytes = models.BigIntegerField(_("request size"))
     response_bytes = models.BigIntegerField(_("response size"))
-    histogram = ArrayField(models.BigIntegerField(), help_text=_("By metering.histogram.BOUNDS_US."))
+    histogram = ArrayField(models.BigIntegerField(), help_text=_("By metering.usage.histogram.BOUNDS_US."))
 
     class Meta(OrganizationOwned.Meta):
         ordering = ["-hour"]

@@ -245,7 +245,7 @@ class RatedLine(OrganizationOwned):
 
 
 class Allotment(OrganizationOwned):
-    """What a counter may give out of a hard request quota without asking PostgreSQL: see metering.allotments."""
+    """What a counter may give out of a hard request quota without asking PostgreSQL: see `admission.allotments`."""
 
     quota = models.ForeignKey(Quota, on_delete=models.CASCADE, related_name="allotments")
     seed = models.CharField(

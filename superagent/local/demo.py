@@ -28,9 +28,11 @@ from billing.selling import checkout, orders
 from billing.stripe import client
 from licensing import usage, vault
 from licensing.models import License
-from metering import ingest, periods, shipping, spool
-from metering.events import EventIn
 from metering.models import RequestRecord, UsagePeriod
+from metering.quotas import periods
+from metering.request_path import shipping, spool
+from metering.usage import ingest
+from metering.usage.events import EventIn
 from superagent.foundation import outbox, tenancy
 
 ORGANIZATION = "Demo organization"
@@ -202,7 +204,7 @@ def _event(event_id: str, meter: str, quantity: int, at: datetime) -> EventIn:
 def _call(
     organization: Organization, key: ApiKey, period: UsagePeriod, at: datetime, dice: random.Random
 ) -> str:
-    """A line of the spool (metering.spool.Line), as the middleware would have written it."""
+    """A line of the spool (metering.request_path.spool.Line), as the middleware would have written it."""
     endpoint, method, _, typical_ms = dice.choices(ENDPOINTS, weights=[entry[2] for entry in ENDPOINTS])[0]
     status = dice.choices((200, 400, 404, 500), weights=(979, 11, 8, 2))[0]
     duration_us = int(typical_ms * 1000 * dice.lognormvariate(0, 0.5))

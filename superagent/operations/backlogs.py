@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import AccountClosure
 from billing.models import Order, OverageCharge, WebhookEvent
 from licensing.models import License
-from metering import backlog, proofs
+from metering.request_path import backlog
+from metering.usage import reconciliation
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 
@@ -145,7 +146,7 @@ QUEUES: tuple[Queue, ...] = (
     Queue(
         "quota_disproved",
         _("Metering: billed figures that differ from requests and events"),
-        proofs.disproved,
+        reconciliation.disproved,
         since="period__closed_at",
         query="is_disproved=1",
         is_for_people=True,

@@ -20,7 +20,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from accounts import security_events
-from metering import alerts, backlog, spool
+from metering.quotas import alerts
+from metering.request_path import backlog, spool
 from superagent.foundation import tenancy
 from superagent.operations import backlogs, health
 from superagent.operations.metric_files import Files

@@ -10,6 +10,7 @@ from billing.overage import charges as overage
 from billing.selling import cancellations, subscription_updates, subscriptions
 from metering import months
 from metering.models import Meter, Quota, UsagePeriod
+from metering.quotas import months
 from tests.billing.conftest import FAILS_LATER_CARD, Customer
 
 

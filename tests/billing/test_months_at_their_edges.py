@@ -14,6 +14,9 @@ from billing.stripe import client
 from metering import ingest, months, periods
 from metering.events import EventIn
 from metering.models import Quota
+from metering.quotas import months, periods
+from metering.usage import ingest
+from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.billing.conftest import Customer
 from tests.billing.selling.test_changes import change, months_of, paid, quota

@@ -16,6 +16,9 @@ from billing.stripe import client
 from metering import ingest, months, voids
 from metering.events import EventIn
 from metering.models import Quota, RatedLine, UsagePeriod
+from metering.quotas import months
+from metering.usage import ingest, voids
+from metering.usage.events import EventIn
 from superagent.foundation.identifiers import uuid7
 from tests.billing.conftest import Customer
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from metering import exchange
+from metering.admission import redis_wire
 from superagent.foundation import redis_client
 from superagent.foundation.caches import ForgivingRedisCache
 from superagent.foundation.redis_client import CircuitBreaker, NotAsked
@@ -27,7 +27,11 @@ def silent_port() -> Iterator[int]:
 def breaker(monkeypatch: pytest.MonkeyPatch) -> CircuitBreaker:
     """One that stays open for longer than any test takes, in place of the process's own."""
     made = CircuitBreaker(failures=2, pause_seconds=3600)
-    for module in ("superagent.foundation.redis_client", "metering.exchange", "superagent.foundation.caches"):
+    for module in (
+        "superagent.foundation.redis_client",
+        "metering.admission.redis_wire",
+        "superagent.foundation.caches",
+    ):
         monkeypatch.setattr(f"{module}.breaker", made)
     return made
 
@@ -73,7 +77,7 @@ def test_it_is_one_breaker_for_limits_metering_and_the_cache(
         with pytest.raises(redis.TimeoutError):
             client.get("a")
     with pytest.raises(NotAsked):
-        exchange.send(exchange.pack("PING"), 1)
+        redis_wire.send(redis_wire.pack("PING"), 1)
     cache = ForgivingRedisCache(f"redis://127.0.0.1:{silent_port}/0", {})
     assert cache.get("a", default="empty") == "empty"
 
@@ -84,13 +88,13 @@ def test_metering_opens_it_too(
     pool = redis.ConnectionPool(
         host="127.0.0.1", port=silent_port, socket_timeout=0.05, socket_connect_timeout=0.05
     )
-    monkeypatch.setattr(exchange, "_pool", lambda: pool)
-    monkeypatch.setattr(exchange._local, "wire", None, raising=False)
+    monkeypatch.setattr(redis_wire, "_pool", lambda: pool)
+    monkeypatch.setattr(redis_wire._local, "wire", None, raising=False)
     for _ in range(2):
         with pytest.raises(redis.TimeoutError):
-            exchange.send(exchange.pack("PING"), 1)
+            redis_wire.send(redis_wire.pack("PING"), 1)
     with pytest.raises(NotAsked):
-        exchange.send(exchange.pack("PING"), 1)
+        redis_wire.send(redis_wire.pack("PING"), 1)
 
 
 def test_after_the_pause_one_caller_tries_and_an_answer_closes_it() -> None:
@@ -127,5 +131,5 @@ def test_an_error_that_redis_answers_is_an_answer(breaker: CircuitBreaker) -> No
 def test_connections_that_were_lost_do_not_count_against_new_ones() -> None:
     """Redis closes idle ones, and threads end: after a hundred of them a process metered without Redis for ever."""
     for _ in range(150):
-        exchange.reconnect()
-        assert exchange.send(exchange.pack("PING"), 1) == [b"PONG"]
+        redis_wire.reconnect()
+        assert redis_wire.send(redis_wire.pack("PING"), 1) == [b"PONG"]

@@ -9,7 +9,7 @@ from billing.selling import cancellations
 from billing.stripe import client
 from licensing import collection, moderation
 from licensing.models import License
-from metering import months
+from metering.quotas import months
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import (

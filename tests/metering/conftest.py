@@ -16,9 +16,11 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.models import Organization
 from accounts.roles import Scope
-from metering import allowances, counters, spool
-from metering.allowances import Terms
+from metering.admission import counters
 from metering.models import Quota
+from metering.quotas import allowances
+from metering.quotas.allowances import Terms
+from metering.request_path import spool
 from superagent.foundation import tenancy
 
 NOW = datetime(2026, 5, 10, 12, 0, tzinfo=UTC)

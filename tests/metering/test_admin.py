@@ -10,9 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEntry, Organization, User
-from metering import ingest, quarantine
-from metering.events import EventIn
 from metering.models import QuarantinedLine, Quota, RequestRecord, SpoolCheckpoint, UsageEvent
+from metering.request_path import quarantine
+from metering.usage import ingest
+from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.fixtures.staff import staff_client
 from tests.metering.conftest import give, terms

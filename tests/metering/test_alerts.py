@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts import notifications
 from accounts.models import Membership, Organization, User
-from metering import alerts
 from metering.models import Quota, QuotaAlert
+from metering.quotas import alerts
 from superagent import schedule
 from superagent.foundation.models import OutboxMessage
 from tests.metering.conftest import give, terms
@@ -78,7 +78,7 @@ def test_a_threshold_that_was_jumped_over_is_raised_with_the_higher_one(organiza
 
 
 def test_the_next_period_warns_anew(organization: Organization) -> None:
-    from metering import periods
+    from metering.quotas import periods
 
     people(organization)
     give(organization, terms("ai_tokens", 100, hard=True))

@@ -11,9 +11,13 @@ import pytest
 from django.db import connections
 
 from accounts.models import Organization
-from metering import counting, facts, ingest, periods, shipping, spool, statistics, voids
-from metering.events import EventIn
+from metering.analytics import statistics
 from metering.models import Quota, RatedLine, RequestRecord, UsageEvent, UsagePeriod
+from metering.quotas import facts, periods
+from metering.rating import counting
+from metering.request_path import shipping, spool
+from metering.usage import ingest, voids
+from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.metering.conftest import give, terms
 from tests.metering.test_shipping import line

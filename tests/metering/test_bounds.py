@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from billing.models import PlanAllowance
-from metering import allowances, periods, rating
 from metering.models import FormerTerms, Quota
+from metering.quotas import allowances, periods
+from metering.rating import rating
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, quota_of, terms
 

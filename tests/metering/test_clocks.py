@@ -12,9 +12,11 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering import counters, exchange, periods, recording, shipping, spool
-from metering.charges import Charge, Facts
+from metering.admission import counters, redis_wire
+from metering.admission.charges import Charge, Facts
 from metering.models import QuarantinedLine, RequestRecord, SpoolCheckpoint, UsagePeriod
+from metering.quotas import periods
+from metering.request_path import charging, recording, shipping, spool
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import uuid7
 from tests.metering.conftest import Api, give, new_key, quota_of, terms
@@ -29,12 +31,12 @@ def microseconds(moment: datetime) -> int:
 
 
 def redis_now() -> int:
-    seconds, rest = exchange.send(exchange.pack("TIME"), 1)[0]
+    seconds, rest = redis_wire.send(redis_wire.pack("TIME"), 1)[0]
     return int(seconds) * 1_000_000 + int(rest)
 
 
 def charge(organization: Organization) -> Charge:
-    return counters.charge(
+    return charging.charge(
         organization_id=organization.pk, caller="caller", organization=lambda: organization
     )
 
@@ -86,7 +88,7 @@ def test_a_host_whose_clock_is_behind_makes_one_counter_and_then_asks_postgres_n
     assert api.get("usage/meters").status_code == 200
     end = timezone.now()
     end_period(organization, end)
-    monkeypatch.setattr(counters, "datetime", Behind)
+    monkeypatch.setattr(charging, "datetime", Behind)
     monkeypatch.setattr(timezone, "now", lambda: Behind.now(UTC))
     assert charge(organization).facts.start_us == microseconds(end)
     with django_assert_num_queries(0):
@@ -105,7 +107,7 @@ def test_a_call_without_a_counter_does_not_wait_for_the_backlog_of_others(
     for _ in range(3):
         assert api.get("usage/meters").status_code == 200
     stranger = new_key(other_organization)
-    for lose in (lambda: None, lambda: exchange.send(exchange.pack("FLUSHDB"), 1)):
+    for lose in (lambda: None, lambda: redis_wire.send(redis_wire.pack("FLUSHDB"), 1)):
         lose()
         assert stranger.get("usage/meters").status_code == 200
         with tenancy.system("test"):

@@ -10,8 +10,9 @@ import pytest
 from django.db import connections
 
 from accounts.models import Organization
-from metering import backlog, counters, exchange, shipping
+from metering.admission import counters, redis_wire
 from metering.models import RequestRecord, RequestRollup, UsageRollup
+from metering.request_path import backlog, charging, shipping
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, new_key, quota_of, terms
 
@@ -181,7 +182,7 @@ def test_redis_emptied_in_the_middle_admits_no_more_and_no_less(organization: Or
     statuses = []
     for number in range(14):
         if number in (3, 7):
-            exchange.send(exchange.pack("FLUSHDB"), 1)
+            redis_wire.send(redis_wire.pack("FLUSHDB"), 1)
         statuses.append(api.get("usage/meters").status_code)
     assert statuses == [200] * 10 + [429] * 4
     shipping.ship_all()
@@ -197,10 +198,10 @@ def test_redis_lost_in_the_middle_admits_no_more_and_no_less(
 
     give(organization, terms(REQUESTS, 10, hard=True))
     statuses = [api.get("usage/meters").status_code for _ in range(4)]
-    exchange._local.wire = None
+    redis_wire._local.wire = None
     nowhere = redis.ConnectionPool(host="127.0.0.1", port=1, protocol=2)
     with monkeypatch.context() as patch:
-        patch.setattr(exchange, "_pool", lambda: nowhere)
+        patch.setattr(redis_wire, "_pool", lambda: nowhere)
         statuses += [api.get("usage/meters").status_code for _ in range(3)]
         assert counters.is_lost()
     counters._lost_until = 0.0
@@ -221,7 +222,7 @@ def test_units_of_a_lost_counter_are_added_when_they_are_shipped(
         api.get("usage/meters")
     held = next(shipping.directory().glob("*.spool"))
     away = held.rename(held.with_suffix(".away"))
-    exchange.send(exchange.pack("FLUSHDB"), 1)
+    redis_wire.send(redis_wire.pack("FLUSHDB"), 1)
     assert api.get("usage/meters").status_code == 200
     assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one
     away.rename(held)
@@ -235,12 +236,12 @@ def test_a_unit_of_an_unanswered_request_is_settled_after_a_time_of_quiet(
 ) -> None:
     give(organization, terms(REQUESTS, 10, hard=True))
     api.get("usage/meters")
-    counters.charge(
+    charging.charge(
         organization_id=organization.pk, caller="killed", organization=lambda: organization
     )  # its process was killed
     shipping.ship_all()
     with tenancy.system("test"):
-        assert counters.settle(known_until=backlog.known_until()) == 0
+        assert counters.reconcile(known_until=backlog.known_until()) == 0
         assert counters.live_used(organization.pk)[1] == 2  # type: ignore[index]  # there is one
-        assert counters.settle(known_until=backlog.known_until(), quiet=timedelta(0)) == 1
+        assert counters.reconcile(known_until=backlog.known_until(), quiet=timedelta(0)) == 1
     assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one

@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering import facts, periods
 from metering.models import Meter, UsageEvent
+from metering.quotas import facts, periods
 from tests.metering.conftest import give, terms
 
 pytestmark = pytest.mark.usefixtures("system_scope")

@@ -7,9 +7,12 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering import counters, ingest, periods, shipping
-from metering.events import EventIn
+from metering.admission import counters
 from metering.models import Meter, Quota, UsageEvent, UsagePeriod, UsageRollup
+from metering.quotas import periods
+from metering.request_path import shipping
+from metering.usage import ingest
+from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, new_key, quota_of, terms
 
@@ -191,7 +194,7 @@ def test_the_refusal_of_an_event_says_what_was_asked_and_what_remains(
 
 @pytest.mark.django_db(transaction=True)
 def test_reported_requests_and_own_requests_share_one_quota(organization: Organization, api: Api) -> None:
-    from metering import shipping
+    from metering.request_path import shipping
 
     give(organization, terms("api_requests", 10, hard=True))
     assert api.get("usage/meters").status_code == 200  # 1
@@ -326,7 +329,8 @@ def test_another_organization_s_events_are_not_reached(
 
 @pytest.mark.django_db(transaction=True)
 def test_use_of_a_closed_period_is_late(organization: Organization, api: Api) -> None:
-    from metering import periods, rating
+    from metering.quotas import periods
+    from metering.rating import rating
 
     start = timezone.now() - timedelta(days=20)
     with tenancy.system("test"):

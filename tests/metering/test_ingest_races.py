@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Organization
-from metering import ingest, proofs, rollups, voids
-from metering.events import EventIn
 from metering.models import Quota, UsageEvent
+from metering.usage import ingest, reconciliation, rollups, voids
+from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.metering.conftest import give, quota_of, terms
 
@@ -112,7 +112,7 @@ def test_batches_in_all_orders_never_deadlock(organization: Organization) -> Non
         assert UsageEvent.objects.count() == 540
         assert sum(Quota.objects.values_list("used", flat=True)) == 540
         start = rollups.hour_of(hours[-1])
-        assert proofs.prove_usage(start=start, end=start + timedelta(hours=10)) == 0
+        assert reconciliation.reconcile_usage(start=start, end=start + timedelta(hours=10)) == 0
 
 
 quantities = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 40)), max_size=25)

@@ -13,8 +13,9 @@ import pytest
 from django.conf import settings
 
 from accounts.models import Organization
-from metering import backlog, counters, shipping
+from metering.admission import counters
 from metering.models import RequestRecord, UsageEvent
+from metering.request_path import backlog, shipping
 from superagent.foundation import tenancy
 from tests.fixtures.web import Web
 from tests.metering.conftest import Api, give, quota_of, terms
@@ -108,7 +109,7 @@ def test_kill_of_a_web_process_loses_nothing_that_was_answered(organization: Org
     assert quota_of(organization, "api_requests").used == len(rows)
     assert quota_of(organization, "ai_tokens").used == sum(events.values())
     with tenancy.system("test"):
-        counters.settle(
+        counters.reconcile(
             known_until=backlog.known_until(), quiet=timedelta(0)
         )  # units of requests that a kill caught before their answer
     assert counters.live_used(organization.pk)[1] == len(rows)  # type: ignore[index]  # there is one

@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from accounts import api_keys
 from accounts.models import ApiKey, Organization
-from metering import counters, exchange, leases
-from metering.charges import Charge
+from metering.admission import counters, leases, redis_wire
+from metering.admission.charges import Charge
+from metering.request_path import charging
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, new_key, terms
 
@@ -34,7 +35,7 @@ def obtain(caller: leases.Caller) -> Charge:
         return charge
     with tenancy.system("test"):
         organization = Organization.objects.get(pk=caller.organization_id)
-    return counters.charge(
+    return charging.charge(
         organization_id=organization.pk, caller=str(uuid4()), organization=lambda: organization
     )
 
@@ -106,14 +107,14 @@ def test_a_busy_caller_needs_few_round_trips_and_gives_the_rest_back(
     caller = caller_of(organization, api)
     before = live(organization)
     trips = 0
-    send = exchange.send
+    send = redis_wire.send
 
     def counted(*arguments: object, **options: int) -> list[object]:
         nonlocal trips
         trips += 1
         return send(*arguments, **options)  # type: ignore[arg-type]  # as they came
 
-    monkeypatch.setattr(exchange, "send", counted)
+    monkeypatch.setattr(redis_wire, "send", counted)
     for _ in range(330):
         assert obtain(caller).is_taken
     assert trips == 11

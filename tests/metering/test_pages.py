@@ -10,10 +10,13 @@ from django.utils import timezone
 
 from accounts import rights_guard
 from accounts.models import Membership, Organization, User
-from metering import ingest, overview, periods, ranges, requests, shipping, usage_chart
-from metering.events import EventIn
+from metering.analytics import overview, ranges, request_log, usage_chart
 from metering.models import Meter, RequestRecord, UsagePeriod
-from metering.quotas import QuotaView
+from metering.quotas import periods
+from metering.quotas.quota_status import QuotaStatus
+from metering.request_path import shipping
+from metering.usage import ingest
+from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.fixtures.staff import staff_client
 from tests.metering.conftest import Api, give, new_key, terms
@@ -95,7 +98,7 @@ def test_the_request_log_filters_and_leads_to_the_request(organization: Organiza
     ],
 )
 def test_the_command_to_try_again_has_the_method_of_the_call(method: str, sent: int, command: str) -> None:
-    told = requests.curl(RequestRecord(method=method, path="/api/v1/quotas", request_bytes=sent))
+    told = request_log.curl(RequestRecord(method=method, path="/api/v1/quotas", request_bytes=sent))
     assert told.startswith(command)
     assert ("-d '{ }'" in told) == bool(sent)
 
@@ -228,7 +231,7 @@ def test_a_little_use_of_a_large_allowance_breaks_no_page(
 def test_a_pace_is_told_to_the_day_it_reaches_the_limit() -> None:
     start = datetime(2026, 5, 1, tzinfo=UTC)
     period = UsagePeriod(start=start, end=start + timedelta(days=31))
-    view = QuotaView(Meter(), 1000, 500, False, period.end, 0, 0, Decimal(0), "usd")
+    view = QuotaStatus(Meter(), 1000, 500, False, period.end, 0, 0, Decimal(0), "usd")
     assert "May 21, 2026" in overview.forecast(view, period, start + timedelta(days=10))
     assert overview.forecast(view, period, start + timedelta(days=15, hours=12)) == ""  # at the very end
 

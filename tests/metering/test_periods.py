@@ -14,8 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.models import Organization
-from metering import allowances, months, periods, rating
 from metering.models import Quota, RatedLine, UsagePeriod
+from metering.quotas import allowances, months, periods
+from metering.rating import rating
 from metering.signals import period_closed
 from tests.metering.conftest import give, terms
 

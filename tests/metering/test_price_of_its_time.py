@@ -13,9 +13,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.models import Organization
-from metering import allowances, ingest, periods, shipping, spool, voids
-from metering.events import EventIn
 from metering.models import Quota, RatedLine, UsagePeriod
+from metering.quotas import allowances, periods
+from metering.request_path import shipping, spool
+from metering.usage import ingest, voids
+from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.metering.conftest import give, terms
 from tests.metering.test_shipping import line

@@ -11,8 +11,13 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organization, User
-from metering import counters, periods, proofs, rating, rollups, shipping, tasks, voids
+from metering import tasks
+from metering.admission import counters
 from metering.models import Quota, RequestRollup, UsageEvent, UsageRollup
+from metering.quotas import periods
+from metering.rating import rating
+from metering.request_path import shipping
+from metering.usage import reconciliation, rollups, voids
 from superagent.foundation import tenancy
 from superagent.operations import backlogs as queues
 from tests.fixtures.staff import staff_client
@@ -30,7 +35,7 @@ def send(api: Api, event_id: str, quantity: int, **more: object) -> None:
 
 def prove(now: datetime | None = None) -> int:
     with tenancy.system("test"):
-        return proofs.prove_quotas(now=now or timezone.now(), kept_months=13)
+        return reconciliation.reconcile_quotas(now=now or timezone.now(), kept_months=13)
 
 
 def change(slug: str, **columns: int) -> None:
@@ -60,7 +65,7 @@ def staff_of_the_house() -> Client:
 def disproved() -> list[tuple[object, int]]:
     with tenancy.system("test"):
         [measure] = [each for each in queues.measures() if each.queue.name == "quota_disproved"]
-        rows = list(proofs.disproved().values_list("pk", "difference"))
+        rows = list(reconciliation.disproved().values_list("pk", "difference"))
         assert measure.count == len(rows)
         return rows
 
@@ -126,7 +131,9 @@ def test_two_proofs_at_once_heal_once(organization: Organization, api: Api) -> N
             barrier.wait()
             with tenancy.system("test"):
                 healed.append(
-                    proofs.prove_usage(start=hour - timedelta(hours=2), end=hour + timedelta(hours=1))
+                    reconciliation.reconcile_usage(
+                        start=hour - timedelta(hours=2), end=hour + timedelta(hours=1)
+                    )
                 )
             healed.append(prove())
         finally:
@@ -226,5 +233,5 @@ def test_the_hours_of_what_staff_took_back_are_proved_however_old(
             now=timezone.now(),
         )
         assert UsageRollup.objects.get(meter__slug=TOKENS).quantity == 992
-        assert proofs.prove_days(now=timezone.now()) == 1
+        assert reconciliation.reconcile_days(now=timezone.now()) == 1
         assert UsageRollup.objects.get(meter__slug=TOKENS).quantity == 0

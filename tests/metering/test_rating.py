@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Organization
-from metering import ingest, periods, rating, voids
-from metering.events import EventIn
 from metering.models import Quota, RatedLine, UsagePeriod
-from metering.rating import Part
+from metering.quotas import periods
+from metering.rating import rating
+from metering.rating.rating import Part
+from metering.usage import ingest, voids
+from metering.usage.events import EventIn
 from superagent.foundation.money import round_down
 from tests.metering.conftest import give, terms
 

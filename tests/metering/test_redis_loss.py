@@ -18,8 +18,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering import allotments, counters, shipping
+from metering.admission import allotments, counters
 from metering.models import Quota
+from metering.request_path import shipping
 from superagent.foundation import tenancy
 from tests.fixtures.redis_servers import Redis, Way
 from tests.fixtures.web import Web

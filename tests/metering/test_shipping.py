@@ -19,9 +19,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering import backlog, histogram, partitions, proofs, rollups, shipping, spool
 from metering.models import Meter, Quota, RequestRecord, RequestRollup, SpoolCheckpoint, UsageRollup
-from metering.spool import Line
+from metering.request_path import backlog, shipping, spool
+from metering.request_path.spool import Line
+from metering.usage import histogram, partitions, reconciliation, rollups
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import uuid7
 from tests.fixtures import database
@@ -187,16 +188,16 @@ def test_proofs_find_and_heal_what_differs(organization: Organization, api: Api)
     end = rollups.hour_of(timezone.now()) + timedelta(hours=1)
     start = end - timedelta(hours=3)
     with tenancy.system("test"):
-        assert proofs.prove_usage(start=start, end=end) == 0
-        assert proofs.prove_requests(start=start, end=end) == 0
+        assert reconciliation.reconcile_usage(start=start, end=end) == 0
+        assert reconciliation.reconcile_requests(start=start, end=end) == 0
         truth = list(RequestRollup.objects.order_by("endpoint").values_list("endpoint", "count", "histogram"))
         usage = list(UsageRollup.objects.order_by("meter__slug").values_list("meter__slug", "quantity"))
         UsageRollup.objects.filter(meter__slug="ai_tokens").update(quantity=99)
         UsageRollup.objects.filter(meter__slug="api_requests").delete()
         RequestRollup.objects.filter(endpoint__endswith="meters").update(count=1, histogram=histogram.empty())
         RequestRollup.objects.filter(endpoint__endswith="events").delete()
-        assert proofs.prove_usage(start=start, end=end) == 2
-        assert proofs.prove_requests(start=start, end=end) == 2
+        assert reconciliation.reconcile_usage(start=start, end=end) == 2
+        assert reconciliation.reconcile_requests(start=start, end=end) == 2
         assert (
             list(RequestRollup.objects.order_by("endpoint").values_list("endpoint", "count", "histogram"))
             == truth
@@ -204,7 +205,11 @@ def test_proofs_find_and_heal_what_differs(organization: Organization, api: Api)
         assert (
             list(UsageRollup.objects.order_by("meter__slug").values_list("meter__slug", "quantity")) == usage
         )
-        assert proofs.prove_usage(start=start, end=end) == proofs.prove_requests(start=start, end=end) == 0
+        assert (
+            reconciliation.reconcile_usage(start=start, end=end)
+            == reconciliation.reconcile_requests(start=start, end=end)
+            == 0
+        )
 
 
 def test_percentiles() -> None:

@@ -19,8 +19,9 @@ from django.test import AsyncClient
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering import backlog, counters, quarantine, shipping, spool
+from metering.admission import counters
 from metering.models import Quota, RequestRecord, SpoolCheckpoint, UsagePeriod
+from metering.request_path import backlog, quarantine, shipping, spool
 from metering.tasks import aggregate_usage, close_periods, reconcile_counters, turn_partitions, warn_of_quotas
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import uuid7

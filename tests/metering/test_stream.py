@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from accounts import api_keys, sessions
 from accounts.models import ApiKey, Membership, Organization
-from metering import open_streams, shipping
+from metering.admission import open_streams
 from metering.api import stream as module
 from metering.models import RequestRecord
+from metering.request_path import shipping
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, new_key, terms
 from tests.metering.test_pages import signed_in

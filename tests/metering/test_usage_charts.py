@@ -12,9 +12,11 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Membership, Organization
-from metering import overview, periods, proofs, ranges, usage_chart
+from metering.analytics import overview, ranges, usage_chart
 from metering.models import RequestRecord, UsagePeriod
-from metering.rollups import HOUR, hour_of
+from metering.quotas import periods
+from metering.usage import reconciliation
+from metering.usage.rollups import HOUR, hour_of
 from superagent.foundation import tenancy
 from tests.metering.conftest import give, terms
 from tests.metering.test_pages import report, signed_in
@@ -31,8 +33,8 @@ def called(organization: Organization, at: datetime, *, method: str = "GET", sta
             path="/api/v1/usage/stats", status=status, duration_us=1000, request_bytes=0, response_bytes=2,
             is_counted=True, started_at=at,
         )  # fmt: skip
-        proofs.prove_requests(start=hour_of(at), end=hour_of(at) + HOUR)
-        proofs.prove_usage(start=hour_of(at), end=hour_of(at) + HOUR)
+        reconciliation.reconcile_requests(start=hour_of(at), end=hour_of(at) + HOUR)
+        reconciliation.reconcile_usage(start=hour_of(at), end=hour_of(at) + HOUR)
 
 
 def drawn(

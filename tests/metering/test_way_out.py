@@ -10,8 +10,9 @@ from django.test import Client
 
 from accounts.models import Organization
 from accounts.roles import Scope
-from metering import counters, shipping
+from metering.admission import counters
 from metering.models import RequestRecord
+from metering.request_path import shipping
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, new_key, quota_of, terms
 from tests.test_bad_input import operations

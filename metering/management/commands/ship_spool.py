@@ -2,7 +2,7 @@ import time
 
 from django.core.management.base import BaseCommand
 
-from metering import shipping
+from metering.request_path import shipping
 
 
 class Command(BaseCommand):

@@ -9,9 +9,9 @@ from accounts.models import Membership, Organization
 from accounts.roles import Scope
 from billing.selling import overview as billing_overview
 from licensing import overview as licensing_overview
-from metering import overview as metering_overview
-from metering import quotas
+from metering.analytics import overview as metering_overview
 from metering.models import REQUESTS, RequestRecord
+from metering.quotas import quota_status
 from superagent.foundation import charts
 from superagent.foundation.templatetags.navigation import first_url
 from superagent.portal.dashboard import activity, banners, calls, first_use, metrics
@@ -43,8 +43,8 @@ class Page:
     now: datetime
     banner: Banner | None
     metrics: list[Metric]
-    usage: quotas.Overview
-    paces: list[tuple[quotas.QuotaView, str]]
+    usage: quota_status.Overview
+    paces: list[tuple[quota_status.QuotaStatus, str]]
     billing: billing_overview.Dashboard | None
     licenses: licensing_overview.Summary
     live: LiveParts
@@ -55,7 +55,7 @@ def compose(*, membership: Membership, now: datetime, hidden: Collection[str] = 
     """What the member of `membership` sees of the organization; `now` is the organization's, `hidden` what is switched
     off in the chart."""
     organization = membership.organization
-    usage = quotas.overview(organization, now)
+    usage = quota_status.overview(organization, now)
     licenses = licensing_overview.summary(organization=organization, now=now)
     billing = None
     if roles.allows(membership.role, Scope.BILLING_READ):
@@ -78,11 +78,11 @@ def compose_live_parts(*, membership: Membership, now: datetime, hidden: Collect
     """What of the page is drawn anew when figures have changed."""
     organization = membership.organization
     called = calls.of_last_days(organization, calls.clock_of(organization, now), membership.user.zone)
-    return _live_parts(membership, quotas.overview(organization, now), called, hidden)
+    return _live_parts(membership, quota_status.overview(organization, now), called, hidden)
 
 
 def _live_parts(
-    membership: Membership, usage: quotas.Overview, called: Calls, hidden: Collection[str]
+    membership: Membership, usage: quota_status.Overview, called: Calls, hidden: Collection[str]
 ) -> LiveParts:
     organization = membership.organization
     has_called = _has_called(organization, usage)
@@ -94,7 +94,7 @@ def _live_parts(
     )
 
 
-def _has_called(organization: Organization, usage: quotas.Overview) -> bool:
+def _has_called(organization: Organization, usage: quota_status.Overview) -> bool:
     if any(quota.meter.slug == REQUESTS and quota.used for quota in usage.quotas):
         return True
     return RequestRecord.objects.visible_to(organization).exists()

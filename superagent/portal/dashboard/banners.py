@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from billing.selling import overview as billing_overview
 from licensing import overview as licensing_overview
-from metering import quotas
+from metering.quotas import quota_status
 from superagent.foundation.templatetags.formats import absolute, quantity
 from superagent.foundation.templatetags.navigation import first_url
 
@@ -26,7 +26,9 @@ class Banner:
 
 
 def worst(
-    usage: quotas.Overview, billing: billing_overview.Dashboard | None, licenses: licensing_overview.Summary
+    usage: quota_status.Overview,
+    billing: billing_overview.Dashboard | None,
+    licenses: licensing_overview.Summary,
 ) -> Banner | None:
     """The worst first: money owed, calls refused, a license stopped, an allowance nearly used up."""
     if billing is not None and billing.debt is not None:
@@ -42,7 +44,7 @@ def worst(
     return _quota_banner(usage, action=_("Compare plans") if billing is not None else "")
 
 
-def _quota_banner(usage: quotas.Overview, *, action: str) -> Banner | None:
+def _quota_banner(usage: quota_status.Overview, *, action: str) -> Banner | None:
     for quota in usage.quotas:
         if quota.is_hard and quota.remaining == 0:
             return Banner(

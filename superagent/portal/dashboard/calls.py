@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering import ranges, usage_chart
+from metering.analytics import ranges, usage_chart
 from superagent.foundation import charts
 
 LAST_DAYS = "30d"

@@ -11,6 +11,7 @@ from accounts.models import Organization
 from billing.selling import overview as billing_overview
 from metering import quotas, ranges, statistics
 from metering.models import REQUESTS
+from metering.quotas import quota_status
 from superagent.foundation import charts
 from superagent.foundation.templatetags.formats import money, percent, quantity
 from superagent.foundation.templatetags.measures import delta
@@ -33,7 +34,7 @@ class Metric:
 
 def compose(
     organization: Organization,
-    usage: quotas.Overview,
+    usage: quota_status.Overview,
     billing: billing_overview.Dashboard | None,
     calls: Calls,
     now: datetime,
@@ -44,7 +45,7 @@ def compose(
     return metrics
 
 
-def _calls(organization: Organization, usage: quotas.Overview, calls: Calls, now: datetime) -> Metric:
+def _calls(organization: Organization, usage: quota_status.Overview, calls: Calls, now: datetime) -> Metric:
     """Of this period, against the same part of the one before."""
     used = next((quota.used for quota in usage.quotas if quota.meter.slug == REQUESTS), 0)
     period = usage.period

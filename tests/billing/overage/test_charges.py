@@ -19,6 +19,10 @@ from billing.stripe import client, inbox
 from metering import ingest, months, periods, rating, voids
 from metering.events import EventIn
 from metering.models import Quota, UsagePeriod
+from metering.quotas import months, periods
+from metering.rating import rating
+from metering.usage import ingest, voids
+from metering.usage.events import EventIn
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, wait_for

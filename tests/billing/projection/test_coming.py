@@ -16,6 +16,7 @@ from billing.models import BillingAccount, Invoice, OverageCharge, Price, Subscr
 from billing.selling import overview
 from metering import allowances, months, periods, quotas
 from metering.models import Meter, Quota
+from metering.quotas import allowances, months, periods, quota_status
 from superagent.foundation import tenancy
 from tests.accounts.conftest import page_of, person
 
@@ -68,7 +69,7 @@ Told = list[tuple[datetime, int, list[tuple[str, int]]]]
 
 
 def told(organization: Organization, now: datetime = NOW) -> Told:
-    page = overview.dashboard(organization, quotas.overview(organization, now), now)
+    page = overview.dashboard(organization, quota_status.overview(organization, now), now)
     return [(each.at, each.total, [(line.label, line.amount) for line in each.lines]) for each in page.coming]
 
 

@@ -1,0 +1,142 @@
+"""Quotas as people and programs ask for them: how much is used, how much remains, when it starts anew."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from accounts.models import Organization
+from metering.admission import charges, counters
+from metering.models import REQUESTS, Meter, Quota, UsagePeriod
+from metering.quotas import periods
+from metering.rating import rating
+from superagent.foundation.problems import FieldError, Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaStatus:
+    """One meter in the open period. `limit` None: unlimited. Overage is what the period would be charged so far."""
+
+    meter: Meter
+    limit: int | None
+    used: int
+    is_hard: bool
+    resets_at: datetime
+    overage_quantity: int
+    overage_amount: int
+    overage_rate: Decimal
+    currency: str
+
+    @property
+    def remaining(self) -> int | None:
+        return None if self.limit is None else max(0, self.limit - self.used)
+
+    @property
+    def percent(self) -> int | None:
+        """Used of the limit, whole percent, rounded down; None without a limit."""
+        if self.limit is None:
+            return None
+        return self.used * 100 // self.limit if self.limit else 100
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What is charged for use beyond the allowance, in minor units."""
+
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    period: UsagePeriod
+    quotas: list[QuotaStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaCheck:
+    """Whether `quantity` more would be taken now; `code` is empty or `quota_exceeded`."""
+
+    allowed: bool
+    remaining: int | None
+    code: str
+
+
+def overview(organization: Organization, now: datetime) -> Overview:
+    """Every meter of the open period, requests that are on their way included."""
+    period = periods.ensure(organization=organization, now=now)
+    rows = Quota.objects.visible_to(organization).filter(period=period)
+    rows = rows.select_related("meter").prefetch_related("former_terms").order_by("meter__slug")
+    return Overview(period, [_view(quota, period, _live_used(quota)) for quota in rows])
+
+
+def used_in(period: UsagePeriod) -> dict[str, int]:
+    """{meter slug: units} that `period` has counted, open or closed."""
+    rows = Quota.objects.filter(period=period).select_related("meter")
+    return {quota.meter.slug: used for quota in rows if (used := _live_used(quota))}
+
+
+def costs_of(period: UsagePeriod) -> dict[str, Cost]:
+    """{meter slug: cost} of `period`, open or closed, with what came late for it."""
+    rows = Quota.objects.filter(period=period).select_related("meter", "period")
+    views = (_view(quota, period, _live_used(quota)) for quota in rows.prefetch_related("former_terms"))
+    return {view.meter.slug: Cost(view.overage_amount, view.currency) for view in views}
+
+
+def of_meter(organization: Organization, meter_slug: str, now: datetime) -> QuotaStatus:
+    """One meter of the open period. Raises Invalid."""
+    for each in overview(organization, now).quotas:
+        if each.meter.slug == meter_slug:
+            return each
+    meter = Meter.objects.filter(slug=meter_slug, is_active=True).first()
+    if meter is None:
+        detail = f"There is no meter {meter_slug}: usage/meters lists them."
+        raise Invalid(f"meter: {detail}", errors=[FieldError("/meter", "unknown_meter", detail)])
+    period = periods.ensure(organization=organization, now=now)
+    return _view(Quota(organization=organization, period=period, meter=meter), period, 0)
+
+
+def check(*, organization: Organization, meter_slug: str, quantity: int, now: datetime) -> QuotaCheck:
+    """Whether `quantity` units would be taken now; takes nothing. Raises Invalid."""
+    view = of_meter(organization, meter_slug, now)
+    fits = not view.is_hard or view.remaining is None or quantity <= view.remaining
+    return QuotaCheck(fits, view.remaining, "" if fits else charges.QuotaExceeded.code)
+
+
+def shortage(*, quota: Quota, requested: int, now: datetime) -> charges.QuotaExceeded:
+    """The refusal of `requested` units that did not fit `quota`."""
+    return charges.quota_exceeded(
+        meter=quota.meter.slug,
+        counted=quota.meter.counted,
+        requested=requested,
+        remaining=max(0, (quota.included or 0) - _live_used(quota)),
+        limit=quota.included,
+        resets_at=quota.period.end,
+        now_seconds=now.timestamp(),
+    )
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _live_used(quota: Quota) -> int:
+    if quota.meter.slug != REQUESTS:
+        return quota.total
+    live = counters.live_used(quota.organization_id)
+    return live[1] if live is not None and live[0] == quota.period_id else quota.total
+
+
+def _view(quota: Quota, period: UsagePeriod, used: int) -> QuotaStatus:
+    charged = {} if quota._state.adding else rating.accrued(quota, used)
+    return QuotaStatus(
+        meter=quota.meter,
+        limit=quota.included,
+        used=used,
+        is_hard=quota.is_hard,
+        resets_at=period.end,
+        overage_quantity=sum(charged.values()),
+        overage_amount=sum(rating.amount(quantity, rate) for (rate, _), quantity in charged.items()),
+        overage_rate=quota.overage_rate,
+        currency=quota.currency,
+    )

@@ -1,0 +1,1 @@
+"""What was used: events as they are told and taken back, their hourly sums, and the proof of both."""
