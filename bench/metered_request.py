@@ -107,7 +107,7 @@ PREPARE = """
     from django.utils import timezone
     from accounts import api_keys
     from accounts.models import Organization
-    from metering import allowances
+    from metering.quotas import allowances
     from superagent.foundation import tenancy
 
     now = timezone.now()
@@ -125,8 +125,8 @@ PREPARE = """
 CHECK = """
     import django, time
     django.setup()
-    from metering import shipping
     from metering.models import Quota, RequestRecord
+    from metering.request_path import shipping
     from superagent.foundation import tenancy
 
     begun = time.monotonic()

@@ -273,12 +273,12 @@ def test_a_misspelled_filter_is_refused_by_name(caller: Caller):
 
 
 def test_an_error_that_nobody_foresaw(caller: Caller, monkeypatch: pytest.MonkeyPatch, settings: Any):
-    from metering.api import quotas
+    from metering.quotas import quota_status
 
     def fail(*_: Any) -> None:
         raise RuntimeError("sk_test_secret")
 
-    monkeypatch.setattr(quotas.quotas, "overview", fail)
+    monkeypatch.setattr(quota_status, "overview", fail)
     settings.DEBUG = True
     answer = caller("GET", "/api/v1/quotas")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")

@@ -32,7 +32,7 @@ LEFT_OUT = {
     # Needs two people's credentials and who may see what; tests/test_tenants.py has that for every address.
     "object_level_authorization",
 }
-# It does not end, and needs the asynchronous entry; tests/metering/test_stream.py reads it.
+# It does not end, and needs the asynchronous entry; tests/metering/api/test_stream.py reads it.
 STREAM = "/api/v1/usage/stream"
 EVENTS = "/api/v1/usage/events"
 BY_TOKEN = "^/api/v1/(auth/|users/me|organizations)"  # what takes no API key, as in tests/test_bad_input.py

@@ -90,7 +90,7 @@ def is_lost() -> bool:
 
 
 def note_loss(error: Exception) -> None:
-    """Leave Redis alone for two seconds; said aloud each time, because rates are not limited meanwhile."""
+    """Leave Redis alone for two seconds; logged every time, because rates are not limited meanwhile."""
     global _lost_until
     _lost_until = time.monotonic() + RETRY_REDIS_AFTER_SECONDS
     log.error("redis_lost", alarm=True, effect="quotas by PostgreSQL, rates unlimited", error=str(error))
@@ -150,7 +150,7 @@ def live_used(organization_id: UUID) -> tuple[UUID, int] | None:
     return None if period is None else (UUID(period.decode()), int(used))
 
 
-# --- What changes its terms, or ends it
+# --- When its terms have changed
 
 
 def refresh_on_commit(organization: Organization) -> None:

@@ -17,7 +17,7 @@ from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.fixtures.staff import staff_client
 from tests.metering.conftest import give, terms
-from tests.metering.test_shipping import line
+from tests.metering.request_path.test_shipping import line
 
 pytestmark = pytest.mark.django_db
 

@@ -20,7 +20,7 @@ from metering.usage import ingest, voids
 from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.metering.conftest import give, terms
-from tests.metering.test_shipping import line
+from tests.metering.request_path.test_shipping import line
 
 MICROSECOND = timedelta(microseconds=1)
 START = datetime(2026, 1, 1, 9, 30, 0, 50_000, tzinfo=UTC)

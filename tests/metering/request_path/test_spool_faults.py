@@ -19,7 +19,7 @@ from django.test import AsyncClient
 from django.utils import timezone
 
 from accounts.models import Organization
-from metering.admission import counters
+from metering.admission import counters, redis_wire
 from metering.models import Quota, RequestRecord, SpoolCheckpoint, UsagePeriod
 from metering.request_path import backlog, quarantine, shipping, spool
 from metering.tasks import aggregate_usage, close_periods, reconcile_counters, turn_partitions, warn_of_quotas
@@ -28,7 +28,7 @@ from superagent.foundation.identifiers import uuid7
 from tests.fixtures import database
 from tests.fixtures.web import Web
 from tests.metering.conftest import Api, give, new_key, quota_of, terms
-from tests.metering.test_shipping import line
+from tests.metering.request_path.test_shipping import line
 
 pytestmark = pytest.mark.django_db
 for_real = pytest.mark.django_db(transaction=True)
@@ -109,7 +109,7 @@ def test_a_segment_that_cannot_be_read_stops_neither_the_others_nor_requests_nor
         task()
     assert recorded() == 5
     assert others.get("usage/meters").status_code == 200  # its first call
-    counters.exchange.send(counters.exchange.pack("DEL", counters.counter_key(organization.pk)), 1)
+    redis_wire.send(redis_wire.pack("DEL", counters.counter_key(organization.pk)), 1)
     assert mine.get("usage/meters").status_code == 200  # its counter was lost
     with tenancy.system("test"):
         UsagePeriod.objects.filter(organization=organization).update(end=timezone.now())

@@ -127,11 +127,11 @@ def test_a_killed_process_leaves_all_that_it_wrote(organization: Organization, t
     """A real process, really killed; its segment is found by its lost lock."""
     code = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
 from pathlib import Path
 import django.conf
 django.conf.settings.configure(SPOOL_DIR={str(tmp_path)!r})
-from metering import spool
+from metering.request_path import spool
 writer = spool.Writer(Path({str(tmp_path)!r}))
 while True:
     writer.append(sys.argv[1].encode() + b"\\n")
