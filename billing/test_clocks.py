@@ -24,7 +24,6 @@ from billing.models import BillingAccount, Invoice, Subscription
 from billing.overage import charges
 from billing.stripe import client, inbox
 from billing.stripe.reading import Json, identifier
-from metering import periods
 from metering.models import UsagePeriod
 from metering.quotas import periods
 from superagent.foundation import clock, outbox, tenancy

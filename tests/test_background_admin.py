@@ -16,7 +16,7 @@ from accounts.models import AuditEntry, User
 from superagent import schedule
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
-from superagent.operations import backlogs as queues
+from superagent.operations import backlogs
 from superagent.schedule import At, Entry, Every
 from tests.accounts.conftest import person
 from tests.fixtures.staff import staff_client
@@ -74,7 +74,7 @@ def test_a_dead_message_is_dismissed_with_a_reason_and_raises_no_alarm_any_more(
     assert (entry.actor_id, entry.target_id) == (user.pk, str(dead.pk))
     assert entry.detail == {"reason": "The invoice was voided"}
     with tenancy.system("test"):
-        [waiting] = [queue for queue in queues.QUEUES if queue.name == "outbox_dead"]
+        [waiting] = [queue for queue in backlogs.QUEUES if queue.name == "outbox_dead"]
         assert waiting.measure().count == 0
     outbox.deliver(dead.pk)
     assert fresh(dead).state == DISMISSED  # for good

@@ -14,7 +14,6 @@ from django.utils import timezone
 from accounts import audit, organizations
 from accounts.models import Organization, User
 from billing.catalog import seed
-from metering import proofs
 from metering.models import RequestRecord, UsagePeriod
 from metering.usage import reconciliation
 from metering.usage.rollups import HOUR, hour_of

@@ -23,7 +23,6 @@ from django.utils import timezone
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from billing.stripe import patience
-from metering import quarantine, spool
 from metering.models import SpoolCheckpoint
 from metering.request_path import quarantine, spool
 from superagent.foundation import outbox, redis_client, tenancy

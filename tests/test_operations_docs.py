@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from superagent import celery
-from superagent.operations import backlogs as queues
+from superagent.operations import backlogs
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -42,7 +42,7 @@ def test_every_queue_that_is_named_is_measured() -> None:
     found = re.findall(r'superagent_queue_\w+{queue=~?"([\w|]+)"}', TEXT)
     named = {name for names in found for name in names.split("|")}
     assert named
-    assert named <= {queue.name for queue in queues.QUEUES}
+    assert named <= {queue.name for queue in backlogs.QUEUES}
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from superagent.foundation import outbox, retention, tenancy
 from superagent.foundation import tasks as foundation_tasks
 from superagent.foundation.identifiers import first_at
 from superagent.foundation.models import OutboxMessage
-from superagent.operations import backlogs as queues
+from superagent.operations import backlogs
 
 PAGE = Path(__file__).parents[1] / "docs" / "operations" / "README.md"
 SECTION = PAGE.read_text().partition("## What is deleted when\n")[2].partition("\n## ")[0]
@@ -216,7 +216,7 @@ def test_measuring_what_waits_does_not_read_what_was_done(organization: Any) -> 
     with connection.cursor() as cursor:
         for table in ("foundation_outboxmessage", "billing_webhookevent", "billing_order"):
             cursor.execute(f"ANALYZE {table}")
-    for queue in queues.QUEUES:
+    for queue in backlogs.QUEUES:
         assert rows_read(queue.waiting().order_by()) < 100, queue.name
     for job in (
         OutboxMessage.objects.filter(state="done", finished_at__lt=then).order_by("finished_at"),

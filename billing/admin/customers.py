@@ -14,7 +14,7 @@ from billing.models import BillingAccount, CheckoutSession, Order, OrderItem, Su
 from billing.projection import customers as customer_projection
 from billing.projection import subscriptions as subscription_projection
 from billing.selling import cancellations
-from metering import months
+from metering.quotas import months
 from superagent.foundation import clock
 
 CHANGE_ACCOUNT = "billing.change_billingaccount"

@@ -15,7 +15,6 @@ from billing.customers import hosted_portal
 from billing.models import Subscription
 from billing.selling import cancellations, checkout, overview, subscriptions
 from billing.selling.idempotency import CREATED, OK, call_once
-from metering import quotas
 from superagent.foundation.views import ApiView
 
 

@@ -10,7 +10,7 @@ from accounts.models import Organization
 from billing.catalog import plans
 from billing.models import BillingAccount
 from billing.stripe import client
-from metering import periods
+from metering.quotas import periods
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 

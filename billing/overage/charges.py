@@ -21,7 +21,6 @@ from accounts.models import Organization
 from billing.models import Invoice, OverageCharge, Subscription
 from billing.overage import invoicing
 from billing.stripe import client
-from metering import rating
 from metering.models import Meter, RatedLine, UsagePeriod
 from metering.rating import rating
 from superagent.foundation import clock, outbox, tenancy

@@ -8,7 +8,6 @@ from django.utils.translation import gettext as _
 from billing.customers import stripe_customers
 from billing.models import OverageCharge
 from billing.stripe import client
-from metering import rating
 from metering.models import UsagePeriod
 from metering.rating import rating
 

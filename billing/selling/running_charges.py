@@ -8,7 +8,6 @@ from billing.catalog import plans
 from billing.models import Subscription
 from billing.projection import coming
 from billing.selling import cancellations
-from metering import quotas
 from superagent.foundation import clock, tenancy
 
 

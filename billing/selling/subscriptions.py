@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+
 from accounts.models import Organization, User
 from billing.catalog import plans
 from billing.models import BillingAccount, Invoice, Price, Subscription

@@ -22,7 +22,7 @@ from billing.projection import coming, usage_period_sync
 from billing.selling import cancellations, debts, overview, subscriptions
 from billing.selling.changes import Preview
 from billing.stripe import client
-from metering import allowances, quotas
+from metering.quotas import allowances
 from superagent.foundation import clock
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from billing.stripe import patience
-from metering import backlog
+from metering.request_path import backlog
 from superagent.celery import PAYING
 from superagent.foundation import redis_client, tenancy
 from superagent.operations import backlogs

@@ -16,8 +16,7 @@ from accounts.charges import Charge
 from accounts.models import AccountClosure, ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role, Scope
 from superagent.foundation import outbox, tenancy
-from superagent.operations import backlogs as queues
-from superagent.operations import health
+from superagent.operations import backlogs, health
 from tests.accounts.conftest import PASSWORD, Api, actions, founded, join, page_of, path_in_mail, person
 from tests.accounts.test_races import at_once, kinds
 
@@ -381,7 +380,7 @@ def test_a_closing_that_its_job_cannot_finish_is_an_alarm_until_it_is_done(
     assert (told["user"], told["alarm"], told["log_level"]) == (str(owner.pk), True, "error")
     monkeypatch.setattr(health, "_memory", {})
     with tenancy.system("test"):
-        assert queues.alarm() == 1
+        assert backlogs.alarm() == 1
     answer = Client().get("/health/ready").json()
     assert answer["parts"]["work"]["detail"] == "account_closures_late 1"
     measured = Client().get("/metrics").content.decode()
@@ -389,7 +388,7 @@ def test_a_closing_that_its_job_cannot_finish_is_an_alarm_until_it_is_done(
     shop.failing.clear()
     assert tasks.close_accounts() == 1
     with tenancy.system("test"):
-        assert queues.late() == []
+        assert backlogs.late() == []
 
 
 def test_a_charge_that_cannot_be_ended_does_not_keep_others_running(acme, globex, shop):

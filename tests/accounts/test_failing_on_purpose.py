@@ -5,8 +5,7 @@ import redis
 from django.core.cache import cache
 
 from accounts import key_records, tasks, throttles
-from superagent.foundation import caches as backends
-from superagent.foundation import outbox, redis_client
+from superagent.foundation import caches, outbox, redis_client
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import PASSWORD, person
 
@@ -34,7 +33,7 @@ def no_redis(monkeypatch):
     ],
 )
 def test_the_cache_forgives(no_redis, call, answer):
-    assert isinstance(cache._connections["default"], backends.ForgivingRedisCache)
+    assert isinstance(cache._connections["default"], caches.ForgivingRedisCache)
     assert call() == answer
 
 

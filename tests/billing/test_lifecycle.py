@@ -6,9 +6,8 @@ import pytest
 
 from billing.catalog import plans
 from billing.models import Invoice, OverageCharge, Payment, Subscription
-from billing.overage import charges as overage
+from billing.overage import charges
 from billing.selling import cancellations, subscription_updates, subscriptions
-from metering import months
 from metering.models import Meter, Quota, UsagePeriod
 from metering.quotas import months
 from tests.billing.conftest import FAILS_LATER_CARD, Customer
@@ -52,9 +51,9 @@ def test_the_renewal_carries_the_overage_and_the_quota_starts_anew(customer: Cus
     # 2,000 requests at $0.50 per 1,000; 2,000,000 tokens at $2.00 per million
     assert sorted(line.amount for line in renewal.lines.all()) == [100, 400, 2900]
     assert (renewal.status, renewal.total) == ("paid", 3400)
-    charges = OverageCharge.objects.filter(organization=customer.organization)
-    assert {charge.status for charge in charges} == {"invoiced"}
-    assert overage.differences() == []
+    made = OverageCharge.objects.filter(organization=customer.organization)
+    assert {charge.status for charge in made} == {"invoiced"}
+    assert charges.differences() == []
     fresh = Quota.objects.filter(organization=customer.organization, meter__slug="api_requests").latest("id")
     assert (fresh.used, fresh.included) == (0, 50_000)
     renewed = customer.subscription
@@ -95,7 +94,7 @@ def test_a_yearly_plan_pays_its_overage_every_month(customer: Customer) -> None:
     own = Invoice.objects.get(organization=customer.organization, billing_reason="manual")
     assert (own.total, own.status) == (50, "paid")
     assert customer.subscription.interval == "year"
-    assert overage.differences() == []
+    assert charges.differences() == []
 
 
 def test_a_declined_renewal_is_past_due_then_canceled_and_free_again(customer: Customer) -> None:
@@ -121,7 +120,7 @@ def test_a_cancellation_bills_the_last_overage_on_an_invoice_of_its_own(customer
     assert plans.of(customer.organization).slug == "free"
     last = Invoice.objects.get(organization=customer.organization, billing_reason="manual")
     assert (last.total, last.status) == (500, "paid")
-    assert overage.differences() == []
+    assert charges.differences() == []
     assert Meter.objects.count() == 3
 
 

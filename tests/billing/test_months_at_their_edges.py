@@ -11,8 +11,6 @@ from billing.models import OverageCharge, PlanAllowance
 from billing.overage import charges
 from billing.selling import cancellations
 from billing.stripe import client
-from metering import ingest, months, periods
-from metering.events import EventIn
 from metering.models import Quota
 from metering.quotas import months, periods
 from metering.usage import ingest

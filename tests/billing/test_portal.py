@@ -14,7 +14,7 @@ from billing.customers import cards
 from billing.models import BillingAccount, Invoice, Order, Price, Subscription
 from billing.selling import cancellations
 from billing.stripe import client
-from metering import months
+from metering.quotas import months
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import DECLINED_CARD, FAILS_LATER_CARD, Customer

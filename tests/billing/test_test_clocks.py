@@ -11,7 +11,7 @@ from django.utils import timezone
 from billing import test_clocks
 from billing.models import Invoice, Subscription
 from billing.stripe import client
-from metering import months
+from metering.quotas import months
 from tests.billing.conftest import Customer, deliver_all
 from tests.billing.test_lifecycle import use
 

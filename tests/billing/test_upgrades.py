@@ -11,7 +11,7 @@ from billing.models import Invoice, OverageCharge
 from billing.overage import charges
 from billing.selling import cancellations
 from billing.stripe import client
-from metering import months
+from metering.quotas import months
 from tests.billing.changing import change, months_of, paid, preview, quota
 from tests.billing.conftest import DECLINED_CARD, GOOD_CARD, Customer
 from tests.billing.test_lifecycle import use

@@ -10,11 +10,9 @@ import pytest
 
 from billing.catalog import plans
 from billing.models import Invoice, OverageCharge, Price, Subscription
-from billing.overage import charges as overage
+from billing.overage import charges
 from billing.selling import cancellations, subscriptions
 from billing.stripe import client
-from metering import ingest, months, voids
-from metering.events import EventIn
 from metering.models import Quota, RatedLine, UsagePeriod
 from metering.quotas import months
 from metering.usage import ingest, voids
@@ -135,16 +133,16 @@ def test_books_and_stripe_agree_at_the_end_of_a_life(customer: Customer, seed: i
         life.cancel_now()
     customer.advance(months.add(customer.now, 2) + timedelta(days=2))
     _periods_are_without_gap(customer)
-    assert overage.differences() == [], life.said
-    charges = OverageCharge.objects.filter(organization=customer.organization)
-    assert {charge.status for charge in charges} <= {"invoiced"}, life.said
+    assert charges.differences() == [], life.said
+    made = OverageCharge.objects.filter(organization=customer.organization)
+    assert {charge.status for charge in made} <= {"invoiced"}, life.said
     account = customer.account.stripe_customer_id
     items = [
         item
         for item in client.listed("invoice_items.list", params={"customer": account})
         if item["metadata"].get("overage_charge")
     ]
-    assert sorted(item["amount"] for item in items) == sorted(charge.amount for charge in charges), life.said
+    assert sorted(item["amount"] for item in items) == sorted(charge.amount for charge in made), life.said
     assert all(item["invoice"] for item in items), life.said
     for quota in Quota.objects.filter(organization=customer.organization, is_closed=True):
         assert quota.late_quantity == quota.late_rated, life.said
@@ -158,7 +156,7 @@ def test_books_and_stripe_agree_at_the_end_of_a_life(customer: Customer, seed: i
     assert {each["status"] for each in at_stripe} <= {"canceled"}, life.said
     assert not Subscription.objects.filter(organization=customer.organization).live().exists()
     # Credit comes from use that was taken back, never from a change.
-    assert customer.account.balance >= sum(min(0, charge.amount) for charge in charges), life.said
+    assert customer.account.balance >= sum(min(0, charge.amount) for charge in made), life.said
     _nothing_was_given_that_was_not_paid(customer, life.said)
 
 

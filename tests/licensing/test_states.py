@@ -19,7 +19,7 @@ from licensing import issued_keys, licenses, moderation, overview
 from licensing.models import License
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
-from superagent.operations import backlogs as queues
+from superagent.operations import backlogs
 from tests.accounts.conftest import founded, key_of, page_of, person
 from tests.licensing.conftest import NOW
 from tests.licensing.test_subscriptions import change, item, subscription
@@ -347,7 +347,7 @@ def test_a_status_that_cannot_be_stored_is_an_alarm_until_it_is(
         assert licenses.sync_due_statuses(now=now) == 0
     [told] = [each for each in logs if each["event"] == "license_status_not_synced"]
     assert (told["license"], told["alarm"], told["log_level"]) == (str(license_.pk), True, "error")
-    [late] = queues.late()
+    [late] = backlogs.late()
     assert (late.queue.name, late.count, late.oldest_at) == ("license_statuses_late", 1, license_.expires_at)
     assert licenses.sync_due_statuses(now=now) == 1
-    assert queues.late() == []
+    assert backlogs.late() == []

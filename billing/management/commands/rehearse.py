@@ -7,7 +7,7 @@ from django.utils.dateparse import parse_datetime
 
 from accounts.models import Organization
 from billing import test_clocks
-from metering import months
+from metering.quotas import months
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.problems import Refusal
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Organization
 from billing.selling import overview as billing_overview
-from metering import quotas, ranges, statistics
+from metering.analytics import ranges, statistics
 from metering.models import REQUESTS
 from metering.quotas import quota_status
 from superagent.foundation import charts

@@ -16,8 +16,6 @@ from billing.models import Invoice, OverageCharge
 from billing.overage import charges
 from billing.selling import cancellations
 from billing.stripe import client, inbox
-from metering import ingest, months, periods, rating, voids
-from metering.events import EventIn
 from metering.models import Quota, UsagePeriod
 from metering.quotas import months, periods
 from metering.rating import rating

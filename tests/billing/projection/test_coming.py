@@ -14,7 +14,6 @@ from accounts.models import Organization, User
 from billing.catalog import plans, seed
 from billing.models import BillingAccount, Invoice, OverageCharge, Price, Subscription
 from billing.selling import overview
-from metering import allowances, months, periods, quotas
 from metering.models import Meter, Quota
 from metering.quotas import allowances, months, periods, quota_status
 from superagent.foundation import tenancy

@@ -9,7 +9,7 @@ from billing.models import Invoice, WebhookEvent
 from billing.projection import invoices
 from billing.selling import cancellations, subscriptions
 from billing.stripe import client, inbox
-from metering import months
+from metering.quotas import months
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import DECLINED_CARD, FAILS_LATER_CARD, Customer
 

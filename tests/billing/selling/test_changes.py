@@ -12,7 +12,7 @@ from billing.catalog import plans
 from billing.models import Invoice, OverageCharge, Price, Subscription
 from billing.selling import cancellations, changes, orders, subscriptions
 from billing.stripe import client, schedules
-from metering import months
+from metering.quotas import months
 from superagent.foundation import tenancy
 from tests.billing.changing import at_stripe, change, months_of, paid, preview, quota, resume
 from tests.billing.conftest import Customer, Sandbox, make_customer

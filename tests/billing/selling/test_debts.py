@@ -10,7 +10,7 @@ from billing.models import Invoice, Order, Payment, Subscription
 from billing.projection import payments
 from billing.selling import cancellations, debts, orders, subscriptions
 from billing.stripe import client
-from metering import months
+from metering.quotas import months
 from tests.billing.changing import change, paid
 from tests.billing.conftest import FAILS_LATER_CARD, Caller, Customer, wait_for
 from tests.billing.test_portal import Browser, text

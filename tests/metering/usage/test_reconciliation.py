@@ -19,7 +19,7 @@ from metering.rating import rating
 from metering.request_path import shipping
 from metering.usage import reconciliation, rollups, voids
 from superagent.foundation import tenancy
-from superagent.operations import backlogs as queues
+from superagent.operations import backlogs
 from tests.fixtures.staff import staff_client
 from tests.metering.conftest import Api, give, quota_of, terms
 
@@ -64,7 +64,7 @@ def staff_of_the_house() -> Client:
 
 def disproved() -> list[tuple[object, int]]:
     with tenancy.system("test"):
-        [measure] = [each for each in queues.measures() if each.queue.name == "quota_disproved"]
+        [measure] = [each for each in backlogs.measures() if each.queue.name == "quota_disproved"]
         rows = list(reconciliation.disproved().values_list("pk", "difference"))
         assert measure.count == len(rows)
         return rows
