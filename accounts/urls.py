@@ -8,6 +8,7 @@ urlpatterns = [
     path("accounts/inactive/", arrival.inactive, name="account_inactive"),
     # Instead of allauth's form, in which a person could type an address that no provider has confirmed:
     path("accounts/3rdparty/signup/", arrival.social_sign_up, name="socialaccount_signup"),
+    path("accounts/sessions/", security.Sessions.as_view(), name="usersessions_list"),
     path("accounts/email/", email.Email.as_view(), name="account_email"),
     path("accounts/email/withdraw/", email.withdraw_change, name="email-change-withdraw"),
     path("accounts/email/send-again/", email.mail_again, name="email-mail-again"),

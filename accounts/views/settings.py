@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from allauth.account.decorators import reauthentication_required
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
@@ -70,6 +71,7 @@ def security(request: PortalRequest) -> HttpResponse:
 
 @post_only(page="security")
 @portal_view()
+@reauthentication_required
 def end_api_log_ins(request: PortalRequest) -> HttpResponse:
     """End every log-in of the person through the API, at once."""
     count = people.end_api_log_ins(user=request.user, now=timezone.now())
