@@ -161,7 +161,7 @@ class _NotedPasskey:
 
     def clean_credential(self) -> Authenticator:
         try:
-            return super().clean_credential()  # type: ignore[misc,no-any-return]  # of the form beside
+            return super().clean_credential()  # type: ignore[misc]  # of the form beside
         except ValidationError as error:
             if error.code == "incorrect_code":
                 claimed = self.user or _claimed(self.cleaned_data["credential"])
@@ -172,7 +172,7 @@ class _NotedPasskey:
 def _claimed(credential: Any) -> User | None:
     """The person whom a passkey names; anybody can write anything there."""
     try:
-        return passkeys.extract_user_from_response(credential)  # type: ignore[return-value]  # our own model
+        return passkeys.extract_user_from_response(credential)
     except (ValidationError, AttributeError):
         return None
 
