@@ -280,5 +280,5 @@ def customer_portal(request: PortalRequest) -> HttpResponse:
     try:
         return redirect(hosted_portal.open_for(request.organization))
     except Refusal as refusal:
-        messages.error(request, refusal.detail)
+        messages.error(request, f"{refusal.title}. {refusal.detail}")
         return redirect("billing")
