@@ -257,12 +257,17 @@ class CloseAccountForm(forms.Form):
         label=_("Type your e-mail address to confirm"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
     )
 
-    def __init__(self, *args: Any, user: User, charges: Sequence[Charge], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, user: User, charges: Sequence[Charge], may_be_more: bool, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._user = user
         if charges:
+            named = [_described(charge) for charge in charges]
+            if may_be_more:
+                named.append(gettext("all else that only you could end"))
             self.fields["end_charges"].label = _("End %(charges)s") % {
-                "charges": get_text_list([_described(charge) for charge in charges], gettext("and"))
+                "charges": get_text_list(named, gettext("and"))
             }
         else:
             del self.fields["end_charges"]
