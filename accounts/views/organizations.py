@@ -22,7 +22,7 @@ LONGEST_SEARCH = 150
 @portal_view()
 def index(request: PortalRequest) -> HttpResponse:
     """Where the person belongs, last joined first; `?q=` is a part of a name."""
-    text = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]
+    text = request.GET.get("q", "").strip()[:LONGEST_SEARCH]
     with tenancy.system("a person lists all their organizations"):
         places = memberships.of_user(request.user)
         if text:
