@@ -36,6 +36,7 @@ from accounts.models import AccountClosure, ApiKey, Membership, Organization, Us
 from accounts.roles import Role
 from superagent.foundation import tenancy
 from superagent.foundation.problems import NotFound, Refusal
+from superagent.foundation.templatetags.formats import money
 
 UNUSED_FOR = timedelta(days=30)  # an account that was never confirmed
 BATCH = 500
@@ -98,7 +99,8 @@ def ask(*, user: User, end_charges: bool, now: datetime) -> AccountClosure:
         user = people.lock(user)
         if (waiting := pending(user=user)) is not None:
             return waiting
-        if bought_meanwhile := [each for each in _checked(user, now) if each.charges]:
+        following = _checked(user, now)
+        if bought_meanwhile := [each for each in following if each.charges]:
             raise _still_charged(bought_meanwhile)
         closure = AccountClosure.objects.create(
             user=user, asked_at=now, closes_at=now + AccountClosure.WAITING_PERIOD
@@ -111,6 +113,7 @@ def ask(*, user: User, end_charges: bool, now: datetime) -> AccountClosure:
             "account_closing", user.email, link=mail_links.to_undo_closure(closure),
             closes_on=date_format(closure.closes_at, "M j, Y"),
             ends=[f"{charge.name} ({each.organization})" for each in running for charge in each.charges],
+            unbilled=[_in_words(due, each) for each in following for due in each.unbilled],
         )  # fmt: skip
     return closure
 
@@ -346,6 +349,11 @@ def _listed(names: Sequence[str]) -> str:
     """Some by name, the rest as a number."""
     more = len(names) - memberships.SOME
     return ", ".join(names[: memberships.SOME]) + (f" and {more} more" if more > 0 else "")
+
+
+def _in_words(due: Due, consequence: Consequence) -> str:
+    amount, date = money(due.amount, due.currency), date_format(due.at, "M j, Y")
+    return f"{amount} so far, on {date} ({consequence.organization})"
 
 
 def _withdraw(user: User, now: datetime) -> bool:
