@@ -105,7 +105,9 @@ def advance(*, organization: Organization, to: datetime) -> None:
         BillingAccount.objects.select_for_update().filter(organization=organization).first()  # one at a time
         account = _account(organization)
         if target := advancing_to(account):
-            raise StillAdvancing(f"It is on its way to {absolute(target)}. Advance it again once it is there.")
+            raise StillAdvancing(
+                f"It is on its way to {absolute(target)}. Advance it again once it is there."
+            )
         if to <= clock.now(account.organization):
             raise TimeRunsForward(
                 f"It is {clock.now(account.organization):%Y-%m-%d %H:%M} UTC there already."

@@ -92,7 +92,7 @@ class Workbench(admin.AdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         rows = [(measure, _address(measure.queue)) for measure in queues.measures()]
-        own = AuditEntry.objects.filter(actor=request.user).order_by("-id")[:RECENT]
+        own = AuditEntry.objects.filter(actor=request.user.pk).order_by("-id")[:RECENT]
         return super().index(request, (extra_context or {}) | {"queues": rows, "recent_acts": own})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:

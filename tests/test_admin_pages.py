@@ -136,6 +136,8 @@ def test_the_first_page_and_the_trail_name_what_staff_did_and_why(filled: Custom
     index = browser.get("/admin/").content.decode()
     assert "What you did last" in index and "Lost the note with it" in index
     assert "Recent actions" not in index
-    assert "Lost the note with it" in browser.get(f"/admin/accounts/auditentry/?q={person.pk}").content.decode()
+    assert (
+        "Lost the note with it" in browser.get(f"/admin/accounts/auditentry/?q={person.pk}").content.decode()
+    )
     row = browser.get(f"/admin/accounts/user/{person.pk}/change/").content.decode()
     assert f"/admin/accounts/auditentry/?q={person.pk}" in row

@@ -107,7 +107,7 @@ def test_live_keys_and_live_organizations_are_refused(customer: Customer, settin
 
 
 def test_a_step_is_said_to_run_until_it_is_done(customer: Customer) -> None:
-    """"1 done." was said of a month that had not begun, and a second press on the button was lost."""
+    """A month that had not begun was said to be done, and a second press on the button was lost."""
     customer.rehearse()
     staff = Staff(is_superuser=True)
     said = act(staff, customer.account, "advance_a_day")
