@@ -137,11 +137,11 @@ def verify_first(request: HttpRequest) -> HttpResponse:
 
 
 def note(request: HttpRequest) -> Membership | None:
-    """Put the membership, its organization and, for the switcher, all memberships on the request."""
+    """Put the membership, its organization and, for the switcher, some memberships on the request."""
     membership = chosen(request)
     request.membership = membership  # type: ignore[attr-defined]
     request.organization = membership.organization if membership else None  # type: ignore[attr-defined]
-    request.memberships = SimpleLazyObject(lambda: memberships.of_user(request.user))  # type: ignore[attr-defined, arg-type]  # logged in
+    request.memberships = SimpleLazyObject(lambda: memberships.some_of_user(request.user))  # type: ignore[attr-defined, arg-type]  # logged in
     return membership
 
 

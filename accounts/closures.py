@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 from django.utils.formats import date_format
 
 from accounts import (
@@ -35,6 +36,7 @@ from accounts.models import AccountClosure, ApiKey, Membership, Organization, Us
 from accounts.roles import Role
 from superagent.foundation import tenancy
 from superagent.foundation.problems import NotFound, Refusal
+from superagent.foundation.templatetags.formats import money
 
 UNUSED_FOR = timedelta(days=30)  # an account that was never confirmed
 BATCH = 500
@@ -69,10 +71,14 @@ class Consequence:
         return self.membership.organization
 
 
-def consequences(*, user: User, now: datetime) -> list[Consequence]:
-    """What closing the account means for each organization of the person, by name. `now` is real time, as below."""
+def consequences(*, user: User, now: datetime, most: int | None = None) -> list[Consequence]:
+    """What closing the account means for each organization of the person, or for `most` of them.
+
+    First those that need another owner, then those that are left alone, what is charged before the rest; by name.
+    `now` is real time, as below.
+    """
     with tenancy.system("what the end of an account means for its organizations"):
-        return [_consequence(membership, now) for membership in memberships.of_user(user)]
+        return [_consequence(membership, now) for membership in _places(user)[:most]]
 
 
 def pending(*, user: User) -> AccountClosure | None:
@@ -93,7 +99,8 @@ def ask(*, user: User, end_charges: bool, now: datetime) -> AccountClosure:
         user = people.lock(user)
         if (waiting := pending(user=user)) is not None:
             return waiting
-        if bought_meanwhile := [each for each in _checked(user, now) if each.charges]:
+        following = _checked(user, now)
+        if bought_meanwhile := [each for each in following if each.charges]:
             raise _still_charged(bought_meanwhile)
         closure = AccountClosure.objects.create(
             user=user, asked_at=now, closes_at=now + AccountClosure.WAITING_PERIOD
@@ -106,6 +113,7 @@ def ask(*, user: User, end_charges: bool, now: datetime) -> AccountClosure:
             "account_closing", user.email, link=mail_links.to_undo_closure(closure),
             closes_on=date_format(closure.closes_at, "M j, Y"),
             ends=[f"{charge.name} ({each.organization})" for each in running for charge in each.charges],
+            unbilled=[_in_words(due, each) for each in following for due in each.unbilled],
         )  # fmt: skip
     return closure
 
@@ -288,20 +296,37 @@ def _checked(user: User, now: datetime) -> list[Consequence]:
     """Raises memberships.LastOwner."""
     found = consequences(user=user, now=now)
     if stuck := [each for each in found if each.needs_another_owner]:
-        names = ", ".join(each.organization.name for each in stuck)
+        names = _listed([each.organization.name for each in stuck])
         raise memberships.LastOwner(f"Make another member an owner first: {names}.")
     return found
 
 
-def _consequence(membership: Membership, now: datetime) -> Consequence:
-    organization = membership.organization
-    others = Membership.objects.filter(organization=organization, user__is_active=True).exclude(
-        pk=membership.pk
+def _places(user: User) -> QuerySet[Membership]:
+    others = Membership.objects.filter(organization=OuterRef("organization"), user__is_active=True).exclude(
+        user=user
     )
-    if others.filter(role=Role.OWNER).exists() or (others.exists() and membership.role != Role.OWNER):
-        return Consequence(membership, is_left_alone=False, needs_another_owner=False)
-    if others.exists():
-        return Consequence(membership, is_left_alone=False, needs_another_owner=True)
+    paying = charges.paying(Organization.objects.filter(pk=OuterRef("organization")))
+    stays_owned = Q(role__in=[role for role in Role if role != Role.OWNER]) | Exists(
+        others.filter(role=Role.OWNER)
+    )
+    return (
+        memberships.of_user(user)
+        .annotate(
+            is_left_alone=~Exists(others),
+            needs_another_owner=Case(When(Exists(others) & ~stays_owned, then=True), default=False),
+            is_paying=Case(When(~Exists(others) & Exists(paying), then=True), default=False),
+        )
+        .order_by("-needs_another_owner", "-is_left_alone", "-is_paying", "organization__name", "id")
+    )
+
+
+def _consequence(membership: Any, now: datetime) -> Consequence:
+    """Of a row of `_places`."""
+    organization = membership.organization
+    if not membership.is_left_alone:
+        return Consequence(
+            membership, is_left_alone=False, needs_another_owner=membership.needs_another_owner
+        )
     return Consequence(
         membership,
         is_left_alone=True,
@@ -313,11 +338,22 @@ def _consequence(membership: Membership, now: datetime) -> Consequence:
 
 
 def _still_charged(running: Sequence[Consequence]) -> StillCharged:
-    names = ", ".join(f"{charge.name} of {each.organization}" for each in running for charge in each.charges)
+    names = _listed([f"{charge.name} of {each.organization}" for each in running for charge in each.charges])
     return StillCharged(
         f"{names}: you are the only one who could end it. Cancel it, make another member an owner, or agree that it "
         "ends with your account."
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some by name, the rest as a number."""
+    more = len(names) - memberships.SOME
+    return ", ".join(names[: memberships.SOME]) + (f" and {more} more" if more > 0 else "")
+
+
+def _in_words(due: Due, consequence: Consequence) -> str:
+    amount, date = money(due.amount, due.currency), date_format(due.at, "M j, Y")
+    return f"{amount} so far, on {date} ({consequence.organization})"
 
 
 def _withdraw(user: User, now: datetime) -> bool:

@@ -1,11 +1,12 @@
 """Proof of who someone is, for the API: e-mail, password and, where the account has it, a second factor."""
 
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.models import Authenticator
 
-from accounts import email_addresses, guessing
+from accounts import email_addresses, factors, guessing
 from accounts.guessing import Caller
 from accounts.models import User
 from accounts.security_events import Kind
@@ -34,7 +35,15 @@ class OtpInvalid(Refusal):
     title = "The code is wrong or was used before"
 
 
-def verify(*, email: str, password: str, otp: str, caller: Caller) -> User:
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Who somebody is, and by which factors (as `factors` names them)."""
+
+    user: User
+    factors: tuple[str, ...]
+
+
+def verify(*, email: str, password: str, otp: str, caller: Caller) -> Proven:
     """The user whom these prove. Takes one password hash of time whether or not there is such a user.
 
     Raises InvalidCredentials, OtpRequired, OtpInvalid, and throttles.TooManyAttempts for who guesses.
@@ -44,8 +53,8 @@ def verify(*, email: str, password: str, otp: str, caller: Caller) -> User:
     with guessing.attempt(subject=email, user=user, caller=caller, kind=Kind.LOG_IN_FAILED):
         user = _verify_password(user, password)
     if get_adapter().is_mfa_enabled(user):
-        _verify_second_factor(user, otp, caller)
-    return user
+        return Proven(user, (factors.PASSWORD, _verify_second_factor(user, otp, caller)))
+    return Proven(user, (factors.PASSWORD,))
 
 
 def code_subject(user: User) -> str:
@@ -62,7 +71,8 @@ def _verify_password(user: User | None, password: str) -> User:
     return user
 
 
-def _verify_second_factor(user: User, otp: str, caller: Caller) -> None:
+def _verify_second_factor(user: User, otp: str, caller: Caller) -> str:
+    """Which factor it was."""
     if not otp:
         detail = "Send `otp` as well: the code of the authenticator app, or a recovery code."
         raise OtpRequired(detail, errors=[FieldError("/otp", "required", detail)])
@@ -70,6 +80,6 @@ def _verify_second_factor(user: User, otp: str, caller: Caller) -> None:
         for authenticator in Authenticator.objects.filter(user_id=user.pk, type__in=CODE_TYPES):
             if authenticator.wrap().validate_code(otp):
                 authenticator.record_usage()
-                return
+                return factors.OF_AUTHENTICATOR[authenticator.type]
         detail = "Send the code that the authenticator app shows now, or an unused recovery code."
         raise OtpInvalid(detail, errors=[FieldError("/otp", "invalid", detail)])

@@ -5,6 +5,9 @@ from typing import Any, cast
 from allauth.account import forms as allauth_forms
 from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn import forms as webauthn_forms
+from allauth.mfa.webauthn.internal import auth as passkeys
 from django import forms
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -150,6 +153,42 @@ class SecondStepAgainForm(_LimitedGuesses, ReauthenticateForm):
     pass
 
 
+class _NotedPasskey:
+    """A passkey that is none is kept as a security event, about whom it claims to be."""
+
+    user: User | None
+    cleaned_data: dict[str, Any]
+
+    def clean_credential(self) -> Authenticator:
+        try:
+            return super().clean_credential()  # type: ignore[misc]  # of the form beside
+        except ValidationError as error:
+            if error.code == "incorrect_code":
+                claimed = self.user or _claimed(self.cleaned_data["credential"])
+                security_events.note(kind=Kind.PASSKEY_FAILED, user=claimed)
+            raise
+
+
+def _claimed(credential: Any) -> User | None:
+    """The person whom a passkey names; anybody can write anything there."""
+    try:
+        return passkeys.extract_user_from_response(credential)
+    except (ValidationError, AttributeError):
+        return None
+
+
+class PasskeyForm(_NotedPasskey, webauthn_forms.LoginWebAuthnForm):
+    """To log in with nothing else."""
+
+
+class PasskeyStepForm(_NotedPasskey, webauthn_forms.AuthenticateWebAuthnForm):
+    """In the second step."""
+
+
+class PasskeyAgainForm(_NotedPasskey, webauthn_forms.ReauthenticateWebAuthnForm):
+    """To confirm who is there."""
+
+
 class OrganizationForm(forms.ModelForm):
     class Meta:
         model = Organization
@@ -218,12 +257,17 @@ class CloseAccountForm(forms.Form):
         label=_("Type your e-mail address to confirm"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
     )
 
-    def __init__(self, *args: Any, user: User, charges: Sequence[Charge], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, user: User, charges: Sequence[Charge], may_be_more: bool, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._user = user
         if charges:
+            named = [_described(charge) for charge in charges]
+            if may_be_more:
+                named.append(gettext("all else that only you could end"))
             self.fields["end_charges"].label = _("End %(charges)s") % {
-                "charges": get_text_list([_described(charge) for charge in charges], gettext("and"))
+                "charges": get_text_list(named, gettext("and"))
             }
         else:
             del self.fields["end_charges"]

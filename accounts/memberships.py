@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import audit, email_addresses, notifications, offboarding, roles
@@ -13,6 +14,8 @@ from accounts.models import ApiKey, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
 from superagent.foundation.problems import FieldError, Forbidden, Invalid, NotFound, Refusal
+
+SOME = 20
 
 
 class LastOwner(Refusal):
@@ -36,6 +39,13 @@ class NoOrganization(Refusal):
     title = "You do not belong to an organization"
 
 
+class Some(NamedTuple):
+    """As many of a person's places as a menu holds."""
+
+    places: list[Membership]
+    has_more: bool
+
+
 class RoleChange(NamedTuple):
     membership: Membership
     revoked_keys: list[ApiKey]
@@ -52,14 +62,19 @@ def role_of(user: User, organization: Organization) -> Role | None:
     return Role(role) if role else None
 
 
-def of_user(user: User) -> list[Membership]:
-    """Every place where the user belongs, with its organization, by name."""
+def of_user(user: User) -> QuerySet[Membership]:
+    """The places where the user belongs, with their organizations, by name. Read in the system scope.
+
+    There is no end of invitations that a person may accept: pages show some.
+    """
+    places = Membership.objects.filter(user=user).select_related("organization")
+    return places.order_by("organization__name", "id")
+
+
+def some_of_user(user: User) -> Some:
     with tenancy.system("a person's organizations are read before one is chosen"):
-        return list(
-            Membership.objects.filter(user=user)
-            .select_related("organization")
-            .order_by("organization__name", "id")
-        )
+        found = list(of_user(user)[: SOME + 1])
+    return Some(found[:SOME], has_more=len(found) > SOME)
 
 
 def find(user: User, organization_id: UUID | None) -> Membership | None:

@@ -16,6 +16,7 @@ from accounts.models import Membership, User
 from superagent.foundation import tenancy
 
 PRODUCT = "SuperAgent"
+MOST_ORGANIZATIONS = 100  # that are looked at, the last joined
 SHORTEST_NAME = 4  # of an organization: shorter ones are in too many good passwords
 OWN_WORTH = 6  # letters that a password must have beside a known name
 _LEET = str.maketrans("013457@$!|", "oieastasil")
@@ -66,7 +67,10 @@ def _organizations_of(user: User | None) -> list[str]:
     if user is None or user._state.adding:
         return []
     with tenancy.system("a person's organizations have names that a password must not be"):
-        return list(Membership.objects.filter(user=user).values_list("organization__name", flat=True))
+        names = (
+            Membership.objects.filter(user=user).order_by("-id").values_list("organization__name", flat=True)
+        )
+        return list(names[:MOST_ORGANIZATIONS])
 
 
 def _cores(password: str) -> Iterable[str]:

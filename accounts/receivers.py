@@ -11,7 +11,7 @@ from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import access, audit, log_ins, new_places, sessions, staff_access
+from accounts import access, audit, factors, log_ins, new_places, sessions, staff_access
 from accounts.models import User
 
 ACTIONS: dict[Signal, str] = {
@@ -31,7 +31,9 @@ def record_account_event(
     sender: Any, signal: Signal, request: HttpRequest, user: User | None = None, **kwargs: Any
 ) -> None:
     if user is not None and user.pk:
-        audit.record(action=ACTIONS[signal], actor=user, target=user, request=request)
+        is_log_in = signal is account.user_logged_in
+        shown = {"factors": found} if is_log_in and (found := factors.of_session(request, user)) else {}
+        audit.record(action=ACTIONS[signal], actor=user, target=user, request=request, detail=shown)
 
 
 @receiver([account.user_logged_in, account.password_changed, account.password_set, account.password_reset])

@@ -6,6 +6,7 @@ it was copied. Log-out, another password and a closed account end it too, for ac
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -53,8 +54,10 @@ class Pair:
     token_type: str = "bearer"  # noqa: S105  # the kind of a token
 
 
-def log_in(*, user: User, ip_address: str | None, user_agent: str, now: datetime) -> Pair:
-    """Begin a family for a user who has just proven who they are. `now` is real time."""
+def log_in(
+    *, user: User, factors: Sequence[str] = (), ip_address: str | None, user_agent: str, now: datetime
+) -> Pair:
+    """Begin a family for a user who has just proven who they are, by `factors`. `now` is real time."""
     refresh = _refresh_token(user)
     family = TokenFamily(
         user=user,
@@ -70,7 +73,9 @@ def log_in(*, user: User, ip_address: str | None, user_agent: str, now: datetime
         new_places.tell_of_network(user=user, address=ip_address, user_agent=user_agent, now=now)
         family.save(force_insert=True)
         User.objects.filter(pk=user.pk).update(last_login=now)
-        audit.record(action="user.logged_in", actor=user, target=user, detail={"by": "api"})
+        audit.record(
+            action="user.logged_in", actor=user, target=user, detail={"by": "api", "factors": list(factors)}
+        )
     return _pair(refresh)
 
 

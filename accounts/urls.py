@@ -1,6 +1,17 @@
 from django.urls import path, re_path
 
-from accounts.views import arrival, audit, closing, email, keys, members, passwords, security, settings
+from accounts.views import (
+    arrival,
+    audit,
+    closing,
+    email,
+    keys,
+    members,
+    organizations,
+    passwords,
+    security,
+    settings,
+)
 
 urlpatterns = [
     path("accounts/signup/", arrival.SignUp.as_view(), name="account_signup"),
@@ -8,6 +19,7 @@ urlpatterns = [
     path("accounts/inactive/", arrival.inactive, name="account_inactive"),
     # Instead of allauth's form, in which a person could type an address that no provider has confirmed:
     path("accounts/3rdparty/signup/", arrival.social_sign_up, name="socialaccount_signup"),
+    path("accounts/sessions/", security.Sessions.as_view(), name="usersessions_list"),
     path("accounts/email/", email.Email.as_view(), name="account_email"),
     path("accounts/email/withdraw/", email.withdraw_change, name="email-change-withdraw"),
     path("accounts/email/send-again/", email.mail_again, name="email-mail-again"),
@@ -40,6 +52,7 @@ urlpatterns = [
     path("settings/security/", settings.security, name="security"),
     path("settings/security/activity/", security.activity, name="security-activity"),
     path("settings/security/api-log-ins/end/", settings.end_api_log_ins, name="end-api-log-ins"),
-    path("organizations/switch/", settings.switch_organization, name="switch_organization"),
-    path("organizations/new/", settings.new_organization, name="organization-new"),
+    path("organizations/", organizations.index, name="organizations"),
+    path("organizations/switch/", organizations.switch_organization, name="switch_organization"),
+    path("organizations/new/", organizations.new_organization, name="organization-new"),
 ]

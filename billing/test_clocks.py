@@ -29,6 +29,7 @@ from metering.quotas import periods
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 from superagent.foundation.problems import Refusal
+from superagent.foundation.templatetags.formats import absolute
 
 ADVANCE = "billing.advance_rehearsal"
 READY_TIMEOUT_SECONDS = 120
@@ -56,6 +57,12 @@ class TimeRunsForward(Refusal):
     status = HTTPStatus.CONFLICT
     code = "time_runs_forward"
     title = "A test clock can only be advanced"
+
+
+class StillAdvancing(Refusal):
+    status = HTTPStatus.CONFLICT
+    code = "still_advancing"
+    title = "The test clock is being advanced already"
 
 
 class Stuck(outbox.Retryable):
@@ -93,9 +100,17 @@ def _new_clock(customer: str, name: str) -> Json:
 
 
 def advance(*, organization: Organization, to: datetime) -> None:
-    """Have the organization's time advanced to `to` by a worker. Raises NotRehearsing, TimeRunsForward."""
+    """Have the organization's time advanced to `to` by a worker: `advancing_to` tells until when.
+
+    Raises NotRehearsing, TimeRunsForward, StillAdvancing.
+    """
     with tenancy.system("rehearsal"), transaction.atomic():
+        BillingAccount.objects.select_for_update().filter(organization=organization).first()  # one at a time
         account = _account(organization)
+        if target := advancing_to(account):
+            raise StillAdvancing(
+                f"It is on its way to {absolute(target)}. Advance it again once it is there."
+            )
         if to <= clock.now(account.organization):
             raise TimeRunsForward(
                 f"It is {clock.now(account.organization):%Y-%m-%d %H:%M} UTC there already."
@@ -112,6 +127,16 @@ def advance(*, organization: Organization, to: datetime) -> None:
             payload={"organization": str(organization.pk), "to": to.isoformat()},
             organization_id=organization.pk,
         )
+
+
+def advancing_to(account: BillingAccount) -> datetime | None:
+    """Where a worker is taking its time; None once it is there, and when the worker gave up."""
+    if account.rehearsal_target is None:
+        return None
+    steps = OutboxMessage.objects.filter(
+        organization_id=account.organization_id, topic=ADVANCE, state=OutboxMessage.State.PENDING
+    )
+    return account.rehearsal_target if steps.exists() else None
 
 
 def run(

@@ -159,7 +159,9 @@ def sync_due_statuses(*, now: datetime) -> int:
     its own.
     """
     changed = 0
-    for pk in list(License.objects.due(now).values_list("pk", flat=True)):
+    due = License.objects.due(now).values_list("pk", flat=True)
+    in_rehearsal = License.objects.due_in_rehearsal().values_list("pk", flat=True)
+    for pk in [*due, *in_rehearsal]:
         try:
             changed += _sync(pk, now)
         except Exception:  # one that fails does not keep the others; validation says the truth meanwhile

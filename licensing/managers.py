@@ -4,13 +4,22 @@ from typing import TYPE_CHECKING, Self
 from django.apps import apps
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import Case, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject, Least
 
 from accounts.managers import OwnedQuerySet
+from accounts.models import Organization
 
 if TYPE_CHECKING:
     from licensing.models import License
+
+
+DUE_AT = Case(
+    When(status="active", then=Least("suspends_at", "expires_at")),
+    When(status="suspended", suspension_reason="payment", then=F("expires_at")),
+)
+"""When the dates of a license make it something else than what is stored; empty: never. What the index `license_due` is
+of, so that the planner has figures of it: of the dates alone, most have passed."""
 
 
 class LicenseQuerySet(OwnedQuerySet):
@@ -57,20 +66,20 @@ class LicenseQuerySet(OwnedQuerySet):
         )
 
     def due(self, now: datetime) -> Self:
-        """Those whose dates have made them something else than what is stored."""
-        local_now = Coalesce("organization__rehearsal_now", Value(now))
-        has_passed = Q(status="active", suspends_at__lte=local_now) | Q(
-            status__in=["active", "suspended"], expires_at__lte=local_now
-        )
-        return self.filter(has_passed).exclude(suspension_reason="manual")
+        """Those whose dates have made them something else than what is stored, of organizations whose clock is the real
+        one. By indexes: a job asks it all day."""
+        rehearsing = Organization.objects.filter(pk=OuterRef("organization"), rehearsal_now__isnull=False)
+        return self.alias(due_at=DUE_AT).filter(~Exists(rehearsing), due_at__lte=now)
+
+    def due_in_rehearsal(self) -> Self:
+        """The same of organizations with clocks of their own, of which there are few."""
+        rehearsing = self.alias(due_at=DUE_AT).filter(organization__rehearsal_now__isnull=False)
+        return rehearsing.filter(due_at__lte=F("organization__rehearsal_now"))
 
     def late(self, since: datetime) -> Self:
         """Those that count as active though their dates made them something else before `since`, of organizations whose
         clock is the real one; with `due_since`. By indexes, because it is measured all day."""
-        has_passed = Q(suspends_at__lte=since) | Q(expires_at__lte=since)
-        return self.filter(has_passed, status="active", organization__rehearsal_now=None).annotate(
-            due_since=Least("suspends_at", "expires_at")
-        )
+        return self.due(since).filter(status="active").annotate(due_since=DUE_AT)
 
 
 LicenseManager = models.Manager.from_queryset(LicenseQuerySet)

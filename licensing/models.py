@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OrganizationOwned
 from licensing import keys
-from licensing.managers import ActivationManager, LicenseManager
+from licensing.managers import DUE_AT, ActivationManager, LicenseManager
 from superagent.foundation.records import Record
 from superagent.foundation.row_security import Published
 
@@ -171,8 +171,7 @@ class License(OrganizationOwned):
         ]
         indexes = [
             models.Index(fields=["organization", "-id"], name="license_organization"),
-            models.Index(fields=["suspends_at"], condition=Q(status="active"), name="license_suspends"),
-            models.Index(fields=["expires_at"], condition=Q(status="active"), name="license_expires"),
+            models.Index(DUE_AT, name="license_due"),
             models.Index(fields=["created_at"], condition=Q(suspension_reason="manual"), name="license_held"),
         ]
 

@@ -1,5 +1,6 @@
 """Licenses as the portal shows them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,7 +8,7 @@ from accounts.models import Organization
 from billing.models import Subscription
 from licensing import validation
 from licensing.managers import LicenseQuerySet
-from licensing.models import MAX_ACTIVATIONS, Activation, License, LicenseFeature, Policy
+from licensing.models import Activation, License, LicenseFeature, Policy
 
 NEWEST = 5
 
@@ -111,11 +112,10 @@ def row(license_: License, now: datetime) -> Row:
     )
 
 
-def servers(license_: License, now: datetime) -> list[Server]:
-    """The latest activated first."""
+def servers(license_: License, activations: Iterable[Activation], now: datetime) -> list[Server]:
+    """Some of the license's activations, with what they are now."""
     return [
-        Server(row, is_silent=validation.is_dead(license_, row.last_heartbeat_at, now))
-        for row in license_.activations.all()[:MAX_ACTIVATIONS]
+        Server(row, is_silent=validation.is_dead(license_, row.last_heartbeat_at, now)) for row in activations
     ]
 
 

@@ -152,7 +152,7 @@ class QuotaAlertAdmin(OfCustomers):
 class SpoolCheckpointAdmin(FactsAdmin):
     """How far each host's requests are recorded, and why not."""
 
-    list_display = ["segment", "offset", "updated_at", "read_at", "failed_at", "failure", "finished_at"]
+    list_display = ["segment", "failure", "failed_at", "offset", "read_at", "updated_at", "finished_at"]
     list_filter = [("failed_at", admin.EmptyFieldListFilter), ("finished_at", admin.EmptyFieldListFilter)]
     search_fields = ("segment",)
     ordering = ["-updated_at"]

@@ -266,6 +266,9 @@ ACCOUNT_FORMS = {
 MFA_FORMS = {
     "authenticate": "accounts.forms.SecondStepForm",
     "reauthenticate": "accounts.forms.SecondStepAgainForm",
+    "login_webauthn": "accounts.forms.PasskeyForm",
+    "authenticate_webauthn": "accounts.forms.PasskeyStepForm",
+    "reauthenticate_webauthn": "accounts.forms.PasskeyAgainForm",
 }
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # a stranger's address is not mailed because someone typed it

@@ -126,3 +126,18 @@ def test_without_a_reason_nothing_is_changed_and_with_one_it_is_in_the_trail(
                 assert entry.detail.get("reason") == "Because", (page, entry.action, entry.detail)
                 assert entry.actor_id == root.pk, (page, entry.action)
     assert len(effective) >= 18, sorted(effective)  # the walk did reach the pages
+
+
+def test_the_first_page_and_the_trail_name_what_staff_did_and_why(filled: Customer, root: User) -> None:
+    """The first page had Django's "Recent actions", which knew of no act, and rows a history that was always empty."""
+    browser = Browser(root)
+    person = filled.user
+    browser.post(f"/admin/accounts/user/{person.pk}/acts/reset-link/", {"reason": "Lost the note with it"})
+    index = browser.get("/admin/").content.decode()
+    assert "What you did last" in index and "Lost the note with it" in index
+    assert "Recent actions" not in index
+    assert (
+        "Lost the note with it" in browser.get(f"/admin/accounts/auditentry/?q={person.pk}").content.decode()
+    )
+    row = browser.get(f"/admin/accounts/user/{person.pk}/change/").content.decode()
+    assert f"/admin/accounts/auditentry/?q={person.pk}" in row

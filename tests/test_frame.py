@@ -7,7 +7,9 @@ import re
 import pytest
 from django.test import Client
 
-from accounts.models import Organization, User
+from accounts.models import Membership, Organization, User
+from accounts.roles import Role
+from superagent.foundation import tenancy
 from tests.accounts.conftest import founded, join, page_of, person
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +59,49 @@ def test_who_was_invited_to_a_second_organization_finds_it_in_the_menu(brightwor
     guest = join(brightwork, "gus@globex.example", "viewer")
     founded("Globex", guest)
     assert set(offered(page_of(guest))) == {"Globex"}
+
+
+def test_who_belongs_to_many_organizations_has_a_short_menu_and_finds_the_others_on_a_page(
+    nora: User, brightwork: Organization, django_assert_max_num_queries
+):
+    """The menu, on every page, read and drew them all: invitations may be accepted without end."""
+    with tenancy.system("test"):
+        made = Organization.objects.bulk_create(
+            Organization(name=f"Customer {number:03}", email="nora@brightwork.example")
+            for number in range(60)
+        )
+        Membership.objects.bulk_create(
+            Membership(organization=each, user=nora, role=Role.VIEWER) for each in made
+        )
+    client = page_of(nora)
+    body = client.get("/dashboard/").content.decode()
+    assert len(offered(client)) == 19 and "Find an organization" in body and "Customer 059" not in body
+    # What closing means for an organization that is left alone takes some queries: for each that is named.
+    for path, most in (
+        ("/accounts/email/", 40),
+        ("/organizations/new/", 40),
+        ("/settings/profile/close/", 280),
+    ):
+        with django_assert_max_num_queries(most):
+            body = client.get(path).content.decode()
+        assert "Customer 059" not in body, path
+    listed = client.get("/organizations/")
+    assert [each.organization.name for each in listed.context["page"].rows][:2] == [
+        "Customer 059",
+        "Customer 058",
+    ]
+    assert len(listed.context["page"].rows) == 25 and listed.context["page"].next
+    [found] = client.get("/organizations/?q=MER+033").context["page"].rows
+    answer = client.post("/organizations/switch/", {"organization": str(found.organization_id)})
+    assert answer.status_code == 302 and here(client) == "Customer 033"
+    assert "is called “xyz”" in client.get("/organizations/?q=xyz").content.decode()
+
+
+def test_the_list_of_organizations_names_only_ones_own(nora: User, brightwork: Organization):
+    founded("Globex", person("gus@globex.example"))
+    assert [each.organization for each in page_of(nora).get("/organizations/").context["page"].rows] == [
+        brightwork
+    ]
 
 
 def test_pages_of_the_account_have_the_switcher_too(nora: User, brightwork: Organization):

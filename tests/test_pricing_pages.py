@@ -91,6 +91,15 @@ def test_on_a_paid_plan_the_others_are_a_change_and_free_is_its_end(owner: User,
     assert button(body, "free", "month") == ("Cancel paid plan", "/billing/cancel/")
 
 
+def test_prices_offer_no_change_while_the_plan_is_canceled(owner: User, acme: Organization):
+    put_on_pro(acme)
+    with tenancy.system("test"):
+        Subscription.objects.update(cancel_at_period_end=True)
+    body = body_of(page_of(owner), "/")
+    assert button(body, "enterprise", "month") == ("Resume your plan first", "/billing/")
+    assert button(body, "free", "month")[1] == ""
+
+
 def test_who_may_not_buy_is_told_who_may(owner: User, acme: Organization):
     put_on_pro(acme)
     client = page_of(join(acme, "dev@acme.example", "developer"))

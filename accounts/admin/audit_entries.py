@@ -15,12 +15,16 @@ from accounts.models import AuditEntry, User
 class AuditEntryAdmin(OfCustomers):
     """By customer, by person (what they did and what was done to them), or by action."""
 
-    list_display = ["at", "actor_label", "action", "organization", "target_label", "ip_address"]
+    list_display = ["at", "actor_label", "action", "organization", "target_label", "reason", "ip_address"]
     search_fields = ["=action", "=target_id", "=request_id", "=ip_address"]
     search_help_text = gettext_lazy(
         "A person's e-mail, an action such as user.rights_changed, the id of what it was done to; or a customer: "
         "e-mail, id or the start of the name, and an exact value after it."
     )
+
+    @admin.display(description=gettext_lazy("reason"))
+    def reason(self, entry: AuditEntry) -> str:
+        return str(entry.detail.get("reason") or "–")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -54,10 +54,17 @@ class ReasonedActions(QuickAdmin):
     action_form = ReasonForm
 
     def act(
-        self, request: HttpRequest, rows: Iterable[models.Model], *, permission: str, action: str, call: Call
+        self,
+        request: HttpRequest,
+        rows: Iterable[models.Model],
+        *,
+        permission: str,
+        action: str,
+        call: Call,
+        is_begun_only: bool = False,
     ) -> None:
         """Call `call(row, reason)` for each row, each on its own, so that one refusal stops no other, and record it;
-        `call` returns whether it did anything."""
+        `call` returns whether it did anything. `is_begun_only`: a worker goes on with it afterwards."""
         reason = _reason_in(request)[:MAX_REASON_LENGTH]
         if not request.user.has_perm(permission):
             self.message_user(request, _("You may look at these, but not change them."), messages.ERROR)
@@ -69,6 +76,12 @@ class ReasonedActions(QuickAdmin):
         done = sum(self._one(request, row, reason, action, call) for row in rows)
         if done:
             text = ngettext("%d done.", "%d done.", done)
+            if is_begun_only:
+                text = ngettext(
+                    "%d begun. It goes on in the background: reload the list to see how far it is.",
+                    "%d begun. They go on in the background: reload the list to see how far they are.",
+                    done,
+                )
             self.message_user(request, text % done, messages.SUCCESS)
 
     def _one(self, request: HttpRequest, row: models.Model, reason: str, action: str, call: Call) -> bool:

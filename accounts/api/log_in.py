@@ -59,9 +59,10 @@ class Login(Public):
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.LoginRequest)
         address = audit.client_address(request._request)
-        user = credentials.verify(**body, caller=Caller(address))
+        proven = credentials.verify(**body, caller=Caller(address))
         pair = tokens.log_in(
-            user=user,
+            user=proven.user,
+            factors=proven.factors,
             ip_address=address,
             user_agent=request.headers.get("User-Agent", ""),
             now=timezone.now(),

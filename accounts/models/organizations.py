@@ -48,6 +48,13 @@ class Organization(Record):
                 condition=models.Q(livemode=False) | models.Q(rehearsal_now__isnull=True),
             )
         ]
+        indexes = [
+            models.Index(
+                fields=["rehearsal_now"],
+                condition=models.Q(rehearsal_now__isnull=False),
+                name="organization_rehearses",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

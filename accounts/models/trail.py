@@ -21,6 +21,7 @@ class SecurityEvent(Record):
     class Kind(models.TextChoices):
         LOG_IN_FAILED = "log_in_failed", _("Wrong password")
         CODE_FAILED = "code_failed", _("Wrong code in the second step")
+        PASSKEY_FAILED = "passkey_failed", _("Wrong passkey")
         RESET_REQUESTED = "reset_requested", _("New password asked for")
         RESET_REFUSED = "reset_refused", _("New password asked for an unknown address")
         LIMIT_REACHED = "limit_reached", _("Too many attempts")

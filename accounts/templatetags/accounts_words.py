@@ -3,11 +3,12 @@
 from django import template
 from django.conf import settings
 from django.utils.html import format_html
+from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from accounts import browsers
-from accounts.models import SecurityEvent
+from accounts.models import AuditEntry, SecurityEvent
 
 register = template.Library()
 
@@ -30,6 +31,23 @@ def action_words(action: str) -> str:
 def own_action_words(action: str) -> str:
     """The same to the person whom it is about: `user.logged_in` → “Logged in”."""
     return action_words(action.removeprefix("user."))
+
+
+_FACTORS = {
+    "password": gettext_noop("password"),
+    "totp": gettext_noop("authenticator app"),
+    "recovery_code": gettext_noop("recovery code"),
+    "passkey": gettext_noop("passkey"),
+    "google": "Google",
+    "github": "GitHub",
+}
+
+
+@register.filter
+def factor_words(entry: AuditEntry) -> str:
+    """By what somebody logged in: “password and authenticator app”; empty where it is not known."""
+    named = [str(_(_FACTORS[each])) if each in _FACTORS else each for each in entry.detail.get("factors", ())]
+    return get_text_list(named, _("and"))
 
 
 # What a person has to do with a limit that was reached (settings.THROTTLES).

@@ -1,5 +1,6 @@
 """Closing one's account, and keeping it after all."""
 
+from datetime import datetime
 from typing import Any
 
 from allauth.account.decorators import reauthentication_required
@@ -13,12 +14,13 @@ from django.utils.translation import gettext as _
 from django.views import View
 from django.views.decorators.cache import never_cache
 
-from accounts import closures
+from accounts import closures, memberships
 from accounts.access import PersonRequest
 from accounts.closures import Consequence
 from accounts.forms import CloseAccountForm
 from accounts.models import AccountClosure
 from accounts.views.email import MailedLink
+from superagent.foundation import tenancy
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 
@@ -31,13 +33,13 @@ class CloseAccount(View):
     request: PersonRequest
 
     def get(self, request: PersonRequest) -> HttpResponse:
-        found = closures.consequences(user=request.user, now=timezone.now())
+        found = self._consequences(timezone.now())
         return self._page(found, self._form(found))
 
     @method_decorator(reauthentication_required)
     def post(self, request: PersonRequest) -> HttpResponse:
         now = timezone.now()
-        found = closures.consequences(user=request.user, now=now)
+        found = self._consequences(now)
         form = self._form(found, request.POST)
         if form.is_valid():
             try:
@@ -53,14 +55,24 @@ class CloseAccount(View):
                 return redirect("profile")
         return self._page(found, form)
 
+    def _consequences(self, now: datetime) -> list[Consequence]:
+        """Those that matter most, and not more than one reads."""
+        return closures.consequences(user=self.request.user, now=now, most=memberships.SOME)
+
     def _form(self, found: list[Consequence], data: Any = None) -> CloseAccountForm:
         running = [charge for each in found for charge in each.charges]
-        return CloseAccountForm(data, user=self.request.user, charges=running)
+        may_be_more = len(found) == memberships.SOME and bool(found[-1].charges)
+        return CloseAccountForm(data, user=self.request.user, charges=running, may_be_more=may_be_more)
+
+    def _count(self) -> int:
+        with tenancy.system("how many organizations the end of an account concerns"):
+            return memberships.of_user(self.request.user).count()
 
     def _page(self, found: list[Consequence], form: CloseAccountForm) -> HttpResponse:
         context = {
             "form": form,
             "consequences": found,
+            "more": self._count() - len(found),
             "is_stuck": any(each.needs_another_owner for each in found),
             "days": AccountClosure.WAITING_PERIOD.days,
         }

@@ -2,14 +2,26 @@
 
 from typing import Any
 
+from allauth.account.decorators import reauthentication_required
+from allauth.usersessions.views import ListUserSessionsView
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.decorators import method_decorator
 
 from accounts import security_events
 from accounts.access import PortalRequest, portal_view
 from accounts.models import AuditEntry, SecurityEvent
 from superagent.foundation import cursors, tenancy
+
+
+class Sessions(ListUserSessionsView):
+    """allauth's page; who ends the others shows once more who they are: a thief of a session puts nobody out."""
+
+    @method_decorator(reauthentication_required)
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().post(request, *args, **kwargs)
+        return response
 
 
 @portal_view()

@@ -1,23 +1,20 @@
 """Settings: the organization, the person's profile, security, leaving and closing; and the organization switcher."""
 
-from uuid import UUID
-
+from allauth.account.decorators import reauthentication_required
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import access, memberships, offboarding, organizations, people, roles
-from accounts.access import PersonRequest, PortalRequest, portal_view
-from accounts.forms import NewOrganizationForm, OrganizationForm, ProfileForm
+from accounts.access import PortalRequest, portal_view
+from accounts.forms import OrganizationForm, ProfileForm
 from accounts.roles import Scope
 from superagent.foundation.page_addresses import post_only
-from superagent.foundation.problems import Refusal
 
 
 @portal_view(scope=Scope.ORGANIZATION_READ)
@@ -70,43 +67,9 @@ def security(request: PortalRequest) -> HttpResponse:
 
 @post_only(page="security")
 @portal_view()
+@reauthentication_required
 def end_api_log_ins(request: PortalRequest) -> HttpResponse:
     """End every log-in of the person through the API, at once."""
     count = people.end_api_log_ins(user=request.user, now=timezone.now())
     messages.success(request, _("API log-ins ended: %(count)s.") % {"count": count})
     return redirect("security")
-
-
-@post_only(page="dashboard")
-@login_required
-def switch_organization(request: PersonRequest) -> HttpResponse:
-    """Turn the session to another of the person's organizations."""
-    try:
-        membership = memberships.find(request.user, UUID(request.POST.get("organization", "")))
-    except ValueError:
-        membership = None
-    if membership is None:
-        return render(request, "accounts/not_found.html", status=404)
-    access.choose(request, membership.organization_id)
-    return redirect(access.own_path(request.POST.get("next", "")) or "dashboard")
-
-
-@login_required
-def new_organization(request: PersonRequest) -> HttpResponse:
-    """Also where a person who belongs nowhere is sent."""
-    form = NewOrganizationForm(request.POST or None)
-    places = memberships.of_user(request.user)
-    if places and not people.has_verified_email(request.user):
-        return access.verify_first(request)
-    if request.method == "POST" and form.is_valid():
-        name = form.cleaned_data["name"]
-        try:
-            made = organizations.create(name=name, owner=request.user, now=timezone.now())
-        except Refusal as refusal:
-            form.add_error(None, refusal.detail)
-        else:
-            access.choose(request, made.pk)
-            messages.success(request, _("%(name)s is ready.") % {"name": made.name})
-            return redirect(access.own_path(request.GET.get("next", "")) or "dashboard")
-    context = {"form": form, "places": places}
-    return render(request, "accounts/organization_new.html", context, status=422 if form.errors else 200)

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.audited import FactsAdmin, FactsInline
@@ -16,6 +17,7 @@ from billing.projection import subscriptions as subscription_projection
 from billing.selling import cancellations
 from metering.quotas import months
 from superagent.foundation import clock
+from superagent.foundation.templatetags.formats import absolute
 
 CHANGE_ACCOUNT = "billing.change_billingaccount"
 CHANGE_SUBSCRIPTION = "billing.change_subscription"
@@ -36,8 +38,17 @@ class BillingAccountAdmin(FactsAdmin):
         return f"{account.card_brand} •••• {account.card_last_four}" if account.has_card else "–"
 
     @admin.display(description=_("rehearses at"))
-    def rehearsal_now(self, account: BillingAccount) -> Any:
-        return account.organization.rehearsal_now
+    def rehearsal_now(self, account: BillingAccount) -> str:
+        """The time on its test clock, and whether that is where staff have sent it."""
+        here, target = account.organization.rehearsal_now, account.rehearsal_target
+        if here is None:
+            return "–"
+        facts = {"here": absolute(here), "target": absolute(target) if target else ""}
+        if target is None:
+            return facts["here"]
+        if test_clocks.advancing_to(account) is None:
+            return gettext("%(here)s. Stopped on its way to %(target)s: see Outbox, given up.") % facts
+        return gettext("%(here)s. Advancing to %(target)s…") % facts
 
     @admin.action(description=_("Fetch from Stripe again"), permissions=["view"])
     def refresh(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
@@ -62,7 +73,7 @@ class BillingAccountAdmin(FactsAdmin):
             test_clocks.advance(organization=account.organization, to=now + timedelta(days=1))
             return True
 
-        self._rehearse(request, queryset, "organization.rehearsal_advanced_by_staff", call)
+        self._advance(request, queryset, call)
 
     @admin.action(description=_("Rehearsal: advance a month"), permissions=["view"])
     def advance_a_month(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
@@ -71,7 +82,7 @@ class BillingAccountAdmin(FactsAdmin):
             test_clocks.advance(organization=account.organization, to=months.add(now, 1))
             return True
 
-        self._rehearse(request, queryset, "organization.rehearsal_advanced_by_staff", call)
+        self._advance(request, queryset, call)
 
     @admin.action(
         description=_("Rehearsal: end it (its customer is deleted at Stripe)"), permissions=["view"]
@@ -83,11 +94,22 @@ class BillingAccountAdmin(FactsAdmin):
 
         self._rehearse(request, queryset, "organization.rehearsal_stopped", call)
 
+    def _advance(self, request: HttpRequest, queryset: QuerySet[BillingAccount], call: Any) -> None:
+        action = "organization.rehearsal_advanced_by_staff"
+        self._rehearse(request, queryset, action, call, is_begun_only=True)
+
     def _rehearse(
-        self, request: HttpRequest, queryset: QuerySet[BillingAccount], action: str, call: Any
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[BillingAccount],
+        action: str,
+        call: Any,
+        is_begun_only: bool = False,
     ) -> None:
         rows = queryset.select_related("organization")
-        self.act(request, rows, permission=CHANGE_ACCOUNT, action=action, call=call)
+        self.act(
+            request, rows, permission=CHANGE_ACCOUNT, action=action, call=call, is_begun_only=is_begun_only
+        )
 
 
 @admin.register(Subscription)

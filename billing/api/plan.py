@@ -15,6 +15,7 @@ from billing.customers import hosted_portal
 from billing.models import Subscription
 from billing.selling import cancellations, checkout, overview, subscriptions
 from billing.selling.idempotency import CREATED, OK, call_once
+from metering.quotas import quota_status
 from superagent.foundation.views import ApiView
 
 

@@ -12,8 +12,8 @@ from billing.models import BillingAccount, Invoice, Subscription
 from billing.projection import invoices
 from billing.stripe import client
 from superagent.foundation import tenancy
-from superagent.foundation.money import Money
 from superagent.foundation.problems import Refusal
+from superagent.foundation.templatetags.formats import money
 
 OWED = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)  # who forgives a debt voids the invoice
 
@@ -99,9 +99,9 @@ def _debt(invoice: Invoice) -> Debt:
 
 def _payment_due(debt: Debt) -> PaymentDue:
     invoice = debt.invoice
-    amount = Money(invoice.amount_remaining, invoice.currency)
+    amount = money(invoice.amount_remaining, invoice.currency)
     return PaymentDue(
-        f"Invoice {invoice} over {amount} is open. Pay it, then try again.",
+        f"Invoice {invoice} of {amount} is open. Pay it, then try again.",
         invoice=str(invoice.pk),
         amount_due=invoice.amount_remaining,
         currency=invoice.currency,

@@ -12,7 +12,7 @@ from billing.models import BillingAccount, Plan, Subscription
 from billing.projection.coming import ComingInvoice
 from billing.projection.coming import invoices as coming_invoices
 from billing.selling import debts
-from metering.quotas import periods
+from metering.quotas import periods, quota_status
 
 
 @dataclass(frozen=True, slots=True)

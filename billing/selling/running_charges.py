@@ -8,6 +8,7 @@ from billing.catalog import plans
 from billing.models import Subscription
 from billing.projection import coming
 from billing.selling import cancellations
+from metering.quotas import quota_status
 from superagent.foundation import clock, tenancy
 
 

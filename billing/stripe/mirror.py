@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from django.apps import apps
 from django.conf import settings
+from django.core.checks.registry import registry
 from django.db import models, transaction
 
 from billing.stripe import client, fencing
@@ -42,15 +43,17 @@ log = structlog.get_logger(__name__)
 
 
 def prepare() -> None:
-    """At start: end dj-stripe's habit of storing the secret key and its calls for features; what calls remain wait no
-    longer than ours.
+    """At start: end dj-stripe's habit of storing the secret key, its calls for features, and its checks of webhooks,
+    which we do not use and which read a table that no web process may read; what calls remain wait no longer than ours.
     """
     client.be_patient()
+    from djstripe import checks
     from djstripe.models import Product
     from djstripe.models.base import StripeModel
 
     StripeModel._find_owner_account = classmethod(lambda cls, data, api_key=None, livemode=None: None)
     Product._sync_product_features = lambda self, api_key=None: None
+    registry.registered_checks -= {checks.check_webhook_validation, checks.check_webhook_endpoint_has_secret}
 
 
 def keep(fetched: Json, token: int, *, depth: int = 0) -> None:

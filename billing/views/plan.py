@@ -22,7 +22,7 @@ from billing.projection import coming, usage_period_sync
 from billing.selling import cancellations, debts, overview, subscriptions
 from billing.selling.changes import Preview
 from billing.stripe import client
-from metering.quotas import allowances
+from metering.quotas import allowances, quota_status
 from superagent.foundation import clock
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
@@ -273,5 +273,5 @@ def customer_portal(request: PortalRequest) -> HttpResponse:
     try:
         return redirect(hosted_portal.open_for(request.organization))
     except Refusal as refusal:
-        messages.error(request, refusal.detail)
+        messages.error(request, f"{refusal.title}. {refusal.detail}")
         return redirect("billing")

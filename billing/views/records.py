@@ -72,6 +72,7 @@ def order(request: PortalRequest, order_id: UUID) -> HttpResponse:
         "pay_url": pay_url,
         "is_unpaid": is_pending and found.payment == Order.Payment.CHECKOUT,
         "is_being_paid": is_pending and found.payment == Order.Payment.SAVED_CARD,
+        "was_given_up": found.status in (Order.Status.EXPIRED, Order.Status.CANCELED),
     }
     return render(request, "billing/order.html", context)
 

@@ -19,11 +19,11 @@ from accounts.access import PortalView
 from accounts.forms import RotateForm
 from accounts.roles import Scope
 from billing.selling import debts
-from licensing import activations, issued_keys, overview
+from licensing import activations, issued_keys, overview, validation
 from licensing.forms import ServerForm
 from licensing.models import License
 from licensing.offers import license_offers
-from superagent.foundation import clock
+from superagent.foundation import clock, cursors
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 
@@ -70,12 +70,13 @@ class LicenseDetail(LicenseView):
         license_ = self.license(license_id)
         kind, seconds = _shown(request, license_)
         now = clock.now(self.request.organization)
-        servers = overview.servers(license_, now)
+        page = cursors.page(license_.activations.all(), request.GET)
         context: dict[str, Any] = {
             "license": license_,
             "row": overview.row(license_, now),
-            "servers": servers,
-            "taken": sum(not server.is_silent for server in servers),
+            "page": page,
+            "servers": overview.servers(license_, page.rows, now),
+            "taken": validation.activations_taken(license_, now),
             "now": now,
             "seconds": seconds,
             "support_email": settings.SUPPORT_EMAIL,

@@ -18,12 +18,14 @@ from billing.models import Interval, Price, Subscription
 from billing.selling import cancellations, debts, subscriptions
 from billing.selling.changes import Preview
 from licensing import offers, overview, policies, tiers
-from licensing.models import License
+from licensing.models import MAX_ACTIVATIONS, License
 from licensing.views.licenses import LicenseView
 from superagent.foundation import clock
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 from superagent.foundation.templatetags.formats import absolute
+
+NAMED_SERVERS = 10
 
 
 class PaidLicenseView(LicenseView):
@@ -72,7 +74,8 @@ class Cancel(PaidLicenseView):
         context = {
             "license": license_,
             "subscription": subscription,
-            "activations": list(license_.activations.all()),
+            "activations": license_.activations.order_by("-id")[:NAMED_SERVERS],
+            "more_servers": max(0, license_.activations.count_up_to(MAX_ACTIVATIONS) - NAMED_SERVERS),
             "not_charged": pricing.per_period(subscription.renewal_price),
             "resumed_for": pricing.per_period(subscription.price),
             "form": form,

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from accounts import staff_access
+from accounts.models import AuditEntry
 from accounts.staff_access import Missing
 from superagent.operations import backlogs
 
@@ -32,6 +33,8 @@ SECTIONS = (
     (_("Background work"), ("foundation", "django_celery_beat")),
     (_("Stripe's objects, as fetched last"), ("djstripe",)),
 )
+
+RECENT = 10
 
 
 class Workbench(admin.AdminSite):
@@ -89,7 +92,8 @@ class Workbench(admin.AdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         rows = [(measure, _address(measure.queue)) for measure in backlogs.measures()]
-        return super().index(request, (extra_context or {}) | {"queues": rows})
+        own = AuditEntry.objects.filter(actor=request.user.pk).order_by("-id")[:RECENT]
+        return super().index(request, (extra_context or {}) | {"queues": rows, "recent_acts": own})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """In sections with names for people; Stripe's objects, which are only for looking things up, last."""

@@ -1,5 +1,7 @@
 """The pages that compose every app, and what browsers and crawlers ask of the whole: robots.txt, security.txt."""
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.staticfiles.storage import staticfiles_storage
@@ -11,7 +13,8 @@ from django.views.decorators.http import require_safe
 
 from accounts import access
 from accounts.access import PortalRequest, portal_view
-from billing.catalog import pricing
+from billing.catalog import plans, pricing
+from billing.selling import debts
 from licensing.offers import license_offers
 from superagent.foundation import charts, clock
 from superagent.foundation.page_addresses import fragment
@@ -25,21 +28,24 @@ INTERVALS = ("month", "year")
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     interval = request.GET.get("interval", "month")
-    context = {
-        "plans": _plans(request),
+    context = _plans(request) | {
         "license_products": license_offers(),
         "interval": interval if interval in INTERVALS else "month",
     }
     return render(request, "landing.html", context)
 
 
-def _plans(request: HttpRequest) -> list[tuple[pricing.PlanOffer, list[pricing.Choice]]]:
+def _plans(request: HttpRequest) -> dict[str, Any]:
     """Each plan with what its button does at each interval; without choices for a visitor, who signs up first."""
     if not access.open_frame(request):
-        return [(offer, []) for offer in pricing.plan_offers()]
+        return {"plans": [(offer, []) for offer in pricing.plan_offers()]}
     organization = request.organization  # type: ignore[attr-defined]  # set with the frame
     by_interval = [pricing.choices(organization=organization, interval=each) for each in INTERVALS]
-    return [(choices[0].offer, list(choices)) for choices in zip(*by_interval, strict=True)]
+    return {
+        "plans": [(choices[0].offer, list(choices)) for choices in zip(*by_interval, strict=True)],
+        "owed": debts.owed(organization),
+        "subscription": plans.subscription_of(organization),
+    }
 
 
 @require_safe

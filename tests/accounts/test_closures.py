@@ -208,6 +208,33 @@ def test_what_is_charged_ends_only_by_agreement(acme, owner, shop):
     assert later(closures.pending(user=owner)) == 1
 
 
+def test_who_belongs_to_many_organizations_reads_what_matters_of_closing_and_a_number(acme, owner, shop):
+    """Each was a row and several queries, however many there were; now what must be decided comes first."""
+    with tenancy.system("test"):
+        others = person("others@acme.example")
+        for number in range(25):
+            left = Organization.objects.create(name=f"A {number:02}", email="a@acme.example")
+            Membership.objects.create(organization=left, user=owner, role=Role.VIEWER)
+            Membership.objects.create(organization=left, user=others, role=Role.OWNER)
+        stuck = Organization.objects.create(name="Z stuck", email="z@acme.example")
+        Membership.objects.create(organization=stuck, user=owner, role=Role.OWNER)
+        Membership.objects.create(organization=stuck, user=others, role=Role.VIEWER)
+        paid = founded("Y paid", owner)
+    shop.sold[paid.pk] = [Charge("Pro", None)]
+    page = proven(owner).get(CLOSE)
+    named = [each.organization.name for each in page.context["consequences"]]
+    assert named == ["Z stuck", "Y paid", "Acme", *[f"A {number:02}" for number in range(17)]]
+    assert "And 8 more organizations." in page.content.decode() and page.context["is_stuck"]
+    with tenancy.system("test"):
+        Membership.objects.filter(organization=stuck, user=others).update(role=Role.OWNER)
+    with pytest.raises(closures.StillCharged, match="Pro of Y paid"):
+        ask(owner)
+    assert later(ask(owner, end_charges=True)) == 1
+    with tenancy.system("test"):
+        kept = Membership.objects.filter(user=owner).values_list("organization__name", flat=True)
+        assert set(kept) == {"Acme", "Y paid"}
+
+
 def test_what_was_bought_during_the_two_weeks_keeps_the_account_open(acme, owner, shop):
     closure = ask(owner)
     shop.sold[acme.pk] = [Charge("Pro", None)]

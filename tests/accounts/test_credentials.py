@@ -12,7 +12,7 @@ from tests.accounts.conftest import PASSWORD
 
 
 def verify(email, password=PASSWORD, otp=""):
-    return credentials.verify(email=email, password=password, otp=otp, caller=Caller("127.0.0.1"))
+    return credentials.verify(email=email, password=password, otp=otp, caller=Caller("127.0.0.1")).user
 
 
 def code_of(secret: str) -> str:

@@ -76,7 +76,7 @@ def test_what_is_not_offered_has_no_page(db: None) -> None:
         assert (answer.status_code, answer["Location"]) == (302, "/accounts/login/")
 
 
-def with_passkey(user: User) -> None:
+def with_passkey(user: User) -> Authenticator:
     """As a browser registers one, without a look at who made the key."""
     public_key = ES256.from_cryptography_key(ec.generate_private_key(ec.SECP256R1()).public_key())
     attested = AttestedCredentialData.create(bytes(16), b"key", public_key)
@@ -94,7 +94,7 @@ def with_passkey(user: User) -> None:
         "response": response,
         "clientExtensionResults": {},
     }
-    Authenticator.objects.create(
+    return Authenticator.objects.create(
         user=user, type=Authenticator.Type.WEBAUTHN, data={"name": "Key", "credential": credential}
     )
 

@@ -196,7 +196,12 @@ def test_profile(owner, page):
 
 def test_end_api_log_ins(owner, page):
     caller = api_of(owner)
-    page.post("/settings/security/api-log-ins/end/")
+    path = "/settings/security/api-log-ins/end/"
+    asked = page.post(path)
+    assert (
+        asked["Location"].startswith("/accounts/reauthenticate/") and caller.get("auth/me").status_code == 200
+    )
+    page.post(f"/accounts/reauthenticate/?next={path}", {"password": PASSWORD})  # goes on with what was asked
     assert caller.get("auth/me").status_code == 401
     assert not TokenFamily.objects.filter(revoked_at=None).exists()
 

@@ -1,5 +1,6 @@
 """What was refused is kept: who, from where, how often; bounded, shown to the person and to staff, and counted."""
 
+import hashlib
 import io
 import json
 import sys
@@ -7,17 +8,30 @@ from datetime import timedelta
 
 import pytest
 import redis
+from allauth.account.internal.flows.login import record_authentication
+from allauth.account.utils import user_pk_to_url_str
+from allauth.mfa.base.internal.flows import post_authentication
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
-from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.mfa.totp.internal.auth import (
+    TOTP,
+    format_hotp_value,
+    generate_totp_secret,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
+from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from django.utils import timezone
+from fido2.utils import websafe_encode
+from fido2.webauthn import AuthenticatorData, CollectedClientData
 
-from accounts import audit, security_events, tasks
-from accounts.models import SecurityEvent, User
+from accounts import audit, factors, security_events, tasks
+from accounts.models import AuditEntry, SecurityEvent, User
 from accounts.roles import Role, Scope
 from accounts.security_events import Kind
 from superagent.foundation import redis_client, tenancy
 from tests.accounts.conftest import PASSWORD, Api, actions, api_of, key_of, page_of, person
+from tests.accounts.test_library_pages import with_passkey
 from tests.fixtures.staff import staff_client
 
 FROM = {"X-Forwarded-For": "2001:db8:1:2::77", "User-Agent": "Mozilla/5.0 (Windows NT 10.0) Firefox/140.0"}
@@ -74,6 +88,78 @@ def test_wrong_codes_and_recovery_codes_are_kept(owner):
     (event,) = stored(kind=Kind.CODE_FAILED)
     assert (event.user, event.count) == (owner, 3)
     assert stored(kind=Kind.LOG_IN_FAILED) == []
+
+
+def passkey_of(user: User) -> str:
+    """A credential that names `user` and that nobody signed."""
+
+    client_data = CollectedClientData.create("webauthn.get", b"another challenge", "http://testserver")
+    authenticator = AuthenticatorData.create(hashlib.sha256(b"testserver").digest(), 0, 0)
+    response = {
+        "clientDataJSON": websafe_encode(client_data),
+        "authenticatorData": websafe_encode(authenticator),
+        "signature": websafe_encode(b"no"),
+        "userHandle": websafe_encode(user_pk_to_url_str(user).encode()),
+    }
+    return json.dumps(
+        {
+            "id": websafe_encode(b"a"),
+            "rawId": websafe_encode(b"a"),
+            "type": "public-key",
+            "response": response,
+        }
+    )
+
+
+def test_wrong_passkeys_are_kept_whatever_they_were_for(owner, acme):
+    """They stood in the access log only."""
+    with_passkey(owner)
+    wrong, nobodys = {"credential": passkey_of(owner)}, {"credential": passkey_of(User())}
+    browser = Client(headers=FROM)
+    for body in (wrong, nobodys, {"credential": '{"response": []}'}, {"credential": "[]"}):
+        browser.get("/accounts/2fa/webauthn/login/", headers={"X-Requested-With": "XMLHttpRequest"})
+        assert browser.post("/accounts/2fa/webauthn/login/", body)["Location"] == "/accounts/login/"
+    browser.post("/accounts/login/", {"login": owner.email, "password": PASSWORD})
+    assert browser.post("/accounts/2fa/authenticate/", wrong).status_code == 200
+    inside = page_of(owner)
+    inside.get("/accounts/2fa/webauthn/reauthenticate/")
+    assert inside.post("/accounts/2fa/webauthn/reauthenticate/", wrong, headers=FROM).status_code == 302
+    of_owner, of_nobody = stored(user=owner), stored(user=None)
+    assert [(each.kind, each.count) for each in of_owner] == [(Kind.PASSKEY_FAILED, 3)]
+    assert {each.kind for each in of_nobody} == {Kind.PASSKEY_FAILED}
+    assert "Wrong passkey" in inside.get("/settings/security/activity/?show=refused").content.decode()
+
+
+def test_the_line_of_a_log_in_says_by_what(owner, acme):
+    def told() -> list[list[str]]:
+        with tenancy.system("test"):
+            lines = AuditEntry.objects.filter(action="user.logged_in", target_id=str(owner.pk)).order_by("id")
+            return [line.detail.get("factors") for line in lines]
+
+    secret = generate_totp_secret()
+    by_password = {"login": owner.email, "password": PASSWORD}
+    Client().post("/accounts/login/", by_password)
+    log_in(owner.email)
+    TOTP.activate(owner, secret)
+    codes = RecoveryCodes.activate(owner).get_unused_codes()
+    browser = Client()
+    browser.post("/accounts/login/", by_password)
+    browser.post("/accounts/2fa/authenticate/", {"code": "000000"})
+    browser.post("/accounts/2fa/authenticate/", {"code": codes[0]})
+    log_in(owner.email, otp=format_hotp_value(hotp_value(secret, next(yield_hotp_counters_from_time()))))
+    assert told() == [["password"], ["password"], ["password", "recovery_code"], ["password", "totp"]]
+    shown = page_of(owner).get("/settings/security/activity/").content.decode()
+    assert "by password and recovery code" in shown and "by password and authenticator app" in shown
+
+
+def test_a_passkey_and_a_provider_are_named_too(owner, rf):
+    request = rf.get("/")
+    request.session = SessionStore()
+    request.user = owner
+    record_authentication(request, owner, method="socialaccount", provider="github", uid="7")
+    post_authentication(request, with_passkey(owner), passwordless=True)
+    assert factors.of_session(request, owner) == ["github", "passkey"]
+    assert factors.of_session(request, User()) == []
 
 
 def test_limits_that_were_reached_are_kept_about_whom_they_protect(owner, settings):

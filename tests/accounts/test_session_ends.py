@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user
+from django.test import Client
 from django.utils import timezone
 
 from accounts import sessions, tokens
 from accounts.models import TokenFamily
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
-from tests.accounts.conftest import page_of, person
+from tests.accounts.conftest import PASSWORD, page_of, person
 
 
 @pytest.mark.parametrize("key, age, is_in", [
@@ -24,6 +25,19 @@ def test_a_session_ends_when_it_rests_or_lasts_too_long(acme, owner, key, age, i
     session.save()
     client.get("/settings/profile/")
     assert get_user(client).is_authenticated == is_in
+
+
+def test_who_ends_the_other_sessions_shows_who_they_are(acme, owner):
+    """A thief of a session put its owner out; the owner could not keep the thief from it."""
+    thief, other = Client(), page_of(owner)
+    thief.post("/accounts/login/", {"login": owner.email, "password": PASSWORD})
+    path = "/accounts/sessions/"
+    assert "Log out other sessions" in thief.get(path).content.decode()
+    assert thief.post(path)["Location"] == f"/accounts/reauthenticate/?next={path.replace('/', '%2F')}"
+    assert get_user(other).is_authenticated
+    done = thief.post(f"/accounts/reauthenticate/?next={path}", {"password": PASSWORD}, follow=True)
+    assert done.status_code == 200 and done.request["PATH_INFO"] == path
+    assert (get_user(thief).is_authenticated, get_user(other).is_authenticated) == (True, False)
 
 
 def test_an_api_log_in_ends_however_often_it_is_refreshed(db):

@@ -12,7 +12,9 @@ from billing import test_clocks
 from billing.models import Invoice, Subscription
 from billing.stripe import client
 from metering.quotas import months
+from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, deliver_all
+from tests.billing.test_admin import Staff, act
 from tests.billing.test_lifecycle import use
 
 
@@ -103,3 +105,27 @@ def test_live_keys_and_live_organizations_are_refused(customer: Customer, settin
     customer.organization.livemode = False
     with pytest.raises(test_clocks.NotRehearsing):
         test_clocks.advance(organization=customer.organization, to=timezone.now())
+
+
+def test_a_step_is_said_to_run_until_it_is_done(customer: Customer) -> None:
+    """A month that had not begun was said to be done, and a second press on the button was lost."""
+    customer.rehearse()
+    staff = Staff(is_superuser=True)
+    said = act(staff, customer.account, "advance_a_day")
+    assert "1 begun. It goes on in the background" in said and "1 done." not in said
+    assert "Advancing to" in said
+    again = act(staff, customer.account, "advance_a_month")
+    assert "It is on its way to" in again and "begun" not in again
+    assert OutboxMessage.objects.filter(topic=test_clocks.ADVANCE).count() == 1
+    deliver_all(customer.organization)
+    done = staff.get("/admin/billing/billingaccount/").content.decode()
+    assert "Advancing to" not in done
+
+
+def test_a_step_that_was_given_up_is_said_to_have_stopped_and_stops_no_other(customer: Customer) -> None:
+    customer.rehearse()
+    staff = Staff(is_superuser=True)
+    act(staff, customer.account, "advance_a_day")
+    OutboxMessage.objects.filter(topic=test_clocks.ADVANCE).update(state=OutboxMessage.State.DEAD)
+    assert "Stopped on its way to" in staff.get("/admin/billing/billingaccount/").content.decode()
+    assert "1 begun" in act(staff, customer.account, "advance_a_month")

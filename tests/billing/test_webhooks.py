@@ -6,7 +6,10 @@ import time
 from typing import Any
 
 import pytest
+from django.core import checks
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from billing.models import Invoice, InvoiceLine, Payment, Subscription, WebhookEndpoint, WebhookEvent
 from billing.projection import subscriptions as projection
@@ -245,3 +248,10 @@ def test_an_event_about_something_that_is_gone_is_done(customer: Customer) -> No
     inbox.store([body])
     inbox.drain(customer.account.stripe_customer_id)
     assert WebhookEvent.objects.get(stripe_id=body["id"]).state == "done"
+
+
+def test_starting_reads_nothing_of_dj_stripe_s(db: None) -> None:
+    """Each start of manage.py wrote "permission denied for table djstripe_webhookendpoint" into PostgreSQL's log."""
+    with CaptureQueriesContext(connection) as asked:
+        checks.run_checks(tags=["djstripe"])
+    assert [query["sql"] for query in asked if "djstripe_" in query["sql"]] == []

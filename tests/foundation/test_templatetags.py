@@ -208,6 +208,7 @@ def test_breadcrumbs_end_without_a_link() -> None:
         (85, 100, True, 'class="near"'),
         (100, 100, True, "Used up"),
         (140, 100, False, "40 over the allowance"),
+        (140, 100, True, "Used up"),  # after a change to a smaller plan: it is not billed
         (5, None, True, "Unlimited"),
     ],
 )

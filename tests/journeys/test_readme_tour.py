@@ -257,7 +257,8 @@ def rehearse(staff: Page, step: Step, label: str, organization: str) -> None:
 
     def has_moved() -> bool:
         staff.goto(staff.url)
-        return mine.inner_text() != before
+        shown = mine.inner_text()
+        return shown != before and "Advancing to" not in shown
 
     eventually(has_moved, every=0.5)
 

@@ -217,6 +217,17 @@ def test_a_suspended_license_says_why_and_what_to_do(page: Client, acme: Organiz
     assert reverse("billing") in html
 
 
+def test_a_license_that_is_over_does_not_say_how_to_check_it(
+    page: Client, acme: Organization, make_license
+) -> None:
+    license_ = make_license(acme, "nextpanel-starter")
+    address = reverse("license", args=[license_.pk])
+    assert "Check it from your panel" in page.get(address).content.decode()
+    with tenancy.system("test"):
+        License.objects.filter(pk=license_.pk).update(status="revoked")
+    assert "Check it from your panel" not in page.get(address).content.decode()
+
+
 def test_a_license_that_staff_suspended_names_reason_contact_and_what_is_charged(
     page: Client, acme: Organization, make_license, settings
 ) -> None:

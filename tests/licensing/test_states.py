@@ -74,7 +74,8 @@ def test_sql_and_python_agree_on_every_state(
         row = License.objects.with_status(real_now).get(pk=license_.pk)
         case = f"{status}/{reason}, expires {expires_at}, suspends {suspends_at}"
         assert row.status_now == row.status_at(NOW), case
-        is_due = License.objects.due(real_now).filter(pk=license_.pk).exists()
+        due = License.objects.due_in_rehearsal() if is_rehearsing else License.objects.due(real_now)
+        is_due = due.filter(pk=license_.pk).exists()
         assert is_due == (row.status_at(NOW) != row.status), case
 
 

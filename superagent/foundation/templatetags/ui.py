@@ -165,9 +165,10 @@ def empty_state(
     content: str, title: str, kind: str = "first", icon: str = "", action: str = "", action_href: str = "",
     dialog: str = "", compact: bool = False,
 ) -> str:  # fmt: skip
-    """Kinds: first (nothing yet), match (filters hide all), permission (who grants it)."""
+    """Kinds: first (nothing yet), match (filters hide all), permission (who grants it). A compact one is in a card of a
+    page that has its primary button elsewhere."""
     shown = icon or {"match": "search", "permission": "lock"}.get(kind, "inbox")
-    variant = "primary" if kind == "first" else "secondary"
+    variant = "primary" if kind == "first" and not compact else "secondary"
     return _component("empty_state", locals())
 
 

@@ -1,5 +1,6 @@
 """While something is owed nothing is sold or changed but the way to pay it, and the banner says the truth."""
 
+import re
 from datetime import timedelta
 
 import httpx
@@ -193,3 +194,30 @@ def test_a_first_payment_that_was_never_made_is_no_debt(customer: Customer) -> N
     invoice = declined_renewal(customer, "pro")
     Subscription.objects.update(status=Subscription.Status.INCOMPLETE)
     assert invoice not in debts.open_invoices(customer.organization)
+
+
+def test_prices_offer_who_owes_nothing_but_the_way_to_pay(customer: Customer) -> None:
+    """The landing page led to changes and purchases that are refused."""
+    invoice = declined_renewal(customer, "pro")
+    landing = Browser(customer.user).get("/")
+    assert "An invoice of $29.00 is to be paid first" in text(landing)
+    html = landing.content.decode()
+    assert f"/invoices/{invoice.pk}/" in html
+    assert "/billing/plans/" not in html and "/licenses/buy/" not in html
+    assert "/billing/cancel/" in html, "the way out stays open"
+
+
+def test_the_page_on_billing_has_one_primary_button(customer: Customer) -> None:
+    """What is most urgent: to pay what is owed, then to change the card that was declined."""
+    invoice = declined_renewal(customer, "pro")
+    browser = Browser(customer.user)
+    assert primary_buttons(browser) == ["Pay $29.00"]
+    pay_hosted(invoice)
+    customer.settle()
+    assert primary_buttons(browser) == ["Change the card"]
+
+
+def primary_buttons(browser: Browser) -> list[str]:
+    page = browser.get("/billing/").content.decode()
+    found = re.findall(r'class="[^"]*button-primary[^"]*"[^>]*>(.*?)</(?:a|button)>', page, re.DOTALL)
+    return [re.sub(r"\s*<[^>]+>\s*", "", each) for each in found]

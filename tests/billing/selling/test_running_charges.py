@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from accounts import charges, closures, organizations
+from accounts import charges, closures, notifications, organizations
 from accounts.models import Organization
 from billing.models import Subscription
 from billing.selling import cancellations, orders
@@ -39,7 +39,7 @@ def test_closing_an_account_ends_its_plan_when_that_is_agreed_to(customer):
         assert Subscription.objects.get(organization=customer.organization).cancel_at_period_end
 
 
-def test_the_page_that_closes_an_account_names_use_that_is_still_to_be_billed(customer):
+def test_who_closes_an_account_is_told_by_page_and_mail_of_use_that_is_still_to_be_billed(customer):
     """Canceled already, so nothing is "running"; the two million tokens over are billed all the same."""
     customer.buy("pro")
     cancellations.cancel(subscription=customer.subscription, now=customer.now)
@@ -48,8 +48,14 @@ def test_the_page_that_closes_an_account_names_use_that_is_still_to_be_billed(cu
         use(customer.organization, 3_000_000, now=customer.now)
         end = customer.subscription.current_period_end
     assert charges.unbilled(customer.organization) == [charges.Due(amount=400, currency="usd", at=end)]
+    due = f"$4.00 so far, on {end:%b} {end.day}, {end.year}"
     page = text(Browser(customer.user).get("/settings/profile/close/"))
-    assert f"still billed: $4.00 so far, on {end:%b} {end.day}, {end.year}" in page
+    assert f"still billed: {due}" in page
+    closures.ask(user=customer.user, end_charges=False, now=timezone.now())
+    [row] = OutboxMessage.objects.filter(payload__template="accounts/email/account_closing")
+    mail = notifications.render(**row.payload)
+    for shown in (mail.body, mail.alternatives[0][0]):
+        assert "still billed" in shown and f"{due} (Acme)" in shown
 
 
 def test_the_mail_about_the_end_of_a_plan_names_what_goes_on_and_nothing_that_ends_too(customer):

@@ -1,5 +1,6 @@
 """An order whose payment page was left: it can be paid later, or given up."""
 
+import re
 from typing import Any
 
 import pytest
@@ -68,3 +69,16 @@ def test_nobody_else_gives_an_order_up(customer: Customer, other_customer: Custo
     assert browse(viewer, f"/orders/{order.pk}/cancel/", post=True).status_code == 403
     order.refresh_from_db()
     assert order.status == "pending"
+
+
+def test_an_expired_order_says_so_and_where_to_order_again(customer: Customer, order: Order) -> None:
+    """Its items were "Pending" still, and the payment page sent who wanted a license to the API plans."""
+    started = checkout.start_order(order=order, now=customer.now)
+    stripe_client.call("checkout.sessions.expire", started.session_id)
+    customer.settle()
+    html = browse(customer.user, f"/orders/{order.pk}/").content.decode()
+    assert "This order has expired" in html and "Order again" in html
+    assert "Pending" not in html
+    back = browse(customer.user, f"/checkout/confirm/?session_id={started.session_id}").content.decode()
+    assert "The payment page has expired" in back
+    assert re.search(r'href="/licenses/"[^>]*>(\s|<[^>]+>)*Choose again', back)
