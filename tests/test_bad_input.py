@@ -158,7 +158,7 @@ def test_every_field_of_every_body(caller: Caller, schema: dict[str, Any]):
                 check(caller(method, path, json.dumps({name: value}).encode()))
 
 
-@pytest.mark.parametrize("step", [6, pytest.param(1, marks=pytest.mark.verify)])
+@pytest.mark.parametrize("step", [6, pytest.param(1, marks=[pytest.mark.verify, pytest.mark.timeout(3600)])])
 def test_queries(caller: Caller, schema: dict[str, Any], step: int):
     """Each parameter gets every sixth of what is strange, beginning at another one each time; in `make verify`, all."""
     parameters = [

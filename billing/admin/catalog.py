@@ -9,8 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin.audited import AuditedAdmin
-from billing.catalog import sync
-from billing.catalog.sync import versions
+from billing.catalog import sync, versions
 from billing.models import OrderItem, Plan, PlanAllowance, Price, Product
 from superagent.foundation import outbox
 
