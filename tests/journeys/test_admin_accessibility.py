@@ -1,8 +1,8 @@
 """Every page of the admin in Chromium: axe finds nothing wrong, wide and narrow, light and dark.
 
 Its first page, each list, one row and an empty form of each model, and each act on a row, with something of everything
-in the database; in `make test` as many of them as it takes to see every kind of element. Django renders the pages
-beforehand. Of Stripe's objects, whose pages are one class, the first with rows stands for all.
+in the database, as in test_every_page. Django renders the pages beforehand. Of Stripe's objects, whose pages are one
+class, the first with rows stands for all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import sync_playwright
 
 from accounts import closures, organizations
 from accounts.admin.acts import ActsAdmin
@@ -22,9 +21,7 @@ from accounts.models import User
 from superagent.foundation import tenancy
 from tests.accounts.conftest import founded
 from tests.billing.conftest import Customer
-from tests.fixtures import axe
-from tests.journeys.conftest import CHROMIUM, CHROMIUM_FLAGS
-from tests.journeys.test_every_page import Shot, Window, shot, with_something_new
+from tests.journeys.test_every_page import Shot, check, shot, with_something_new
 from tests.test_admin_pages import Browser, customer, filled, root, shop, stripe_at_sandbox
 
 __all__ = ["customer", "filled", "root", "shop", "stripe_at_sandbox"]  # fixtures
@@ -75,36 +72,20 @@ def shots(filled: Customer, root: User) -> list[Shot]:
     return [each for each in found if each is not None]
 
 
-def test_axe_finds_nothing_on_pages_of_the_admin_that_show_every_kind_of_element(
-    shots: list[Shot], root: User
-) -> None:
-    check(with_something_new(shots), root)
-
-
-@pytest.mark.verify
 def test_axe_finds_nothing_on_any_page_of_the_admin(shots: list[Shot], root: User) -> None:
     assert len(shots) >= 60, [each.path for each in shots]
     assert {kind_of(each) for each in shots} == {"index", "list", "add", "change", "act"}
-    check(shots, root)
+    check(shots, in_every_look=with_something_new(shots), scripts=words(root))
 
 
-def check(shots: list[Shot], root: User) -> None:
-    seen: set[str] = set()
-    words = reverse("admin:jsi18n")
-    scripts = {words: Browser(root).get(words).content.decode()}
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        window = Window(chromium.new_page(color_scheme="light", reduced_motion="reduce"), scripts)
-        for each in shots:
-            window.open(each)
-            if kind_of(each) in seen:  # colors and widths are those of the kind
-                window.page.emulate_media(color_scheme="light", reduced_motion="reduce")
-                window.note(axe.violations(window.page))
-            else:
-                window.note(axe.violations_in_every_look(window.page))
-            seen.add(kind_of(each))
-        chromium.close()
-    assert not window.problems, "\n".join(window.problems)
+@pytest.mark.verify
+def test_axe_finds_nothing_on_any_page_of_the_admin_in_every_look(shots: list[Shot], root: User) -> None:
+    check(shots, in_every_look=shots, scripts=words(root))
+
+
+def words(root: User) -> dict[str, str]:
+    address = reverse("admin:jsi18n")
+    return {address: Browser(root).get(address).content.decode()}
 
 
 def kind_of(page: Shot) -> str:
