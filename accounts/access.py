@@ -59,7 +59,7 @@ class PortalView(View):
             if method not in scope:
                 return self.http_method_not_allowed(request)
             scope = scope[method]
-        return enter(request, scope=scope, verified=self.verified) or super().dispatch(
+        return authorize(request, scope=scope, verified=self.verified) or super().dispatch(
             request, *args, **kwargs
         )
 
@@ -75,7 +75,7 @@ def portal_view(
     def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @functools.wraps(view)
         def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            return enter(request, scope=scope, verified=verified) or view(request, *args, **kwargs)
+            return authorize(request, scope=scope, verified=verified) or view(request, *args, **kwargs)
 
         return wrapped
 
@@ -93,13 +93,13 @@ def in_own_time_zone(view: Callable[..., HttpResponseBase]) -> Callable[..., Htt
     return wrapped
 
 
-def enter(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpResponse | None:
+def authorize(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpResponse | None:
     """Open the door, or answer with the page that says what is missing."""
     if not request.user.is_authenticated:
         return redirect_to_login(page_address(request))
     if request.method == "GET" and mail_links.ORGANIZATION in request.GET:
         return _enter_from_mail(request)
-    membership = note(request)
+    membership = attach_membership(request)
     if membership is None:
         return redirect(f"{reverse('organization-new')}?{urlencode({'next': page_address(request)})}")
     tenancy.activate(membership.organization)
@@ -116,9 +116,9 @@ def _enter_from_mail(request: HttpRequest) -> HttpResponse:
     query = request.GET.copy()
     wanted = _uuid(query.pop(mail_links.ORGANIZATION)[-1])
     found = memberships.find(user, wanted) if wanted else None
-    present = chosen(request)
+    present = current_membership(request)
     if found is not None and (present is None or found.pk != present.pk):
-        choose(request, found.organization_id)
+        select_organization(request, found.organization_id)
         text = _("You are in %(organization)s now, which the link was about.")
         messages.info(request, text % {"organization": found.organization})
     return redirect(f"{request.path}?{query.urlencode()}" if query else request.path)
@@ -136,12 +136,12 @@ def verify_first(request: HttpRequest) -> HttpResponse:
     return redirect(f"{reverse('verify-email')}?{urlencode({'next': page_address(request)})}")
 
 
-def note(request: HttpRequest) -> Membership | None:
+def attach_membership(request: HttpRequest) -> Membership | None:
     """Put the membership, its organization and, for the switcher, some memberships on the request."""
-    membership = chosen(request)
+    membership = current_membership(request)
     request.membership = membership  # type: ignore[attr-defined]
     request.organization = membership.organization if membership else None  # type: ignore[attr-defined]
-    request.memberships = SimpleLazyObject(lambda: memberships.some_of_user(request.user))  # type: ignore[attr-defined, arg-type]  # logged in
+    request.memberships = SimpleLazyObject(lambda: memberships.menu_of_user(request.user))  # type: ignore[attr-defined, arg-type]  # logged in
     return membership
 
 
@@ -150,14 +150,14 @@ def open_frame(request: HttpRequest) -> bool:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or tenancy.current().kind == "system":
         return False  # in the admin, staff have the admin's own way back
-    membership = request.membership if hasattr(request, "membership") else note(request)
+    membership = request.membership if hasattr(request, "membership") else attach_membership(request)
     if membership is None:
         return False
     tenancy.activate(membership.organization)
     return True
 
 
-def chosen(request: HttpRequest) -> Membership | None:
+def current_membership(request: HttpRequest) -> Membership | None:
     """The membership that the session chose, else the default one, else the first; None for a person without any."""
     user: User = request.user  # type: ignore[assignment]  # authenticated
     if wanted := request.session.get(SESSION_KEY):
@@ -167,7 +167,7 @@ def chosen(request: HttpRequest) -> Membership | None:
     return memberships.find(user, None)
 
 
-def choose(request: HttpRequest, organization_id: UUID) -> None:
+def select_organization(request: HttpRequest, organization_id: UUID) -> None:
     """From the next page on, the session is about this organization, where the caller is a member."""
     request.session[SESSION_KEY] = str(organization_id)
 
@@ -187,7 +187,7 @@ def stay_logged_in(request: HttpRequest) -> None:
     UserSession.objects.create_from_request(request)  # its key is a new one
 
 
-def own_path(path: str) -> str:
+def safe_next_url(path: str) -> str:
     """`path`, if it leads to a page of this site, else nothing: for `next=` and the like."""
     is_ours = path.startswith("/") and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
     return path if is_ours and len(path) <= MAX_PATH_LENGTH else ""
@@ -195,11 +195,11 @@ def own_path(path: str) -> str:
 
 def forbidden(request: HttpRequest, scope: str) -> HttpResponse:
     """403: what the role lacks, which roles have it, and who can give it."""
-    organization = request.organization  # type: ignore[attr-defined]  # set by `enter`
+    organization = request.organization  # type: ignore[attr-defined]  # set by `authorize`
     granting = Membership.objects.visible_to(organization).filter(role__in=[Role.OWNER, Role.ADMIN])
     context = {
         "needed": Scope(scope).label,
         "roles": [role.label for role in roles.roles_with(scope)],
-        "grantors": [place.user for place in granting.select_related("user").order_by("id")[:5]],
+        "grantors": [membership.user for membership in granting.select_related("user").order_by("id")[:5]],
     }
     return render(request, "accounts/forbidden.html", context, status=403)

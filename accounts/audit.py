@@ -35,7 +35,7 @@ def because(reason: str) -> Iterator[None]:
         _reason.reset(token)
 
 
-def follow(request: HttpRequest | None) -> None:
+def set_request(request: HttpRequest | None) -> None:
     """Entries that are recorded from here on come from `request`; None ends that."""
     _request.set(request)
 

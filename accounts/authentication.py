@@ -33,7 +33,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             refusal.headers["WWW-Authenticate"] = CHALLENGE
             raise
         key_records.note_use(principal.api_key_id)  # type: ignore[arg-type]  # it is a key
-        enter(request, principal.make_organization(), principal)
+        bind_tenant(request, principal.make_organization(), principal)
         return None, principal
 
     def authenticate_header(self, request: Request) -> str:
@@ -69,7 +69,7 @@ def bearer(request: Request) -> str | None:
     return credential.strip() or None
 
 
-def enter(request: Request, organization: Organization, principal: Principal) -> None:
+def bind_tenant(request: Request, organization: Organization, principal: Principal) -> None:
     """Put organization and principal on the request (Django's own, which middleware sees) and open the scope.
 
     Raises NotFound for a key that is sent with another organization's id: it must not act where it was not meant to.
@@ -107,7 +107,7 @@ def _choose_organization(request: Request, user: User) -> Principal | None:
         rehearsal_now=organization.rehearsal_now,
     )
     request._request.membership = membership  # type: ignore[attr-defined]
-    enter(request, organization, principal)
+    bind_tenant(request, organization, principal)
     return principal
 
 

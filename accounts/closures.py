@@ -347,8 +347,8 @@ def _still_charged(running: Sequence[Consequence]) -> StillCharged:
 
 def _listed(names: Sequence[str]) -> str:
     """Some by name, the rest as a number."""
-    more = len(names) - memberships.SOME
-    return ", ".join(names[: memberships.SOME]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - memberships.MENU_SIZE
+    return ", ".join(names[: memberships.MENU_SIZE]) + (f" and {more} more" if more > 0 else "")
 
 
 def _in_words(due: Due, consequence: Consequence) -> str:

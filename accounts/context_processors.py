@@ -17,7 +17,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return {}
     if not hasattr(request, "membership"):
-        access.note(request)
+        access.attach_membership(request)
     membership = request.membership  # type: ignore[attr-defined]  # set by access
     if membership is None:
         return {}

@@ -36,7 +36,7 @@ _recent_uses: dict[UUID, float] = {}  # in this process, so that Redis is told o
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CachedKey:
     principal: Principal
     expires_at: datetime | None
 
@@ -86,7 +86,7 @@ def dump(key: ApiKey) -> bytes:
     ).encode()
 
 
-def parse(stored: bytes) -> Record | None:
+def parse(stored: bytes) -> CachedKey | None:
     """The record, or None for a tombstone."""
     if stored == TOMBSTONE:
         return None
@@ -100,7 +100,7 @@ def parse(stored: bytes) -> Record | None:
         livemode=fields["livemode"],
         rehearsal_now=_time(fields["rehearsal_now"]),
     )
-    return Record(principal, _time(fields["expires_at"]))
+    return CachedKey(principal, _time(fields["expires_at"]))
 
 
 def note_use(key_id: UUID) -> None:

@@ -18,7 +18,7 @@ from django.urls import reverse
 from accounts.models import AccountClosure, EmailChange, Invitation, Organization, User
 
 VERIFICATION_LIFETIME = timedelta(days=3)
-ORGANIZATION = "organization"  # the parameter that `access.enter` heeds
+ORGANIZATION = "organization"  # the parameter that `access.authorize` heeds
 _INVITATIONS = signing.Signer(salt="accounts.invitation")
 _CLOSURES = signing.Signer(salt="accounts.closure")
 _VERIFICATION_SALT = "accounts.verification"
@@ -29,7 +29,7 @@ _EMAIL_CHANGES = {
 }
 
 
-class Outdated(Exception):
+class LinkExpired(Exception):
     """What the link was for has gone."""
 
 
@@ -67,7 +67,7 @@ def to_undo_closure(closure: AccountClosure) -> dict[str, str]:
 
 
 def make(reference: dict[str, Any], *, to: str) -> str:
-    """The absolute address that `reference` names, for the mailbox `to`. Raises Outdated. Runs in the system scope.
+    """The absolute address that `reference` names, for the mailbox `to`. Raises LinkExpired. Runs in the system scope.
 
     An address may change between the writing of a mail and its sending: a link never reaches a mailbox that is not
     its account's any more.
@@ -168,7 +168,7 @@ def _undo_closure(closure_pk: str, to: str) -> str:
 
 
 def _outdated() -> str:
-    raise Outdated
+    raise LinkExpired
 
 
 _MAKERS: dict[str, Callable[[str, str], str]] = {

@@ -15,7 +15,7 @@ from accounts.roles import Role
 from superagent.foundation import tenancy
 from superagent.foundation.problems import FieldError, Forbidden, Invalid, NotFound, Refusal
 
-SOME = 20
+MENU_SIZE = 20
 
 
 class LastOwner(Refusal):
@@ -39,10 +39,10 @@ class NoOrganization(Refusal):
     title = "You do not belong to an organization"
 
 
-class Some(NamedTuple):
-    """As many of a person's places as a menu holds."""
+class MembershipMenu(NamedTuple):
+    """The memberships that the organization switcher lists."""
 
-    places: list[Membership]
+    shown: list[Membership]
     has_more: bool
 
 
@@ -63,29 +63,29 @@ def role_of(user: User, organization: Organization) -> Role | None:
 
 
 def of_user(user: User) -> QuerySet[Membership]:
-    """The places where the user belongs, with their organizations, by name. Read in the system scope.
+    """Returns the user's memberships with their organizations, sorted by name. Call it in the system scope.
 
     There is no end of invitations that a person may accept: pages show some.
     """
-    places = Membership.objects.filter(user=user).select_related("organization")
-    return places.order_by("organization__name", "id")
+    found = Membership.objects.filter(user=user).select_related("organization")
+    return found.order_by("organization__name", "id")
 
 
-def some_of_user(user: User) -> Some:
+def menu_of_user(user: User) -> MembershipMenu:
     with tenancy.system("a person's organizations are read before one is chosen"):
-        found = list(of_user(user)[: SOME + 1])
-    return Some(found[:SOME], has_more=len(found) > SOME)
+        found = list(of_user(user)[: MENU_SIZE + 1])
+    return MembershipMenu(found[:MENU_SIZE], has_more=len(found) > MENU_SIZE)
 
 
 def find(user: User, organization_id: UUID | None) -> Membership | None:
-    """The user's place in one organization; without an id, in their default one or else the first that they joined."""
+    """Returns the user's membership in one organization; without an id, in the default one or else the first joined."""
     with tenancy.system("a person's organization is read before it becomes the scope"):
-        places = Membership.objects.filter(user=user).select_related("organization")
+        found = Membership.objects.filter(user=user).select_related("organization")
         if organization_id is not None:
-            return places.filter(organization_id=organization_id).first()
+            return found.filter(organization_id=organization_id).first()
         default = user.default_organization_id
-        chosen = places.filter(organization_id=default).first() if default else None
-        return chosen or places.order_by("id").first()
+        chosen = found.filter(organization_id=default).first() if default else None
+        return chosen or found.order_by("id").first()
 
 
 def add(*, organization: Organization, user: User, role: Role, now: datetime) -> Membership:

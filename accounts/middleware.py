@@ -57,11 +57,11 @@ class AuditContext(_Around):
 
     @contextmanager
     def around(self, request: HttpRequest) -> Iterator[None]:
-        audit.follow(request)
+        audit.set_request(request)
         try:
             yield
         finally:
-            audit.follow(None)
+            audit.set_request(None)
 
     def look_at(self, request: HttpRequest, response: HttpResponseBase) -> None:
         if response.status_code == HTTPStatus.FORBIDDEN and audit.caller_of(request):

@@ -58,7 +58,7 @@ def deliver(message: OutboxMessage) -> None:
         raise outbox.Postponed("mail is switched off (MAIL_ENABLED)")
     try:
         mail = render(**message.payload)
-    except mail_links.Outdated:
+    except mail_links.LinkExpired:
         log.info("mail_outdated", message=str(message.pk), template=message.payload["template"])
         return
     # anymail's attribute, ignored by SMTP: what finds this mail again at the mailer

@@ -219,9 +219,9 @@ def _tell_of_role(membership: Membership, before: Role, reason: str) -> None:
     owners = Membership.objects.filter(
         organization=membership.organization, role=Role.OWNER, user__is_active=True
     ).exclude(user=membership.user_id)
-    for place in owners.select_related("user"):
+    for membership in owners.select_related("user"):
         staff_notices.to_person(
-            person=place.user,
+            person=membership.user,
             what=f"Our support changed the role of {membership.user.email} in {name} {is_now}.",
             reason=reason,
             remedy=NOT_ASKED_FOR,

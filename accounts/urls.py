@@ -1,7 +1,6 @@
 from django.urls import path, re_path
 
 from accounts.views import (
-    arrival,
     audit,
     closing,
     email,
@@ -11,14 +10,15 @@ from accounts.views import (
     passwords,
     security,
     settings,
+    signup,
 )
 
 urlpatterns = [
-    path("accounts/signup/", arrival.SignUp.as_view(), name="account_signup"),
-    path("accounts/confirm-email/", arrival.MailSent.as_view(), name="account_email_verification_sent"),
-    path("accounts/inactive/", arrival.inactive, name="account_inactive"),
+    path("accounts/signup/", signup.SignUp.as_view(), name="account_signup"),
+    path("accounts/confirm-email/", signup.MailSent.as_view(), name="account_email_verification_sent"),
+    path("accounts/inactive/", signup.inactive, name="account_inactive"),
     # Instead of allauth's form, in which a person could type an address that no provider has confirmed:
-    path("accounts/3rdparty/signup/", arrival.social_sign_up, name="socialaccount_signup"),
+    path("accounts/3rdparty/signup/", signup.social_sign_up, name="socialaccount_signup"),
     path("accounts/sessions/", security.Sessions.as_view(), name="usersessions_list"),
     path("accounts/email/", email.Email.as_view(), name="account_email"),
     path("accounts/email/withdraw/", email.withdraw_change, name="email-change-withdraw"),
@@ -32,8 +32,8 @@ urlpatterns = [
         passwords.ResetPassword.as_view(),
         name="account_reset_password_from_key",
     ),
-    path("verify-email/", arrival.verify_email, name="verify-email"),
-    path("invitations/<str:token>/", arrival.invitation, name="invitation"),
+    path("verify-email/", signup.verify_email, name="verify-email"),
+    path("invitations/<str:token>/", signup.invitation, name="invitation"),
     path("api-keys/", keys.index, name="api-keys"),
     path("api-keys/new/", keys.create, name="api-key-new"),
     path("api-keys/<uuid:key_id>/rotate/", keys.rotate, name="api-key-rotate"),

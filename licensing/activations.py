@@ -10,7 +10,7 @@ from django.db.models import Q
 from accounts import audit
 from licensing import validation
 from licensing.models import Activation, License
-from licensing.usage import Stopped, license_with_key
+from licensing.usage import LicenseRefused, license_with_key
 from superagent.foundation import clock, tenancy
 from superagent.foundation.problems import NotFound
 
@@ -32,10 +32,10 @@ class Seat(Seats):
 
 
 def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
-    """Let a server run on the license; one that is activated already stays so.
+    """Activate a server on the license. Repeatable: an active server stays active.
 
-    A server that was silent for longer than the policy's heartbeat makes room. Raises Stopped (TOO_MANY_ACTIVATIONS,
-    SUSPENDED, …) and Unknown.
+    Servers that missed their heartbeats give up their activation if it is needed. Raises LicenseRefused
+    (TOO_MANY_ACTIVATIONS, SUSPENDED, …) and UnknownLicenseKey.
     """
     license_ = license_with_key(license_key)
     now = clock.now(license_.organization)
@@ -58,7 +58,7 @@ def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
 
 
 def deactivate(*, license_key: str, fingerprint: str) -> Seats:
-    """Free the server's activation; nothing happens if it has none. Raises Unknown."""
+    """Free the server's activation; nothing happens if it has none. Raises UnknownLicenseKey."""
     license_ = license_with_key(license_key)
     now = clock.now(license_.organization)
     with tenancy.tenant(license_.organization_id), transaction.atomic():
@@ -68,17 +68,17 @@ def deactivate(*, license_key: str, fingerprint: str) -> Seats:
 
 
 def heartbeat(*, license_key: str, fingerprint: str) -> Seat:
-    """The server is alive. Raises Stopped (NOT_ACTIVATED, HEARTBEAT_DEAD, SUSPENDED, …) and Unknown."""
+    """Record a heartbeat. Raises LicenseRefused (NOT_ACTIVATED, HEARTBEAT_DEAD, …) and UnknownLicenseKey."""
     license_ = license_with_key(license_key)
     now = clock.now(license_.organization)
     with tenancy.tenant(license_.organization_id), transaction.atomic():
         locked = _locked_alive(license_.pk, now)
         activation = locked.activations.filter(fingerprint=fingerprint).first()
         if activation is None:
-            raise Stopped("Activate this server first.", validation.Code.NOT_ACTIVATED)
+            raise LicenseRefused("Activate this server first.", validation.Code.NOT_ACTIVATED)
         if validation.is_dead(locked, activation.last_heartbeat_at, now):
             detail = "This server was silent for too long: activate it again."
-            raise Stopped(detail, validation.Code.HEARTBEAT_DEAD)
+            raise LicenseRefused(detail, validation.Code.HEARTBEAT_DEAD)
         activation.last_heartbeat_at = now
         activation.save(update_fields=["last_heartbeat_at"])
         return _seat(locked, activation, now)
@@ -130,10 +130,10 @@ def _locked(license_id: UUID) -> License:
 
 
 def _locked_alive(license_id: UUID, now: datetime) -> License:
-    """What was true when the key was looked up may have changed until the lock was had. Raises Stopped."""
+    """What was true when the key was looked up may have changed until the lock was had. Raises LicenseRefused."""
     locked = _locked(license_id)
     if refused := validation.refused_for_state(locked, now):
-        raise Stopped(refused.detail, refused.code)
+        raise LicenseRefused(refused.detail, refused.code)
     return locked
 
 
@@ -147,4 +147,4 @@ def _make_room(license_: License, now: datetime, besides: Activation | None = No
         return
     others.dead(license_, now).delete()
     if others.count_up_to(license_.activation_limit) >= license_.activation_limit:
-        raise Stopped(validation.all_taken(license_), validation.Code.TOO_MANY_ACTIVATIONS)
+        raise LicenseRefused(validation.all_taken(license_), validation.Code.TOO_MANY_ACTIVATIONS)

@@ -13,13 +13,13 @@ from licensing.models import License
 from superagent.foundation import clock, outbox
 from superagent.foundation.templatetags.formats import money
 
-TOPIC = "licensing.follow_collection"
+TOPIC = "licensing.sync_collection"
 MAX_ROUNDS = 5
 
 log = structlog.get_logger(__name__)
 
 
-def follow(license_: License) -> None:
+def enqueue_sync(license_: License) -> None:
     """Bring the subscription in line with the license, after the caller's transaction has committed."""
     if license_.order_item_id is not None:
         outbox.enqueue(
@@ -70,7 +70,7 @@ def _day(moment: datetime) -> str:
     return date_format(moment, "M j, Y")
 
 
-def settle(*, license_id: UUID) -> None:
+def sync(*, license_id: UUID) -> None:
     """What the license is now counts, not what it was when this was asked for. Calls Stripe; raises as billing does."""
     for _round in range(MAX_ROUNDS):
         done = _agree(License.objects.select_related("organization").get(pk=license_id))

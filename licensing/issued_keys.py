@@ -88,7 +88,7 @@ def shown_before(license_: License) -> str:
 def _decrypted(license_: License) -> str:
     try:
         return vault.decrypt(bytes(license_.key_encrypted))
-    except vault.Unreadable as error:
+    except vault.DecryptionFailed as error:
         log.error("license_key_unreadable", license=str(license_.pk), alarm=True)
         raise KeyUnreadable(
             "It is stored under an encryption key that is missing here; we have been told. The license itself works, "
@@ -97,12 +97,12 @@ def _decrypted(license_: License) -> str:
 
 
 def reencrypt_all() -> int:
-    """Put every key under the newest encryption key; return how many. Repeatable. Raises vault.Unreadable."""
+    """Put every key under the newest encryption key; return how many. Repeatable. Raises vault.DecryptionFailed."""
     count = 0
     for pk in License.objects.order_by("id").values_list("pk", flat=True).iterator(chunk_size=1000):
         with transaction.atomic():
             license_ = License.objects.select_for_update().get(pk=pk)
-            license_.key_encrypted = vault.encrypt_again(bytes(license_.key_encrypted))
+            license_.key_encrypted = vault.reencrypt(bytes(license_.key_encrypted))
             license_.save(update_fields=["key_encrypted"])
         count += 1
     return count

@@ -25,7 +25,7 @@ _MINUS = "\N{MINUS SIGN}"
 _FIELD_POLYNOMIAL = 0b100101  # x^5 + x^2 + 1 is primitive
 
 
-class Malformed(ValueError):
+class InvalidKeyFormat(ValueError):
     """This text is no license key: too short, too long, or mistyped."""
 
 
@@ -42,17 +42,17 @@ def canonical(text: str) -> str:
 
     Separators are any dashes, spaces and invisible marks, as word processors and mail programs put them in.
 
-    Raises Malformed when the length or the check characters are wrong.
+    Raises InvalidKeyFormat when the length or the check characters are wrong.
     """
     symbols = text.upper().translate(_MISREAD)
     if not _VALUE.keys() >= set(symbols):
         symbols = _without_separators(text).upper().translate(_MISREAD)
         if not _VALUE.keys() >= set(symbols):
-            raise Malformed("A license key has letters and digits only.")
+            raise InvalidKeyFormat("A license key has letters and digits only.")
     if not PREFIX.fullmatch(symbols[:-_BODY]):
-        raise Malformed("A license key has a prefix and five groups of five characters.")
+        raise InvalidKeyFormat("A license key has a prefix and five groups of five characters.")
     if _check(symbols[:-CHECK_CHARACTERS]) != symbols[-CHECK_CHARACTERS:]:
-        raise Malformed("The license key has a typing error: compare it with the original.")
+        raise InvalidKeyFormat("The license key has a typing error: compare it with the original.")
     return symbols
 
 

@@ -249,12 +249,12 @@ class LicenseFeature(OrganizationOwned):
         return None if self.limit is None else max(self.limit - self.used, 0)
 
     @property
-    def near(self) -> int:
+    def warning_threshold(self) -> int:
         """From here on a meter is amber."""
         return int((self.limit or 0) * 0.8)
 
     @property
-    def full(self) -> int:
+    def maximum_threshold(self) -> int:
         """Above this a meter is red."""
         return max((self.limit or 0) - 1, 0)
 

@@ -77,4 +77,4 @@ def _save_with_reason(license_: License, reason: str, action: str, actor: User |
     license_.note = reason
     license_.save(update_fields=["status", "suspension_reason", "suspends_at", "note"])
     announce(license_=license_, action=action, actor=actor, detail={"reason": reason})
-    collection.follow(license_)
+    collection.enqueue_sync(license_)

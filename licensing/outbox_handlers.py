@@ -7,8 +7,8 @@ from superagent.foundation.models import OutboxMessage
 
 
 @outbox.handler(collection.TOPIC, queue=PAYMENTS)
-def settle_collection(message: OutboxMessage) -> None:
-    collection.settle(license_id=UUID(message.payload["license"]))
+def sync_collection(message: OutboxMessage) -> None:
+    collection.sync(license_id=UUID(message.payload["license"]))
 
 
 @outbox.handler(subscriptions.ISSUE)

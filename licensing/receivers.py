@@ -19,7 +19,7 @@ def issue_license(*, item: OrderItem, now: datetime, **kwargs: Any) -> None:
 def follow_subscription(
     *, subscription: Subscription, previous_status: str | None, now: datetime, **kwargs: Any
 ) -> None:
-    subscriptions.follow(subscription=subscription, previous_status=previous_status, now=now)
+    subscriptions.sync(subscription=subscription, previous_status=previous_status, now=now)
 
 
 @receiver(subscription_changed)

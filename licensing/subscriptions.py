@@ -36,7 +36,7 @@ def issue_for(*, item: OrderItem, now: datetime) -> License | None:
         now=now,
     )
     if subscription is not None:
-        follow(subscription=subscription, previous_status=None, now=now)
+        sync(subscription=subscription, previous_status=None, now=now)
     return license_
 
 
@@ -63,7 +63,7 @@ def issue_late(*, order_item_id: UUID) -> None:
         raise outbox.Retryable(str(error)) from error
 
 
-def follow(*, subscription: Subscription, previous_status: str | None, now: datetime) -> None:
+def sync(*, subscription: Subscription, previous_status: str | None, now: datetime) -> None:
     """Make the license say what its subscription says. Repeatable, and in any order: only the present state counts."""
     license_ = _license_of(subscription)
     if license_ is None:

@@ -41,7 +41,7 @@ def admit(*, license_key: str, address: str | None) -> dict[str, str]:
     looks = _unknown(address, units=0)
     try:
         digest = keys.digest(keys.canonical(license_key))
-    except keys.Malformed:
+    except keys.InvalidKeyFormat:
         _refuse_guesses(rate_limits.take(*looks))
         return {}
     balance, *guesses = rate_limits.take(Use(_per_key(), digest.hex()[:32]), *looks)

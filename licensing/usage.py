@@ -28,7 +28,7 @@ class LimitReached(Refusal):
     title = "The license's limit is reached"
 
 
-class Stopped(Refusal):
+class LicenseRefused(Refusal):
     """The license is not active, or not on this server; `code` is validation's own."""
 
     status = HTTPStatus.CONFLICT
@@ -47,7 +47,7 @@ class Stopped(Refusal):
         self.code, self.title = code.value, self.codes[code]
 
 
-class Unknown(Refusal):
+class UnknownLicenseKey(Refusal):
     status = HTTPStatus.NOT_FOUND
     code = "NOT_FOUND"
     title = "No license has this key"
@@ -71,7 +71,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FeatureBalance:
     feature: str
     limit: int | None
     used: int
@@ -81,11 +81,11 @@ class Standing:
         return None if self.limit is None else max(self.limit - self.used, 0)
 
 
-def report(report: Report) -> Standing:
+def apply(report: Report) -> FeatureBalance:
     """Book a report; the same idempotency key and content gives the first answer again.
 
     An increase needs an active license and room; a decrease is always taken. A refused report leaves no trace, so its
-    key may be sent again. Raises LimitReached, NotIncluded, Stopped, Unknown, idempotency.KeyReused.
+    key may be sent again. Raises LimitReached, NotIncluded, LicenseRefused, UnknownLicenseKey, idempotency.KeyReused.
     """
     license_ = license_with_key(report.license_key)
     feature = validation.feature_named(license_, report.feature)
@@ -108,17 +108,17 @@ def forget_old_reports(*, now: datetime) -> int:
 
 
 def license_with_key(license_key: str) -> License:
-    """The license of a key that a panel sent, looked up before its tenant is known. Raises Unknown."""
+    """The license of a key that a panel sent, looked up before its tenant is known. Raises UnknownLicenseKey."""
     try:
         license_ = validation.find(license_key)
-    except keys.Malformed as error:
-        raise Unknown(str(error)) from error
+    except keys.InvalidKeyFormat as error:
+        raise UnknownLicenseKey(str(error)) from error
     if license_ is None:
-        raise Unknown("No license has this key.")
+        raise UnknownLicenseKey("No license has this key.")
     return license_
 
 
-def _once(license_: License, slug: str, report: Report) -> Standing:
+def _once(license_: License, slug: str, report: Report) -> FeatureBalance:
     now = clock.now(license_.organization)
     # Its state may have changed since the key was looked up. NO KEY: rows that refer to it may be written meanwhile.
     locked = License.objects.select_for_update(no_key=True).get(pk=license_.pk)
@@ -137,15 +137,15 @@ def _once(license_: License, slug: str, report: Report) -> Standing:
     if bytes(stored.body_hash) != fingerprint:
         raise idempotency.KeyReused("Send the content of the first report, or choose a new key.")
     if stored.pk != entry.pk:
-        return Standing(stored.feature_slug, stored.limit, stored.used)
+        return FeatureBalance(stored.feature_slug, stored.limit, stored.used)
     verdict = validation.refused_for_state(locked, now)
-    row = _booked(LicenseFeature.objects.filter(license=license_, slug=slug), report, verdict)
+    row = _apply_report(LicenseFeature.objects.filter(license=license_, slug=slug), report, verdict)
     stored.used, stored.limit = row.used, row.limit
     stored.save(update_fields=["used", "limit"])
-    return Standing(slug, row.limit, row.used)
+    return FeatureBalance(slug, row.limit, row.used)
 
 
-def _booked(
+def _apply_report(
     feature: QuerySet[LicenseFeature], report: Report, stopped: validation.Verdict | None
 ) -> LicenseFeature:
     """One UPDATE whose condition is the rule: two reports for the last unit cannot both match it."""
@@ -161,7 +161,7 @@ def _booked(
         allowed = Q(limit__isnull=True) | Q(limit__gte=report.used) | Q(used__gte=report.used)
         change = {"used": report.used}
     if is_increase and stopped is not None:
-        raise Stopped(stopped.detail, stopped.code)
+        raise LicenseRefused(stopped.detail, stopped.code)
     if feature.filter(allowed).update(**change):
         return feature.get()
     row = feature.get()

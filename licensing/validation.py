@@ -75,11 +75,11 @@ def validate(
 ) -> Verdict:
     """Does this key allow `quantity` more of `feature` (a slug or an action) now? Without a feature: is it alive?
 
-    Changes nothing. To claim what was allowed, report it to `usage.report`, which decides again under the row's lock.
+    Changes nothing. To claim what was allowed, report it to `usage.apply`, which decides again under the row's lock.
     """
     try:
         license_ = find(license_key, fingerprint)
-    except keys.Malformed as error:
+    except keys.InvalidKeyFormat as error:
         return Verdict(Code.NOT_FOUND, str(error))
     if license_ is None:
         return Verdict(Code.NOT_FOUND, "No license has this key.")
@@ -94,7 +94,7 @@ def validate(
 def find(license_key: str, fingerprint: str | None = None) -> License | None:
     """The license of a key, with all that a verdict needs, in one query; in two for a key that was replaced.
 
-    Raises keys.Malformed without any.
+    Raises keys.InvalidKeyFormat without any.
     """
     key_hash = keys.digest(keys.canonical(license_key))
     found = License.objects.for_validation(fingerprint or None)

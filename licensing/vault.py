@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from licensing.secret_files import secrets_of
 
 
-class Unreadable(Exception):
+class DecryptionFailed(Exception):
     """No key of LICENSE_ENCRYPTION_KEY opens this: one was taken off the list too early."""
 
 
@@ -20,21 +20,21 @@ def encrypt(plain_text: str) -> bytes:
 
 
 def decrypt(cipher_text: bytes) -> str:
-    """Raises Unreadable."""
+    """Raises DecryptionFailed."""
     try:
         return _fernet().decrypt(bytes(cipher_text)).decode()
     except InvalidToken as error:
-        raise Unreadable(
+        raise DecryptionFailed(
             "A license key was encrypted with a key that LICENSE_ENCRYPTION_KEY lacks."
         ) from error
 
 
-def encrypt_again(cipher_text: bytes) -> bytes:
-    """The same secret under the newest key. Raises Unreadable."""
+def reencrypt(cipher_text: bytes) -> bytes:
+    """The same secret under the newest key. Raises DecryptionFailed."""
     try:
         return _fernet().rotate(bytes(cipher_text))
     except InvalidToken as error:
-        raise Unreadable(
+        raise DecryptionFailed(
             "A license key was encrypted with a key that LICENSE_ENCRYPTION_KEY lacks."
         ) from error
 

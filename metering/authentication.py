@@ -56,7 +56,7 @@ class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
             return super().authenticate(request)  # which says what is wrong with it
         principal = record.principal
         key_records.note_use(principal.api_key_id)  # type: ignore[arg-type]  # it is a key
-        authentication.enter(request, _organization_of(principal), principal)
+        authentication.bind_tenant(request, _organization_of(principal), principal)
         return None, principal
 
 

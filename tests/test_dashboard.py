@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Organization, User
 from accounts.roles import Role
-from accounts.templatetags.accounts_words import action_words
+from accounts.templatetags.audit_labels import action_label
 from billing.catalog import seed
 from billing.models import Invoice
 from licensing import licenses
@@ -136,8 +136,8 @@ def test_it_costs_a_fixed_number_of_queries(
 
 
 def test_audit_actions_read_as_sentences() -> None:
-    assert action_words("api_key.created") == "API key created"
-    assert action_words("license.key_rotated") == "License key rotated"
+    assert action_label("api_key.created") == "API key created"
+    assert action_label("license.key_rotated") == "License key rotated"
 
 
 def test_the_workbench_counts_what_waits(db: None) -> None:

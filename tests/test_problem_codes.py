@@ -26,10 +26,10 @@ def test_every_refusal_and_license_code_has_a_row_on_the_page(client: Client, db
 
 
 def test_a_license_is_stopped_by_declared_codes_only() -> None:
-    stopped = usage.Stopped("It has ended.", Code.EXPIRED)
+    stopped = usage.LicenseRefused("It has ended.", Code.EXPIRED)
     assert (stopped.code, stopped.title) == ("EXPIRED", "The license has expired")
     with pytest.raises(KeyError):
-        usage.Stopped("It is fine.", Code.VALID)
+        usage.LicenseRefused("It is fine.", Code.VALID)
 
 
 def test_codes_are_in_one_style_but_for_those_of_licenses() -> None:

@@ -164,8 +164,8 @@ class Member(OfOrganization):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _answer(self, request: Request, user_id: UUID) -> Response:
-        places = Membership.objects.visible_to(organization_of(request)).select_related("user")
-        membership = places.filter(user_id=user_id).first()
+        here = Membership.objects.visible_to(organization_of(request)).select_related("user")
+        membership = here.filter(user_id=user_id).first()
         if membership is None:
             raise NotFound("There is no such member.")
         return Response(serializers.MemberAnswer(membership, context={"request": request}).data)

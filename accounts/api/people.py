@@ -93,9 +93,9 @@ class UsersMe(Me):
 
 def _users(request: Request) -> QuerySet[User]:
     """The members of the organization as people, each with their role in it as `role_here`."""
-    places = Membership.objects.visible_to(organization_of(request))
-    role = Subquery(places.filter(user=OuterRef("pk")).values("role")[:1])
-    return User.objects.filter(pk__in=places.values("user_id")).annotate(role_here=role)
+    here = Membership.objects.visible_to(organization_of(request))
+    role = Subquery(here.filter(user=OuterRef("pk")).values("role")[:1])
+    return User.objects.filter(pk__in=here.values("user_id")).annotate(role_here=role)
 
 
 @extend_schema_view(

@@ -16,7 +16,7 @@ from accounts.forms import AuditFilter
 from accounts.models import AuditEntry, Membership
 from accounts.roles import Role, Scope
 from superagent.foundation import cursors
-from superagent.foundation.templatetags.ui import chosen_name
+from superagent.foundation.templatetags.ui import product_label
 
 _SOLD = ("product", "plan")
 _NOT_SHOWN = ("changes", "from", "to", "schedule")  # the last is Stripe's name for a change that is coming
@@ -88,7 +88,7 @@ def _changes(entry: AuditEntry) -> list[tuple[str, str]]:
 def _named(value: Any) -> str:
     """The slug of something that is sold by its name; anything else as it is shown."""
     is_slug = isinstance(value, str) and value not in Role.values and _SLUG.match(value)
-    return chosen_name(value) if is_slug else _shown(value)
+    return product_label(value) if is_slug else _shown(value)
 
 
 def _shown(value: Any) -> str:

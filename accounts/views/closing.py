@@ -57,11 +57,11 @@ class CloseAccount(View):
 
     def _consequences(self, now: datetime) -> list[Consequence]:
         """Those that matter most, and not more than one reads."""
-        return closures.consequences(user=self.request.user, now=now, most=memberships.SOME)
+        return closures.consequences(user=self.request.user, now=now, most=memberships.MENU_SIZE)
 
     def _form(self, found: list[Consequence], data: Any = None) -> CloseAccountForm:
         running = [charge for each in found for charge in each.charges]
-        may_be_more = len(found) == memberships.SOME and bool(found[-1].charges)
+        may_be_more = len(found) == memberships.MENU_SIZE and bool(found[-1].charges)
         return CloseAccountForm(data, user=self.request.user, charges=running, may_be_more=may_be_more)
 
     def _count(self) -> int:

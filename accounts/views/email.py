@@ -36,7 +36,7 @@ from accounts.forms import ChangeEmailForm, ProofForm
 from accounts.models import EmailChange, Organization, User
 from accounts.revocation import Keep
 from accounts.roles import Scope
-from accounts.views.arrival import MAILED_BEFORE
+from accounts.views.signup import MAILED_BEFORE
 from superagent.foundation import tenancy
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
@@ -87,12 +87,12 @@ class Email(View):
 def _billed_elsewhere(user: User) -> list[Organization]:
     """Those whose billing address the person may change, and which a change of the own address does not move; some."""
     with tenancy.system("a person's organizations, whichever is chosen"):
-        places = (
+        found = (
             memberships.of_user(user)
             .filter(role__in=roles.roles_with(Scope.ORGANIZATION_WRITE))
             .exclude(organization__email=user.email)
         )
-        return [membership.organization for membership in places[: memberships.SOME]]
+        return [membership.organization for membership in found[: memberships.MENU_SIZE]]
 
 
 @login_required

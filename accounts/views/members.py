@@ -25,19 +25,21 @@ def index(request: PortalRequest) -> HttpResponse:
     open_invitations = Invitation.objects.visible_to(request.organization).open(timezone.now())
     owners = _members(request).filter(role=Role.OWNER).count()
     keys = offboarding.keys_by_maker(
-        organization=request.organization, users=[place.user_id for place in page.rows], now=timezone.now()
+        organization=request.organization,
+        users=[membership.user_id for membership in page.rows],
+        now=timezone.now(),
     )
     context = {
         "page": page,
         "rows": [
             {
-                "place": place,
-                "is_me": place.user_id == request.user.pk,
-                "is_last_owner": place.role == Role.OWNER and owners == 1,
-                "may_manage": roles.may_give(request.membership.role, place.role),
-                "keys": keys.get(place.user_id, []),
+                "membership": membership,
+                "is_me": membership.user_id == request.user.pk,
+                "is_last_owner": membership.role == Role.OWNER and owners == 1,
+                "may_manage": roles.may_give(request.membership.role, membership.role),
+                "keys": keys.get(membership.user_id, []),
             }
-            for place in page.rows
+            for membership in page.rows
         ],
         "invitations": open_invitations.select_related("invited_by")[: invitations.MAX_OPEN],
     }
@@ -83,15 +85,15 @@ def withdraw(request: PortalRequest, invitation_id: UUID) -> HttpResponse:
 @portal_view(scope=Scope.ORGANIZATION_WRITE)
 def member(request: PortalRequest, user_id: UUID) -> HttpResponse:
     """Change a member's role, with what each role may do beside the choice."""
-    place = _members(request).filter(user_id=user_id).first()
-    if place is None:
+    membership = _members(request).filter(user_id=user_id).first()
+    if membership is None:
         return render(request, "accounts/not_found.html", status=404)
     keys = offboarding.keys_beyond(
-        organization=request.organization, user=place.user, role=None, now=timezone.now()
+        organization=request.organization, user=membership.user, role=None, now=timezone.now()
     )
     form = RoleForm(
         request.POST or None,
-        initial={"role": place.role},
+        initial={"role": membership.role},
         by_role=request.membership.role,
         key_names=[str(key) for key in keys],
     )
@@ -110,11 +112,11 @@ def member(request: PortalRequest, user_id: UUID) -> HttpResponse:
         else:
             role = Role(form.cleaned_data["role"]).label
             messages.success(
-                request, _("%(person)s's role is now %(role)s.") % {"person": place.user, "role": role}
+                request, _("%(person)s's role is now %(role)s.") % {"person": membership.user, "role": role}
             )
             _say_revoked(request, change.revoked_keys)
             return redirect("members")
-    context = {"form": form, "place": place, "comparison": comparison()}
+    context = {"form": form, "membership": membership, "comparison": comparison()}
     return render(request, "accounts/member.html", context, status=422 if form.errors else 200)
 
 

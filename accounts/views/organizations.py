@@ -24,10 +24,10 @@ def index(request: PortalRequest) -> HttpResponse:
     """Where the person belongs, last joined first; `?q=` is a part of a name."""
     text = request.GET.get("q", "").strip()[:LONGEST_SEARCH]
     with tenancy.system("a person lists all their organizations"):
-        places = memberships.of_user(request.user)
+        found = memberships.of_user(request.user)
         if text:
-            places = places.filter(organization__name__icontains=text)
-        page = cursors.page(places, request.GET)
+            found = found.filter(organization__name__icontains=text)
+        page = cursors.page(found, request.GET)
     return render(request, "accounts/organizations.html", {"page": page, "text": text})
 
 
@@ -41,8 +41,8 @@ def switch_organization(request: PersonRequest) -> HttpResponse:
         membership = None
     if membership is None:
         return render(request, "accounts/not_found.html", status=404)
-    access.choose(request, membership.organization_id)
-    return redirect(access.own_path(request.POST.get("next", "")) or "dashboard")
+    access.select_organization(request, membership.organization_id)
+    return redirect(access.safe_next_url(request.POST.get("next", "")) or "dashboard")
 
 
 @login_required
@@ -59,8 +59,8 @@ def new_organization(request: PersonRequest) -> HttpResponse:
         except Refusal as refusal:
             form.add_error(None, refusal.detail)
         else:
-            access.choose(request, made.pk)
+            access.select_organization(request, made.pk)
             messages.success(request, _("%(name)s is ready.") % {"name": made.name})
-            return redirect(access.own_path(request.GET.get("next", "")) or "dashboard")
+            return redirect(access.safe_next_url(request.GET.get("next", "")) or "dashboard")
     context = {"form": form, "belongs": belongs}
     return render(request, "accounts/organization_new.html", context, status=422 if form.errors else 200)

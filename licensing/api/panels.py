@@ -54,7 +54,7 @@ class PanelView(ApiView):
         return self.asked
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, usage.Unknown):
+        if isinstance(exc, usage.UnknownLicenseKey):
             self.count_unknown()
         return super().handle_exception(exc)
 
@@ -139,7 +139,7 @@ class Usage(PanelView):
             raise Invalid(
                 f"idempotency_key: {detail}", errors=[FieldError("/idempotency_key", "required", detail)]
             )
-        standing = usage.report(
+        standing = usage.apply(
             usage.Report(
                 license_key=told["license_key"],
                 feature=told["feature"],
@@ -257,7 +257,7 @@ def _tail(license_key: str) -> str | None:
     """The last group of a well-formed key."""
     try:
         return keys.canonical(license_key)[-keys.GROUP :]
-    except keys.Malformed:
+    except keys.InvalidKeyFormat:
         return None
 
 

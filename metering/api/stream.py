@@ -203,7 +203,7 @@ def _by_session(request: HttpRequest) -> Admission:
     # The middleware that ends sessions is for pages; and a stream of a tab left open is no sign that somebody is there.
     if not request.user.is_authenticated or sessions.is_over(request.session, now=timezone.now()):
         raise _unauthenticated("Sign in, or send an API key as a Bearer credential.")
-    membership = access.chosen(request)
+    membership = access.current_membership(request)
     if membership is None or not roles.allows(membership.role, Scope.USAGE_READ):
         raise Forbidden("Your role does not include the usage of an organization.")
     return Admission(membership.organization, None, request.user.pk)

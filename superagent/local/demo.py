@@ -306,7 +306,7 @@ def _license(organization: Organization, customer: User, now: datetime) -> bool:
         return False
     key = vault.decrypt(license_.key_encrypted)
     for feature, count in (("databases", 12), ("domains", 4), ("emails", 83)):
-        usage.report(
+        usage.apply(
             usage.Report(
                 license_key=key, feature=feature, delta=None, used=count, idempotency_key=f"demo-{feature}"
             )

@@ -86,4 +86,4 @@ def _page_to_open(request: HttpRequest) -> str:
     match = request.resolver_match
     if request.method in ("GET", "HEAD") or match is None or match.url_name == "nothing":
         return ""
-    return access.own_path(page_address(request))
+    return access.safe_next_url(page_address(request))

@@ -116,8 +116,8 @@ def test_changing_an_organization_goes_through_the_domain_and_says_why(staff, ac
 def test_a_role_changes_with_a_reason_and_is_mailed_to_the_member_and_the_owners(staff, acme, owner):
     """M4: viewer to owner, without a reason or a mail."""
     vic = join(acme, "vic@acme.example", Role.VIEWER)
-    place = memberships.find(vic, acme.pk)
-    path = f"/admin/accounts/membership/{place.pk}/change/"
+    membership = memberships.find(vic, acme.pk)
+    path = f"/admin/accounts/membership/{membership.pk}/change/"
     staff.post(path, {"role": "owner"})
     assert memberships.role_of(vic, acme) == Role.VIEWER
     assert staff.post(path, {"role": "owner", "reason": "The owner has left"}).status_code == 302
@@ -135,8 +135,8 @@ def test_a_role_changes_with_a_reason_and_is_mailed_to_the_member_and_the_owners
 
 
 def test_the_last_owner_stays_in_the_admin_too(staff, acme, owner):
-    place = memberships.find(owner, acme.pk)
-    path = f"/admin/accounts/membership/{place.pk}/change/"
+    membership = memberships.find(owner, acme.pk)
+    path = f"/admin/accounts/membership/{membership.pk}/change/"
     answer = staff.post(path, {"role": "viewer", "reason": "x"}, follow=True)
     assert "Make another member an owner first" in answer.content.decode()
     assert memberships.role_of(owner, acme) == Role.OWNER
@@ -147,8 +147,8 @@ def test_staff_do_not_change_their_own_role(acme):
     with rights_guard.opened():
         User.objects.filter(pk=sam.pk).update(is_staff=True, is_superuser=True)
     sam.refresh_from_db()
-    place = memberships.find(sam, acme.pk)
-    path = f"/admin/accounts/membership/{place.pk}/change/"
+    membership = memberships.find(sam, acme.pk)
+    path = f"/admin/accounts/membership/{membership.pk}/change/"
     answer = page_of(sam).post(path, {"role": "owner", "reason": "x"}, follow=True)
     assert "Nobody changes their own role here" in answer.content.decode()
     assert memberships.role_of(sam, acme) == Role.VIEWER

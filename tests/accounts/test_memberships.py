@@ -137,7 +137,7 @@ def test_unknown_member_and_unknown_role(acme, globex, stranger, owner):
 
 def test_memberships_are_walled(acme, globex):
     with tenancy.tenant(acme):
-        assert [place.organization_id for place in Membership.objects.all()] == [acme.pk]
+        assert [membership.organization_id for membership in Membership.objects.all()] == [acme.pk]
     assert not Membership.objects.exists()
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts import invitations, mail_links, memberships
 from accounts.models import ApiKey, Membership, TokenFamily
 from accounts.roles import Role, Scope
-from accounts.templatetags.accounts_words import browser_words
+from accounts.templatetags.audit_labels import browser_label
 from superagent.foundation import tenancy
 from tests.accounts.conftest import PASSWORD, Api, actions, api_of, founded, key_of, page_of
 
@@ -244,10 +244,10 @@ def test_the_link_of_a_mail_survives_the_log_in(acme, owner, client):
 
 def test_a_session_forgets_an_organization_that_was_left(acme, globex, owner, page):
     with tenancy.system("test"):
-        place = Membership.objects.create(organization=globex, user=owner, role=Role.VIEWER)
+        membership = Membership.objects.create(organization=globex, user=owner, role=Role.VIEWER)
     page.post("/organizations/switch/", {"organization": globex.pk})
     with tenancy.system("test"):
-        place.delete()
+        membership.delete()
     assert "Acme" in page.get("/settings/").content.decode()
 
 
@@ -335,7 +335,7 @@ def test_pages_of_allauth_know_the_organization(page):
     ],
 )
 def test_browsers_have_names(user_agent: str, words: str) -> None:
-    assert browser_words(user_agent) == words
+    assert browser_label(user_agent) == words
 
 
 def test_the_time_zone_of_the_profile_is_chosen_by_name(page, owner):

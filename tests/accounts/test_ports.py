@@ -2,7 +2,7 @@ import pytest
 
 from accounts import customers, key_traffic, offers
 from accounts.models import User
-from accounts.templatetags.accounts_words import action_words
+from accounts.templatetags.audit_labels import action_label
 from tests.accounts.conftest import key_of, page_of
 
 
@@ -50,4 +50,4 @@ def test_what_is_free_needs_no_checkout(client, db):
     [("api_key.created", "API key created"), ("member.role_changed", "Member role changed"), ("", "")],
 )
 def test_action_words(action, words):
-    assert action_words(action) == words
+    assert action_label(action) == words

@@ -18,14 +18,14 @@ def register(email: str = "Ada@Engines.example", **fields: str) -> User:
 
 def test_register_makes_person_organization_and_a_mail(db):
     user = register()
-    place = memberships.find(user, None)
+    membership = memberships.find(user, None)
     assert user.email == "ada@engines.example"
-    assert (place.organization.name, place.organization.email, place.role) == (
+    assert (membership.organization.name, membership.organization.email, membership.role) == (
         "Engines",
         user.email,
         Role.OWNER,
     )
-    assert user.default_organization_id == place.organization_id
+    assert user.default_organization_id == membership.organization_id
     address = EmailAddress.objects.get(user=user)
     assert (address.email, address.primary, address.verified) == (user.email, True, False)
     with tenancy.system("test"):
@@ -35,7 +35,7 @@ def test_register_makes_person_organization_and_a_mail(db):
         "to": ["ada@engines.example"],
         "context": {"link": {"link_to": "verify", "id": str(user.pk)}},
     }
-    assert actions(place.organization) == ["organization.created"]
+    assert actions(membership.organization) == ["organization.created"]
     assert actions(None) == ["user.registered"]
 
 

@@ -14,7 +14,7 @@ from accounts.models import AuditEntry, Organization
 from licensing import activations, issued_keys, keys, licenses, policies, usage
 from licensing.models import UNSTATED_ACTIVATIONS, Activation, FeatureUsage, License, Policy
 from licensing.tasks import forget_old_license_records
-from licensing.usage import Report, Stopped
+from licensing.usage import LicenseRefused, Report
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import first_at
 from superagent.foundation.problems import NotFound
@@ -79,7 +79,7 @@ def test_a_policy_without_a_number_has_a_limit_too(organization: Organization, m
         Policy.objects.filter(product_slug="nextpanel-starter").update(max_activations=None)
     license_ = make_license(organization, "nextpanel-starter")
     crowd(license_, UNSTATED_ACTIVATIONS)
-    with pytest.raises(Stopped, match="All 100 activations are taken"):
+    with pytest.raises(LicenseRefused, match="All 100 activations are taken"):
         activate(issued_keys.reveal(license_=license_, actor=None), "one more")
 
 
@@ -97,7 +97,7 @@ def test_many_servers_at_once_fill_the_limit_exactly(beating: tuple[License, str
 
     outcomes = at_once(16, work)
     assert sum(isinstance(outcome, activations.Seat) for outcome in outcomes) == 4 + 4
-    assert sum(isinstance(outcome, Stopped) for outcome in outcomes) == 8
+    assert sum(isinstance(outcome, LicenseRefused) for outcome in outcomes) == 8
     with tenancy.system("test"):
         assert license_.activations.count() == 5
 
@@ -109,7 +109,7 @@ def test_one_that_was_alive_before_the_limit_was_lowered_stays(beating: tuple[Li
     with tenancy.system("test"):
         License.objects.filter(pk=license_.pk).update(max_activations=2)
     assert activate(key, "a").taken == 3
-    with pytest.raises(Stopped):
+    with pytest.raises(LicenseRefused):
         activate(key, "d")
 
 
@@ -166,7 +166,7 @@ def test_a_new_server_on_a_crowded_license_is_refused_by_a_bounded_count(
 ) -> None:
     license_, key = beating
     crowd(license_, 3000)
-    with django_assert_max_num_queries(12), pytest.raises(Stopped):
+    with django_assert_max_num_queries(12), pytest.raises(LicenseRefused):
         activate(key, "one more")
     others = license_.activations.order_by()
     assert rows_read(others[: license_.activation_limit]) == license_.activation_limit
@@ -193,11 +193,9 @@ def test_a_suspension_that_commits_while_a_panel_waits_is_heeded(
 
     monkeypatch.setattr(f"licensing.{'usage' if question == 'usage' else 'activations'}.license_with_key",
                         found_then_suspended)  # fmt: skip
-    with pytest.raises(Stopped) as refusal:
+    with pytest.raises(LicenseRefused) as refusal:
         if question == "usage":
-            usage.report(
-                Report(license_key=key, feature="databases", delta=1, used=None, idempotency_key="a")
-            )
+            usage.apply(Report(license_key=key, feature="databases", delta=1, used=None, idempotency_key="a"))
         else:
             getattr(activations, question)(license_key=key, fingerprint="a", **(
                 {"label": ""} if question == "activate" else {}
@@ -215,7 +213,7 @@ def test_reports_under_the_license_lock_do_not_deadlock(organization: Organizati
     def work(index: int) -> Any:
         if index % 2:
             return activate(key, f"server-{index % 4}")
-        return usage.report(
+        return usage.apply(
             Report(
                 license_key=key, feature="databases", delta=1, used=None, idempotency_key=f"report-{index}"
             )

@@ -31,7 +31,7 @@ def test_up_to_four_wrong_characters_are_found(data: st.DataObject) -> None:
     wrong = list(symbols)
     for place in places:
         wrong[place] = data.draw(st.sampled_from([c for c in keys.ALPHABET if c != symbols[place]]))
-    with pytest.raises(keys.Malformed):
+    with pytest.raises(keys.InvalidKeyFormat):
         keys.canonical("".join(wrong))
 
 
@@ -42,7 +42,7 @@ def test_any_two_swapped_characters_are_found(data: st.DataObject) -> None:
     if symbols[one] == symbols[other]:
         return
     symbols[one], symbols[other] = symbols[other], symbols[one]
-    with pytest.raises(keys.Malformed):
+    with pytest.raises(keys.InvalidKeyFormat):
         keys.canonical("".join(symbols))
 
 
@@ -50,7 +50,7 @@ def test_any_two_swapped_characters_are_found(data: st.DataObject) -> None:
 def test_any_text_is_a_key_or_malformed(text: str) -> None:
     try:
         keys.canonical(text)
-    except keys.Malformed as error:
+    except keys.InvalidKeyFormat as error:
         assert str(error)
 
 
@@ -62,7 +62,7 @@ def test_what_people_misread_is_read_right() -> None:
 
 def test_a_prefix_belongs_to_the_key() -> None:
     key = keys.generate("NP")
-    with pytest.raises(keys.Malformed):
+    with pytest.raises(keys.InvalidKeyFormat):
         keys.canonical("NQ" + key[2:])
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from accounts.models import Organization
 from licensing import activations, issued_keys, licenses, usage
 from licensing.models import FeatureUsage, License, LicenseFeature, Policy
-from licensing.usage import LimitReached, Report, Stopped
+from licensing.usage import LicenseRefused, LimitReached, Report
 from superagent.foundation import tenancy
 from superagent.foundation.idempotency import KeyReused
 from superagent.foundation.problems import Invalid
@@ -31,7 +31,7 @@ def used(license_: License, slug: str = "databases") -> int:
 
 
 def report(key: str, idempotency_key: str, delta: int | None = None, used: int | None = None):
-    return usage.report(
+    return usage.apply(
         Report(license_key=key, feature="databases", delta=delta, used=used, idempotency_key=idempotency_key)
     )
 
@@ -108,10 +108,10 @@ def test_a_stopped_license_takes_decreases_only(license_: License, license_key: 
     report(license_key, "a", delta=5)
     with tenancy.system("test"):
         licenses.suspend_for_payment(license_id=license_.pk, now=NOW)
-    with pytest.raises(Stopped) as refusal:
+    with pytest.raises(LicenseRefused) as refusal:
         report(license_key, "b", delta=1)
     assert refusal.value.code == "SUSPENDED"
-    with pytest.raises(Stopped):
+    with pytest.raises(LicenseRefused):
         report(license_key, "c", used=6)
     assert report(license_key, "d", delta=-1).used == 4
     assert report(license_key, "e", used=2).used == 2
@@ -211,7 +211,7 @@ def test_of_many_reports_for_the_last_unit_one_is_taken(organization: Organizati
     key = issued_keys.reveal(license_=license_, actor=None)
     report(key, "fill", used=LIMIT - 1)
     outcomes = at_once(8, lambda index: report(key, f"race-{index}", delta=1))
-    assert sum(isinstance(outcome, usage.Standing) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, usage.FeatureBalance) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, LimitReached) for outcome in outcomes) == 7
     assert used(license_) == LIMIT
 
@@ -237,7 +237,7 @@ def test_five_servers_at_once_get_one_activation(organization: Organization, mak
         5, lambda index: activations.activate(license_key=key, fingerprint=f"server-{index}", label="")
     )
     assert sum(isinstance(outcome, activations.Seat) for outcome in outcomes) == 1
-    refusals = [outcome for outcome in outcomes if isinstance(outcome, Stopped)]
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, LicenseRefused)]
     assert [refusal.code for refusal in refusals] == ["TOO_MANY_ACTIVATIONS"] * 4
 
 

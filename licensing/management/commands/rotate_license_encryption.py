@@ -14,6 +14,6 @@ class Command(BaseCommand):
         with tenancy.system("rotate the encryption of license keys"):
             try:
                 count = issued_keys.reencrypt_all()
-            except vault.Unreadable as error:
+            except vault.DecryptionFailed as error:
                 raise CommandError(f"{error} Put it back, and run this again.") from error
         self.stdout.write(f"{count} license keys are encrypted with the newest key")

@@ -290,6 +290,6 @@ def message_tone(level: str) -> str:
 
 
 @register.filter
-def chosen_name(slug: str) -> str:
+def product_label(slug: str) -> str:
     """The slug of a pricing link as words: nextpanel-business is NextPanel Business."""
     return slug.replace("-", " ").title().replace("Nextpanel", "NextPanel")

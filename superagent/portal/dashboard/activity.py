@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import groupby, islice
 
 from accounts.models import AuditEntry, Organization
-from accounts.templatetags.accounts_words import action_words
+from accounts.templatetags.audit_labels import action_label
 
 ROWS = 6
 READ = 100  # entries, of which runs are told in one row
@@ -34,7 +34,7 @@ def newest(organization: Organization) -> list[Activity]:
 def _activity_of(run: list[AuditEntry]) -> Activity:
     newest = run[0]
     return Activity(
-        text=action_words(newest.action),
+        text=action_label(newest.action),
         about=newest.target_label,
         actor=newest.actor_label,
         at=newest.at,

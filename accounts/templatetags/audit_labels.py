@@ -17,7 +17,7 @@ _SAME_AS_THE_BUTTON = {"invitation.revoked": "invitation.withdrawn"}
 
 
 @register.filter
-def action_words(action: str) -> str:
+def action_label(action: str) -> str:
     """`api_key.created` → “API key created”."""
     words = [
         _NAMES.get(word, word)
@@ -28,9 +28,9 @@ def action_words(action: str) -> str:
 
 
 @register.filter
-def own_action_words(action: str) -> str:
+def own_action_label(action: str) -> str:
     """The same to the person whom it is about: `user.logged_in` → “Logged in”."""
-    return action_words(action.removeprefix("user."))
+    return action_label(action.removeprefix("user."))
 
 
 _FACTORS = {
@@ -44,7 +44,7 @@ _FACTORS = {
 
 
 @register.filter
-def factor_words(entry: AuditEntry) -> str:
+def factors_label(entry: AuditEntry) -> str:
     """By what somebody logged in: “password and authenticator app”; empty where it is not known."""
     named = [str(_(_FACTORS[each])) if each in _FACTORS else each for each in entry.detail.get("factors", ())]
     return get_text_list(named, _("and"))
@@ -65,7 +65,7 @@ _LIMITS = {
 
 
 @register.filter
-def event_words(event: SecurityEvent) -> str:
+def event_label(event: SecurityEvent) -> str:
     """What a security event was about, where its kind does not say it."""
     if event.kind == SecurityEvent.Kind.LIMIT_REACHED and event.detail in _LIMITS:
         return _(_LIMITS[event.detail])
@@ -73,7 +73,7 @@ def event_words(event: SecurityEvent) -> str:
 
 
 @register.filter
-def browser_words(user_agent: str) -> str:
+def browser_label(user_agent: str) -> str:
     """A User-Agent header as people say it: “Firefox on Windows”; what is not known as it was sent, cut."""
     return browsers.name_of(user_agent) or user_agent[:48] or _("Unknown")
 

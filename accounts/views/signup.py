@@ -41,7 +41,9 @@ class SignUp(SignupView):
 
     def get_authenticated_redirect_url(self) -> str:
         """Who is logged in goes on with what the pricing link chose; the checkout knows the plan that there is."""
-        following = access.own_path(self.request.GET.get("next", "")) or _checkout(chosen_offer(self.request))
+        following = access.safe_next_url(self.request.GET.get("next", "")) or _checkout(
+            chosen_offer(self.request)
+        )
         return following or reverse("dashboard")
 
     def get_form_kwargs(self) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def social_sign_up(request: HttpRequest) -> HttpResponse:
 
 def continue_to(request: HttpRequest) -> str:
     """The page that a visitor is on the way to: `?next=`, or the checkout of what a pricing link chose."""
-    if following := access.own_path(request.GET.get("next", "")):
+    if following := access.safe_next_url(request.GET.get("next", "")):
         return following
     chosen = chosen_offer(request)
     offer = offers.find(chosen)
@@ -119,7 +121,7 @@ def _checkout(chosen: dict[str, str]) -> str:
     if not chosen:
         return ""
     try:
-        return access.own_path(f"{reverse('checkout')}?{urlencode(chosen)}")
+        return access.safe_next_url(f"{reverse('checkout')}?{urlencode(chosen)}")
     except NoReverseMatch:  # this floor does not know whether anything is sold
         return ""
 
@@ -134,7 +136,7 @@ def chosen_offer(request: HttpRequest) -> dict[str, str]:
 def verify_email(request: HttpRequest) -> HttpResponse:
     """“Look into your mailbox”, with a way to send the mail again; goes on by itself once it is confirmed."""
     user: User = request.user  # type: ignore[assignment]  # logged in
-    following = access.own_path(request.GET.get("next", ""))
+    following = access.safe_next_url(request.GET.get("next", ""))
     if people.has_verified_email(user):
         return redirect(following or "dashboard")
     if request.method == "POST":
@@ -180,7 +182,7 @@ def _join(request: HttpRequest, found: Invitation) -> HttpResponse:
             return render(
                 request, "accounts/invitation_gone.html", {"refusal": refusal}, status=refusal.status
             )
-        access.choose(request, membership.organization_id)
+        access.select_organization(request, membership.organization_id)
         messages.success(request, _("Welcome to %(name)s.") % {"name": found.organization})
         return redirect("dashboard")
     is_mine = user.email == found.email
