@@ -8,7 +8,8 @@ Queues, so that one kind of work cannot hold up another:
 
 Two workers, since a queue alone reserves nobody: one for PAYING, which may wait for Stripe, one for the rest.
 
-A task that belongs elsewhere than on `default` is named in ROUTES. Tasks are acknowledged after they ran, and
+A task that belongs elsewhere than on `default` is named in ROUTES, and nowhere else: beat, a nudge and `.delay()` all
+follow it. Tasks are acknowledged after they ran, and
 redelivered when a worker is lost, so every task may run twice and must have its effect once.
 """
 

@@ -2,7 +2,8 @@
 
 `manage.py sync_schedule` (in the release step and in `make run`) writes entries that are new into the database. From
 then on the row belongs to staff: interval, times and whether it is enabled are changed in the admin and survive. Code
-keeps only the task's name and the text; an entry that is removed here is disabled there.
+keeps only the task's name and the text; an entry that is removed here is disabled there. On which queue a task runs is
+said in one place, superagent/celery.py, whoever sends it.
 
 To add one, append an `Entry` to ENTRIES. Times are UTC. A task must process all that is due, never "today's", so that
 a missed run heals.
@@ -46,7 +47,6 @@ class Entry:
     task: str
     when: Every | At
     why: str
-    queue: str = "default"
 
 
 ENTRIES: tuple[Entry, ...] = (
@@ -61,14 +61,12 @@ ENTRIES: tuple[Entry, ...] = (
         task="billing.tasks.sweep_payments",
         when=Every(timedelta(seconds=15)),
         why="delivers what a lost nudge or a killed worker left",
-        queue="payments",
     ),
     Entry(
         name="Outbox: forget what is done",
         task="superagent.foundation.tasks.forget_done_messages",
         when=At(hour="3", minute="10"),
         why="messages are kept for 30 days after they were done, the keys that make them once-only for good",
-        queue="bulk",
     ),
     Entry(
         name="Idempotency: forget old answers",
@@ -87,21 +85,18 @@ ENTRIES: tuple[Entry, ...] = (
         task="metering.tasks.aggregate_usage",
         when=At(minute="5"),
         why="proves the hourly sums against requests and events, and heals them",
-        queue="bulk",
     ),
     Entry(
         name="Metering: prove what is counted",
         task="metering.tasks.prove_use",
         when=At(hour="0", minute="35"),
         why="compares all that may still change, billed figures too, with requests and events",
-        queue="bulk",
     ),
     Entry(
         name="Metering: close usage periods",
         task="metering.tasks.close_periods",
         when=Every(timedelta(seconds=60)),
         why="closes and rates every period that has ended, missed ones too",
-        queue="bulk",
     ),
     Entry(
         name="Metering: quota alerts",
@@ -120,35 +115,30 @@ ENTRIES: tuple[Entry, ...] = (
         task="metering.tasks.turn_partitions",
         when=At(hour="1", minute="30"),
         why="makes the next months' partitions and drops those that are no longer kept",
-        queue="bulk",
     ),
     Entry(
         name="Stripe: sweep the inbox",
         task="billing.tasks.sweep_webhooks",
         when=Every(timedelta(seconds=10)),
         why="handles events that a lost nudge or a killed worker left",
-        queue="webhooks",
     ),
     Entry(
         name="Stripe: reconcile events",
         task="billing.tasks.reconcile_webhooks",
         when=At(hour="2", minute="40"),
         why="fetches events of the last three days that never arrived, and tries dead ones once more",
-        queue="payments",
     ),
     Entry(
         name="Stripe: catch up",
         task="billing.tasks.catch_up_webhooks",
         when=Every(timedelta(minutes=5)),
         why="fetches the latest events, in case that deliveries do not reach us",
-        queue="payments",
     ),
     Entry(
         name="Stripe: forget old events",
         task="billing.tasks.forget_webhooks",
         when=At(hour="3", minute="20"),
         why="settled events are kept for 45 days, longer than Stripe can send them again",
-        queue="bulk",
     ),
     Entry(
         name="Operations: alarm of late work",
@@ -161,14 +151,12 @@ ENTRIES: tuple[Entry, ...] = (
         task="billing.tasks.collect_overage",
         when=At(minute="10"),
         why="the invoice job: puts what closed periods cost onto invoices, and heals missed runs",
-        queue="bulk",
     ),
     Entry(
         name="Billing: check overage",
         task="billing.tasks.check_overage",
         when=At(hour="4", minute="15"),
         why="alarms when rated differs from invoiced, adjusted and waived",
-        queue="bulk",
     ),
     Entry(
         name="Billing: expire orders",
@@ -187,7 +175,6 @@ ENTRIES: tuple[Entry, ...] = (
         task="licensing.tasks.forget_old_license_records",
         when=At(hour="3", minute="50"),
         why="servers that were silent for half a year, and reports of use older than 90 days",
-        queue="bulk",
     ),
     Entry(
         name="Accounts: record the use of API keys",
@@ -239,8 +226,9 @@ def seed() -> tuple[int, int]:
     """Write the entries that are new and disable those that are gone: (added, disabled). Repeatable."""
     added = 0
     for entry in ENTRIES:
-        kept = {"task": entry.task, "description": MARK + entry.why}
-        fresh = kept | {"queue": entry.queue} | _schedule_fields(entry.when)
+        # Without a queue of its own, a row goes where superagent.celery.ROUTES sends its task.
+        kept = {"task": entry.task, "description": MARK + entry.why, "queue": None}
+        fresh = kept | _schedule_fields(entry.when)
         _, is_new = PeriodicTask.objects.update_or_create(
             name=entry.name, defaults=kept, create_defaults=fresh
         )

@@ -5,15 +5,14 @@ from datetime import timedelta
 import pytest
 from celery import current_app
 from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import ModelEntry
 
 from superagent import schedule
 from superagent.foundation import tenancy
 from superagent.schedule import At, Entry, Every
 
 SWEEP = Entry("Test: sweep", task="tests.sweep", when=Every(timedelta(seconds=15)), why="because")
-NIGHTLY = Entry(
-    "Test: nightly", task="tests.nightly", when=At(hour="3", minute="20"), why="it is quiet", queue="bulk"
-)
+NIGHTLY = Entry("Test: nightly", task="tests.nightly", when=At(hour="3", minute="20"), why="it is quiet")
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +30,18 @@ def test_entries_become_rows_once() -> None:
     assert sweep.expire_seconds == 30
     nightly = PeriodicTask.objects.get(name="Test: nightly")
     assert (nightly.crontab.hour, nightly.crontab.minute, str(nightly.crontab.timezone)) == ("3", "20", "UTC")
-    assert nightly.queue == "bulk"
+
+
+def test_the_queue_of_an_entry_is_that_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`superagent.celery.ROUTES` says it once; a queue in the row, an older release's say, would overrule it."""
+    moved = Entry("Test: bulk", task="billing.tasks.collect_overage", when=SWEEP.when, why="because")
+    monkeypatch.setattr(schedule, "ENTRIES", (moved,))
+    schedule.seed()
+    PeriodicTask.objects.filter(name=moved.name).update(queue="default")
+    schedule.seed()
+    row = ModelEntry(PeriodicTask.objects.get(name=moved.name), app=current_app)
+    sent = current_app.amqp.router.route(dict(row.options), row.task)
+    assert sent["queue"].name == "bulk"
 
 
 def test_what_staff_changed_survives() -> None:
