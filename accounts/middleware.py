@@ -1,11 +1,11 @@
 """Middleware of accounts: where audit entries come from, and the system scope of the admin."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import get_resolver, reverse
@@ -16,43 +16,10 @@ from accounts import audit, email_addresses, known_places, security_events, sess
 from accounts.models import User
 from accounts.security_events import Kind
 from superagent.foundation import tenancy
+from superagent.foundation.middleware import WrappingMiddleware
 
 
-class _Around:
-    """A middleware that opens something for the time of the request, sync and async."""
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._async_call(request)
-        with self.around(request):
-            response = self.get_response(request)
-            self.look_at(request, response)
-            return response
-
-    async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
-        with self.around(request):
-            response = await self.get_response(request)
-            await sync_to_async(self.look_at, thread_sensitive=False)(request, response)
-            return response
-
-    @contextmanager
-    def around(self, request: HttpRequest) -> Iterator[None]:
-        raise NotImplementedError
-
-    def look_at(self, request: HttpRequest, response: HttpResponseBase) -> None:
-        """The answer, before what was opened is closed."""
-
-
-class AuditContext(_Around):
+class AuditContext(WrappingMiddleware):
     """Audit entries know the request that they are written in, and what was refused to whom is noted."""
 
     @contextmanager
@@ -63,10 +30,18 @@ class AuditContext(_Around):
         finally:
             audit.set_request(None)
 
-    def look_at(self, request: HttpRequest, response: HttpResponseBase) -> None:
+    def after(self, request: HttpRequest, response: HttpResponseBase, opened: None) -> HttpResponseBase:
         if response.status_code == HTTPStatus.FORBIDDEN and audit.caller_of(request):
             route = request.resolver_match.route if request.resolver_match else ""
             security_events.note(kind=Kind.ACCESS_REFUSED, detail=f"{request.method} /{route}")
+        return response
+
+    async def after_async(
+        self, request: HttpRequest, response: HttpResponseBase, opened: None
+    ) -> HttpResponseBase:
+        return await sync_to_async(self.after, thread_sensitive=False)(
+            request, response, opened
+        )  # asks Redis
 
 
 class KnownBrowsers(MiddlewareMixin):
@@ -137,7 +112,7 @@ def _is_known(request: HttpRequest) -> bool:
     return user is not None and bool(known_places.browser_of(request, user))
 
 
-class AdminScope(_Around):
+class AdminScope(WrappingMiddleware):
     """Staff look after every organization: for those who may enter, the admin's pages run in the system scope."""
 
     @contextmanager

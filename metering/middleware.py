@@ -8,12 +8,13 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
 import structlog
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.db import connection
 from django.http import HttpRequest, HttpResponseBase
 
@@ -22,6 +23,7 @@ from metering.admission import counters
 from metering.admission.charges import Charge
 from metering.request_path import shipping, spool
 from superagent.foundation.identifiers import uuid7
+from superagent.foundation.middleware import WrappingMiddleware
 
 PREFIX = "/api/v1/"
 UNCOUNTED = frozenset({401, 403, 429})
@@ -53,23 +55,13 @@ def _is_counted(route: str) -> bool:
     return _WAY_OUT.match(route) is None
 
 
-class RequestMetering:
-    sync_capable = True
-    async_capable = True
+class RequestMetering(WrappingMiddleware):
+    def around(self, request: HttpRequest) -> nullcontext[int]:
+        return nullcontext(time.time_ns())
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._async_call(request)
+    def after(self, request: HttpRequest, response: Any, started_ns: int) -> HttpResponseBase:
         if not request.path_info.startswith(PREFIX):
-            return self.get_response(request)
-        started_ns = time.time_ns()
-        response = self.get_response(request)
+            return response
         meter = _Meter.of(request, response, started_ns)
         if meter is not None:
             if response.streaming:
@@ -81,11 +73,9 @@ class RequestMetering:
                 meter.write(len(response.content))
         return response
 
-    async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
+    async def after_async(self, request: HttpRequest, response: Any, started_ns: int) -> HttpResponseBase:
         if not request.path_info.startswith(PREFIX):
-            return await self.get_response(request)
-        started_ns = time.time_ns()
-        response = await self.get_response(request)
+            return response
         meter = await sync_to_async(_Meter.of)(request, response, started_ns)  # it may give a unit back
         if meter is not None:
             if response.streaming:

@@ -98,13 +98,13 @@ MIDDLEWARE = [
     "accounts.middleware.AuditContext",
     "billing.middleware.StripeBudget",
     "superagent.operations.middleware.AccessLog",
-    "superagent.portal.middleware.ClosingSlash",
-    "superagent.portal.middleware.OwnErrorPages",
+    "superagent.portal.middleware.AppendSlash",
+    "superagent.portal.middleware.ErrorPages",
     "django.middleware.security.SecurityMiddleware",
     "superagent.foundation.middleware.Compression",
     "superagent.foundation.middleware.Cors",
     "metering.middleware.RequestMetering",
-    "superagent.foundation.middleware.PagesBegin",
+    "superagent.foundation.middleware.ApiBypassBegin",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "superagent.foundation.middleware.Sessions",
     "superagent.foundation.middleware.Locale",
@@ -120,7 +120,7 @@ MIDDLEWARE = [
     "superagent.foundation.middleware.ContentSecurityPolicy",
     "allauth.account.middleware.AccountMiddleware",
     "superagent.portal.middleware.MethodNotAllowedPages",
-    "superagent.foundation.middleware.PagesEnd",
+    "superagent.foundation.middleware.ApiBypassEnd",
 ]
 APPEND_SLASH = False
 FORM_RENDERER = "superagent.foundation.rendering.FormRenderer"

@@ -2,7 +2,7 @@
 
 Django decodes the address too by the charset that is named for the body, and does so while it makes the request: a
 codec of Python that is none of text, such as `zip`, was a bare 500 in front of all middleware. A form in another
-charset is refused later (superagent.operations.middleware.OwnErrorPages); JSON is in UTF-8 by its own rule.
+charset is refused later (superagent.portal.middleware.ErrorPages); JSON is in UTF-8 by its own rule.
 """
 
 from typing import Any

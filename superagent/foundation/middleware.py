@@ -1,8 +1,8 @@
 """Middleware of the whole house: the request's id and scope, and what only pages need."""
 
 import re
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -37,8 +37,8 @@ def is_api(request: HttpRequest) -> bool:
     return path.startswith(API_PREFIX) and not path.startswith(REFERENCE_PREFIX)
 
 
-class Around:
-    """A middleware that looks at request and answer together, in both worlds without a hop to another thread."""
+class DualMiddleware:
+    """A middleware for both worlds: async where the rest of the chain is, so that no request hops to another thread."""
 
     sync_capable = True
     async_capable = True
@@ -49,58 +49,56 @@ class Around:
         if self.is_async:
             markcoroutinefunction(self)
 
+    def __call__(self, request: HttpRequest) -> Any:
+        """Returns the response, or an awaitable of it where the chain is async."""
+        return self.get_response(request)
+
+
+class WrappingMiddleware(DualMiddleware):
+    """Wraps each request: `around` is open until the response is made, `after` may look at it or replace it."""
+
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
-            return self._async_call(request)
-        started = time.perf_counter()
-        return self.after(request, self.get_response(request), started)
+            return self._call_async(request)
+        with self.around(request) as opened:
+            return self.after(request, self.get_response(request), opened)
 
-    async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
-        started = time.perf_counter()
-        return self.after(request, await self.get_response(request), started)
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
+        with self.around(request) as opened:
+            return await self.after_async(request, await self.get_response(request), opened)
 
-    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
-        """The answer to give; `started` is time.perf_counter() of the request's arrival."""
-        raise NotImplementedError
+    def around(self, request: HttpRequest) -> AbstractContextManager[Any]:
+        """Returns what to enter for the time of the request; what it yields is handed to `after`."""
+        return nullcontext()
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, opened: Any) -> HttpResponseBase:
+        """Returns the response to send."""
+        return response
+
+    async def after_async(
+        self, request: HttpRequest, response: HttpResponseBase, opened: Any
+    ) -> HttpResponseBase:
+        """`after` in an async chain; to be overridden where `after` waits for something."""
+        return self.after(request, response, opened)
 
 
-class RequestContext:
+class RequestContext(WrappingMiddleware):
     """Outermost: gives the request its id (a caller's own is kept if it is sane), binds it to the log, and clears the
     tenant scope at both ends, so that nothing leaks from one request to the next on the same thread."""
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._async_call(request)
-        self._open(request)
-        try:
-            return self._close(request, self.get_response(request))
-        finally:
-            tenancy.clear()
-
-    async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
-        self._open(request)
-        try:
-            return self._close(request, await self.get_response(request))
-        finally:
-            tenancy.clear()
-
-    def _open(self, request: HttpRequest) -> None:
+    @contextmanager
+    def around(self, request: HttpRequest) -> Iterator[None]:
         tenancy.clear()
         given = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would read them all
         request.request_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid7().hex  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request.request_id)  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            tenancy.clear()
 
-    def _close(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    def after(self, request: HttpRequest, response: HttpResponseBase, opened: None) -> HttpResponseBase:
         response.headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         if is_api(request) or settings.SESSION_COOKIE_NAME in request.COOKIES:
             response.headers.setdefault("Cache-Control", "no-store")  # somebody's own: nothing keeps a copy
@@ -131,44 +129,29 @@ class Cors(CorsMiddleware):
         return super().__call__(request)
 
 
-class PagesEnd:
-    """Last in MIDDLEWARE: where `PagesBegin` sends requests of the API."""
+class ApiBypassEnd(DualMiddleware):
+    """Last in MIDDLEWARE: where `ApiBypassBegin` sends requests of the API."""
 
-    sync_capable = True
-    async_capable = True
-    newest: "PagesEnd | None" = (
-        None  # Django makes the chain from its end, so this is made before its PagesBegin
-    )
+    # Django makes the chain from its end, so this is made before its ApiBypassBegin
+    newest: "ApiBypassEnd | None" = None
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        PagesEnd.newest = self
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> Any:
-        return self.get_response(request)
+        super().__init__(get_response)
+        ApiBypassEnd.newest = self
 
 
-class PagesBegin:
-    """From here to `PagesEnd` is for pages: a request of the API goes straight to the end. It has no session, form or
-    page, and each layer that it need not pass is 4 µs less."""
-
-    sync_capable = True
-    async_capable = True
+class ApiBypassBegin(DualMiddleware):
+    """From here to `ApiBypassEnd` is for pages: a request of the API goes straight to the end. It has no session, form
+    or page, and each layer that it need not pass is 4 µs less."""
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = self._to_the_end = get_response
-        end = PagesEnd.newest
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-        elif end is not None and not iscoroutinefunction(end.get_response):
-            self._to_the_end = end.get_response
+        super().__init__(get_response)
+        end = ApiBypassEnd.newest
+        is_sync = end is not None and not self.is_async and not end.is_async
+        self._to_the_end = end.get_response if end and is_sync else get_response
 
     def __call__(self, request: HttpRequest) -> Any:
-        if is_api(request):
-            return self._to_the_end(request)
-        return self.get_response(request)
+        return self._to_the_end(request) if is_api(request) else self.get_response(request)
 
 
 def pages_only(middleware: type) -> type:

@@ -11,13 +11,13 @@ from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponsePerm
 from django.http.multipartparser import MultiPartParserError
 from django.urls import Resolver404, get_resolver, resolve
 
-from superagent.foundation.middleware import Around, is_api
+from superagent.foundation.middleware import WrappingMiddleware, is_api
 
 
-class ClosingSlash(Around):
+class AppendSlash(WrappingMiddleware):
     """A page that is asked for without its closing slash is found all the same. The API takes one form only."""
 
-    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
+    def after(self, request: HttpRequest, response: HttpResponseBase, opened: None) -> HttpResponseBase:
         path = request.path_info
         is_candidate = (
             response.status_code == HTTPStatus.NOT_FOUND and not path.endswith("/") and not is_api(request)
@@ -35,11 +35,8 @@ def _is_page(path: str) -> bool:
         return False
 
 
-class OwnErrorPages(Around):
+class ErrorPages(WrappingMiddleware):
     """Our own page for what is not there or makes no sense, in DEBUG too, where Django would show its own."""
-
-    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
-        return response
 
     def process_view(self, request: HttpRequest, view: Any, *_: Any) -> HttpResponseBase | None:
         """A query with a NUL, which PostgreSQL's text cannot hold, and a form that is too large or not in UTF-8.
@@ -74,10 +71,10 @@ def _is_in_utf8(request: HttpRequest) -> bool:
     return not is_plain_form or charset.lower() in ("utf-8", "utf8")
 
 
-class MethodNotAllowedPages(Around):
+class MethodNotAllowedPages(WrappingMiddleware):
     """Our own page instead of Django's empty 405. Innermost, so that the page gets what every page gets."""
 
-    def after(self, request: HttpRequest, response: HttpResponseBase, started: float) -> HttpResponseBase:
+    def after(self, request: HttpRequest, response: HttpResponseBase, opened: None) -> HttpResponseBase:
         if response.status_code != HTTPStatus.METHOD_NOT_ALLOWED or is_api(request):
             return response
         page = _page_of(request, HTTPStatus.METHOD_NOT_ALLOWED)
