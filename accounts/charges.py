@@ -1,12 +1,15 @@
-"""A port: the upper floor that charges tells what an organization goes on paying for, and ends it."""
+"""What an organization goes on paying for, and its end. The upper floor that charges provides it.
 
-from collections.abc import Callable, Sequence
+Each opens the scope that it needs, but for `paying`, whose answer is read by who asks.
+"""
+
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import QuerySet
 
 from accounts.models import Organization
+from superagent.foundation.ports import Port
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,36 +29,27 @@ class Due:
     at: datetime
 
 
-Running = Callable[[Organization], Sequence[Charge]]
-End = Callable[[Organization], None]
-Unbilled = Callable[[Organization], Sequence[Due]]
-Paying = Callable[[QuerySet[Organization]], QuerySet[Organization]]
-_port: list[tuple[Running, End, Unbilled, Paying]] = []
-
-
-def provide(*, running: Running, end: End, unbilled: Unbilled, paying: Paying) -> None:
-    """Called once, in a `ready()`. Each opens the scope that it needs, but for `paying`, whose answer is read by who
-    asks; `end` may call out and raise its refusals.
-    """
-    _port[:] = [(running, end, unbilled, paying)]
-
-
+@Port
 def running(organization: Organization) -> list[Charge]:
-    """What goes on being charged; what is going to end already is not among it."""
-    return list(_port[0][0](organization)) if _port else []
+    """Returns what goes on being charged; what is going to end already is not among it."""
+    return []
 
 
+@Port
 def paying(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
-    """Those for which something is `running`, whatever the number of the others. Read in the system scope."""
-    return _port[0][3](organizations) if _port else organizations.none()
+    """Returns those for which something is `running`, whatever the number of the others. Read in the system scope."""
+    return organizations.none()
 
 
+@Port
 def unbilled(organization: Organization) -> list[Due]:
-    """Use beyond what was included that no invoice has named yet: it is billed, whatever ends."""
-    return list(_port[0][2](organization)) if _port else []
+    """Returns use beyond what was included that no invoice has named yet: it is billed, whatever ends."""
+    return []
 
 
+@Port
 def end_all(organization: Organization) -> None:
-    """End all of it, each at the end of what was paid for. Calls out: not inside a transaction. Idempotent."""
-    if _port:
-        _port[0][1](organization)
+    """End all of it, each at the end of what was paid for. Calls out: not inside a transaction. Idempotent.
+
+    Raises the refusals of who provides it.
+    """

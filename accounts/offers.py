@@ -1,7 +1,9 @@
-"""A port: the upper floor that sells tells what a pricing link chose, so that the sign-up page can show it."""
+"""What a pricing link chose, so that the sign-up page can show it. The upper floor that sells provides it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from superagent.foundation.ports import Port
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,14 +16,7 @@ class Offer:
     interval: str
 
 
-Lookup = Callable[[Mapping[str, str]], Offer | None]
-_lookups: list[Lookup] = []
-
-
-def provide(lookup: Lookup) -> None:
-    """Called once, in a `ready()`: what `{plan or product, interval}` is, None if it is not for sale."""
-    _lookups[:] = [lookup]
-
-
+@Port
 def find(chosen: Mapping[str, str]) -> Offer | None:
-    return _lookups[0](chosen) if chosen and _lookups else None
+    """Returns what `{plan or product, interval}` is; None if it is not for sale."""
+    return None

@@ -6,8 +6,7 @@ class MeteringConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import key_traffic
-        from metering import receivers, schema  # noqa: F401 - the schema registers itself
+        from metering import receivers, schema  # noqa: F401 - importing registers them
         from metering.analytics import request_log
 
-        receivers.connect()
-        key_traffic.provide(request_log.of_last_day)
+        key_traffic.last_day.provide(request_log.of_last_day)

@@ -3,16 +3,14 @@
 from typing import Any
 
 from django.db.models.signals import post_save
+from django.dispatch import receiver
 
 from accounts.models import Organization
 from metering.admission import counters
 
 
-def connect() -> None:
-    post_save.connect(_follow_clock, sender=Organization, dispatch_uid="metering.follow_clock")
-
-
-def _follow_clock(
+@receiver(post_save, sender=Organization)
+def follow_clock(
     *, instance: Organization, created: bool, update_fields: frozenset[str] | None, **_: Any
 ) -> None:
     """The clock of a rehearsal moved: the period may have ended."""

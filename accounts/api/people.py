@@ -28,7 +28,7 @@ def describe(user: User, organization: Organization | None) -> dict[str, Any]:
         "is_active": user.is_active,
         "created_at": user.created_at,
         "organization": {"id": organization.pk, "name": organization.name} if organization else None,
-        "stripe_customer_id": customers.id_of(organization),
+        "stripe_customer_id": customers.id_of(organization) if organization else None,
     }
 
 

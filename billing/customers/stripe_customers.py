@@ -35,7 +35,7 @@ def open_account(*, organization: Organization, now: datetime) -> BillingAccount
 
 
 def stripe_id(organization: Organization) -> str | None:
-    """Stripe's customer id; None until it is known. Fills the port accounts.customers."""
+    """Stripe's customer id; None until it is known. Fills the port accounts.customers.id_of."""
     with tenancy.system("Stripe's customer of an organization"):
         return (
             BillingAccount.objects.filter(organization=organization)

@@ -1,4 +1,4 @@
-"""What an organization goes on paying for: fills the port of accounts that closes accounts."""
+"""What an organization goes on paying for: fills the ports of accounts.charges, for who closes an account."""
 
 from django.db.models import Exists, OuterRef, QuerySet
 

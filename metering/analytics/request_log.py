@@ -52,7 +52,7 @@ def curl(record: RequestRecord) -> str:
 
 
 def of_last_day(organization: Organization, key_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Calls of the last 24 hours, by real time, by the id of the key: fills accounts.key_traffic."""
+    """Calls of the last 24 hours, by real time, by the id of the key: fills the port accounts.key_traffic.last_day."""
     since = partitions.lowest_id(timezone.now() - timedelta(hours=24))
     rows = RequestRecord.objects.visible_to(organization).filter(pk__gte=since, api_key_id__in=key_ids)
     return dict(rows.values_list("api_key_id").annotate(calls=Count("pk")).order_by())

@@ -1,5 +1,4 @@
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
 
 
 class FoundationConfig(AppConfig):
@@ -9,7 +8,4 @@ class FoundationConfig(AppConfig):
     label = "foundation"
 
     def ready(self) -> None:
-        from superagent.foundation import row_security
-
-        # Sent once for each app after all of them have migrated: one of them is enough.
-        post_migrate.connect(row_security.apply, sender=self)
+        from superagent.foundation import receivers  # noqa: F401 - importing registers them

@@ -169,8 +169,8 @@ def check_every_table_is_declared(**kwargs: Any) -> list[checks.CheckMessage]:
     ]
 
 
-def apply(*, using: str, **kwargs: Any) -> None:
-    """Receiver of post_migrate: change what differs, so that an unchanged table is not locked.
+def apply(*, using: str) -> None:
+    """Change what differs, so that an unchanged table is not locked.
 
     Without the right to create tables nothing happens: `flush` sends post_migrate under any role.
     """

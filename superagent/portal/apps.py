@@ -10,4 +10,4 @@ class PortalConfig(AppConfig):
         from accounts import offers
         from superagent.portal import sign_up_offers
 
-        offers.provide(sign_up_offers.chosen_offer)
+        offers.find.provide(sign_up_offers.chosen_offer)

@@ -46,14 +46,12 @@ class Shop:
 
 
 @pytest.fixture
-def shop():
-    before = list(charges._port)
+def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     made = Shop()
-    charges.provide(
-        running=made.running, end=made.end_all, unbilled=lambda organization: [], paying=made.paying
-    )
-    yield made
-    charges._port[:] = before
+    for port in (charges.running, charges.paying, charges.end_all):
+        monkeypatch.setattr(port, "function", getattr(made, port.__name__))
+    monkeypatch.setattr(charges.unbilled, "function", charges.unbilled.__wrapped__)
+    return made
 
 
 def test_who_must_find_another_owner_is_led_to_the_members_of_that_very_organization() -> None:

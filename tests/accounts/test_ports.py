@@ -8,8 +8,8 @@ from tests.accounts.conftest import key_of, page_of
 
 @pytest.fixture(autouse=True)
 def _ports_as_they_were(monkeypatch):
-    for port in (customers, key_traffic, offers):
-        monkeypatch.setattr(port, "_lookups", [])
+    for port in (customers.id_of, key_traffic.last_day, offers.find):
+        monkeypatch.setattr(port, "function", port.__wrapped__)
 
 
 def test_without_the_upper_floors_nothing_is_known(acme):
@@ -20,12 +20,12 @@ def test_without_the_upper_floors_nothing_is_known(acme):
 def test_revoking_quotes_the_calls_of_the_last_day(acme, owner):
     key_of(acme)
     assert "was never used" in page_of(owner).get("/api-keys/").content.decode()
-    key_traffic.provide(lambda organization, key_ids: dict.fromkeys(key_ids, 1234))
+    key_traffic.last_day.provide(lambda organization, key_ids: dict.fromkeys(key_ids, 1234))
     assert "made 1234 calls in the last 24 hours" in page_of(owner).get("/api-keys/").content.decode()
 
 
 def test_sign_up_shows_what_was_chosen(client, db):
-    offers.provide(
+    offers.find.provide(
         lambda chosen: offers.Offer("Pro", 2900, "usd", "month") if chosen["plan"] == "pro" else None
     )
     text = client.get("/accounts/signup/?plan=pro&interval=month").content.decode()
@@ -35,7 +35,7 @@ def test_sign_up_shows_what_was_chosen(client, db):
 
 
 def test_what_is_free_needs_no_checkout(client, db):
-    offers.provide(lambda chosen: offers.Offer("Free", 0, "usd", "month"))
+    offers.find.provide(lambda chosen: offers.Offer("Free", 0, "usd", "month"))
     form = {
         "full_name": "Ada",
         "email": "ada@engines.example",
