@@ -23,7 +23,7 @@ from accounts.models import ApiKey, Membership, Organization, User
 from accounts.principals import Principal
 from accounts.roles import SCOPES_OF_ROLE, Scope, allows
 from superagent.foundation import outbox, tenancy
-from superagent.foundation.problems import FieldError, Forbidden, Invalid, NotFound, Refusal
+from superagent.foundation.problems import Forbidden, Invalid, NotFound, Refusal
 
 GRACE_PERIODS = {
     0: timedelta(0),
@@ -92,8 +92,7 @@ def create(
     """
     wanted = _checked_scopes(scopes)
     if expires_at is not None and expires_at <= now:
-        detail = "Choose a time in the future."
-        raise Invalid(f"expires_at: {detail}", errors=[FieldError("/expires_at", "in_the_past", detail)])
+        raise Invalid.field("/expires_at", "in_the_past", "Choose a time in the future.")
     with transaction.atomic():
         maker = _locked_maker(organization, created_by, made_with, now)
         maker.may_grant(wanted)
@@ -171,10 +170,7 @@ def rotate(
 def _check_grace(grace: timedelta) -> None:
     if grace not in GRACE_PERIODS.values():
         choices = ", ".join(str(seconds) for seconds in GRACE_PERIODS)
-        detail = f"Choose one of {choices} seconds."
-        raise Invalid(
-            f"grace_seconds: {detail}", errors=[FieldError("/grace_seconds", "invalid_choice", detail)]
-        )
+        raise Invalid.field("/grace_seconds", "invalid_choice", f"Choose one of {choices} seconds.")
 
 
 def revoke(
@@ -378,6 +374,5 @@ def _checked_scopes(scopes: Sequence[str]) -> list[str]:
     """In the order of `Scope`, without repetition."""
     wanted = [scope.value for scope in Scope if scope in scopes]
     if not wanted or len(set(scopes)) != len(wanted):
-        detail = f"Choose at least one of {', '.join(Scope.values)}."
-        raise Invalid(f"scopes: {detail}", errors=[FieldError("/scopes", "invalid_choice", detail)])
+        raise Invalid.field("/scopes", "invalid_choice", f"Choose at least one of {', '.join(Scope.values)}.")
     return wanted

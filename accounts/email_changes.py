@@ -22,7 +22,7 @@ from accounts import (
     throttles,
 )
 from accounts.models import EmailChange, User
-from superagent.foundation.problems import FieldError, Invalid, NotFound, Refusal
+from superagent.foundation.problems import Invalid, NotFound, Refusal
 
 # The pages of the mailed links.
 CONFIRM, ANSWER, UNDO = "email-change-confirm", "email-change-answer", "email-change-undo"
@@ -163,8 +163,7 @@ def _ask(*, user: User, new_email: str, staff: User | None, reason: str, now: da
     with transaction.atomic():
         user = _locked(user)
         if new_email == user.email:
-            detail = "This is the address of the account already."
-            raise Invalid(f"email: {detail}", errors=[FieldError("/email", "unchanged", detail)])
+            raise Invalid.field("/email", "unchanged", "This is the address of the account already.")
         for waiting in EmailChange.objects.filter(user=user, made_at=None, withdrawn_at=None):
             _withdraw(waiting, because="replaced by another", now=now)
         change = EmailChange.objects.create(

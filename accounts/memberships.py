@@ -13,7 +13,7 @@ from accounts import audit, email_addresses, notifications, offboarding, roles
 from accounts.models import ApiKey, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
-from superagent.foundation.problems import FieldError, Forbidden, Invalid, NotFound, Refusal
+from superagent.foundation.problems import Forbidden, Invalid, NotFound, Refusal
 
 MENU_SIZE = 20
 
@@ -175,8 +175,7 @@ def check_manager_may_give(*, organization: Organization, user: User, role: str)
     Under the lock, because the right may just have been taken away. Raises Invalid, OwnersOnly, RoleNotAllowed.
     """
     if role not in Role.values:
-        detail = f"Choose one of {', '.join(Role.values)}."
-        raise Invalid(f"role: {detail}", errors=[FieldError("/role", "invalid_choice", detail)])
+        raise Invalid.field("/role", "invalid_choice", f"Choose one of {', '.join(Role.values)}.")
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     giver = Membership.objects.visible_to(organization).filter(user=user).first()
     if giver is not None and roles.may_give(giver.role, role):

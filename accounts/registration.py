@@ -123,4 +123,4 @@ def _check_password(password: str, user: User, organization_name: str) -> None:
         errors = [
             FieldError("/password", e.code or "invalid", " ".join(e.messages)) for e in error.error_list
         ]
-        raise Invalid("; ".join(f"password: {e.detail}" for e in errors), errors=errors) from None
+        raise Invalid.fields(errors) from None

@@ -13,7 +13,7 @@ from billing.selling import subscriptions
 from billing.selling.changes import Preview
 from licensing import offers
 from licensing.models import License
-from superagent.foundation.problems import FieldError, Invalid, Refusal
+from superagent.foundation.problems import Invalid, Refusal
 
 
 class NotPaidFor(Refusal):
@@ -39,7 +39,7 @@ def price_of(*, license_: License, product: str, interval: str | None) -> Price:
     if price is None:
         names = ", ".join(offer.slug for offer in offers.license_offers())
         detail = f"There is no tier {product!r} for this interval. Choose from: {names}."
-        raise Invalid(f"product: {detail}", errors=[FieldError("/product", "unknown_product", detail)])
+        raise Invalid.field("/product", "unknown_product", detail)
     return price
 
 

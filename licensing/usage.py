@@ -13,7 +13,7 @@ from licensing import keys, validation
 from licensing.models import FeatureUsage, License, LicenseFeature
 from licensing.validation import Code
 from superagent.foundation import clock, idempotency, identifiers, tenancy
-from superagent.foundation.problems import FieldError, Invalid, Refusal
+from superagent.foundation.problems import Invalid, Refusal
 
 REPORTS_KEPT_FOR = timedelta(days=90)
 BATCH = 5000
@@ -167,7 +167,7 @@ def _apply_report(
     row = feature.get()
     if not is_increase:
         detail = f"Only {row.used} {row.slug} are in use: no more than that can be given back."
-        raise Invalid(f"delta: {detail}", errors=[FieldError("/delta", "too_low", detail)])
+        raise Invalid.field("/delta", "too_low", detail)
     raise LimitReached(
         f"{row.used} of {row.limit} {row.slug} are in use; a larger plan includes more.",
         feature=row.slug,

@@ -12,7 +12,7 @@ from billing.models import BillingAccount, Plan, PlanAllowance, Price, Product, 
 from billing.signals import plan_changed
 from metering.quotas import allowances
 from superagent.foundation import tenancy
-from superagent.foundation.problems import FieldError, Invalid, Refusal
+from superagent.foundation.problems import Invalid, Refusal
 
 FREE = "free"
 
@@ -43,8 +43,7 @@ def named(slug: str) -> Plan:
     plan = public().filter(product__slug=slug).first()
     if plan is None:
         names = ", ".join(public().values_list("product__slug", flat=True))
-        detail = f"There is no plan {slug!r}. Choose from: {names}."
-        raise Invalid(f"plan: {detail}", errors=[FieldError("/plan", "unknown_plan", detail)])
+        raise Invalid.field("/plan", "unknown_plan", f"There is no plan {slug!r}. Choose from: {names}.")
     return plan
 
 
@@ -59,7 +58,7 @@ def price_of(plan: Plan, interval: str) -> Price:
     if price is None:
         offered = ", ".join(plan.prices.filter(is_active=True).values_list("interval", flat=True)) or "none"
         detail = f"{plan.name} is not sold by this interval. Choose from: {offered}."
-        raise Invalid(f"interval: {detail}", errors=[FieldError("/interval", "not_for_sale", detail)])
+        raise Invalid.field("/interval", "not_for_sale", detail)
     return price
 
 

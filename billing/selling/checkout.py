@@ -19,7 +19,7 @@ from billing.projection import announcements, checkouts
 from billing.selling import debts, orders, purchase_checks
 from billing.stripe import client, patience
 from superagent.foundation import tenancy
-from superagent.foundation.problems import FieldError, Invalid, Refusal
+from superagent.foundation.problems import Invalid, Refusal
 
 LATE_AFTER_SECONDS = 5
 ASK_AGAIN_SECONDS = 10
@@ -197,10 +197,7 @@ def _promotion(code: str) -> str | None:
     )
     if found is None:
         detail = "This code is not known or no longer valid. Remove it, or check its spelling."
-        raise Invalid(
-            f"promotion_code: {detail}",
-            errors=[FieldError("/promotion_code", "unknown_promotion_code", detail)],
-        )
+        raise Invalid.field("/promotion_code", "unknown_promotion_code", detail)
     return str(found["id"])
 
 

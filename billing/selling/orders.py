@@ -15,7 +15,7 @@ from billing.models import BillingAccount, CheckoutSession, Interval, Order, Ord
 from billing.selling import debts, purchase_checks
 from billing.stripe import client
 from superagent.foundation import outbox, tenancy
-from superagent.foundation.problems import FieldError, Invalid, Refusal
+from superagent.foundation.problems import Invalid, Refusal
 
 BUY_ITEM = "billing.buy_item"
 MAX_ITEMS = 10
@@ -124,7 +124,7 @@ def _price_of(wanted: Wanted, currency: str, index: int) -> Price:
         known = ", ".join(
             Product.objects.filter(is_active=True, kind=Product.Kind.LICENSE).values_list("slug", flat=True)
         )
-        raise _invalid(
+        raise Invalid.field(
             f"/items/{index}/product",
             "unknown_product",
             f"{wanted.product!r} cannot be ordered. Choose from: {known}. API plans are bought by "
@@ -132,7 +132,7 @@ def _price_of(wanted: Wanted, currency: str, index: int) -> Price:
         )
     interval = wanted.options.get("interval", Interval.MONTH)
     if surplus := sorted(set(wanted.options) - {"interval"}):
-        raise _invalid(
+        raise Invalid.field(
             f"/items/{index}/options",
             "unknown_option",
             f"Remove {', '.join(surplus)}: only interval is known.",
@@ -144,25 +144,21 @@ def _price_of(wanted: Wanted, currency: str, index: int) -> Price:
     )
     if price is None:
         offered = ", ".join(product.prices.filter(is_active=True).values_list("interval", flat=True))
-        raise _invalid(f"/items/{index}/options/interval", "not_for_sale", f"Choose from: {offered}.")
+        raise Invalid.field(f"/items/{index}/options/interval", "not_for_sale", f"Choose from: {offered}.")
     if price.currency != currency:
-        raise _invalid("/currency", "wrong_currency", f"This is sold in {price.currency}.")
+        raise Invalid.field("/currency", "wrong_currency", f"This is sold in {price.currency}.")
     return price
 
 
 def _check_shape(items: Sequence[Wanted], payment: str) -> None:
     if not 1 <= len(items) <= MAX_ITEMS:
-        raise _invalid("/items", "wrong_number", f"Order 1 to {MAX_ITEMS} items.")
+        raise Invalid.field("/items", "wrong_number", f"Order 1 to {MAX_ITEMS} items.")
     if payment == Order.Payment.CHECKOUT and len(items) > 1:
-        raise _invalid(
+        raise Invalid.field(
             "/items",
             "one_at_a_time",
             "Each license is a subscription of its own: order one by checkout at a time, or pay with saved_card.",
         )
-
-
-def _invalid(pointer: str, code: str, detail: str) -> Invalid:
-    return Invalid(f"{pointer.lstrip('/')}: {detail}", errors=[FieldError(pointer, code, detail)])
 
 
 def metadata_of(item: OrderItem) -> dict[str, str]:

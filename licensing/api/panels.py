@@ -17,7 +17,7 @@ from licensing.models import License
 from licensing.validation import Code, Verdict
 from superagent.foundation import idempotency
 from superagent.foundation.json_bodies import BodyTooLarge
-from superagent.foundation.problems import FieldError, Invalid
+from superagent.foundation.problems import Invalid
 from superagent.foundation.views import ApiView, RevalidatedView
 
 
@@ -136,9 +136,7 @@ class Usage(PanelView):
         key = idempotency.requested_key(request)
         if key is None:
             detail = "Send a key of your own for each report, here or in the header Idempotency-Key."
-            raise Invalid(
-                f"idempotency_key: {detail}", errors=[FieldError("/idempotency_key", "required", detail)]
-            )
+            raise Invalid.field("/idempotency_key", "required", detail)
         standing = usage.apply(
             usage.Report(
                 license_key=told["license_key"],

@@ -55,8 +55,7 @@ class Events(ApiView):
         is_single = not isinstance(request.data, list)
         items: list[Any] = [request.data] if is_single else list(request.data)
         if not items or len(items) > events.MAX_BATCH:
-            detail = f"Send 1 to {events.MAX_BATCH:,} events."
-            raise Invalid(detail, errors=[FieldError("", "invalid_length", detail)])
+            raise Invalid.field("", "invalid_length", f"Send 1 to {events.MAX_BATCH:,} events.")
         readable, rejected = _read(items, _reader(request))
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
         now = clock.now(organization)
@@ -114,11 +113,10 @@ def _refusal(rejection: Rejection, quantity: int, now: datetime) -> Refusal:
     if rejection.quota is not None:
         return quota_status.shortage(quota=rejection.quota, requested=quantity, now=now)
     outcome = serializers.outcome(0, 0, [rejection])
-    errors = [FieldError(rejection.pointer, rejection.code, rejection.detail)]
+    error = FieldError(rejection.pointer, rejection.code, rejection.detail)
     if rejection.code == events.EventConflict.code:
-        return events.EventConflict(rejection.detail, errors=errors, **outcome)
-    detail = f"{rejection.pointer.lstrip('/') or 'body'}: {rejection.detail}"
-    return Invalid(detail, errors=errors, **outcome)
+        return events.EventConflict(error.detail, errors=[error], **outcome)
+    return Invalid.fields([error], **outcome)
 
 
 def _principal(request: Request) -> Principal | None:

@@ -17,7 +17,7 @@ from metering.quotas import periods
 from metering.usage.rollups import HOUR
 from superagent.foundation import clock
 from superagent.foundation.filters import BooleanFilter, FilterSet, IntegerFilter, MomentFilter
-from superagent.foundation.problems import FieldError, Invalid
+from superagent.foundation.problems import Invalid
 from superagent.foundation.views import ApiView, ListView, RevalidatedView
 
 LONGEST = timedelta(days=400)
@@ -154,11 +154,7 @@ def _range(
         period_start = periods.ensure(organization=organization, now=now).start
         start = period_start if period_start < end else end - timedelta(days=30)
     if start > end:
-        raise _invalid("Choose a start before the end.")
+        raise Invalid.field("/start", "invalid_range", "Choose a start before the end.")
     if end - start > longest:
-        raise _invalid(f"Choose at most {longest.days} days.")
+        raise Invalid.field("/start", "invalid_range", f"Choose at most {longest.days} days.")
     return start, end, values
-
-
-def _invalid(detail: str) -> Invalid:
-    return Invalid(f"start: {detail}", errors=[FieldError("/start", "invalid_range", detail)])

@@ -9,7 +9,7 @@ from metering.admission import charges, counters
 from metering.models import REQUESTS, Meter, Quota, UsagePeriod
 from metering.quotas import periods
 from metering.rating import rating
-from superagent.foundation.problems import FieldError, Invalid
+from superagent.foundation.problems import Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def of_meter(organization: Organization, meter_slug: str, now: datetime) -> Quot
     meter = Meter.objects.filter(slug=meter_slug, is_active=True).first()
     if meter is None:
         detail = f"There is no meter {meter_slug}: usage/meters lists them."
-        raise Invalid(f"meter: {detail}", errors=[FieldError("/meter", "unknown_meter", detail)])
+        raise Invalid.field("/meter", "unknown_meter", detail)
     period = periods.ensure(organization=organization, now=now)
     return _view(Quota(organization=organization, period=period, meter=meter), period, 0)
 

@@ -72,7 +72,7 @@ def _hold_body(body: Any, operation: Operation) -> None:
 
 def _refuse(found: Iterable[FieldError]) -> None:
     if errors := list(islice(found, MOST_ERRORS)):
-        raise Invalid(f"{errors[0].pointer.lstrip('/') or 'body'}: {errors[0].detail}", errors=errors)
+        raise Invalid.fields(errors)
 
 
 def _wrong_parameters(query: QueryDict, known: Mapping[str, frozenset[str]]) -> Iterator[FieldError]:

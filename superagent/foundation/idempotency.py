@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from superagent.foundation import sealing, tenancy
 from superagent.foundation.json_bodies import is_storable
 from superagent.foundation.models import IdempotencyRecord
-from superagent.foundation.problems import FieldError, Invalid, Refusal
+from superagent.foundation.problems import Invalid, Refusal
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -190,4 +190,4 @@ def forget_old(*, now: datetime) -> int:
 
 
 def _invalid(detail: str) -> Invalid:
-    return Invalid(f"idempotency_key: {detail}", errors=[FieldError("/idempotency_key", "invalid", detail)])
+    return Invalid.field("/idempotency_key", "invalid", detail)

@@ -127,7 +127,7 @@ def _refuse(body: Any, objects: _Objects, *, refuses_text: bool) -> None:
         if refuses_text or error.code == REPEATED
     )
     if errors := list(islice(found, MOST_ERRORS)):
-        raise Invalid(f"{errors[0].pointer.lstrip('/') or 'body'}: {errors[0].detail}", errors=errors)
+        raise Invalid.fields(errors)
 
 
 def _wrong(value: Any, path: tuple[Any, ...], objects: _Objects) -> Iterator[FieldError]:

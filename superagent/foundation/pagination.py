@@ -8,7 +8,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from superagent.foundation.problems import FieldError, Invalid
+from superagent.foundation.problems import Invalid
 
 PAGE_SIZE = 25
 MAX_PAGE_SIZE = 100
@@ -29,7 +29,7 @@ class CursorPages(CursorPagination):
         if not (
             asked.isdecimal() and asked.isascii() and len(asked) <= 3 and 1 <= int(asked) <= MAX_PAGE_SIZE
         ):
-            raise _invalid("limit", f"Send a number from 1 to {MAX_PAGE_SIZE}.")
+            raise Invalid.field("/limit", "invalid", f"Send a number from 1 to {MAX_PAGE_SIZE}.")
         return int(asked)
 
     def decode_cursor(self, request: Request) -> Any:
@@ -39,7 +39,9 @@ class CursorPages(CursorPagination):
             if cursor is not None and cursor.position is not None:
                 UUID(str(cursor.position))
         except (NotFound, ValueError):
-            raise _invalid("cursor", "Send a cursor from next or previous of an earlier page.") from None
+            raise Invalid.field(
+                "/cursor", "invalid", "Send a cursor from next or previous of an earlier page."
+            ) from None
         return cursor
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -69,7 +71,3 @@ class CursorPages(CursorPagination):
             "required": ["data", "next", "previous"],
             "properties": {"data": schema, "next": link, "previous": link},
         }
-
-
-def _invalid(name: str, detail: str) -> Invalid:
-    return Invalid(f"{name}: {detail}", errors=[FieldError(f"/{name}", "invalid", detail)])

@@ -7,7 +7,7 @@ turns it into a problem document; portal views show its `detail` beside the form
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from django.conf import settings
@@ -19,6 +19,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 CONTENT_TYPE = "application/problem+json"
+MOST_IN_DETAIL = 3
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,9 @@ class FieldError:
     pointer: str
     code: str
     detail: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer.lstrip('/') or 'body'}: {self.detail}"
 
 
 class Refusal(Exception):
@@ -69,6 +73,16 @@ class Invalid(Refusal):
     status = HTTPStatus.BAD_REQUEST
     code = "invalid"
     title = "Some fields are invalid"
+
+    @classmethod
+    def field(cls, pointer: str, code: str, detail: str, **facts: Any) -> Self:
+        """One field is invalid; the first three arguments are those of FieldError."""
+        return cls.fields([FieldError(pointer, code, detail)], **facts)
+
+    @classmethod
+    def fields(cls, errors: Sequence[FieldError], **facts: Any) -> Self:
+        """Several are; `detail` names the first of them."""
+        return cls("; ".join(map(str, errors[:MOST_IN_DETAIL])), errors=errors, **facts)
 
 
 class Forbidden(Refusal):
@@ -184,8 +198,7 @@ def _from_rest_framework(exception: exceptions.APIException, request_id: str) ->
     errors: list[FieldError] = []
     if isinstance(exception, exceptions.ValidationError):
         errors = list(_field_errors(exception.detail, ""))
-        code, title = "invalid", "Some fields are invalid"
-        detail = "; ".join(f"{e.pointer.lstrip('/') or 'body'}: {e.detail}" for e in errors[:3])
+        code, title, detail = Invalid.code, Invalid.title, Invalid.fields(errors).detail
     else:
         code = (
             str(exception.get_codes())

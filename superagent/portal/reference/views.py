@@ -15,7 +15,7 @@ from django.views.decorators.http import conditional_page, require_safe
 
 from superagent.foundation import problems
 from superagent.foundation import schema as foundation_schema
-from superagent.foundation.problems import FieldError, Invalid
+from superagent.foundation.problems import Invalid
 from superagent.portal.reference import page
 
 CONTENT_TYPES = {"json": "application/json", "yaml": "application/vnd.oai.openapi"}
@@ -30,8 +30,7 @@ def schema(request: HttpRequest) -> HttpResponse:
     by_accept = "yaml" if "yaml" in request.headers.get("Accept", "") else "json"
     kind = request.GET.get("format", by_accept)
     if kind not in CONTENT_TYPES:
-        detail = "Choose json or yaml."
-        refusal = Invalid(f"format: {detail}", errors=[FieldError("/format", "invalid", detail)])
+        refusal = Invalid.field("/format", "invalid", "Choose json or yaml.")
         return problems.json_response(request, refusal)
     return HttpResponse(_written(kind), content_type=CONTENT_TYPES[kind], headers={"Vary": "Accept"})
 
