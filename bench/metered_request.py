@@ -1,6 +1,6 @@
 """What metering costs: a bare DRF view against an API-key-authenticated, metered, quota-checked one.
 
-    .venv/bin/python bench/metered_request.py [--rounds 5] [--seconds 5] [--server granian|uvicorn]
+    .venv/bin/python bench/metered_request.py [--rounds 5] [--seconds 5] [--server granian|uvicorn|granian-asgi]
 
 Both are served by the same server with 2 processes, at the same time on two ports, and loaded in turn by wrk. The bare
 side is Django with no middleware and one DRF view without authentication, permission or throttle; the metered side is
@@ -91,10 +91,10 @@ FILES = {
         from superagent.wsgi import application
     """,
     "bench_asgi.py": """
-        from a2wsgi import WSGIMiddleware
         from bench_wsgi import application as pages
+        from superagent.operations.serving import StreamsAndPages
 
-        application = WSGIMiddleware(pages, workers=10)
+        application = StreamsAndPages(streams=None, pages=pages, stream_paths=frozenset(), threads=8)
     """,
     "bench_metered_asgi.py": """
         from superagent.asgi import application
@@ -142,7 +142,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=5)
-    arguments.add_argument("--server", choices=["granian", "uvicorn"], default="granian")
+    arguments.add_argument("--server", choices=["granian", "uvicorn", "granian-asgi"], default="granian")
     arguments.add_argument("--keep", type=Path, help="a directory to keep the databases in between runs")
     options = arguments.parse_args()
     if not shutil.which("wrk"):
@@ -231,17 +231,14 @@ def python(environment: dict[str, str], arguments: list[str]) -> str:
 
 
 def serve(server: str, prefix: str, port: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    common = ["--host", "127.0.0.1", "--port", port, "--workers", PROCESSES, "--log-level", "warning"]
     if server == "granian":
-        command = [
-            BIN / "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers",
-            str(PROCESSES), "--blocking-threads", str(THREADS), "--no-ws", "--log-level", "warning",
-            f"{prefix}_wsgi:application",
-        ]  # fmt: skip
+        threads = ["--blocking-threads", THREADS, "--no-ws"]
+        command = [BIN / "granian", "--interface", "wsgi", *common, *threads, f"{prefix}_wsgi:application"]
+    elif server == "granian-asgi":
+        command = [BIN / "granian", "--interface", "asgi", *common, "--no-ws", f"{prefix}_asgi:application"]
     else:
-        command = [
-            BIN / "uvicorn", "--host", "127.0.0.1", "--port", str(port), "--workers", str(PROCESSES),
-            "--no-access-log", "--log-level", "warning", f"{prefix}_asgi:application",
-        ]  # fmt: skip
+        command = [BIN / "uvicorn", *common, "--no-access-log", f"{prefix}_asgi:application"]
     return subprocess.Popen(
         [str(part) for part in command], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
     )

@@ -1,0 +1,181 @@
+"""The answer of a WSGI application (PEP 3333), as the parts in which it goes to the client. Runs in a thread.
+
+What is whole already goes in one part, so that one message to the event loop ends the request. The rest is passed on
+block by block, as the application makes it.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain
+from typing import Any, NamedTuple
+
+import structlog
+
+from superagent.operations.serving.asgi import Event
+from superagent.operations.serving.environ import Environ
+
+log = structlog.get_logger(__name__)
+
+WsgiApplication = Callable[..., Iterable[bytes]]
+Headers = list[tuple[bytes, bytes]]
+
+BLOCK_BYTES = 64 * 1024
+"""Of a file; as much as a server buffers before it waits for the client."""
+
+GATHERED_BYTES = 128 * 1024
+"""An answer that announces no more is gathered and sent at once: most files hold no thread for a slow reader."""
+
+_BODILESS = frozenset({204, 205, 304})  # RFC 9110, 15.3.5, 15.3.6 and 15.4.5
+
+
+class Part(NamedTuple):
+    start: Event | None
+    """Status and headers, in the first part alone."""
+    body: bytes
+    is_last: bool
+
+
+class FileBlocks:
+    """`wsgi.file_wrapper`: a file in blocks that suit the network, whatever size the application asks for."""
+
+    def __init__(self, file: Any, block_bytes: int = BLOCK_BYTES) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(functools.partial(self._file.read, BLOCK_BYTES), b"")
+
+    def close(self) -> None:
+        if hasattr(self._file, "close"):
+            self._file.close()
+
+
+def parts(application: WsgiApplication, environ: Environ) -> Generator[Part, None, None]:
+    """Run `application` and give what it answers.
+
+    Its iterable is closed whatever happens, and before the last part is given: by then the request's connection to the
+    database is free for the next one.
+    """
+    environ["wsgi.file_wrapper"] = FileBlocks
+    response = _Response(is_head=environ["REQUEST_METHOD"] == "HEAD")
+    blocks = application(environ, response.start)
+    body = b""
+    try:
+        if _is_whole(blocks):
+            body = b"".join(chain(response.written, blocks))
+        elif response.is_bodiless:
+            pass  # nobody would see it, so it is not made either
+        elif response.length is not None and response.length <= GATHERED_BYTES:
+            body = _gathered(chain(response.written, blocks), response.length)
+        elif environ["SERVER_PROTOCOL"] == "HTTP/1.0" and response.length is None:
+            yield from _measured(chain(response.written, blocks), response)
+        else:
+            yield from _passed_on(chain(response.written, blocks), response)
+    finally:
+        _close(blocks)
+    yield response.last(body)
+
+
+class _Response:
+    """What the application said with `start_response`."""
+
+    def __init__(self, *, is_head: bool) -> None:
+        self._is_head = is_head
+        self._is_sent = False
+        self._status: int | None = None
+        self._headers: Headers = []
+        self.length: int | None = None
+        self.written: list[bytes] = []
+
+    def start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], None]:
+        """`start_response`. A second call is for an error alone, and too late once something was sent."""
+        if exc_info is not None and self._is_sent:
+            raise exc_info[1].with_traceback(exc_info[2])
+        if exc_info is None and self._status is not None:
+            raise AssertionError("start_response was called twice without exc_info")
+        self._status = int(status[:3])
+        self._headers = [(_lowered(name), value.strip().encode("latin-1")) for name, value in headers]
+        lengths = [value for name, value in self._headers if name == b"content-length"]
+        self.length = int(lengths[0]) if lengths else None
+        return (
+            self.written.append
+        )  # goes before the first block of the iterable; Django writes nothing this way
+
+    @property
+    def is_bodiless(self) -> bool:
+        """Known for sure once the application has called `start_response`."""
+        return self._status is not None and (self._is_head or self._status in _BODILESS)
+
+    def part(self, block: bytes, *, is_last: bool = False) -> Part:
+        start = None if self._is_sent else self._begin()
+        return Part(start, block, is_last)
+
+    def last(self, body: bytes) -> Part:
+        """The end of the answer; `body` is the whole of it, if nothing was sent before."""
+        if not self._is_sent and self._status not in _BODILESS and (body or not self._is_head):
+            self.announce(len(body))
+        return self.part(b"" if self.is_bodiless else body, is_last=True)
+
+    def announce(self, length: int) -> None:
+        if self.length is None:
+            self.length = length
+            self._headers.append((b"content-length", b"%d" % length))
+
+    def _begin(self) -> Event:
+        if self._status is None:
+            raise AssertionError("the application answered without start_response")
+        self._is_sent = True
+        if self._status in _BODILESS:  # RFC 9110, 8.6: a length would be waited for
+            self._headers = [pair for pair in self._headers if pair[0] != b"content-length"]
+        return {"type": "http.response.start", "status": self._status, "headers": self._headers}
+
+
+def _is_whole(blocks: Iterable[bytes]) -> bool:
+    """A list is, by PEP 3333 ("Buffering and Streaming"), and so is what Django says is not streaming."""
+    return isinstance(blocks, list | tuple) or getattr(blocks, "streaming", None) is False
+
+
+def _gathered(blocks: Iterable[bytes], length: int) -> bytes:
+    body = bytearray()
+    for block in blocks:
+        body += block
+        if len(body) > length:
+            break  # more than was announced: the server refuses it
+    return bytes(body)
+
+
+def _passed_on(blocks: Iterable[bytes], response: _Response) -> Iterator[Part]:
+    for block in blocks:
+        if response.is_bodiless:  # known late, of an application that starts its answer with the first block
+            return
+        if block:
+            yield response.part(block)
+
+
+def _measured(blocks: Iterable[bytes], response: _Response) -> Iterator[Part]:
+    """HTTP/1.0 knows no chunks (RFC 9112, 6.1), which uvicorn sends all the same: the length is found out first."""
+    with tempfile.SpooledTemporaryFile(GATHERED_BYTES) as file:
+        for block in blocks:
+            file.write(block)
+        if response.length is None:
+            response.announce(file.tell())
+        file.seek(0)
+        yield from _passed_on(FileBlocks(file), response)
+
+
+def _close(blocks: Iterable[bytes]) -> None:
+    """An answer that is made is given, even if cleaning up behind it fails."""
+    try:
+        if hasattr(blocks, "close"):
+            blocks.close()
+    except Exception:
+        log.exception("answer_not_closed")
+
+
+@functools.lru_cache(maxsize=256)
+def _lowered(name: str) -> bytes:
+    return name.strip().lower().encode("latin-1")
