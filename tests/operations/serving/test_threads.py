@@ -60,15 +60,16 @@ def test_a_thread_is_free_again_when_its_job_has_ended() -> None:
 
 
 def test_threads_end_after_what_they_were_given() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     threads, may_end = Threads(3), threading.Event()
     jobs = [Job(number, [], may_end) for number in range(6)]
     for job in jobs:
         threads.submit(job)
     threads.close()
     may_end.set()
-    assert all(job.has_ended.wait(PATIENCE_SECONDS) for job in jobs)
-    for thread in threading.enumerate():
-        if thread.name.startswith("pages-"):
-            thread.join(PATIENCE_SECONDS)
-    assert threading.active_count() <= before
+    started = set(threading.enumerate()) - before
+    for thread in started:
+        thread.join(PATIENCE_SECONDS)
+    assert len(started) <= 3
+    assert all(job.has_ended.is_set() for job in jobs)
+    assert not any(thread.is_alive() for thread in started)
