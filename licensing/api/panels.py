@@ -16,8 +16,7 @@ from licensing import activations, keys, serializers, signing, throttles, usage,
 from licensing.models import License
 from licensing.validation import Code, Verdict
 from superagent.foundation import idempotency
-from superagent.foundation.json_bodies import BodyTooLarge
-from superagent.foundation.problems import Invalid
+from superagent.foundation.problems import BodyTooLarge, Invalid
 from superagent.foundation.views import ApiView, RevalidatedView
 
 

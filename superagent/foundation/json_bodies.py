@@ -12,21 +12,16 @@ from typing import Any, NoReturn
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
-from superagent.foundation.problems import FieldError, Invalid, Refusal, pointer_to
+from superagent.foundation.problems import BodyTooLarge, FieldError, Invalid, Refusal, pointer_to
 
 MAX_BYTES = 1024 * 1024
+MAX_DIGITS = 18  # of a length that is worth turning into a number
 MAX_DEPTH = 64
 MOST_ERRORS = 20
 MOST_NAME = 100
 REPEATED = "repeated_field"
 # How NUL and halves of surrogate pairs look in JSON; whole pairs look so too, so a hit is only a reason to look.
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-
-
-class BodyTooLarge(Refusal):
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    code = "body_too_large"
-    title = "The body is too large"
 
 
 class UnsupportedEncoding(Refusal):
@@ -46,10 +41,12 @@ class JsonBody(JSONParser):
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         context = parser_context or {}
+        headers = context["request"].META if "request" in context else {}
         raw = _read(
             stream,
             most=getattr(context.get("view"), "max_body_bytes", MAX_BYTES),
-            encoding=context["request"].META.get("HTTP_CONTENT_ENCODING", "") if "request" in context else "",
+            announced=headers.get("CONTENT_LENGTH", ""),
+            encoding=headers.get("HTTP_CONTENT_ENCODING", ""),
         )
         objects = _Objects()
         try:
@@ -71,8 +68,10 @@ class JsonEvents(JsonBody):
     refuses_text = False
 
 
-def _read(stream: Any, *, most: int, encoding: str) -> bytes:
+def _read(stream: Any, *, most: int, announced: str, encoding: str) -> bytes:
     """The bytes of the body, unpacked if it was sent packed; at most `most`, packed and unpacked."""
+    if announced.isdecimal() and (len(announced) > MAX_DIGITS or int(announced) > most):
+        raise _too_large(most)  # unread: the server may have refused to take that much
     raw: bytes = stream.read(most + 1)
     if len(raw) <= most and (coding := encoding.strip().lower()) not in ("", "identity"):
         if coding not in ("gzip", "x-gzip"):
@@ -81,8 +80,12 @@ def _read(stream: Any, *, most: int, encoding: str) -> bytes:
             )
         raw = _unpacked(raw, most)
     if len(raw) > most:
-        raise BodyTooLarge(f"Send at most {most:,} bytes, unpacked.")
+        raise _too_large(most)
     return raw
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(f"Send at most {most:,} bytes, unpacked.")
 
 
 def _unpacked(packed: bytes, most: int) -> bytes:

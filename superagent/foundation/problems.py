@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
@@ -83,6 +83,12 @@ class Invalid(Refusal):
     def fields(cls, errors: Sequence[FieldError], **facts: Any) -> Self:
         """Several are; `detail` names the first of them."""
         return cls("; ".join(map(str, errors[:MOST_IN_DETAIL])), errors=errors, **facts)
+
+
+class BodyTooLarge(Refusal):
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "body_too_large"
+    title = "The body is too large"
 
 
 class Forbidden(Refusal):
@@ -182,6 +188,8 @@ def _refusal_of(exception: Exception) -> Refusal:
         return NotFound()
     if isinstance(exception, PermissionDenied):
         return Forbidden()
+    if isinstance(exception, RequestDataTooBig):
+        return BodyTooLarge(f"Send at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
     if isinstance(exception, SuspiciousOperation):  # more parameters than Django reads, for instance
         return Invalid(
             "The request could not be read.", errors=[FieldError("", "unreadable", str(exception))]
