@@ -1,4 +1,4 @@
-"""How allauth's pages do what is ours to decide: sign-up, mail, where to go next, secrets at rest."""
+"""allauth's adapters: sign-up, mail, redirects, encryption of second factors."""
 
 import base64
 import hashlib
@@ -47,29 +47,29 @@ from accounts.security_events import Kind
 from superagent.foundation import tenancy
 from superagent.foundation.templatetags.formats import absolute
 
-# What a notice of allauth says; each is mailed to the person whom it is about.
+# allauth's security notices: the subject of our mail, and its first sentence.
 NOTICES = {
-    "account/email/password_changed": _("Your password was changed."),
-    "account/email/password_set": _("A password was set for your account."),
-    "account/email/password_reset": _("Your password was reset by a link from a mail."),
-    "mfa/email/totp_activated": _("An authenticator app now protects your account."),
-    "mfa/email/totp_deactivated": _("The authenticator app no longer protects your account."),
-    "mfa/email/recovery_codes_generated": _("New recovery codes were made for your account."),
-    "mfa/email/webauthn_added": _("A passkey was added to your account."),
-    "mfa/email/webauthn_removed": _("A passkey was removed from your account."),
-    "socialaccount/email/account_connected": _("Another way to log in was connected to your account."),
-    "socialaccount/email/account_disconnected": _("A way to log in was disconnected from your account."),
+    "account/email/password_changed": _("Your password was changed"),
+    "account/email/password_set": _("A password was set for your account"),
+    "account/email/password_reset": _("Your password was reset with a link from an e-mail"),
+    "mfa/email/totp_activated": _("An authenticator app was added to your account"),
+    "mfa/email/totp_deactivated": _("The authenticator app was removed from your account"),
+    "mfa/email/recovery_codes_generated": _("New recovery codes were created for your account"),
+    "mfa/email/webauthn_added": _("A passkey was added to your account"),
+    "mfa/email/webauthn_removed": _("A passkey was removed from your account"),
+    "socialaccount/email/account_connected": _("Another login was connected to your account"),
+    "socialaccount/email/account_disconnected": _("A login was disconnected from your account"),
 }
 
 
-INACTIVE = "account_inactive"  # in the session: whose password has just opened an account that has ended
+INACTIVE = "account_inactive"  # session key: the right password was given for an account that is closed
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Mail goes through the outbox, its links are made when it is sent; people go on to where they were going."""
+    """Sends mail through the outbox and redirects people to the page that they asked for."""
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
-        """By password, for a log-in and to confirm one; guesses are limited as on the API. Raises ValidationError."""
+        """Check a password at login and re-authentication, with the guessing limits. Raises ValidationError."""
         email = email_addresses.normalized(str(credentials.get("email", "")))
         user = User.objects.filter(email=email).first()
         caller = guessing.caller_of(request, user)
@@ -105,7 +105,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def should_send_confirmation_mail(
         self, request: HttpRequest, email_address: EmailAddress, signup: bool
     ) -> bool:
-        return False  # registration has written it in the transaction of the sign-up; log-ins send none
+        return False  # registration sends it, in the transaction of the sign-up; logging in sends none
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
         request.session[INACTIVE] = True
@@ -113,7 +113,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def set_password(self, user: User, password: str) -> None:
-        """For allauth's forms that change a password or set the first one; they keep their own session."""
+        """Called by allauth's forms that set or change a password; they keep the current session themselves."""
         passwords.change(user=user, password=password, now=timezone.now())
 
     def get_client_ip(self, request: HttpRequest) -> str:
@@ -125,10 +125,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
-    """A sign-up by Google or GitHub makes an organization too."""
+    """Sign-up with Google or GitHub, which creates an organization too."""
 
     def get_app(self, request: HttpRequest, provider: str, client_id: str | None = None) -> SocialApp:
-        """An address of a provider that is not set up is none of ours."""
+        """Returns 404 for the pages of a provider that is not configured."""
         try:
             return super().get_app(request, provider, client_id=client_id)
         except SocialApp.DoesNotExist as nothing:
@@ -141,7 +141,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return user
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Who is new has the one address that the provider has confirmed; nobody types another one."""
+        """A new user gets the address that the provider has confirmed, and cannot enter another."""
         is_sign_up = sociallogin.state.get("process") == AuthProcess.LOGIN and not sociallogin.is_existing
         if not is_sign_up:
             return
@@ -166,7 +166,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
                 )
                 name = registration.default_organization_name(user.full_name, user.email)
                 organizations.create(name=name, owner=user, now=now)
-        except IntegrityError:  # somebody signed up with the address, or by this provider, in the same moment
+        except IntegrityError:  # a concurrent sign-up took the address or the social account
             page = _stop(request, sociallogin, "socialaccount/address_taken.html")
             raise ImmediateHttpResponse(page) from None
         return user
@@ -178,7 +178,7 @@ def _stop(request: HttpRequest, sociallogin: SocialLogin, template: str) -> Http
 
 
 class SessionsAdapter(DefaultUserSessionsAdapter):
-    """“Log out other sessions”: those that the page lists, and every other log-in too."""
+    """“Log out other sessions” also ends API logins and remembered browsers."""
 
     def end_sessions(self, sessions: Iterable[UserSession]) -> None:
         super().end_sessions(sessions)
@@ -188,7 +188,7 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
 
 
 class MfaAdapter(DefaultMFAAdapter):
-    """The secrets of second factors are encrypted at rest, under a key derived from SECRET_KEY."""
+    """Encrypts the secrets of second factors at rest, with a key derived from SECRET_KEY."""
 
     def encrypt(self, text: str) -> str:
         return _vault().encrypt(text.encode()).decode()
@@ -198,7 +198,7 @@ class MfaAdapter(DefaultMFAAdapter):
 
 
 def _vault() -> MultiFernet:
-    """The present key encrypts; keys that were rotated out (SECRET_KEY_FALLBACKS) still decrypt."""
+    """Encrypts with SECRET_KEY; decrypts with it or one of SECRET_KEY_FALLBACKS."""
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(_derived(secret))) for secret in secrets])
 

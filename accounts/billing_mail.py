@@ -1,7 +1,7 @@
-"""Mail to an organization's billing address: a mailbox that its members have typed, and that may be a stranger's.
+"""Mail to an organization's billing address.
 
-So the organization, whose name they have typed too, is named there only if one of its members has confirmed that very
-address.
+Members enter that address unverified, so it may belong to a stranger. The mail names the organization (whose name
+members also enter) only if a member has confirmed the same address.
 """
 
 from typing import Any
@@ -12,18 +12,18 @@ from superagent.foundation import tenancy
 
 
 def send(*, organization: Organization, template: str, context: dict[str, Any], dedupe_key: str) -> None:
-    """Mail what was paid or was not, and what we do: none of it is left out.
+    """Mail about a payment. Never throttled.
 
-    As `notifications.send`: after the caller's transaction, and once for each `dedupe_key`. `context` gets
-    `organization`, its name or an empty text.
+    Sent after the caller's transaction, once for each `dedupe_key`. Adds `organization` to `context`: its name, or an
+    empty text.
     """
     _send(organization, template, context, dedupe_key, is_members=_is_of_a_member(organization))
 
 
 def announce(*, organization: Organization, template: str, context: dict[str, Any], dedupe_key: str) -> None:
-    """As `send`, for what can be brought about for nothing and without end, such as to cancel and to resume.
+    """As `send`, for events that a customer can repeat for free, such as canceling and resuming.
 
-    An address that no member has confirmed gets a few of these a day; the audit trail tells all.
+    An address that no member has confirmed gets a few of these a day. The audit trail has them all.
     """
     is_members = _is_of_a_member(organization)
     if is_members or throttles.allows(
@@ -45,7 +45,7 @@ def _send(
 
 
 def _is_of_a_member(organization: Organization) -> bool:
-    """Whether the billing address is the confirmed one of somebody who belongs to the organization."""
+    """Returns whether the billing address is the confirmed address of an active member."""
     with tenancy.system("whose address an organization's billing address is"):
         member = (
             Membership.objects.filter(

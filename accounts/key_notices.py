@@ -1,4 +1,4 @@
-"""Mails about API keys, to the member who made the key and to the owners and admins of the organization."""
+"""Mails about API keys, to the member who created the key and to owners and admins."""
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
@@ -14,7 +14,7 @@ from superagent.foundation.templatetags.formats import absolute
 
 
 def tell(*, key: ApiKey, entry: AuditEntry) -> None:
-    """Mail what `entry` of the audit trail says was done to `key`; in its transaction, once for each entry."""
+    """Mail what the audit entry records, once for each entry. Call it in the transaction that writes the entry."""
     for member in _readers(key):
         email = member.user.email
         if _is_one_of_few(member):
@@ -28,7 +28,7 @@ def tell(*, key: ApiKey, entry: AuditEntry) -> None:
 
 
 def _readers(key: ApiKey) -> QuerySet[Membership]:
-    """What members have typed is not mailed to an address that may be a stranger's: only to confirmed ones."""
+    """Members with a confirmed address: names that members typed must not reach a stranger's mailbox."""
     confirmed = EmailAddress.objects.filter(
         user=OuterRef("user"), email=OuterRef("user__email"), verified=True
     )
@@ -43,7 +43,7 @@ def _readers(key: ApiKey) -> QuerySet[Membership]:
 
 
 def _is_one_of_few(member: Membership) -> bool:
-    """A program may make and revoke keys without end; a mailbox that is flooded is read by nobody."""
+    """Limits these mails a day: a program could create and revoke keys without end."""
     quantity, seconds = settings.THROTTLES["mail_api_key"]
     balance, *_others = rate_limits.take(Use(Limit("mail_api_key", quantity, seconds), str(member.user_id)))
     return bool(balance.is_allowed)
@@ -52,13 +52,13 @@ def _is_one_of_few(member: Membership) -> bool:
 def _context(key: ApiKey, entry: AuditEntry) -> dict[str, str]:
     headings = {
         "api_key.created": _("An API key was created"),
-        "api_key.rotated": _("An API key was replaced"),
+        "api_key.rotated": _("An API key was rotated"),
         "api_key.revoked": _("An API key was revoked"),
     }
     consequences = {
-        "api_key.created": _("Programs that have it can use your organization's access."),
-        "api_key.rotated": _("Give the new key to your programs before the old one stops."),
-        "api_key.revoked": _("Programs that use it are refused from now on."),
+        "api_key.created": _("Programs that have the key can call the API for your organization."),
+        "api_key.rotated": _("Give the new key to your programs before the old one stops working."),
+        "api_key.revoked": _("Programs that use it can no longer call the API."),
     }
     return {
         "organization": key.organization.name,

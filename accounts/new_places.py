@@ -1,4 +1,4 @@
-"""A log-in from a browser or network that is new for the person: they are told by mail."""
+"""Mails about logins from a browser or network that is new for the account."""
 
 from datetime import datetime
 
@@ -12,12 +12,12 @@ from superagent.foundation.templatetags.formats import absolute
 
 
 def tell_of_browser(*, request: HttpRequest, user: User) -> None:
-    """Mail the person, unless the browser is known, or this log-in, which the trail tells already, is their first."""
+    """Mail the user, unless the browser is known or this login, already in the audit trail, is their first."""
     if known_places.browser_of(request, user) or not known_places.has_logged_in(user, times=2):
         return
     _mail(
         user,
-        notice=_("Someone logged in to your account with a browser that was not used for it before."),
+        notice=_("New login to your account from a browser that was not used before"),
         address=audit.client_address(request),
         browser=browsers.name_of(request.META.get("HTTP_USER_AGENT", "")),
         now=timezone.now(),
@@ -25,16 +25,17 @@ def tell_of_browser(*, request: HttpRequest, user: User) -> None:
 
 
 def tell_of_network(*, user: User, address: str | None, user_agent: str, now: datetime) -> None:
-    """The same for a log-in through the API, before the trail tells of it. Programs have no cookie: networks count."""
+    """Mail the user about an API login from a new network. Call it before the login is in the audit trail.
+
+    Programs send no cookie, so they are recognized by network.
+    """
     if address is None or not known_places.has_logged_in(user):
         return
     if known_places.is_known_network(user=user, address=address, now=now):
         return
     _mail(
         user,
-        notice=_(
-            "Someone logged in to your account through the API, from a network that was not used for it before."
-        ),
+        notice=_("New login to your account through the API from a network that was not used before"),
         address=address,
         browser=browsers.name_of(user_agent),
         now=now,

@@ -1,7 +1,7 @@
-"""Mail: an outbox row in the transaction that causes it, rendered and sent afterwards by the mailer of the settings.
+"""Mail. `send` writes an outbox row in the caller's transaction; the outbox worker renders and delivers it.
 
-A template is three files: `<template>.subject.txt`, `.txt` and `.html`. Secret links are named in the context by
-`mail_links` and made when the mail is sent.
+A template is three files: `<template>.subject.txt`, `.txt` and `.html`. The context names secret links by reference
+(`mail_links`); they are created when the mail is sent, so that no secret is stored.
 """
 
 import smtplib
@@ -39,9 +39,9 @@ def send(
     dedupe_key: str | None,
     organization: Organization | None = None,
 ) -> None:
-    """Mail `template` after the caller's transaction has committed; the same `dedupe_key` is mailed once, ever.
+    """Send `template` after the caller's transaction has committed; at most once for each `dedupe_key`.
 
-    `context` is JSON; no secret may be in it.
+    `context` is JSON and must not contain a secret.
     """
     with tenancy.system("a mail may belong to a person and not to an organization"):
         outbox.enqueue(
@@ -53,7 +53,7 @@ def send(
 
 
 def deliver(message: OutboxMessage) -> None:
-    """The outbox's handler. Raises outbox.Retryable, outbox.Permanent and outbox.Postponed."""
+    """Send one mail; the outbox handler. Raises outbox.Retryable, outbox.Permanent and outbox.Postponed."""
     if not settings.MAIL_ENABLED:
         raise outbox.Postponed("mail is switched off (MAIL_ENABLED)")
     try:
@@ -61,7 +61,7 @@ def deliver(message: OutboxMessage) -> None:
     except mail_links.LinkExpired:
         log.info("mail_outdated", message=str(message.pk), template=message.payload["template"])
         return
-    # anymail's attribute, ignored by SMTP: what finds this mail again at the mailer
+    # anymail's attribute, ignored by SMTP: identifies this mail at the mail provider
     mail.metadata = {"message": str(message.pk)}  # type: ignore[attr-defined]  # anymail adds it
     try:
         mail.send()
@@ -74,7 +74,7 @@ def deliver(message: OutboxMessage) -> None:
 
 
 def render(template: str, to: list[str], context: dict[str, Any]) -> EmailMultiAlternatives:
-    """The mail as it will be sent, its links made."""
+    """Returns the rendered mail, with its links created."""
     product = "SuperAgent"
     values: dict[str, Any] = {"product": product, "public_url": settings.PUBLIC_URL}
     for name, value in context.items():
@@ -92,11 +92,11 @@ def render(template: str, to: list[str], context: dict[str, Any]) -> EmailMultiA
 
 
 def _translated(error: AnymailAPIError) -> Exception:
-    """A mailer's refusal is permanent; its absence, a limit or a wrong key of ours may be over soon."""
+    """A refusal by the mail provider is permanent; an outage, a rate limit or a wrong API key is retryable."""
     status = getattr(error, "status_code", None)
     is_refusal = (
         status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in RETRYABLE_STATUSES
     )
-    # Not str(error): it describes the mail, whose link is a secret.
+    # Not str(error): it contains the mail, and the mail's link is a secret.
     text = f"{type(error).__name__}: HTTP {status}: {error.args[0] if error.args else ''}"
     return outbox.Permanent(text) if is_refusal else outbox.Retryable(text)

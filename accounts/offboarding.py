@@ -1,7 +1,7 @@
-"""What outlives a member's rights: API keys that they have seen, and invitations that they have sent.
+"""What happens to a member's API keys and invitations when they lose a role or leave.
 
-Whoever takes rights away decides about the keys, because programs may depend on them; they are revoked unless that is
-refused. Invitations to more than the member may still give are withdrawn in any case: nobody depends on them yet.
+Whoever takes the rights away decides whether the keys are revoked, because programs may depend on them; the default is
+to revoke. Invitations to roles that the member may no longer give are always withdrawn.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from accounts.roles import SCOPES_OF_ROLE, Scope
 
 
 def keys_beyond(*, organization: Organization, user: User, role: str | None, now: datetime) -> list[ApiKey]:
-    """Usable keys of which `user` is the maker and which allow more than `role` does; without a role, all of them."""
+    """Returns the usable keys that `user` created and that allow more than `role` does; all of them without a role."""
     allowed = SCOPES_OF_ROLE[role] if role else frozenset()
     made = ApiKey.objects.visible_to(organization).usable(now).filter(created_by=user).order_by("id")
     return [key for key in made if not allowed.issuperset(key.scopes)]
@@ -25,7 +25,7 @@ def keys_beyond(*, organization: Organization, user: User, role: str | None, now
 def keys_by_maker(
     *, organization: Organization, users: Sequence[UUID], now: datetime
 ) -> dict[UUID, list[ApiKey]]:
-    """The usable keys of the organization that each of `users` made: one query."""
+    """Returns the usable keys that each of `users` created, in one query."""
     found: dict[UUID, list[ApiKey]] = {}
     made = ApiKey.objects.visible_to(organization).usable(now).filter(created_by__in=users)
     for key in made.order_by("id"):
@@ -42,10 +42,10 @@ def end_beyond(
     revoke_keys: bool,
     now: datetime,
 ) -> list[ApiKey]:
-    """End what exceeds the `role` that the member now has (None: is no member any more); returns the revoked keys.
+    """Withdraw and revoke what exceeds the member's new `role` (None: they left). Returns the revoked keys.
 
-    Runs in the transaction that changes the role, with the organization locked. `by` is who changes it, None for
-    staff. Owners and admins are mailed which keys no longer work.
+    Call it in the transaction that changes the role, with the organization locked. `by` is the member who changes
+    it, None for staff. Owners and admins get a mail that lists the revoked keys.
     """
     for invitation in Invitation.objects.visible_to(organization).open(now).filter(invited_by=user):
         if role is None or not roles.may_give(role, invitation.role):
@@ -71,7 +71,7 @@ def end_beyond(
 
 
 def tell_of_kept_keys(*, organization: Organization, user: User, now: datetime) -> None:
-    """Mail owners and admins which keys of a person who has closed their account still work."""
+    """Mail owners and admins the keys that still work after their creator closed the account."""
     keys = keys_beyond(organization=organization, user=user, role=None, now=now)
     context = {
         "person": user.email,
@@ -90,7 +90,7 @@ def tell_of_kept_keys(*, organization: Organization, user: User, now: datetime) 
 
 
 def _managers(organization: Organization) -> list[Membership]:
-    """Owners and admins; what members have typed is not mailed to an address that may be a stranger's."""
+    """Owners and admins with a confirmed address: names that members typed must not reach a stranger's mailbox."""
     managers = Membership.objects.visible_to(organization).filter(
         role__in=roles.roles_with(Scope.ORGANIZATION_WRITE), user__is_active=True
     )
@@ -103,7 +103,7 @@ def _tell_managers(organization: Organization, user: User, keys: list[ApiKey], *
     reason = (
         _("%(person)s is no longer a member of %(organization)s.")
         if has_left
-        else _("The role of %(person)s in %(organization)s was changed.")
+        else _("%(person)s has a different role in %(organization)s now.")
     )
     context = {
         "reason": reason % {"person": user.email, "organization": organization.name},

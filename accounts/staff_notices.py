@@ -1,4 +1,4 @@
-"""Mails about what staff did: to the person whom it concerns, and to superusers where rights or rules changed."""
+"""Mails about changes by staff: to the person concerned, and to superusers if permissions or rules changed."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from accounts.models import User
 
 
 def to_person(*, person: User, what: str, reason: str, remedy: str = "") -> None:
-    """Tell a person what our support did to their account, and what to do if they did not ask for it."""
+    """Mail a person what our support changed in their account; `remedy` is what to do if they did not ask for it."""
     to_address(address=person.email, what=what, reason=reason, remedy=remedy)
 
 
 def to_address(*, address: str, what: str, reason: str, remedy: str = "") -> None:
-    """The same to whoever reads an organization's mail."""
+    """The same to any address, such as an organization's billing address."""
     notifications.send(
         template="accounts/email/support_notice",
         to=[address],
@@ -24,7 +24,7 @@ def to_address(*, address: str, what: str, reason: str, remedy: str = "") -> Non
 def to_superusers(
     *, subject: str, by: User, reason: str, changes: dict[str, Any], also: User | None = None
 ) -> None:
-    """Tell every superuser, and the person whom it is about, what a member of staff changed."""
+    """Mail every superuser, and the person in `also`, what a member of staff changed."""
     addresses = set(User.objects.filter(is_superuser=True, is_active=True).values_list("email", flat=True))
     if also is not None and also.is_active:
         addresses.add(also.email)
@@ -42,7 +42,7 @@ def to_superusers(
 
 
 def as_text(value: Any) -> str:
-    """A value of a change as a mail shows it."""
+    """Returns a value of a change as text for a mail."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

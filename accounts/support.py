@@ -1,8 +1,7 @@
-"""What staff do to a person's account, and for an organization that nobody owns any more: always for a reason, kept in
-the audit trail and mailed to the person.
+"""Support actions by staff on users and ownerless organizations.
 
-Nobody's password is ever set for them. Only superusers touch the accounts of staff, and nobody touches their own here:
-the pages of the portal are for that.
+Each takes a reason, which is recorded in the audit trail and mailed to the user. Staff never set a password for
+somebody. Only superusers may act on the accounts of staff, and nobody on their own.
 """
 
 from datetime import datetime
@@ -26,7 +25,7 @@ from accounts.models import AccountClosure, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation.problems import Forbidden, Refusal
 
-NOT_ASKED_FOR = "If you did not ask for this, answer this mail at once."
+NOT_ASKED_FOR = "If you did not ask for this, reply to this e-mail right away."
 
 
 class AccountClosed(Refusal):
@@ -36,7 +35,7 @@ class AccountClosed(Refusal):
 
 class NoSecondFactor(Refusal):
     code = "no_second_factor"
-    title = "There is no second factor to remove"
+    title = "This account has no second factor"
 
 
 class NotSuspended(Refusal):
@@ -50,11 +49,13 @@ class NoOwner(Refusal):
 
 
 def send_reset_link(*, person: User, by: User, reason: str) -> None:
-    """Mail the link by which the person chooses a new password. Raises Forbidden, AccountClosed."""
+    """Mail the person a link to reset their password. Raises Forbidden, AccountClosed."""
     with transaction.atomic():
         stored = _guarded(person, by)
         if not stored.is_active:
-            raise AccountClosed("Reactivate the account first: the link of a closed one does not work.")
+            raise AccountClosed(
+                "Reactivate the account first: a reset link does not work for a closed account."
+            )
         audit.record(
             action="user.reset_link_sent_by_staff", actor=by, target=stored, detail={"reason": reason}
         )
@@ -71,8 +72,8 @@ def send_reset_link(*, person: User, by: User, reason: str) -> None:
 
 
 def change_email(*, person: User, new_email: str, by: User, reason: str, now: datetime) -> None:
-    """Begin a change of address for a person who cannot read the old mailbox. Both mailboxes are told: the new one must
-    confirm, the old one may stop it. Raises Forbidden, AccountClosed, and what email_changes.ask_by_staff does."""
+    """Begin a change of address for a person who cannot read the old mailbox. Mails both addresses: the new one must
+    confirm, the old one can stop it. Raises Forbidden, AccountClosed, and what email_changes.ask_by_staff does."""
     with transaction.atomic():
         stored = _guarded(person, by)
         if not stored.is_active:
@@ -81,14 +82,14 @@ def change_email(*, person: User, new_email: str, by: User, reason: str, now: da
 
 
 def reset_second_factor(*, person: User, by: User, reason: str, now: datetime) -> None:
-    """Remove authenticator app, passkeys and recovery codes, and end all log-ins: the password alone opens the account
-    until a new second factor is set up. Raises Forbidden, NoSecondFactor."""
+    """Remove authenticator app, passkeys and recovery codes, and log the person out everywhere. The password alone is
+    enough to log in until a second factor is set up again. Raises Forbidden, NoSecondFactor."""
     with transaction.atomic():
         stored = _guarded(person, by)
         factors = Authenticator.objects.filter(user=stored)
         removed = sorted(factors.values_list("type", flat=True))
         if not removed:
-            raise NoSecondFactor(f"{stored.email} has none.")
+            raise NoSecondFactor(f"{stored.email} has no second factor.")
         factors.delete()
         log_ins.end_all(user=stored, now=now, because="second factor removed", by=by)
         audit.record(
@@ -99,14 +100,14 @@ def reset_second_factor(*, person: User, by: User, reason: str, now: datetime) -
         )
         staff_notices.to_person(
             person=stored,
-            what="Our support removed the two-step login from your account and logged you out everywhere.",
+            what="Our support turned off two-step login for your account and logged you out everywhere.",
             reason=reason,
-            remedy=f"Set it up again after your next login. {NOT_ASKED_FOR}",
+            remedy=f"Turn it on again after your next login. {NOT_ASKED_FOR}",
         )
 
 
 def deactivate(*, person: User, by: User, reason: str, now: datetime) -> None:
-    """End every log-in of a person and allow no new one. Nothing if that is so already. Raises Forbidden."""
+    """Log a person out everywhere and allow no new login. Idempotent. Raises Forbidden."""
     with transaction.atomic():
         stored = _guarded(person, by)
         if not stored.is_active:
@@ -117,30 +118,32 @@ def deactivate(*, person: User, by: User, reason: str, now: datetime) -> None:
         audit.record(action="user.deactivated_by_staff", actor=by, target=stored, detail={"reason": reason})
         staff_notices.to_person(
             person=stored,
-            what="Our support deactivated your account: you cannot log in any more.",
+            what="Our support deactivated your account. You can no longer log in.",
             reason=reason,
-            remedy="If you think that this is wrong, answer this mail.",
+            remedy="If you think this is a mistake, reply to this e-mail.",
         )
 
 
 def reactivate(*, person: User, by: User, reason: str) -> None:
-    """Let a person log in again. Nothing if they can. Raises Forbidden, AccountClosed."""
+    """Let a person log in again. Idempotent. Raises Forbidden, AccountClosed."""
     with transaction.atomic():
         stored = _guarded(person, by)
         if stored.is_active:
             return
         if email_addresses.is_released(stored):
-            raise AccountClosed("It has no address and no password any more: the person signs up again.")
+            raise AccountClosed(
+                "This account was closed and has no address or password. The person must sign up again."
+            )
         stored.is_active = True
         stored.save(update_fields=["is_active"])
         audit.record(action="user.reactivated_by_staff", actor=by, target=stored, detail={"reason": reason})
         staff_notices.to_person(
-            person=stored, what="Our support reactivated your account: you can log in again.", reason=reason
+            person=stored, what="Our support reactivated your account. You can log in again.", reason=reason
         )
 
 
 def keep_account(*, closure: AccountClosure, by: User, reason: str, now: datetime) -> None:
-    """Stop the closing of an account for a person who asks for it. Raises Forbidden, closures.ClosureGone."""
+    """Cancel the closing of an account for a person who asks for it. Raises Forbidden, closures.ClosureGone."""
     with transaction.atomic():
         _guarded(closure.user, by)
         closures.undo_by_staff(closure=closure, staff=by, reason=reason, now=now)
@@ -149,18 +152,19 @@ def keep_account(*, closure: AccountClosure, by: User, reason: str, now: datetim
 def reinstate(
     *, organization: Organization, owner_email: str, by: User, reason: str, now: datetime
 ) -> Membership:
-    """Give an organization whose last owner has left to a person with a confirmed address. What ended with it (keys,
-    plan, licenses) stays ended: the new owner makes and buys it again. Runs in the system scope.
+    """Give an organization whose last owner has left to a person with a confirmed address. Runs in the system scope.
+
+    Its keys, plan and licenses stay ended: the new owner creates and buys them again.
 
     Raises NotSuspended, NoOwner.
     """
     with transaction.atomic():
         stored = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         if stored.suspended_at is None:
-            raise NotSuspended(f"{stored.name} has an owner: change the roles of its members.")
+            raise NotSuspended(f"{stored.name} has an owner. Change the roles of its members instead.")
         owner = User.objects.filter(email=email_addresses.normalized(owner_email), is_active=True).first()
         if owner is None or not email_addresses.is_confirmed(owner):
-            raise NoOwner("Nobody has signed up with this address and confirmed it.")
+            raise NoOwner("No active account has confirmed this address.")
         stored.suspended_at = None
         stored.save(update_fields=["suspended_at"])
         membership = memberships.add(organization=stored, user=owner, role=Role.OWNER, now=now)
@@ -177,8 +181,8 @@ def reinstate(
         for address in sorted({owner.email, stored.email}):
             staff_notices.to_address(
                 address=address,
-                what=f"Our support reinstated {stored.name}, which had no owner any more. "
-                f"{owner.email} owns it now.",
+                what=f"Our support reinstated {stored.name}, which had no owner. "
+                f"Its owner is now {owner.email}.",
                 reason=reason,
                 remedy=NOT_ASKED_FOR,
             )
@@ -186,13 +190,13 @@ def reinstate(
 
 
 def change_role(*, membership: Membership, role: str, by: User, reason: str, now: datetime) -> RoleChange:
-    """Give a member another role on behalf of the company; the member and the owners are told.
+    """Change a member's role on behalf of the company, and mail the member and the owners.
 
     Raises Forbidden, and what memberships.change_role_by_staff does.
     """
     with transaction.atomic():
         if membership.user_id == by.pk:
-            raise Forbidden("Nobody changes their own role here: ask an owner of the organization.")
+            raise Forbidden("You cannot change your own role here. Ask an owner of the organization.")
         before = Membership.objects.values_list("role", flat=True).get(pk=membership.pk)
         with audit.because(reason):
             change = memberships.change_role_by_staff(
@@ -208,7 +212,7 @@ def change_role(*, membership: Membership, role: str, by: User, reason: str, now
 
 
 def _tell_of_role(membership: Membership, before: Role, reason: str) -> None:
-    """The person, and the owners who may not have asked for it."""
+    """Mail the member, and the owners, who may not have asked for it."""
     name = membership.organization.name
     is_now = f"from {before.label} to {Role(membership.role).label}"
     staff_notices.to_person(
@@ -229,10 +233,10 @@ def _tell_of_role(membership: Membership, before: Role, reason: str) -> None:
 
 
 def _guarded(person: User, by: User) -> User:
-    """The person's row, locked, if `by` may touch it."""
+    """Returns the person's row, locked. Raises Forbidden if `by` may not change it."""
     stored = User.objects.select_for_update().get(pk=person.pk)
     if stored.pk == by.pk:
-        raise Forbidden("This is your own account: use its settings in the portal.")
+        raise Forbidden("This is your own account. Use its settings in the portal.")
     if (stored.is_staff or stored.is_superuser) and not by.is_superuser:
-        raise Forbidden("Only a superuser may touch the account of a member of staff.")
+        raise Forbidden("Only superusers can change the accounts of staff.")
     return stored

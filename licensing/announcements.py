@@ -1,4 +1,4 @@
-"""What happened to a license is told twice, in the transaction that makes it true: an audit entry, and a mail."""
+"""Records what happened to a license in the audit trail and mails the organization, in the same transaction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ TEMPLATE = "licensing/email/license"
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """A mail's heading, which is its subject too, and its paragraphs."""
+class Announcement:
+    """A mail's heading, which is also its subject, and its paragraphs."""
 
     heading: str
     paragraphs: tuple[str, ...]
@@ -28,24 +28,24 @@ class Words:
 def announce(
     *, license_: License, action: str, actor: User | None = None, detail: dict[str, Any] | None = None
 ) -> None:
-    """Record `action` (`license.suspended`) and mail the organization about it, if there are words for it.
+    """Record `action` (such as `license.suspended`) and mail the organization, if a mail exists for the action.
 
-    `detail` is kept with the entry and given to the words; without `actor` it is whoever makes the request.
+    `detail` is stored with the audit entry and available to the mail. Without `actor`, it is whoever makes the request.
     """
     detail = detail or {}
     entry = audit.record(
         action=action, organization=license_.organization, actor=actor, target=license_, detail=detail
     )
-    words_of = _WORDS.get(action)
-    if words_of is None:
+    write = _WRITERS.get(action)
+    if write is None:
         return
-    words = words_of(license_, detail)
+    text = write(license_, detail)
     billing_mail.announce(
         organization=license_.organization,
         template=TEMPLATE,
         context={
-            "heading": words.heading,
-            "paragraphs": list(words.paragraphs),
+            "heading": text.heading,
+            "paragraphs": list(text.paragraphs),
             "license": license_.policy.name,
             "key": license_.masked_key,
             "url": mail_links.page("license", license_.pk, organization=license_.organization),
@@ -55,125 +55,127 @@ def announce(
     )
 
 
-def _issued(license_: License, detail: dict[str, Any]) -> Words:
-    return Words(
+def _issued(license_: License, detail: dict[str, Any]) -> Announcement:
+    return Announcement(
         _("Your %(license)s license is ready") % _names(license_),
-        (_("Open the license to see its key, and enter the key in your control panel."),),
+        (_("Open the license to see its key, then enter the key in your control panel."),),
     )
 
 
-def _suspended(license_: License, detail: dict[str, Any]) -> Words:
+def _suspended(license_: License, detail: dict[str, Any]) -> Announcement:
     heading = _("Your %(license)s license is suspended") % _names(license_)
-    refused = _("Control panels that use it are refused.")
+    refused = _("Control panels that use it no longer work with this license.")
     if license_.is_held_by_staff:
-        return Words(
+        return Announcement(
             heading,
             (
                 refused,
-                _("The reason: %(reason)s") % {"reason": license_.note},
-                _("You are not charged while it is suspended. Write to %(support)s to have it lifted.")
+                _("Reason: %(reason)s") % {"reason": license_.note},
+                _("You are not charged while it is suspended. To lift the suspension, write to %(support)s.")
                 % {"support": settings.SUPPORT_EMAIL},
             ),
         )
-    return Words(
+    return Announcement(
         heading,
         (
             refused,
-            _("A payment is overdue. The license works again by itself as soon as the open invoice is paid."),
+            _("A payment is overdue. Pay the open invoice, and the license works again immediately."),
         ),
     )
 
 
-def _reinstated(license_: License, detail: dict[str, Any]) -> Words:
-    return Words(
+def _reinstated(license_: License, detail: dict[str, Any]) -> Announcement:
+    return Announcement(
         _("Your %(license)s license works again") % _names(license_),
         (
-            _("Control panels that use it are accepted again. You do not have to do anything."),
-            *((_("The reason: %(reason)s") % detail,) if detail.get("reason") else ()),
+            _("Control panels can use it again. You do not need to do anything."),
+            *((_("Reason: %(reason)s") % detail,) if detail.get("reason") else ()),
         ),
     )
 
 
-def _revoked(license_: License, detail: dict[str, Any]) -> Words:
-    return Words(
+def _revoked(license_: License, detail: dict[str, Any]) -> Announcement:
+    return Announcement(
         _("Your %(license)s license was revoked") % _names(license_),
         (
-            _("Control panels that use it are refused, for good."),
-            _("The reason: %(reason)s") % {"reason": license_.note},
-            _("Its subscription has ended, and you are not charged again. Questions? Write to %(support)s.")
+            _("Control panels can no longer use it. A revoked license cannot be restored."),
+            _("Reason: %(reason)s") % {"reason": license_.note},
+            _(
+                "Its subscription has ended, and you will not be charged again. Questions? Write to %(support)s."
+            )
             % {"support": settings.SUPPORT_EMAIL},
         ),
     )
 
 
-def _expired(license_: License, detail: dict[str, Any]) -> Words:
-    return Words(
+def _expired(license_: License, detail: dict[str, Any]) -> Announcement:
+    return Announcement(
         _("Your %(license)s license has ended") % _names(license_),
         (
-            _("Control panels that use it are refused."),
-            _("To go on, buy it again; what your panels store is not touched."),
+            _("Control panels that use it no longer work with this license."),
+            _("To continue, buy a new license. The data in your control panels is not affected."),
         ),
     )
 
 
-def _ending(license_: License, detail: dict[str, Any]) -> Words:
-    return Words(
+def _ending(license_: License, detail: dict[str, Any]) -> Announcement:
+    return Announcement(
         _("Your %(license)s license will end") % _names(license_),
         (
-            _("It works until %(end)s and is not charged again.") % {"end": _date(license_.expires_at)},
-            _("Changed your mind? Resume it on the page of the license before then. %(renewal)s")
+            _("It works until %(end)s. You will not be charged again.") % {"end": _date(license_.expires_at)},
+            _("Changed your mind? Resume it on the license page before then. %(renewal)s")
             % {"renewal": _renewal(license_, license_.expires_at)},
         ),
     )
 
 
-def _continued(license_: License, detail: dict[str, Any]) -> Words:
-    return Words(
+def _continued(license_: License, detail: dict[str, Any]) -> Announcement:
+    return Announcement(
         _("Your %(license)s license continues") % _names(license_),
         (_renewal(license_, license_.renews_at),),
     )
 
 
-def _change_planned(license_: License, detail: dict[str, Any]) -> Words:
+def _change_planned(license_: License, detail: dict[str, Any]) -> Announcement:
     at = datetime.fromisoformat(detail["at"]) if detail["at"] else None
     facts = {"name": detail["name"], "day": _date(at), "amount": detail["price"]}
-    return Words(
+    return Announcement(
         _("Your %(license)s license becomes %(name)s") % (_names(license_) | facts),
         (
-            _("%(name)s begins on %(day)s and costs %(amount)s from then on. Until then nothing changes.")
+            _("%(name)s starts on %(day)s and costs %(amount)s from then on. Until then, nothing changes.")
             % facts,
-            _("Changed your mind? Take it back on the page of the license before then."),
+            _("Changed your mind? Cancel the change on the license page before then."),
         ),
     )
 
 
-def _change_taken_back(license_: License, detail: dict[str, Any]) -> Words:
-    return Words(
+def _change_taken_back(license_: License, detail: dict[str, Any]) -> Announcement:
+    return Announcement(
         _("Your license stays %(license)s") % _names(license_),
-        (_("The change that was coming is taken back."), _renewal(license_, license_.renews_at)),
+        (_("The scheduled change was canceled."), _renewal(license_, license_.renews_at)),
     )
 
 
-def _policy_changed(license_: License, detail: dict[str, Any]) -> Words:
+def _policy_changed(license_: License, detail: dict[str, Any]) -> Announcement:
     features = ", ".join(
         f"{feature.name}: {_('unlimited') if feature.limit is None else feature.limit}"
         for feature in license_.policy.features.all()
     )
-    return Words(
-        _("Your license is %(license)s now") % _names(license_),
+    return Announcement(
+        _("Your license is now %(license)s") % _names(license_),
         (
-            _("It includes, from now on: %(features)s.") % {"features": features},
-            _("The key stays the same, and so does what is in use."),
+            _("It now includes: %(features)s.") % {"features": features},
+            _("Your license key and current usage stay the same."),
         ),
     )
 
 
-def _key_rotated(license_: License, detail: dict[str, Any]) -> Words:
-    return Words(
+def _key_rotated(license_: License, detail: dict[str, Any]) -> Announcement:
+    return Announcement(
         _("The key of your %(license)s license was replaced") % _names(license_),
         (
-            _("Enter the new key in your control panels; you find it on the page of the license."),
-            _("If nobody in your organization did this, write to %(support)s at once.")
+            _("Enter the new key in your control panels. You can find it on the license page."),
+            _("If nobody in your organization did this, write to %(support)s right away.")
             % {"support": settings.SUPPORT_EMAIL},
         ),
     )
@@ -184,7 +186,7 @@ def _names(license_: License) -> dict[str, str]:
 
 
 def _renewal(license_: License, at: datetime | None) -> str:
-    """When it renews and what that costs, as long as no change is coming."""
+    """Says when it renews and at what price; empty without a subscription."""
     subscription = license_.order_item.subscription if license_.order_item is not None else None
     if subscription is None:
         return ""
@@ -196,7 +198,7 @@ def _date(moment: datetime | None) -> str:
     return absolute(moment) if moment else _("no date")
 
 
-_WORDS: dict[str, Callable[[License, dict[str, Any]], Words]] = {
+_WRITERS: dict[str, Callable[[License, dict[str, Any]], Announcement]] = {
     "license.issued": _issued,
     "license.suspended": _suspended,
     "license.reinstated": _reinstated,

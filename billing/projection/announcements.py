@@ -143,14 +143,16 @@ def _started(subscription: Subscription) -> Words | None:
     return Words(
         _("Your trial of %(plan)s has begun") % _plan(subscription),
         (
-            _("It is free until %(date)s; then %(amount)s is charged, unless you cancel before.")
+            _(
+                "It is free until %(date)s. After that you are charged %(amount)s, unless you cancel before then."
+            )
             % {"date": _date(subscription.trial_end), "amount": pricing.per_period(subscription.price)},
         ),
     )
 
 
 def _changed(subscription: Subscription) -> Words:
-    return Words(_("Your plan is %(plan)s now") % {"plan": _name(subscription.price)}, _renewal(subscription))
+    return Words(_("Your plan is now %(plan)s") % {"plan": _name(subscription.price)}, _renewal(subscription))
 
 
 def _change_planned(subscription: Subscription) -> Words | None:
@@ -163,10 +165,10 @@ def _change_planned(subscription: Subscription) -> Words | None:
         "amount": pricing.per_period(price),
     }
     return Words(
-        _("%(plan)s begins on %(date)s") % facts,
+        _("%(plan)s starts on %(date)s") % facts,
         (
-            _("Until then nothing changes. From then on it costs %(amount)s.") % facts,
-            _("Changed your mind? Take it back on the page of your plan before then."),
+            _("Until then, nothing changes. From then on it costs %(amount)s.") % facts,
+            _("Changed your mind? Cancel the change on the plan page before then."),
         ),
     )
 
@@ -174,7 +176,7 @@ def _change_planned(subscription: Subscription) -> Words | None:
 def _change_taken_back(subscription: Subscription) -> Words:
     return Words(
         _("Your plan stays %(plan)s") % {"plan": _name(subscription.price)},
-        (_("The change that was coming is taken back."), *_renewal(subscription)),
+        (_("The scheduled change was canceled."), *_renewal(subscription)),
     )
 
 
@@ -185,16 +187,16 @@ def _canceled(subscription: Subscription, before: Before | None) -> Words:
         _("Your %(plan)s plan will end") % _plan(subscription),
         (
             _("It works until %(date)s and does not renew.") % {"date": _date(end)},
-            _("Use beyond the allowance until then is billed each month, the last of it at the end.")
+            _("Usage over the included amount is billed each month until then, and once more at the end.")
             if subscription.interval == Interval.YEAR
-            else _("Use beyond the allowance until then is billed at the end."),
+            else _("Usage over the included amount until then is billed at the end."),
             *(
-                (_("The change to %(plan)s that was coming is dropped.") % {"plan": _name(dropped)},)
+                (_("The scheduled change to %(plan)s was canceled.") % {"plan": _name(dropped)},)
                 if dropped
                 else ()
             ),
             *_others(subscription.organization),
-            _("Changed your mind? Resume it on the page of your plan before then: it renews for %(amount)s.")
+            _("Changed your mind? Resume it on the plan page before then. It then renews for %(amount)s.")
             % {"amount": pricing.per_period(subscription.price)},
         ),
     )
@@ -204,25 +206,27 @@ def _others(organization: Organization) -> tuple[str, ...]:
     """What is charged again beside the plan, if there is anything."""
     rows = Subscription.objects.filter(organization=organization, plan=None).live().select_related("product")
     names = sorted({each.product.name for each in rows if coming.renews(each)})
-    return (_("Other subscriptions go on: %(names)s.") % {"names": ", ".join(names)},) if names else ()
+    return (
+        (_("Your other subscriptions continue: %(names)s.") % {"names": ", ".join(names)},) if names else ()
+    )
 
 
 def _resumed(subscription: Subscription) -> Words:
-    return Words(_("Your %(plan)s plan goes on") % _plan(subscription), _renewal(subscription))
+    return Words(_("Your %(plan)s plan continues") % _plan(subscription), _renewal(subscription))
 
 
 def _ended(subscription: Subscription) -> Words:
     why = (
-        (_("It ended because it was not paid."),)
+        (_("It ended because a payment failed."),)
         if subscription.ended_for_nonpayment
-        else (_("It is not charged again."),)
+        else (_("You will not be charged again."),)
     )
     return Words(
         _("Your %(plan)s plan has ended") % _plan(subscription),
         (
             *why,
-            _("You are on the free plan, with hard limits. Keys, data and invoices stay."),
-            _("Use beyond the allowance that was not billed yet comes with a last invoice."),
+            _("You are now on the free plan, which has hard limits. Your API keys, data and invoices stay."),
+            _("Unbilled usage over the included amount is charged on a final invoice."),
         ),
     )
 

@@ -150,7 +150,7 @@ def test_staff_do_not_change_their_own_role(acme):
     membership = memberships.find(sam, acme.pk)
     path = f"/admin/accounts/membership/{membership.pk}/change/"
     answer = page_of(sam).post(path, {"role": "owner", "reason": "x"}, follow=True)
-    assert "Nobody changes their own role here" in answer.content.decode()
+    assert "You cannot change your own role here" in answer.content.decode()
     assert memberships.role_of(sam, acme) == Role.VIEWER
 
 

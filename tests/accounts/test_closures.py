@@ -111,7 +111,7 @@ def test_closing_needs_proof_and_the_typed_address(acme, owner):
     assert not AccountClosure.objects.exists()
     assert client.post(CLOSE, {"email": "Olga@acme.example"})["Location"] == "/settings/profile/"
     assert "Your account closes on" in client.get("/settings/profile/").content.decode()
-    assert mails_to(owner.email)[-1].startswith("Your account closes on ")
+    assert mails_to(owner.email)[-1].startswith("Your account will be closed on ")
 
 
 def test_nothing_ends_for_two_weeks_and_the_mail_undoes_it(acme, owner):
@@ -159,7 +159,7 @@ def test_after_two_weeks_everything_of_the_person_ends(acme, owner):
         acme.refresh_from_db()
     assert acme.suspended_at is not None
     assert actions(acme)[-3:] == ["member.left", "api_key.revoked", "organization.suspended"]
-    assert mails_to("olga@acme.example")[-1] == "Your account is closed"
+    assert mails_to("olga@acme.example")[-1] == "Your account has been closed"
 
 
 def test_the_address_is_free_again(acme, owner):
@@ -240,7 +240,7 @@ def test_what_was_bought_during_the_two_weeks_keeps_the_account_open(acme, owner
     owner.refresh_from_db()
     closure.refresh_from_db()
     assert (owner.is_active, closure.is_pending) == (True, False)
-    assert mails_to(owner.email)[-1] == "Your account could not be closed"
+    assert mails_to(owner.email)[-1] == "We could not close your account"
 
 
 def test_what_is_bought_while_the_account_closes_is_ended(acme, owner, shop):
@@ -304,7 +304,7 @@ def test_asking_twice_and_closing_at_once_happens_once(acme, owner):
     assert AccountClosure.objects.count() == 1
     AccountClosure.objects.update(closes_at=timezone.now())
     assert sorted(at_once(*[tasks.close_accounts] * 3)) == [0, 0, 1]
-    assert mails_to("olga@acme.example").count("Your account is closed") == 1
+    assert mails_to("olga@acme.example").count("Your account has been closed") == 1
 
 
 def test_undone_at_the_last_moment_or_closed_but_never_both(acme, owner):

@@ -36,7 +36,7 @@ def test_a_pending_change_does_not_survive_a_password_reset(ada):
     """H2: the owner heard of it at once, and a reset ends what the thief has begun."""
     thief = logged_in(ada)
     ask(thief, "evil@thief.example")
-    assert "Do you want to change your e-mail address?" in mails_to(ada.email)
+    assert "Confirm the change of your e-mail address" in mails_to(ada.email)
     stolen = path_in_mail("evil@thief.example", "confirm")
 
     owner = Client()

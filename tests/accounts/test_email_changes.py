@@ -42,7 +42,7 @@ def test_a_change_is_made_when_both_mailboxes_have_agreed(ada):
     assert identity(ada) == ("ada@new.example", [("ada@new.example", True, True)])
     assert is_logged_in(client)
     assert mails_to("ada@engines.example") == [
-        "Do you want to change your e-mail address?", "Your e-mail address was changed"
+        "Confirm the change of your e-mail address", "Your e-mail address was changed"
     ]  # fmt: skip
     assert mails_to("ada@new.example")[-1] == "This is now the e-mail address of your account"
 
@@ -197,7 +197,7 @@ def test_a_confirmed_holder_keeps_the_address_and_only_its_mailbox_hears_of_it(a
     pages = [client.get("/accounts/email/").content.decode() for client in (taken, free)]
     assert [answer.status_code for answer in answers] == [302, 302]
     assert [page.count("Waiting") for page in pages] == [2, 2]
-    assert mails_to(owner.email) == ["This address has an account already"]
+    assert mails_to(owner.email) == ["This address already has an account"]
     change = email_changes.pending(user=ada, now=timezone.now())
     email_changes.agree(change=change, now=timezone.now())
     with pytest.raises(email_addresses.EmailTaken):
@@ -221,7 +221,7 @@ def test_staff_vouches_for_who_lost_the_old_mailbox(ada):
     change = email_changes.ask_by_staff(
         user=ada, new_email="ada@new.example", staff=staff, reason="lost the mailbox", now=timezone.now()
     )
-    assert mails_to(ada.email) == ["Your e-mail address will be changed"]
+    assert mails_to(ada.email) == ["Your e-mail address is about to change"]
     client.post(path_in_mail("ada@new.example", "confirm"))
     assert identity(ada) == ("ada@new.example", [("ada@new.example", True, True)])
     change.refresh_from_db()

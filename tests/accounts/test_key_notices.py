@@ -95,7 +95,7 @@ def test_a_rotation_is_told(owner: User, acme: Organization) -> None:
         api_keys.rotate(
             organization=acme, key_id=key.pk, grace=timedelta(0), rotated_by=owner, now=timezone.now()
         )
-    assert told()[1:] == [(owner.email, f"An API key was replaced: {key}")]
+    assert told()[1:] == [(owner.email, f"An API key was rotated: {key}")]
 
 
 def test_what_is_not_committed_is_not_told(owner: User, acme: Organization) -> None:

@@ -144,7 +144,7 @@ def test_a_log_in_with_a_new_browser_is_mailed_but_not_the_first_one(owner):
     assert notices(owner) == []
     page_log_in(owner.email, address=AWAY)
     (notice,) = notices(owner)
-    assert "with a browser that was not used for it before" in notice["notice"]
+    assert "from a browser that was not used before" in notice["notice"]
     assert (notice["ip_address"], notice["browser"]) == (AWAY, "Unknown")
 
 
@@ -155,7 +155,7 @@ def test_a_log_in_of_the_api_from_a_new_network_is_mailed(owner):
     api_log_in(owner.email, address=AWAY)
     api_log_in(owner.email, address=AWAY)
     (notice,) = notices(owner)
-    assert "through the API, from a network that was not used for it before" in notice["notice"]
+    assert "through the API from a network that was not used before" in notice["notice"]
 
 
 def test_mails_of_new_places_are_few(owner):

@@ -51,7 +51,7 @@ def test_a_taken_address_is_answered_like_a_new_one():
     assert User.objects.count() == 2
     outbox.sweep()
     subjects = {to: [sent.subject for sent in mail.outbox if sent.to == [to]] for to in (TAKEN, FREE)}
-    assert subjects[TAKEN] == ["You have an account already"]
+    assert subjects[TAKEN] == ["You already have an account"]
     assert len(subjects[FREE]) == 2
 
 

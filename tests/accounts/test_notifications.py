@@ -18,7 +18,7 @@ def queued(**fields) -> OutboxMessage:
         "template": "accounts/email/security_notice",
         "to": ["ada@engines.example"],
         "context": {
-            "notice": "Your password was changed.",
+            "notice": "Your password was changed",
             "at": "now",
             "ip_address": "192.0.2.1",
             "browser": "<b>",
@@ -38,8 +38,8 @@ def deliver(message: OutboxMessage) -> None:
 def test_a_mail_has_subject_text_and_html(db):
     deliver(queued())
     sent = mail.outbox[0]
-    assert (sent.subject, sent.to) == ("Your password was changed.", ["ada@engines.example"])
-    assert "From: 192.0.2.1\nWith: <b>\n" in sent.body
+    assert (sent.subject, sent.to) == ("Your password was changed", ["ada@engines.example"])
+    assert "Your password was changed.\n\nWhen: now\nIP address: 192.0.2.1\nBrowser: <b>\n" in sent.body
     html, kind = sent.alternatives[0]
     assert (kind, "&lt;b&gt;" in html, "<b>\n" in html) == ("text/html", True, False)
 

@@ -61,7 +61,7 @@ def test_a_reset_link_is_mailed_and_the_password_stays(helper, owner):
     told = notifications.render(
         mail["template"], mail["to"], mail["context"] | {"link": "https://example.com/x"}
     )
-    assert "our support sent you this link" in told.body and "someone, probably you" not in told.body
+    assert "Our support sent you this link" in told.body and "Someone (probably you)" not in told.body
     made = entry("user.reset_link_sent_by_staff")
     assert (made.actor_label, made.detail) == ("support@superagent.example", {"reason": "Asked by phone"})
 
@@ -126,7 +126,7 @@ def test_removing_the_second_factor_ends_all_log_ins_and_is_told(helper, owner, 
         "removed": ["totp"],
     }
     told = mails_to(owner.email)[-1]["context"]
-    assert told["what"].startswith("Our support removed the two-step login from your account")
+    assert told["what"].startswith("Our support turned off two-step login for your account")
     assert told["reason"] == "Asked by phone"
     assert "has none" in act(helper, owner, "second-factor")
 
@@ -213,7 +213,7 @@ def test_a_suspended_organization_is_given_to_a_new_owner(acme, owner, stranger,
     address = f"/admin/accounts/organization/{acme.pk}/acts/reinstate/"
     wanted = {"owner_email": stranger.email.upper(), "reason": "Stefan took the company over"}
     nobody = client.post(address, wanted | {"owner_email": "nobody@acme.example"})
-    assert "Nobody has signed up with this address" in nobody.content.decode()
+    assert "No active account has confirmed this address" in nobody.content.decode()
     assert client.post(address, wanted).status_code == 302
     with tenancy.system("test"):
         acme.refresh_from_db()

@@ -131,7 +131,7 @@ def test_a_changed_grace_is_mailed_to_who_has_a_license_with_the_reason(
     )
     text = notifications.render(**mails[0].payload).body
     assert "works on for 3 days; until now it was 7 days." in text
-    assert "The reason: Too many never paid" in text
+    assert "Reason: Too many never paid" in text
     with tenancy.system("test"):
         entries = AuditEntry.objects.filter(action="license.terms_changed")
         assert {entry.organization_id for entry in entries} == {organization.pk, other_organization.pk}

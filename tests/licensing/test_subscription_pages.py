@@ -217,7 +217,7 @@ def test_a_license_that_is_held_and_canceled_says_both_and_offers_no_way_around_
     assert "Not charged while suspended" not in html and "Ends " in html
     moderation.reinstate(license_id=license_.pk, reason="It was a mistake", actor=staff, now=customer.now)
     heading, text = mails(license_)[-1]
-    assert heading.endswith("works again") and text.endswith("The reason: It was a mistake")
+    assert heading.endswith("works again") and text.endswith("Reason: It was a mistake")
 
 
 def test_a_tier_that_is_not_for_sale_is_404(customer: Customer) -> None:

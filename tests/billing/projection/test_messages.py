@@ -50,15 +50,13 @@ def test_a_declined_renewal_is_told_and_not_receipted(customer: Customer) -> Non
     assert len(mails(customer, "receipt")) == 1
     (told,) = mails(customer, "payment_failed")
     mail = notifications.render("billing/email/payment_failed", [customer.organization.email], told)
-    assert (
-        f"We will try again on {told['next_attempt']}. Pro stays until then; if no try succeeds, it ends."
-        in (mail.body)
-    )
+    retries = f"We will try again on {told['next_attempt']}. Pro stays active in the meantime"
+    assert f"{retries}, and ends if every attempt fails." in mail.body
     customer.advance(customer.now + timedelta(days=40))
     told = mails(customer, "payment_failed")[-1]
     mail = notifications.render("billing/email/payment_failed", [customer.organization.email], told)
-    assert "Pro has ended, and the invoice is still to be paid." in mail.body and "/invoices/" in mail.body
-    assert "nothing else changes" not in mail.body
+    assert "Pro has ended, and the invoice is still unpaid." in mail.body and "/invoices/" in mail.body
+    assert "Update your card" not in mail.body
 
 
 def test_an_event_whose_invoice_another_process_has_fetched_later_is_still_acted_on(
@@ -119,11 +117,11 @@ def test_each_change_of_a_plan_is_mailed_once_whoever_tells_of_it_again(customer
     end = customer.subscription.current_period_end
     day = f"{end:%b} {end.day}, {end.year}, {end:%H:%M} UTC"
     told = [
-        "Your plan is Enterprise, Monthly now",
-        f"Pro, Monthly begins on {day}",
+        "Your plan is now Enterprise, Monthly",
+        f"Pro, Monthly starts on {day}",
         "Your plan stays Enterprise, Monthly",
         "Your Enterprise plan will end",
-        "Your Enterprise plan goes on",
+        "Your Enterprise plan continues",
     ]
     assert headings(customer) == told
     for event in WebhookEvent.objects.filter(type__startswith="customer.subscription."):
@@ -132,7 +130,7 @@ def test_each_change_of_a_plan_is_mailed_once_whoever_tells_of_it_again(customer
     assert headings(customer) == told
     planned = mails(customer, "plan")[1]
     mail = notifications.render("billing/email/plan", [customer.organization.email], planned)
-    assert mail.subject == f"Pro, Monthly begins on {day}"
+    assert mail.subject == f"Pro, Monthly starts on {day}"
     assert "From then on it costs $29.00 a month." in mail.body and "/billing/" in mail.body
     assert "From then on it costs $29.00 a month." in mail.alternatives[0].content
 
@@ -144,7 +142,7 @@ def test_a_planned_change_that_begins_and_a_plan_that_ends_are_mailed_and_in_the
     customer.rehearse()
     change(customer, "pro")
     customer.advance(customer.subscription.current_period_end + timedelta(hours=2))
-    assert headings(customer)[-1] == "Your plan is Pro, Monthly now"
+    assert headings(customer)[-1] == "Your plan is now Pro, Monthly"
     cancellations.cancel(subscription=customer.subscription, now=customer.now)
     customer.settle()
     customer.advance(customer.subscription.current_period_end + timedelta(hours=2))

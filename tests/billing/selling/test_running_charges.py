@@ -71,7 +71,7 @@ def test_the_mail_about_the_end_of_a_plan_names_what_goes_on_and_nothing_that_en
     closures.ask(user=customer.user, end_charges=True, now=timezone.now())
     rows = OutboxMessage.objects.filter(payload__context__heading="Your Pro plan will end").order_by("id")
     alone, with_the_account = ["\n".join(row.payload["context"]["paragraphs"]) for row in rows]
-    assert "Other subscriptions go on: NextPanel Starter." in alone
+    assert "Your other subscriptions continue: NextPanel Starter." in alone
     assert "until then is billed at the end." in alone
     assert "go on" not in with_the_account
 
@@ -80,7 +80,9 @@ def test_the_mail_about_the_end_of_a_yearly_plan_says_that_use_is_billed_each_mo
     customer.buy("pro", "year")
     cancellations.cancel(subscription=customer.subscription, now=customer.now)
     row = OutboxMessage.objects.get(payload__context__heading="Your Pro plan will end")
-    assert "billed each month, the last of it at the end." in "\n".join(row.payload["context"]["paragraphs"])
+    assert "billed each month until then, and once more at the end." in "\n".join(
+        row.payload["context"]["paragraphs"]
+    )
 
 
 def test_who_is_suspended_and_still_pays_is_found_until_it_ends(

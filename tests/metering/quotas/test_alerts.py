@@ -102,7 +102,7 @@ def test_the_mail_reads_well(organization: Organization) -> None:
     mail = notifications.render(**OutboxMessage.objects.first().payload)
     assert mail.subject == "Acme has used 100% of its AI tokens"
     assert "1,000 of 1,000 tokens (100%)" in mail.body
-    assert "Further use is refused until the period ends" in mail.body
+    assert "Further requests are refused until the quota resets" in mail.body
 
 
 def test_one_that_cannot_be_warned_does_not_keep_the_others_from_it(
