@@ -223,9 +223,9 @@ def _tell_of_role(membership: Membership, before: Role, reason: str) -> None:
     owners = Membership.objects.filter(
         organization=membership.organization, role=Role.OWNER, user__is_active=True
     ).exclude(user=membership.user_id)
-    for membership in owners.select_related("user"):
+    for owner in owners.select_related("user"):
         staff_notices.to_person(
-            person=membership.user,
+            person=owner.user,
             what=f"Our support changed the role of {membership.user.email} in {name} {is_now}.",
             reason=reason,
             remedy=NOT_ASKED_FOR,

@@ -44,7 +44,7 @@ def test_a_change_is_made_when_both_mailboxes_have_agreed(ada):
     assert mails_to("ada@engines.example") == [
         "Confirm the change of your e-mail address", "Your e-mail address was changed"
     ]  # fmt: skip
-    assert mails_to("ada@new.example")[-1] == "This is now the e-mail address of your account"
+    assert mails_to("ada@new.example")[-1] == "Your account now uses this e-mail address"
 
 
 def test_the_page_says_which_bills_go_elsewhere(ada):
@@ -255,7 +255,7 @@ def test_both_mailboxes_agree_at_once(ada):
     )
     assert identity(ada) == ("ada@new.example", [("ada@new.example", True, True)])
     assert {"EmailChange"} <= set(kinds(results)) <= {"EmailChange", "EmailChangeGone"}
-    assert mails_to("ada@new.example").count("This is now the e-mail address of your account") == 1
+    assert mails_to("ada@new.example").count("Your account now uses this e-mail address") == 1
 
 
 def test_two_unconfirmed_people_who_want_each_others_addresses(ada):

@@ -128,7 +128,7 @@ def test_removing_the_second_factor_ends_all_log_ins_and_is_told(helper, owner, 
     told = mails_to(owner.email)[-1]["context"]
     assert told["what"].startswith("Our support turned off two-step login for your account")
     assert told["reason"] == "Asked by phone"
-    assert "has none" in act(helper, owner, "second-factor")
+    assert "has no second factor" in act(helper, owner, "second-factor")
 
 
 def test_deactivating_and_reactivating(helper, owner, acme):
