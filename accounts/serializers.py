@@ -5,7 +5,7 @@ from rest_framework import serializers
 from accounts import names
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role, Scope
-from superagent.foundation.serializers import KeyedBody, PartialAnswer
+from superagent.foundation.serializers import KeyedRequest, PartialResponse
 
 REVOKE_BEYOND = "With a role: revoke the API keys that the member made and that allow more than the new role."
 
@@ -44,7 +44,7 @@ class RefreshRequest(serializers.Serializer):
     refresh_token = serializers.CharField(max_length=2000)
 
 
-class TokenAnswer(serializers.Serializer):
+class TokenResponse(serializers.Serializer):
     access_token = serializers.CharField()
     refresh_token = serializers.CharField()
     token_type = serializers.ChoiceField(choices=["bearer"])
@@ -54,34 +54,34 @@ class TokenAnswer(serializers.Serializer):
 # --- people
 
 
-class OrganizationReference(serializers.Serializer):
+class OrganizationReferenceResponse(serializers.Serializer):
     id = serializers.UUIDField()
     name = serializers.CharField()
 
 
-class RegisteredAnswer(serializers.Serializer):
+class RegisteredResponse(serializers.Serializer):
     id = serializers.UUIDField()
     email = serializers.EmailField()
     full_name = serializers.CharField()
     is_active = serializers.BooleanField()
     created_at = serializers.DateTimeField()
-    organization = OrganizationReference(allow_null=True)
+    organization = OrganizationReferenceResponse(allow_null=True)
     stripe_customer_id = serializers.CharField(
         allow_null=True, help_text="Null until Stripe has made the customer."
     )
 
 
-class MeAnswer(PartialAnswer, RegisteredAnswer):
+class MeResponse(PartialResponse, RegisteredResponse):
     is_email_verified = serializers.BooleanField()
     role = serializers.ChoiceField(choices=Role.choices, allow_null=True)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
 
 
-class MeUpdate(serializers.Serializer):
+class UpdateMeRequest(serializers.Serializer):
     full_name = NameField(max_length=150, required=False)
 
 
-class UserAnswer(PartialAnswer, serializers.ModelSerializer):
+class UserResponse(PartialResponse, serializers.ModelSerializer):
     """A member of the organization, as a person."""
 
     role = serializers.SerializerMethodField()
@@ -94,7 +94,7 @@ class UserAnswer(PartialAnswer, serializers.ModelSerializer):
         return str(user.role_here)  # type: ignore[attr-defined]  # annotated by the view
 
 
-class UserUpdate(serializers.Serializer):
+class UpdateUserRequest(serializers.Serializer):
     full_name = NameField(max_length=150, required=False, help_text="One's own only.")
     role = serializers.ChoiceField(
         choices=Role.choices, required=False, help_text="Needs organization:write."
@@ -105,22 +105,22 @@ class UserUpdate(serializers.Serializer):
 # --- organizations
 
 
-class OrganizationAnswer(PartialAnswer, serializers.ModelSerializer):
+class OrganizationResponse(PartialResponse, serializers.ModelSerializer):
     class Meta:
         model = Organization
         fields = ["id", "name", "email", "livemode", "created_at"]
 
 
-class OrganizationCreate(KeyedBody):
+class CreateOrganizationRequest(KeyedRequest):
     name = NameField(max_length=150)
 
 
-class OrganizationUpdate(serializers.Serializer):
+class UpdateOrganizationRequest(serializers.Serializer):
     name = NameField(max_length=150, required=False)
     email = serializers.EmailField(max_length=254, required=False)
 
 
-class MemberAnswer(PartialAnswer, serializers.ModelSerializer):
+class MemberResponse(PartialResponse, serializers.ModelSerializer):
     user_id = serializers.UUIDField(read_only=True)
     email = serializers.EmailField(source="user.email", read_only=True)
     full_name = serializers.CharField(source="user.full_name", read_only=True)
@@ -130,12 +130,12 @@ class MemberAnswer(PartialAnswer, serializers.ModelSerializer):
         fields = ["user_id", "email", "full_name", "role", "created_at"]
 
 
-class MemberUpdate(serializers.Serializer):
+class UpdateMemberRequest(serializers.Serializer):
     role = serializers.ChoiceField(choices=Role.choices, required=False)
     revoke_keys = serializers.BooleanField(default=True, help_text=REVOKE_BEYOND)
 
 
-class MemberRemoval(serializers.Serializer):
+class RemoveMemberQuery(serializers.Serializer):
     """The query of a removal."""
 
     revoke_keys = serializers.BooleanField(
@@ -143,7 +143,7 @@ class MemberRemoval(serializers.Serializer):
     )
 
 
-class InvitationAnswer(PartialAnswer, serializers.ModelSerializer):
+class InvitationResponse(PartialResponse, serializers.ModelSerializer):
     status = serializers.SerializerMethodField()
     invited_by = serializers.EmailField(
         source="invited_by.email", allow_null=True, default=None, read_only=True
@@ -157,7 +157,7 @@ class InvitationAnswer(PartialAnswer, serializers.ModelSerializer):
         return invitation.status
 
 
-class InvitationCreate(KeyedBody):
+class CreateInvitationRequest(KeyedRequest):
     email = serializers.EmailField(max_length=254)
     role = serializers.ChoiceField(choices=Role.choices)
 
@@ -165,7 +165,7 @@ class InvitationCreate(KeyedBody):
 # --- API keys
 
 
-class ApiKeyAnswer(PartialAnswer, serializers.ModelSerializer):
+class ApiKeyResponse(PartialResponse, serializers.ModelSerializer):
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
     status = serializers.SerializerMethodField()
     created_by = serializers.EmailField(
@@ -192,7 +192,7 @@ class ApiKeyAnswer(PartialAnswer, serializers.ModelSerializer):
         return key.status
 
 
-class ApiKeyCreate(KeyedBody):
+class CreateApiKeyRequest(KeyedRequest):
     name = NameField(max_length=100)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope)
@@ -200,17 +200,17 @@ class ApiKeyCreate(KeyedBody):
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
-class ApiKeyRotate(KeyedBody):
+class RotateApiKeyRequest(KeyedRequest):
     grace_seconds = serializers.ChoiceField(
         choices=[0, 900, 3_600, 21_600, 86_400], default=0, help_text="How long the old key still works."
     )
 
 
-class NewApiKeyAnswer(ApiKeyAnswer):
+class NewApiKeyResponse(ApiKeyResponse):
     key = serializers.CharField(
         allow_null=True,
         help_text="The key itself: shown this once. For a day, the same Idempotency-Key shows it again; then null.",
     )
 
-    class Meta(ApiKeyAnswer.Meta):
-        fields = [*ApiKeyAnswer.Meta.fields, "key"]
+    class Meta(ApiKeyResponse.Meta):
+        fields = [*ApiKeyResponse.Meta.fields, "key"]

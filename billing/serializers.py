@@ -15,20 +15,20 @@ from billing.models import (
     Product,
     Subscription,
 )
-from superagent.foundation.serializers import KeyedBody, PartialAnswer
+from superagent.foundation.serializers import KeyedRequest, PartialResponse
 
 RECURRING = [(Interval.MONTH.value, "month"), (Interval.YEAR.value, "year")]
 
 # --- catalog
 
 
-class PriceAnswer(serializers.ModelSerializer):
+class PriceResponse(serializers.ModelSerializer):
     class Meta:
         model = Price
         fields = ["interval", "currency", "unit_amount"]
 
 
-class PlanAllowanceAnswer(serializers.ModelSerializer):
+class PlanAllowanceResponse(serializers.ModelSerializer):
     meter = serializers.CharField(source="meter.slug")
     unit = serializers.CharField(source="meter.unit")
     hard = serializers.BooleanField(source="is_hard")
@@ -41,12 +41,12 @@ class PlanAllowanceAnswer(serializers.ModelSerializer):
         fields = ["meter", "unit", "included", "hard", "overage_rate", "currency"]
 
 
-class PlanAnswer(PartialAnswer, serializers.ModelSerializer):
+class PlanResponse(PartialResponse, serializers.ModelSerializer):
     slug = serializers.CharField()
     name = serializers.CharField()
     description = serializers.CharField(source="product.description")
-    prices = PriceAnswer(many=True)
-    allowances = PlanAllowanceAnswer(many=True)
+    prices = PriceResponse(many=True)
+    allowances = PlanAllowanceResponse(many=True)
     features = serializers.ListField(child=serializers.CharField())
 
     class Meta:
@@ -54,34 +54,34 @@ class PlanAnswer(PartialAnswer, serializers.ModelSerializer):
         fields = ["slug", "name", "description", "version", "prices", "allowances", "features", "trial_days"]
 
 
-class PackAnswer(serializers.Serializer):
+class PackResponse(serializers.Serializer):
     slug = serializers.CharField()
     credits = serializers.IntegerField()
     unit_amount = serializers.IntegerField()
     currency = serializers.CharField()
 
 
-class PlansAnswer(serializers.Serializer):
-    data = PlanAnswer(many=True)
-    packs = PackAnswer(many=True)
+class PlansResponse(serializers.Serializer):
+    data = PlanResponse(many=True)
+    packs = PackResponse(many=True)
 
 
-class ProductAnswer(PartialAnswer, serializers.ModelSerializer):
-    prices = PriceAnswer(many=True)
+class ProductResponse(PartialResponse, serializers.ModelSerializer):
+    prices = PriceResponse(many=True)
 
     class Meta:
         model = Product
         fields = ["slug", "name", "kind", "description", "prices"]
 
 
-class ProductsAnswer(serializers.Serializer):
-    data = ProductAnswer(many=True)
+class ProductsResponse(serializers.Serializer):
+    data = ProductResponse(many=True)
 
 
 # --- the plan of the organization
 
 
-class PendingChangeAnswer(serializers.Serializer):
+class PendingChangeResponse(serializers.Serializer):
     """Taken back by billing/subscription/resume until then."""
 
     product = serializers.CharField(source="pending_price.product.slug")
@@ -91,12 +91,12 @@ class PendingChangeAnswer(serializers.Serializer):
     effective_at = serializers.DateTimeField(source="pending_at")
 
 
-class PendingPlanAnswer(PendingChangeAnswer):
+class PendingPlanResponse(PendingChangeResponse):
     product = None
     plan = serializers.CharField(source="pending_price.product.slug")
 
 
-class PlanSubscriptionAnswer(PartialAnswer):
+class PlanSubscriptionResponse(PartialResponse):
     """The API plan; without a paid one: `free`, `active`, periods of use."""
 
     plan = serializers.CharField()
@@ -105,20 +105,20 @@ class PlanSubscriptionAnswer(PartialAnswer):
     current_period_start = serializers.DateTimeField()
     current_period_end = serializers.DateTimeField()
     cancel_at_period_end = serializers.BooleanField()
-    pending_change = PendingPlanAnswer(allow_null=True, help_text="What begins when the paid period ends.")
+    pending_change = PendingPlanResponse(allow_null=True, help_text="What begins when the paid period ends.")
     trial_end = serializers.DateTimeField(allow_null=True)
 
 
-class PlanChoice(serializers.Serializer):
+class PlanChoiceRequest(serializers.Serializer):
     plan = serializers.CharField(max_length=60, help_text="The slug of a plan from billing/plans.")
     interval = serializers.ChoiceField(choices=RECURRING, default=Interval.MONTH.value)
 
 
-class CheckoutRequest(KeyedBody, PlanChoice):
+class CheckoutRequest(KeyedRequest, PlanChoiceRequest):
     promotion_code = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
 
 
-class ChangeRequest(KeyedBody, PlanChoice):
+class ChangePlanRequest(KeyedRequest, PlanChoiceRequest):
     effective_at = serializers.DateTimeField(
         required=False, allow_null=True, default=None, help_text="Of the preview, so that its amounts hold."
     )
@@ -130,7 +130,7 @@ class ChangeRequest(KeyedBody, PlanChoice):
     )
 
 
-class PreviewLineAnswer(serializers.Serializer):
+class PreviewLineResponse(serializers.Serializer):
     description = serializers.CharField()
     amount = serializers.IntegerField()
     currency = serializers.CharField()
@@ -139,34 +139,34 @@ class PreviewLineAnswer(serializers.Serializer):
     period_end = serializers.DateTimeField()
 
 
-class PreviewAnswer(serializers.Serializer):
+class PreviewResponse(serializers.Serializer):
     at_once = serializers.BooleanField(
         help_text="False for less or a shorter interval: it begins at effective_at, when what is paid ends."
     )
     amount_due = serializers.IntegerField(help_text="Charged now, in minor units.")
     credit = serializers.IntegerField(help_text="Kept for the next invoices, in minor units.")
     currency = serializers.CharField()
-    lines = PreviewLineAnswer(many=True)
+    lines = PreviewLineResponse(many=True)
     effective_at = serializers.DateTimeField()
     renews_at = serializers.DateTimeField()
     renewal_amount = serializers.IntegerField()
 
 
-class CancelRequest(serializers.Serializer):
+class CancelPlanRequest(serializers.Serializer):
     at_period_end = serializers.BooleanField(default=True)
     reason = serializers.CharField(max_length=300, required=False, default="", allow_blank=True)
 
 
-class CheckoutAnswer(serializers.Serializer):
+class CheckoutResponse(serializers.Serializer):
     session_id = serializers.CharField()
     url = serializers.URLField()
 
 
-class UrlAnswer(PartialAnswer):
+class UrlResponse(PartialResponse):
     url = serializers.URLField()
 
 
-class MeterUsageAnswer(serializers.Serializer):
+class MeterUsageResponse(serializers.Serializer):
     meter = serializers.CharField()
     unit = serializers.CharField()
     included = serializers.IntegerField(allow_null=True, help_text="Null: unlimited.")
@@ -177,16 +177,16 @@ class MeterUsageAnswer(serializers.Serializer):
     currency = serializers.CharField()
 
 
-class UsageAnswer(PartialAnswer):
+class UsageResponse(PartialResponse):
     period_start = serializers.DateTimeField()
     period_end = serializers.DateTimeField()
-    meters = MeterUsageAnswer(many=True)
+    meters = MeterUsageResponse(many=True)
 
 
 # --- invoices and payments
 
 
-class InvoiceLineAnswer(serializers.ModelSerializer):
+class InvoiceLineResponse(serializers.ModelSerializer):
     proration = serializers.BooleanField(source="is_proration")
 
     class Meta:
@@ -194,8 +194,8 @@ class InvoiceLineAnswer(serializers.ModelSerializer):
         fields = ["description", "quantity", "amount", "currency", "period_start", "period_end", "proration"]
 
 
-class InvoiceAnswer(PartialAnswer, serializers.ModelSerializer):
-    lines = InvoiceLineAnswer(many=True)
+class InvoiceResponse(PartialResponse, serializers.ModelSerializer):
+    lines = InvoiceLineResponse(many=True)
     number = serializers.CharField(allow_null=True)
 
     class Meta:
@@ -221,7 +221,7 @@ class InvoiceAnswer(PartialAnswer, serializers.ModelSerializer):
         ]
 
 
-class PaymentAnswer(PartialAnswer, serializers.ModelSerializer):
+class PaymentResponse(PartialResponse, serializers.ModelSerializer):
     class Meta:
         model = Payment
         fields = [
@@ -242,7 +242,7 @@ class PaymentAnswer(PartialAnswer, serializers.ModelSerializer):
 # --- subscriptions and orders
 
 
-class SubscriptionAnswer(PartialAnswer, serializers.ModelSerializer):
+class SubscriptionResponse(PartialResponse, serializers.ModelSerializer):
     product = serializers.CharField(source="product.slug")
     plan = serializers.CharField(source="plan.slug", allow_null=True, default=None)
     unit_amount = serializers.IntegerField(source="price.unit_amount")
@@ -253,7 +253,7 @@ class SubscriptionAnswer(PartialAnswer, serializers.ModelSerializer):
         allow_null=True,
         help_text="What was ordered, for a license: licenses?subscription= finds the license.",
     )
-    pending_change = PendingChangeAnswer(
+    pending_change = PendingChangeResponse(
         source="pending", allow_null=True, help_text="What begins when the paid period ends."
     )
 
@@ -287,7 +287,7 @@ class OrderItemRequest(serializers.Serializer):
     )
 
 
-class OrderRequest(KeyedBody):
+class OrderRequest(KeyedRequest):
     items = OrderItemRequest(many=True, allow_empty=False)
     max_total = serializers.IntegerField(
         min_value=0, help_text="The most to pay, in minor units: the total that the buyer was shown."
@@ -299,7 +299,7 @@ class OrderRequest(KeyedBody):
         return value.lower()
 
 
-class OrderItemAnswer(serializers.ModelSerializer):
+class OrderItemResponse(serializers.ModelSerializer):
     product = serializers.CharField(source="product.slug")
     subscription = serializers.SerializerMethodField(
         help_text="What is charged for it; null until it is paid."
@@ -314,8 +314,8 @@ class OrderItemAnswer(serializers.ModelSerializer):
         return subscription.pk if subscription else None
 
 
-class OrderAnswer(PartialAnswer, serializers.ModelSerializer):
-    items = OrderItemAnswer(many=True)
+class OrderResponse(PartialResponse, serializers.ModelSerializer):
+    items = OrderItemResponse(many=True)
     checkout_url = serializers.SerializerMethodField(
         help_text="Where to pay, while it is pending by checkout."
     )

@@ -6,7 +6,7 @@ from rest_framework import serializers
 from billing.serializers import RECURRING
 from licensing.models import License
 from licensing.validation import Code
-from superagent.foundation.serializers import KeyedBody, PartialAnswer
+from superagent.foundation.serializers import KeyedRequest, PartialResponse
 
 MAX_QUANTITY = 1_000_000
 MAX_COUNT = 1_000_000_000
@@ -15,7 +15,7 @@ MAX_COUNT = 1_000_000_000
 NONCE = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-class PanelQuestion(serializers.Serializer):
+class PanelRequest(serializers.Serializer):
     license_key = serializers.CharField(max_length=100)
     nonce = serializers.RegexField(
         rf"^{NONCE.pattern}\Z",
@@ -27,7 +27,7 @@ class PanelQuestion(serializers.Serializer):
     )
 
 
-class Asked(serializers.Serializer):
+class AskedResponse(serializers.Serializer):
     """The question, as it arrived: a panel compares it with the one that it sent."""
 
     endpoint = serializers.CharField()
@@ -43,21 +43,21 @@ class Asked(serializers.Serializer):
     )
 
 
-class SignedAnswer(serializers.Serializer):
+class SignedResponse(serializers.Serializer):
     """What every answer of the license API has, problems too."""
 
-    asked = Asked()
+    asked = AskedResponse()
     nonce = serializers.CharField(allow_null=True)
     ts = serializers.IntegerField(help_text="Unix seconds, as in the signature.")
 
 
-class ValidateRequest(PanelQuestion):
+class ValidateRequest(PanelRequest):
     feature = serializers.CharField(max_length=60, required=False, allow_null=True)
     quantity = serializers.IntegerField(min_value=1, max_value=MAX_QUANTITY, default=1)
     fingerprint = serializers.CharField(max_length=128, required=False, allow_null=True)
 
 
-class ValidatedLicense(serializers.Serializer):
+class ValidatedLicenseResponse(serializers.Serializer):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=License.Status.choices)
     plan = serializers.CharField(help_text="The product: nextpanel-professional.")
@@ -78,7 +78,7 @@ class ValidatedLicense(serializers.Serializer):
     )
 
 
-class ValidateAnswer(SignedAnswer):
+class ValidateResponse(SignedResponse):
     valid = serializers.BooleanField()
     code = serializers.ChoiceField(choices=[(code.value, code.value) for code in Code])
     detail = serializers.CharField()
@@ -86,10 +86,10 @@ class ValidateAnswer(SignedAnswer):
     limit = serializers.IntegerField(allow_null=True)
     used = serializers.IntegerField(allow_null=True)
     remaining = serializers.IntegerField(allow_null=True)
-    license = ValidatedLicense(allow_null=True)
+    license = ValidatedLicenseResponse(allow_null=True)
 
 
-class FeatureUsageRequest(KeyedBody, PanelQuestion):
+class FeatureUsageRequest(KeyedRequest, PanelRequest):
     feature = serializers.CharField(max_length=60)
     delta = serializers.IntegerField(min_value=-MAX_QUANTITY, max_value=MAX_QUANTITY, required=False)
     used = serializers.IntegerField(min_value=0, max_value=MAX_COUNT, required=False)
@@ -102,29 +102,29 @@ class FeatureUsageRequest(KeyedBody, PanelQuestion):
         return attrs
 
 
-class FeatureUsageAnswer(SignedAnswer):
+class FeatureUsageResponse(SignedResponse):
     feature = serializers.CharField()
     limit = serializers.IntegerField(allow_null=True)
     used = serializers.IntegerField()
     remaining = serializers.IntegerField(allow_null=True)
 
 
-class ActivateRequest(PanelQuestion):
+class ActivateRequest(PanelRequest):
     fingerprint = serializers.CharField(max_length=128)
     label = serializers.CharField(max_length=100, required=False, allow_blank=True, default="")
 
 
-class ServerRequest(PanelQuestion):
+class ServerRequest(PanelRequest):
     fingerprint = serializers.CharField(max_length=128)
 
 
-class DeactivationAnswer(SignedAnswer):
+class DeactivationResponse(SignedResponse):
     fingerprint = serializers.CharField()
     activations = serializers.IntegerField(help_text="Servers that are activated now.")
     max_activations = serializers.IntegerField()
 
 
-class ActivationAnswer(SignedAnswer):
+class ActivationResponse(SignedResponse):
     fingerprint = serializers.CharField()
     label = serializers.CharField()
     activated_at = serializers.DateTimeField()
@@ -133,18 +133,18 @@ class ActivationAnswer(SignedAnswer):
     max_activations = serializers.IntegerField()
 
 
-class PublicKey(serializers.Serializer):
+class PublicKeyResponse(serializers.Serializer):
     keyid = serializers.CharField()
     algorithm = serializers.CharField()
     public_key = serializers.CharField(help_text="Base64 of the 32 bytes.")
     is_signing = serializers.BooleanField()
 
 
-class PublicKeys(serializers.Serializer):
-    data = PublicKey(many=True)
+class PublicKeysResponse(serializers.Serializer):
+    data = PublicKeyResponse(many=True)
 
 
-class FeatureAnswer(serializers.Serializer):
+class FeatureResponse(serializers.Serializer):
     feature = serializers.CharField(source="slug")
     action = serializers.CharField(allow_null=True, help_text="Null: the tier does not include it any more.")
     name = serializers.CharField()
@@ -153,7 +153,7 @@ class FeatureAnswer(serializers.Serializer):
     remaining = serializers.IntegerField(allow_null=True)
 
 
-class LicenseAnswer(PartialAnswer):
+class LicenseResponse(PartialResponse):
     """A license in lists: its key is masked."""
 
     id = serializers.UUIDField()
@@ -174,7 +174,7 @@ class LicenseAnswer(PartialAnswer):
         help_text="What pays for it; null for one issued by hand."
     )
     max_activations = serializers.IntegerField(source="activation_limit")
-    features = FeatureAnswer(many=True)
+    features = FeatureResponse(many=True)
 
     def get_status(self, license_: License) -> str:
         return license_.status_at(self.context["now"]).value
@@ -184,7 +184,7 @@ class LicenseAnswer(PartialAnswer):
         return subscription.pk if subscription else None
 
 
-class LicenseWithKey(LicenseAnswer):
+class LicenseWithKeyResponse(LicenseResponse):
     """One license; the key is there for those who may manage licenses, else null."""
 
     license_key = serializers.SerializerMethodField()
@@ -194,7 +194,7 @@ class LicenseWithKey(LicenseAnswer):
         return reveal() if reveal is not None else None
 
 
-class TierChoice(serializers.Serializer):
+class TierChoiceRequest(serializers.Serializer):
     product = serializers.CharField(
         max_length=60,
         help_text="The slug of a license product from billing/products, such as nextpanel-business.",
@@ -208,7 +208,7 @@ class TierChoice(serializers.Serializer):
     )
 
 
-class TierChange(KeyedBody, TierChoice):
+class ChangeTierRequest(KeyedRequest, TierChoiceRequest):
     effective_at = serializers.DateTimeField(
         required=False, allow_null=True, default=None, help_text="Of the preview, so that its amounts hold."
     )

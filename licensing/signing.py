@@ -36,19 +36,19 @@ class SigningKey:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedAnswer:
+class SignedResponse:
     """`body` as it is sent, and the value of the header `SuperAgent-Signature`."""
 
     body: bytes
     signature: str
 
 
-def signed_answer(answer: dict[str, Any], *, asked: dict[str, Any], nonce: str | None) -> SignedAnswer:
+def signed_answer(answer: dict[str, Any], *, asked: dict[str, Any], nonce: str | None) -> SignedResponse:
     """`answer` with what it answers. `ts` is real time: signatures do not follow a test clock."""
     ts = int(time.time())
     whole = answer | {"asked": asked, "nonce": nonce, "ts": ts}
     body = json.dumps(whole, separators=(",", ":"), cls=JSONEncoder).encode()
-    return SignedAnswer(body, signature(body=body, nonce=nonce or "", ts=ts))
+    return SignedResponse(body, signature(body=body, nonce=nonce or "", ts=ts))
 
 
 def signature(*, body: bytes, nonce: str, ts: int) -> str:

@@ -44,7 +44,7 @@ CLOUD_EVENT: dict[str, Any] = {
 def describe_events(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """A postprocessing hook: what usage/events takes is one event, of either form, or a batch of them."""
     result["components"]["schemas"]["CloudEvent"] = CLOUD_EVENT
-    event = [{"$ref": "#/components/schemas/EventBody"}, {"$ref": "#/components/schemas/CloudEvent"}]
+    event = [{"$ref": "#/components/schemas/EventRequest"}, {"$ref": "#/components/schemas/CloudEvent"}]
     batch = {"type": "array", "items": {"anyOf": event}, "minItems": 1, "maxItems": events.MAX_BATCH}
     operation = result["paths"]["/api/v1/usage/events"]["post"]
     operation["requestBody"]["content"] = {"application/json": {"schema": {"anyOf": [*event, batch]}}}

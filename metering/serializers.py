@@ -5,12 +5,12 @@ from rest_framework import serializers
 
 from metering.models import Meter, RequestRecord
 from metering.usage.events import MAX_QUANTITY, MAX_TEXT
-from superagent.foundation.serializers import PartialAnswer
+from superagent.foundation.serializers import PartialResponse
 
 # --- events
 
 
-class EventBody(serializers.Serializer):
+class EventRequest(serializers.Serializer):
     """The form of an event, for the schema; `metering.usage.events` reads it."""
 
     event_id = serializers.CharField(
@@ -25,20 +25,20 @@ class EventBody(serializers.Serializer):
     properties = serializers.DictField(required=False, help_text="Anything you want to keep with it.")
 
 
-class RejectionAnswer(serializers.Serializer):
+class RejectionResponse(serializers.Serializer):
     index = serializers.IntegerField(help_text="Place in the batch, from 0.")
     code = serializers.CharField()
     detail = serializers.CharField()
     pointer = serializers.CharField(help_text="The field, as a JSON pointer.")
 
 
-class OutcomeAnswer(serializers.Serializer):
+class OutcomeResponse(serializers.Serializer):
     accepted = serializers.IntegerField()
     duplicates = serializers.IntegerField()
-    rejected = RejectionAnswer(many=True)
+    rejected = RejectionResponse(many=True)
 
 
-class VoidAnswer(serializers.Serializer):
+class VoidResponse(serializers.Serializer):
     event_id = serializers.CharField()
     source = serializers.CharField()
     meter = serializers.CharField()
@@ -67,7 +67,7 @@ class SeriesQuery(RangeQuery):
     by = serializers.ChoiceField(choices=["meter", "endpoint"], required=False, default="meter")
 
 
-class EndpointAnswer(serializers.Serializer):
+class EndpointResponse(serializers.Serializer):
     endpoint = serializers.CharField()
     method = serializers.CharField()
     calls = serializers.IntegerField()
@@ -76,12 +76,12 @@ class EndpointAnswer(serializers.Serializer):
     p95_ms = serializers.FloatField(allow_null=True)
 
 
-class MeterQuantityAnswer(serializers.Serializer):
+class MeterQuantityResponse(serializers.Serializer):
     meter = serializers.CharField()
     quantity = serializers.IntegerField()
 
 
-class StatisticsAnswer(PartialAnswer):
+class StatisticsResponse(PartialResponse):
     start = serializers.DateTimeField()
     end = serializers.DateTimeField()
     total_calls = serializers.IntegerField()
@@ -90,25 +90,25 @@ class StatisticsAnswer(PartialAnswer):
     success_rate = serializers.FloatField(allow_null=True, help_text="0 to 1; null without calls.")
     p50_ms = serializers.FloatField(allow_null=True)
     p95_ms = serializers.FloatField(allow_null=True)
-    by_endpoint = EndpointAnswer(many=True)
-    meters = MeterQuantityAnswer(many=True)
+    by_endpoint = EndpointResponse(many=True)
+    meters = MeterQuantityResponse(many=True)
 
 
-class PointAnswer(serializers.Serializer):
+class PointResponse(serializers.Serializer):
     start = serializers.DateTimeField()
     key = serializers.CharField(help_text="The meter's slug, or method and endpoint.")
     quantity = serializers.IntegerField()
 
 
-class SeriesAnswer(PartialAnswer):
+class SeriesResponse(PartialResponse):
     start = serializers.DateTimeField()
     end = serializers.DateTimeField()
     interval = serializers.CharField()
     by = serializers.CharField()
-    data = PointAnswer(many=True)
+    data = PointResponse(many=True)
 
 
-class RequestAnswer(PartialAnswer, serializers.ModelSerializer[RequestRecord]):
+class RequestRecordResponse(PartialResponse, serializers.ModelSerializer[RequestRecord]):
     duration_ms = serializers.FloatField()
     organization_id = serializers.UUIDField()
     user_id = serializers.UUIDField(allow_null=True)
@@ -122,7 +122,7 @@ class RequestAnswer(PartialAnswer, serializers.ModelSerializer[RequestRecord]):
         ]  # fmt: skip
 
 
-class MeterAnswer(PartialAnswer, serializers.ModelSerializer[Meter]):
+class MeterResponse(PartialResponse, serializers.ModelSerializer[Meter]):
     meter = serializers.CharField(source="slug")
 
     class Meta:
@@ -130,14 +130,14 @@ class MeterAnswer(PartialAnswer, serializers.ModelSerializer[Meter]):
         fields = ["meter", "name", "unit", "event_name", "value_property"]
 
 
-class MetersAnswer(serializers.Serializer):
-    data = MeterAnswer(many=True)
+class MetersResponse(serializers.Serializer):
+    data = MeterResponse(many=True)
 
 
 # --- quotas
 
 
-class QuotaAnswer(PartialAnswer):
+class QuotaResponse(PartialResponse):
     meter = serializers.CharField(source="meter.slug")
     unit = serializers.CharField(source="meter.unit")
     limit = serializers.IntegerField(allow_null=True, help_text="null: unlimited.")
@@ -149,23 +149,23 @@ class QuotaAnswer(PartialAnswer):
     resets_at = serializers.DateTimeField()
 
 
-class QuotasAnswer(serializers.Serializer):
-    data = QuotaAnswer(many=True)
+class QuotasResponse(serializers.Serializer):
+    data = QuotaResponse(many=True)
 
 
-class QuotaCheckBody(serializers.Serializer):
+class QuotaCheckRequest(serializers.Serializer):
     meter = serializers.CharField(max_length=50)
     quantity = serializers.IntegerField(min_value=0, max_value=MAX_QUANTITY)
 
 
-class QuotaCheckAnswer(serializers.Serializer):
+class QuotaCheckResponse(serializers.Serializer):
     allowed = serializers.BooleanField()
     remaining = serializers.IntegerField(allow_null=True)
     code = serializers.CharField(allow_blank=True, help_text="Empty, or quota_exceeded.")
 
 
 def outcome(accepted: int, duplicates: int, rejected: list[Any]) -> dict[str, Any]:
-    """OutcomeAnswer, without a serializer's cost for each of a thousand events."""
+    """OutcomeResponse, without a serializer's cost for each of a thousand events."""
     return {
         "accepted": accepted,
         "duplicates": duplicates,

@@ -35,7 +35,7 @@ USE = textwrap.dedent(
     assert read > 50
 
     from generated.api.usage import usage_events_create
-    event = models.EventBody(event_id="a", meter="ai_tokens", quantity=3)
+    event = models.EventRequest(event_id="a", meter="ai_tokens", quantity=3)
     cloud = models.CloudEvent.from_dict(
         {"specversion": "1.0", "id": "x", "source": "s", "type": "ai.tokens", "data": {"tokens": 1}}
     )

@@ -99,6 +99,14 @@ def test_headers_of_requests_and_answers_are_told(schema):
         assert all("X-Request-Id" in response["headers"] for response in operation["responses"].values())
 
 
+def test_a_component_says_whether_it_is_asked_or_answered(schema):
+    """A page of a list is `Paginated…List`; CloudEvents and problems have the names of their standards."""
+    standard = {"CloudEvent", "Problem"}
+    for name, component in schema["components"]["schemas"].items():
+        if "properties" in component and name not in standard:
+            assert name.endswith(("Request", "Response", "ResponseList")), name
+
+
 def test_limits_and_lengths_are_told(schema):
     parameters = {
         each["name"]: each["schema"] for each in schema["paths"]["/api/v1/orders"]["get"]["parameters"]
@@ -106,10 +114,10 @@ def test_limits_and_lengths_are_told(schema):
     assert (parameters["limit"]["minimum"], parameters["limit"]["maximum"]) == (1, 100)
     assert parameters["cursor"]["minLength"] == 1
     bodies = schema["components"]["schemas"]
-    assert bodies["ApiKeyCreate"]["properties"]["name"]["minLength"] == 1
-    assert bodies["ApiKeyCreate"]["additionalProperties"] is False
-    assert "minLength" not in bodies["OrderAnswer"]["properties"]["failure"]
-    assert set(bodies["NewApiKeyAnswer"]["required"]) == set(bodies["NewApiKeyAnswer"]["properties"])
+    assert bodies["CreateApiKeyRequest"]["properties"]["name"]["minLength"] == 1
+    assert bodies["CreateApiKeyRequest"]["additionalProperties"] is False
+    assert "minLength" not in bodies["OrderResponse"]["properties"]["failure"]
+    assert set(bodies["NewApiKeyResponse"]["required"]) == set(bodies["NewApiKeyResponse"]["properties"])
 
 
 def test_every_body_answer_and_parameter_has_an_example_that_holds(schema):

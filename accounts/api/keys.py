@@ -26,7 +26,7 @@ READ_WRITE = {"GET": Scope.KEYS_READ, "POST": Scope.KEYS_WRITE, "DELETE": Scope.
 @extend_schema(tags=["api-keys"])
 class ApiKeys(ListView):
     required_scope = READ_WRITE
-    serializer_class = serializers.ApiKeyAnswer
+    serializer_class = serializers.ApiKeyResponse
     filterset_fields = ["name", "prefix"]
     queryset = ApiKey.objects.none()  # for the schema
 
@@ -47,11 +47,11 @@ class ApiKeys(ListView):
         description=(
             "The answer holds the key itself, this once. A key can be given no scope that its maker lacks."
         ),
-        request=serializers.ApiKeyCreate,
-        responses={201: serializers.NewApiKeyAnswer},
+        request=serializers.CreateApiKeyRequest,
+        responses={201: serializers.NewApiKeyResponse},
     )
     def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.ApiKeyCreate)
+        body = parsed(request, serializers.CreateApiKeyRequest)
 
         def create() -> tuple[ApiKey, str]:
             return api_keys.create(
@@ -71,12 +71,14 @@ class ApiKeys(ListView):
 class ApiKeyDetail(ApiView):
     required_scope = READ_WRITE
 
-    @extend_schema(operation_id="api_keys_get", summary="Get an API key", responses=serializers.ApiKeyAnswer)
+    @extend_schema(
+        operation_id="api_keys_get", summary="Get an API key", responses=serializers.ApiKeyResponse
+    )
     def get(self, request: Request, key_id: UUID) -> Response:
         key = _keys(request).filter(pk=key_id).first()
         if key is None:
             raise NotFound("There is no such API key.")
-        return Response(serializers.ApiKeyAnswer(key, context={"request": request}).data)
+        return Response(serializers.ApiKeyResponse(key, context={"request": request}).data)
 
     @extend_schema(
         operation_id="api_keys_delete",
@@ -98,10 +100,10 @@ class RevokeApiKey(ApiView):
         summary="Revoke an API key",
         description="At once: the next call with it is 401.",
         request=None,
-        responses=serializers.ApiKeyAnswer,
+        responses=serializers.ApiKeyResponse,
     )
     def post(self, request: Request, key_id: UUID) -> Response:
-        return Response(serializers.ApiKeyAnswer(_revoke(request, key_id)).data)
+        return Response(serializers.ApiKeyResponse(_revoke(request, key_id)).data)
 
 
 @extend_schema(tags=["api-keys"])
@@ -114,11 +116,11 @@ class RotateApiKey(ApiView):
         description=(
             "Makes a new key with the same name and scopes. The old one works on for `grace_seconds`."
         ),
-        request=serializers.ApiKeyRotate,
-        responses={201: serializers.NewApiKeyAnswer},
+        request=serializers.RotateApiKeyRequest,
+        responses={201: serializers.NewApiKeyResponse},
     )
     def post(self, request: Request, key_id: UUID) -> Response:
-        body = parsed(request, serializers.ApiKeyRotate)
+        body = parsed(request, serializers.RotateApiKeyRequest)
 
         def rotate() -> tuple[ApiKey, str]:
             return api_keys.rotate(
@@ -151,7 +153,7 @@ def _shown_once(request: Request, endpoint: str, make: Callable[[], tuple[ApiKey
 
     def effect() -> tuple[int, Any]:
         key, plain_text = make()
-        return status.HTTP_201_CREATED, _as_json(serializers.ApiKeyAnswer(key).data) | {"key": plain_text}
+        return status.HTTP_201_CREATED, _as_json(serializers.ApiKeyResponse(key).data) | {"key": plain_text}
 
     headers = {"Cache-Control": "no-store"}
     idempotency_key = idempotency.requested_key(request)

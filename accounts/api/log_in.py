@@ -35,13 +35,13 @@ class Register(Public):
         summary="Sign up",
         description="Makes a person and their organization, and mails a link that confirms the address.",
         request=serializers.RegisterRequest,
-        responses={201: serializers.RegisteredAnswer},
+        responses={201: serializers.RegisteredResponse},
     )
     def post(self, request: Request) -> Response:
         user = registration.register(**parsed(request, serializers.RegisterRequest), now=timezone.now())
         membership = memberships.find(user, None)
         answer = describe(user, membership.organization if membership else None)
-        return Response(serializers.RegisteredAnswer(answer).data, status.HTTP_201_CREATED)
+        return Response(serializers.RegisteredResponse(answer).data, status.HTTP_201_CREATED)
 
 
 @extend_schema(tags=["auth"], auth=[])
@@ -54,7 +54,7 @@ class Login(Public):
             "two-step log-in."
         ),
         request=serializers.LoginRequest,
-        responses=serializers.TokenAnswer,
+        responses=serializers.TokenResponse,
     )
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.LoginRequest)
@@ -81,7 +81,7 @@ class Refresh(Public):
             "Exchanges a refresh token for a new pair. Each is good once; using one twice ends the log-in."
         ),
         request=serializers.RefreshRequest,
-        responses=serializers.TokenAnswer,
+        responses=serializers.TokenResponse,
     )
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.RefreshRequest)
@@ -106,4 +106,4 @@ class Logout(Public):
 
 
 def _tokens(pair: tokens.Pair) -> Response:
-    return Response(serializers.TokenAnswer(asdict(pair)).data, headers={"Cache-Control": "no-store"})
+    return Response(serializers.TokenResponse(asdict(pair)).data, headers={"Cache-Control": "no-store"})

@@ -33,7 +33,7 @@ class Organizations(ListView):
 
     required_scope = None
     people_only = frozenset({"POST"})
-    serializer_class = serializers.OrganizationAnswer
+    serializer_class = serializers.OrganizationResponse
     queryset = Organization.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[Organization]:
@@ -56,14 +56,14 @@ class Organizations(ListView):
         summary="Create an organization",
         description="The caller becomes its owner. It starts on the free plan.",
         auth=OF_PEOPLE,
-        request=serializers.OrganizationCreate,
-        responses={201: serializers.OrganizationAnswer},
+        request=serializers.CreateOrganizationRequest,
+        responses={201: serializers.OrganizationResponse},
     )
     @idempotent_for_person
     def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.OrganizationCreate)
+        body = parsed(request, serializers.CreateOrganizationRequest)
         organization = organizations.create(name=body["name"], owner=person_of(request), now=timezone.now())
-        return Response(serializers.OrganizationAnswer(organization).data, status.HTTP_201_CREATED)
+        return Response(serializers.OrganizationResponse(organization).data, status.HTTP_201_CREATED)
 
 
 @extend_schema(tags=["organizations"])
@@ -73,29 +73,29 @@ class OrganizationDetail(OfOrganization):
     @extend_schema(
         operation_id="organizations_get",
         summary="Get an organization",
-        responses=serializers.OrganizationAnswer,
+        responses=serializers.OrganizationResponse,
     )
     def get(self, request: Request, organization_id: UUID) -> Response:
         return Response(
-            serializers.OrganizationAnswer(organization_of(request), context={"request": request}).data
+            serializers.OrganizationResponse(organization_of(request), context={"request": request}).data
         )
 
     @extend_schema(
         operation_id="organizations_update",
         summary="Update an organization",
         description="Its name, and the address that invoices are mailed to.",
-        request=serializers.OrganizationUpdate,
-        responses=serializers.OrganizationAnswer,
+        request=serializers.UpdateOrganizationRequest,
+        responses=serializers.OrganizationResponse,
     )
     def patch(self, request: Request, organization_id: UUID) -> Response:
-        body = parsed(request, serializers.OrganizationUpdate)
+        body = parsed(request, serializers.UpdateOrganizationRequest)
         organization = organization_of(request)
         updated = organizations.update(
             organization=organization,
             name=body.get("name", organization.name),
             email=body.get("email", organization.email),
         )
-        return Response(serializers.OrganizationAnswer(updated).data)
+        return Response(serializers.OrganizationResponse(updated).data)
 
 
 @extend_schema_view(
@@ -103,7 +103,7 @@ class OrganizationDetail(OfOrganization):
 )
 class Members(OfOrganization, ListView):
     required_scope = READ_WRITE
-    serializer_class = serializers.MemberAnswer
+    serializer_class = serializers.MemberResponse
     filterset_fields = ["role"]
     queryset = Membership.objects.none()  # for the schema
 
@@ -116,7 +116,7 @@ class Member(OfOrganization):
     required_scope = READ_WRITE
     people_only = frozenset({"PATCH", "DELETE"})
 
-    @extend_schema(operation_id="members_get", summary="Get a member", responses=serializers.MemberAnswer)
+    @extend_schema(operation_id="members_get", summary="Get a member", responses=serializers.MemberResponse)
     def get(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
         return self._answer(request, user_id)
 
@@ -125,11 +125,11 @@ class Member(OfOrganization):
         summary="Change a member's role",
         description="With `revoke_keys`, the API keys that the new role could not have made are revoked.",
         auth=OF_PEOPLE,
-        request=serializers.MemberUpdate,
-        responses=serializers.MemberAnswer,
+        request=serializers.UpdateMemberRequest,
+        responses=serializers.MemberResponse,
     )
     def patch(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
-        body = parsed(request, serializers.MemberUpdate)
+        body = parsed(request, serializers.UpdateMemberRequest)
         if "role" in body:
             memberships.change_role(
                 organization=organization_of(request),
@@ -148,11 +148,11 @@ class Member(OfOrganization):
             "Or leave the organization oneself. With `revoke_keys`, the API keys that they made are revoked."
         ),
         auth=OF_PEOPLE,
-        parameters=[serializers.MemberRemoval],
+        parameters=[serializers.RemoveMemberQuery],
         responses={204: None},
     )
     def delete(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
-        query = serializers.MemberRemoval(data=request.query_params)
+        query = serializers.RemoveMemberQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         memberships.remove(
             organization=organization_of(request),
@@ -168,14 +168,14 @@ class Member(OfOrganization):
         membership = here.filter(user_id=user_id).first()
         if membership is None:
             raise NotFound("There is no such member.")
-        return Response(serializers.MemberAnswer(membership, context={"request": request}).data)
+        return Response(serializers.MemberResponse(membership, context={"request": request}).data)
 
 
 @extend_schema(tags=["organizations"])
 class Invitations(OfOrganization, ListView):
     required_scope = READ_WRITE
     people_only = frozenset({"POST"})
-    serializer_class = serializers.InvitationAnswer
+    serializer_class = serializers.InvitationResponse
     filterset_fields = ["email", "role"]
     queryset = Invitation.objects.none()  # for the schema
 
@@ -191,12 +191,12 @@ class Invitations(OfOrganization, ListView):
         summary="Invite a person",
         description="Mails a link that makes the person a member. An invitation is open for 7 days.",
         auth=OF_PEOPLE,
-        request=serializers.InvitationCreate,
-        responses={201: serializers.InvitationAnswer},
+        request=serializers.CreateInvitationRequest,
+        responses={201: serializers.InvitationResponse},
     )
     @idempotent
     def post(self, request: Request, organization_id: UUID) -> Response:
-        body = parsed(request, serializers.InvitationCreate)
+        body = parsed(request, serializers.CreateInvitationRequest)
         invitation = invitations.invite(
             organization=organization_of(request),
             email=body["email"],
@@ -204,7 +204,7 @@ class Invitations(OfOrganization, ListView):
             invited_by=person_of(request),
             now=timezone.now(),
         )
-        return Response(serializers.InvitationAnswer(invitation).data, status.HTTP_201_CREATED)
+        return Response(serializers.InvitationResponse(invitation).data, status.HTTP_201_CREATED)
 
 
 @extend_schema(tags=["organizations"])
@@ -239,7 +239,7 @@ class AcceptInvitation(ApiView):
             "For the invited person, by the access token of an account whose confirmed address was invited."
         ),
         request=None,
-        responses=serializers.MemberAnswer,
+        responses=serializers.MemberResponse,
     )
     def post(self, request: Request, inviting_organization_id: UUID, invitation_id: UUID) -> Response:
         now, person = timezone.now(), person_of(request)
@@ -253,4 +253,4 @@ class AcceptInvitation(ApiView):
         if not mine:
             raise NotFound("There is no such invitation for your e-mail address.")
         membership = invitations.accept(invitation=mine[0], user=person, now=now)
-        return Response(serializers.MemberAnswer(membership).data)
+        return Response(serializers.MemberResponse(membership).data)

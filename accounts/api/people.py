@@ -46,7 +46,7 @@ class Me(ApiView):
             "The person whose access token this is, and their role and scopes in the organization that the "
             "request acts for."
         ),
-        responses=serializers.MeAnswer,
+        responses=serializers.MeResponse,
     )
     def get(self, request: Request) -> Response:
         return self._answer(request, person_of(request))
@@ -54,12 +54,12 @@ class Me(ApiView):
     @extend_schema(
         operation_id="auth_me_update",
         summary="Update the current user",
-        request=serializers.MeUpdate,
-        responses=serializers.MeAnswer,
+        request=serializers.UpdateMeRequest,
+        responses=serializers.MeResponse,
     )
     def patch(self, request: Request) -> Response:
         person = person_of(request)
-        if "full_name" in (body := parsed(request, serializers.MeUpdate)):
+        if "full_name" in (body := parsed(request, serializers.UpdateMeRequest)):
             person = people.rename(user=person, full_name=body["full_name"])
         return self._answer(request, person)
 
@@ -70,7 +70,7 @@ class Me(ApiView):
             "role": role_of(request),
             "scopes": [scope.value for scope in Scope if principal and principal.allows(scope)],
         }
-        return Response(serializers.MeAnswer(answer, context={"request": request}).data)
+        return Response(serializers.MeResponse(answer, context={"request": request}).data)
 
 
 @extend_schema_view(
@@ -108,7 +108,7 @@ def _users(request: Request) -> QuerySet[User]:
 )
 class Users(ListView):
     required_scope = Scope.ORGANIZATION_READ
-    serializer_class = serializers.UserAnswer
+    serializer_class = serializers.UserResponse
     filterset_fields = ["email"]
     queryset = User.objects.none()  # for the schema
 
@@ -123,7 +123,7 @@ class UserDetail(ApiView):
     @extend_schema(
         operation_id="users_get",
         summary="Get a user",
-        responses=serializers.UserAnswer,
+        responses=serializers.UserResponse,
     )
     def get(self, request: Request, user_id: UUID) -> Response:
         return self._answer(request, user_id)
@@ -133,11 +133,11 @@ class UserDetail(ApiView):
         summary="Update a user",
         description="One's own name, or a member's role.",
         auth=OF_PEOPLE,
-        request=serializers.UserUpdate,
-        responses=serializers.UserAnswer,
+        request=serializers.UpdateUserRequest,
+        responses=serializers.UserResponse,
     )
     def patch(self, request: Request, user_id: UUID) -> Response:
-        body = parsed(request, serializers.UserUpdate)
+        body = parsed(request, serializers.UpdateUserRequest)
         user = self._find(request, user_id)
         person = person_of(request)
         if "full_name" in body:
@@ -165,4 +165,4 @@ class UserDetail(ApiView):
 
     def _answer(self, request: Request, user_id: UUID) -> Response:
         user = self._find(request, user_id)
-        return Response(serializers.UserAnswer(user, context={"request": request}).data)
+        return Response(serializers.UserResponse(user, context={"request": request}).data)

@@ -21,10 +21,10 @@ class Plans(RevalidatedView):
         description=(
             "The API plans on sale, with prices, allowances and the rates beyond them; and packs of tokens."
         ),
-        responses=serializers.PlansAnswer,
+        responses=serializers.PlansResponse,
     )
     def get(self, request: Request) -> Response:
-        shown = serializers.PlanAnswer(plans.public(), many=True, context={"request": request})
+        shown = serializers.PlanResponse(plans.public(), many=True, context={"request": request})
         return Response({"data": shown.data, "packs": []})
 
 
@@ -36,10 +36,10 @@ class Products(RevalidatedView):
         operation_id="billing_products_list",
         summary="List products",
         description="Licenses and whatever else can be ordered.",
-        responses=serializers.ProductsAnswer,
+        responses=serializers.ProductsResponse,
     )
     def get(self, request: Request) -> Response:
         rows = plans.of_kind(Product.Kind.LICENSE)
         return Response(
-            {"data": serializers.ProductAnswer(rows, many=True, context={"request": request}).data}
+            {"data": serializers.ProductResponse(rows, many=True, context={"request": request}).data}
         )

@@ -21,7 +21,7 @@ from superagent.foundation.views import ApiView, ListView
 @extend_schema(tags=["orders"])
 class Orders(ListView):
     required_scope = READ_WRITE
-    serializer_class = serializers.OrderAnswer
+    serializer_class = serializers.OrderResponse
     filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
     queryset = Order.objects.none()  # for the schema
 
@@ -40,7 +40,7 @@ class Orders(ListView):
             "`max_total` is 409 `price_changed`, and nothing is ordered."
         ),
         request=serializers.OrderRequest,
-        responses={201: serializers.OrderAnswer},
+        responses={201: serializers.OrderResponse},
     )
     def post(self, request: Request) -> Response:
         order_id, is_replayed = _place(request)
@@ -49,7 +49,7 @@ class Orders(ListView):
             checkout.start_order(order=order, now=now_of(request))
         placed = _of(request).get(pk=order.pk)
         headers = idempotency.replay_headers(is_replayed=is_replayed)
-        return Response(serializers.OrderAnswer(placed).data, CREATED, headers=headers)
+        return Response(serializers.OrderResponse(placed).data, CREATED, headers=headers)
 
 
 def _place(request: Request) -> tuple[str, bool]:
@@ -90,12 +90,12 @@ def _place(request: Request) -> tuple[str, bool]:
 class OrderDetail(ApiView):
     required_scope = READ_WRITE
 
-    @extend_schema(operation_id="orders_get", summary="Get an order", responses=serializers.OrderAnswer)
+    @extend_schema(operation_id="orders_get", summary="Get an order", responses=serializers.OrderResponse)
     def get(self, request: Request, order_id: UUID) -> Response:
         found = _of(request).filter(pk=order_id).first()
         if found is None:
             raise NotFound("There is no such order.")
-        return Response(serializers.OrderAnswer(found, context={"request": request}).data)
+        return Response(serializers.OrderResponse(found, context={"request": request}).data)
 
 
 def _of(request: Request) -> QuerySet[Any]:

@@ -27,7 +27,7 @@ class PlanSubscription(ApiView):
         operation_id="billing_subscription_get",
         summary="Get the API plan",
         description="The plan in force; without a paid one, `free`.",
-        responses=serializers.PlanSubscriptionAnswer,
+        responses=serializers.PlanSubscriptionResponse,
     )
     def get(self, request: Request) -> Response:
         return Response(_plan_answer(request))
@@ -41,18 +41,18 @@ class Preview(ApiView):
         operation_id="billing_subscription_preview",
         summary="Preview a change of plan",
         description="What the change would cost now and at the next renewal. Changes nothing.",
-        request=serializers.PlanChoice,
-        responses=serializers.PreviewAnswer,
+        request=serializers.PlanChoiceRequest,
+        responses=serializers.PreviewResponse,
     )
     def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.PlanChoice)
+        body = parsed(request, serializers.PlanChoiceRequest)
         shown = subscriptions.preview_plan(
             organization=organization_of(request),
             plan=body["plan"],
             interval=body["interval"],
             now=now_of(request),
         )
-        return Response(serializers.PreviewAnswer(shown).data)
+        return Response(serializers.PreviewResponse(shown).data)
 
 
 @extend_schema(tags=["billing"])
@@ -67,11 +67,11 @@ class Change(ApiView):
             "the paid period ends. Send `effective_at` of a preview for its very amounts, and "
             "`max_amount_due` to be refused a higher one."
         ),
-        request=serializers.ChangeRequest,
-        responses=serializers.PreviewAnswer,
+        request=serializers.ChangePlanRequest,
+        responses=serializers.PreviewResponse,
     )
     def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.ChangeRequest)
+        body = parsed(request, serializers.ChangePlanRequest)
 
         def call(asked_at: datetime) -> tuple[int, Any]:
             done = subscriptions.change_plan(
@@ -83,7 +83,7 @@ class Change(ApiView):
                 max_amount_due=body["max_amount_due"],
                 now=now_of(request),
             )
-            return OK, serializers.PreviewAnswer(done).data
+            return OK, serializers.PreviewResponse(done).data
 
         return call_once(request, "POST billing/subscription/change", call)
 
@@ -96,11 +96,11 @@ class Cancel(ApiView):
         operation_id="billing_subscription_cancel",
         summary="Cancel the API plan",
         description="With the paid period, or at once.",
-        request=serializers.CancelRequest,
-        responses=serializers.PlanSubscriptionAnswer,
+        request=serializers.CancelPlanRequest,
+        responses=serializers.PlanSubscriptionResponse,
     )
     def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.CancelRequest)
+        body = parsed(request, serializers.CancelPlanRequest)
 
         def call(asked_at: datetime) -> tuple[int, Any]:
             cancellations.cancel(
@@ -123,7 +123,7 @@ class Resume(ApiView):
         summary="Resume the API plan",
         description="Takes back a cancellation, or a change, that has not come into force.",
         request=None,
-        responses=serializers.PlanSubscriptionAnswer,
+        responses=serializers.PlanSubscriptionResponse,
     )
     def post(self, request: Request) -> Response:
         def call(asked_at: datetime) -> tuple[int, Any]:
@@ -144,7 +144,7 @@ class CreateCheckoutSession(ApiView):
             "Answers with the address of Stripe's payment page. The plan is in force once it is paid."
         ),
         request=serializers.CheckoutRequest,
-        responses={201: serializers.CheckoutAnswer},
+        responses={201: serializers.CheckoutResponse},
     )
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.CheckoutRequest)
@@ -171,11 +171,11 @@ class CustomerPortal(ApiView):
         operation_id="billing_customer_portal_get",
         summary="Open the customer portal",
         description="Answers with a short-lived address of Stripe's page for cards and billing details.",
-        responses=serializers.UrlAnswer,
+        responses=serializers.UrlResponse,
     )
     def get(self, request: Request) -> Response:
         answer = {"url": hosted_portal.open_for(organization_of(request))}
-        return Response(serializers.UrlAnswer(answer, context={"request": request}).data)
+        return Response(serializers.UrlResponse(answer, context={"request": request}).data)
 
 
 @extend_schema(tags=["billing"])
@@ -186,7 +186,7 @@ class Usage(ApiView):
         operation_id="billing_usage_get",
         summary="Get billable usage",
         description="What was used in the current period, and what is charged beyond the allowances.",
-        responses=serializers.UsageAnswer,
+        responses=serializers.UsageResponse,
     )
     def get(self, request: Request) -> Response:
         found = quota_status.overview(organization_of(request), now_of(request))
@@ -204,7 +204,7 @@ class Usage(ApiView):
             for quota in found.quotas
         ]
         return Response(
-            serializers.UsageAnswer(
+            serializers.UsageResponse(
                 {"period_start": found.period.start, "period_end": found.period.end, "meters": meters},
                 context={"request": request},
             ).data
@@ -220,4 +220,4 @@ def _paid(request: Request) -> Subscription:
 
 def _plan_answer(request: Request) -> Any:
     facts = overview.plan_facts(organization=organization_of(request), now=now_of(request))
-    return serializers.PlanSubscriptionAnswer(facts, context={"request": request}).data
+    return serializers.PlanSubscriptionResponse(facts, context={"request": request}).data

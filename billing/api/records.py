@@ -22,7 +22,7 @@ from superagent.foundation.views import DetailView, ListView
 )
 class Invoices(ListView):
     required_scope = Scope.BILLING_READ
-    serializer_class = serializers.InvoiceAnswer
+    serializer_class = serializers.InvoiceResponse
     filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
     queryset = Invoice.objects.none()  # for the schema
 
@@ -35,7 +35,7 @@ class Invoices(ListView):
 )
 class InvoiceDetail(DetailView):
     required_scope = Scope.BILLING_READ
-    serializer_class = serializers.InvoiceAnswer
+    serializer_class = serializers.InvoiceResponse
     queryset = Invoice.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -52,7 +52,7 @@ class InvoiceDetail(DetailView):
 )
 class Payments(ListView):
     required_scope = Scope.BILLING_READ
-    serializer_class = serializers.PaymentAnswer
+    serializer_class = serializers.PaymentResponse
     filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
     queryset = Payment.objects.none()  # for the schema
 

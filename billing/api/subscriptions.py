@@ -22,7 +22,7 @@ from superagent.foundation.views import ApiView, ListView
 @extend_schema(tags=["subscriptions"])
 class Subscriptions(ListView):
     required_scope = READ_WRITE
-    serializer_class = serializers.SubscriptionAnswer
+    serializer_class = serializers.SubscriptionResponse
     filterset_fields = {"status": ["exact"], "product__slug": ["exact"], "interval": ["exact"]}
     queryset = Subscription.objects.none()  # for the schema
 
@@ -44,7 +44,7 @@ class Subscriptions(ListView):
             "Answers with the address of Stripe's payment page; the subscription follows when it is paid."
         ),
         request=serializers.CheckoutRequest,
-        responses={201: serializers.CheckoutAnswer},
+        responses={201: serializers.CheckoutResponse},
     )
     def post(self, request: Request) -> Response:
         body = parsed(request, serializers.CheckoutRequest)
@@ -76,7 +76,7 @@ class SubscriptionDetail(ApiView):
     @extend_schema(
         operation_id="subscriptions_get",
         summary="Get a subscription",
-        responses=serializers.SubscriptionAnswer,
+        responses=serializers.SubscriptionResponse,
     )
     def get(self, request: Request, subscription_id: UUID) -> Response:
         return _answer(request, _one(request, subscription_id))
@@ -85,7 +85,7 @@ class SubscriptionDetail(ApiView):
         operation_id="subscriptions_cancel",
         summary="Cancel a subscription",
         description="It ends with its paid period; until then it can be used. Answers with the subscription.",
-        responses={200: serializers.SubscriptionAnswer},
+        responses={200: serializers.SubscriptionResponse},
     )
     def delete(self, request: Request, subscription_id: UUID) -> Response:
         found = cancellations.cancel(subscription=_one(request, subscription_id), now=now_of(request))
@@ -101,7 +101,7 @@ class SubscriptionResume(ApiView):
         summary="Resume a subscription",
         description="Takes back a cancellation, or a change, that has not come into force.",
         request=None,
-        responses=serializers.SubscriptionAnswer,
+        responses=serializers.SubscriptionResponse,
     )
     def post(self, request: Request, subscription_id: UUID) -> Response:
         found = _one(request, subscription_id)
@@ -128,4 +128,4 @@ def _one(request: Request, subscription_id: UUID) -> Subscription:
 
 
 def _answer(request: Request, subscription: Subscription) -> Response:
-    return Response(serializers.SubscriptionAnswer(subscription, context={"request": request}).data)
+    return Response(serializers.SubscriptionResponse(subscription, context={"request": request}).data)

@@ -46,7 +46,7 @@ class Licenses(ListView):
     """The organization's licenses, newest first."""
 
     required_scope = Scope.LICENSES_READ
-    serializer_class = serializers.LicenseAnswer
+    serializer_class = serializers.LicenseResponse
     filterset_class = LicenseFilters
     queryset = License.objects.none()  # for the schema; get_queryset knows the organization
 
@@ -72,7 +72,7 @@ class LicenseDetail(ApiView):
         operation_id="licenses_get",
         summary="Get a license",
         description="With its key, for those who may manage licenses; that it was shown is audited.",
-        responses=serializers.LicenseWithKey,
+        responses=serializers.LicenseWithKeyResponse,
     )
     def get(self, request: Request, license_id: UUID) -> Response:
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
@@ -91,7 +91,8 @@ class LicenseDetail(ApiView):
             else None,
         }
         return Response(
-            serializers.LicenseWithKey(license_, context=context).data, headers={"Cache-Control": "no-store"}
+            serializers.LicenseWithKeyResponse(license_, context=context).data,
+            headers={"Cache-Control": "no-store"},
         )
 
 

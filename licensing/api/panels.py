@@ -42,7 +42,7 @@ class PanelView(ApiView):
             raise BodyTooLarge(f"Send at most {self.max_body_bytes:,} bytes.")
         super().initial(request, *args, **kwargs)
 
-    def parse(self, request: Request, serializer: type[serializers.PanelQuestion]) -> dict[str, Any]:
+    def parse(self, request: Request, serializer: type[serializers.PanelRequest]) -> dict[str, Any]:
         """The question, admitted. Raises ValidationError, and AskedTooOften (429) for its key or its network."""
         parsed = serializer(data=request.data)
         parsed.is_valid(raise_exception=True)
@@ -101,7 +101,7 @@ class Validate(PanelView):
             "`code`. Compare `asked` with your question and verify the signature before you believe it."
         ),
         request=serializers.ValidateRequest,
-        responses=serializers.ValidateAnswer,
+        responses=serializers.ValidateResponse,
     )
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ValidateRequest)
@@ -128,7 +128,7 @@ class Usage(PanelView):
             "`idempotency_key`, in the body or as the header."
         ),
         request=serializers.FeatureUsageRequest,
-        responses=serializers.FeatureUsageAnswer,
+        responses=serializers.FeatureUsageResponse,
     )
     def post(self, request: Request) -> Response:
         told = self.parse(request, serializers.FeatureUsageRequest)
@@ -164,7 +164,7 @@ class Activate(PanelView):
         summary="Activate a server",
         description="Lets a server run on the license. Repeatable.",
         request=serializers.ActivateRequest,
-        responses=serializers.ActivationAnswer,
+        responses=serializers.ActivationResponse,
     )
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ActivateRequest)
@@ -184,7 +184,7 @@ class Deactivate(PanelView):
         summary="Deactivate a server",
         description="Frees its activation. Repeatable.",
         request=serializers.ServerRequest,
-        responses=serializers.DeactivationAnswer,
+        responses=serializers.DeactivationResponse,
     )
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ServerRequest)
@@ -205,7 +205,7 @@ class Heartbeat(PanelView):
             "The server is alive. A license with a heartbeat forgets servers that were silent for too long."
         ),
         request=serializers.ServerRequest,
-        responses=serializers.ActivationAnswer,
+        responses=serializers.ActivationResponse,
     )
     def post(self, request: Request) -> Response:
         asked = self.parse(request, serializers.ServerRequest)
@@ -227,7 +227,7 @@ class PublicKeys(RevalidatedView):
             "The keys that vouch for answers of the license API, the signing one first. An unknown `keyid` "
             "means: read them again."
         ),
-        responses=serializers.PublicKeys,
+        responses=serializers.PublicKeysResponse,
     )
     def get(self, request: Request) -> Response:
         return Response({"data": signing.public_keys()})

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from accounts.roles import Scope
 from billing.api.requests import now_of, organization_of, parsed, user_of
 from billing.selling.idempotency import OK, call_once
-from billing.serializers import PreviewAnswer
+from billing.serializers import PreviewResponse
 from licensing import overview, serializers, tiers
 from licensing.models import License
 from superagent.foundation.problems import NotFound
@@ -26,15 +26,15 @@ class PreviewTier(ApiView):
         operation_id="licenses_tier_preview",
         summary="Preview another tier",
         description="What the tier would cost now and at the next renewal. Changes nothing.",
-        request=serializers.TierChoice,
-        responses=PreviewAnswer,
+        request=serializers.TierChoiceRequest,
+        responses=PreviewResponse,
     )
     def post(self, request: Request, license_id: UUID) -> Response:
         license_ = _one(request, license_id)
-        body = parsed(request, serializers.TierChoice)
+        body = parsed(request, serializers.TierChoiceRequest)
         price = tiers.price_of(license_=license_, product=body["product"], interval=body["interval"])
         shown = tiers.preview(license_=license_, price=price, now=now_of(request))
-        return Response(PreviewAnswer(shown).data)
+        return Response(PreviewResponse(shown).data)
 
 
 @extend_schema(tags=["licenses"])
@@ -50,12 +50,12 @@ class ChangeTier(ApiView):
             "preview for its very amounts, and `max_amount_due` to be refused a higher one. What is coming is taken "
             "back by subscriptions/{id}/resume."
         ),
-        request=serializers.TierChange,
-        responses=PreviewAnswer,
+        request=serializers.ChangeTierRequest,
+        responses=PreviewResponse,
     )
     def post(self, request: Request, license_id: UUID) -> Response:
         license_ = _one(request, license_id)
-        body = parsed(request, serializers.TierChange)
+        body = parsed(request, serializers.ChangeTierRequest)
         price = tiers.price_of(license_=license_, product=body["product"], interval=body["interval"])
 
         def call(asked_at: datetime) -> tuple[int, Any]:
@@ -67,7 +67,7 @@ class ChangeTier(ApiView):
                 max_amount_due=body["max_amount_due"],
                 now=now_of(request),
             )
-            return OK, PreviewAnswer(done).data
+            return OK, PreviewResponse(done).data
 
         return call_once(request, f"POST licenses/{license_id}/tier", call)
 

@@ -47,8 +47,8 @@ class Events(ApiView):
             "`event_id` counts once. In a batch the good events are taken and the others told in `rejected`; "
             "a single event that is rejected is an error."
         ),
-        request=serializers.EventBody,  # and more: metering.schema
-        responses=serializers.OutcomeAnswer,
+        request=serializers.EventRequest,  # and more: metering.schema
+        responses=serializers.OutcomeResponse,
     )
     @idempotency.idempotent
     def post(self, request: Request) -> Response:
@@ -86,7 +86,7 @@ class VoidEvent(ApiView):
         ),
         parameters=[OpenApiParameter("source", str, default=events.DEFAULT_SOURCE)],
         request=None,
-        responses=serializers.VoidAnswer,
+        responses=serializers.VoidResponse,
     )
     def post(self, request: Request, event_id: str) -> Response:
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication

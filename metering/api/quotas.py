@@ -19,12 +19,12 @@ class Quotas(ApiView):
         operation_id="quotas_list",
         summary="List quotas",
         description="Every allowance of the usage period, and what is left of it.",
-        responses=serializers.QuotasAnswer,
+        responses=serializers.QuotasResponse,
     )
     def get(self, request: Request) -> Response:
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
         overview = quota_status.overview(organization, clock.now(organization))
-        answer = serializers.QuotaAnswer(overview.quotas, many=True, context={"request": request})
+        answer = serializers.QuotaResponse(overview.quotas, many=True, context={"request": request})
         return Response({"data": answer.data})
 
 
@@ -36,11 +36,11 @@ class QuotaCheck(ApiView):
         operation_id="quotas_check",
         summary="Check a quota",
         description="Whether a quantity would be taken now. Takes nothing.",
-        request=serializers.QuotaCheckBody,
-        responses=serializers.QuotaCheckAnswer,
+        request=serializers.QuotaCheckRequest,
+        responses=serializers.QuotaCheckResponse,
     )
     def post(self, request: Request) -> Response:
-        body = serializers.QuotaCheckBody(data=request.data)
+        body = serializers.QuotaCheckRequest(data=request.data)
         body.is_valid(raise_exception=True)
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
         answer = quota_status.check(
@@ -49,4 +49,4 @@ class QuotaCheck(ApiView):
             quantity=body.validated_data["quantity"],
             now=clock.now(organization),
         )
-        return Response(serializers.QuotaCheckAnswer(answer).data)
+        return Response(serializers.QuotaCheckResponse(answer).data)

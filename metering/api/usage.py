@@ -36,7 +36,7 @@ class Statistics(ApiView):
             "usage period until now."
         ),
         parameters=[serializers.RangeQuery],
-        responses=serializers.StatisticsAnswer,
+        responses=serializers.StatisticsResponse,
     )
     def get(self, request: Request) -> Response:
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
@@ -57,7 +57,7 @@ class Statistics(ApiView):
                 for slug, quantity in statistics.by_meter(organization, start, end)
             ],
         }
-        return Response(serializers.StatisticsAnswer(body, context={"request": request}).data)
+        return Response(serializers.StatisticsResponse(body, context={"request": request}).data)
 
 
 @extend_schema(tags=["usage"])
@@ -69,7 +69,7 @@ class Series(ApiView):
         summary="Get a usage series",
         description="Quantities by hour (at most 35 days) or day, by meter or endpoint.",
         parameters=[serializers.SeriesQuery],
-        responses=serializers.SeriesAnswer,
+        responses=serializers.SeriesResponse,
     )
     def get(self, request: Request) -> Response:
         organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
@@ -79,7 +79,7 @@ class Series(ApiView):
             organization, start, end, interval=HOUR if by_hour else 24 * HOUR, dimension=query["by"]
         )
         body = {"start": start, "end": end, "interval": query["interval"], "by": query["by"], "data": points}
-        return Response(serializers.SeriesAnswer(body, context={"request": request}).data)
+        return Response(serializers.SeriesResponse(body, context={"request": request}).data)
 
 
 class RequestFilter(FilterSet):
@@ -107,7 +107,7 @@ class RequestFilter(FilterSet):
 @extend_schema(tags=["usage"])
 class Requests(ListView):
     required_scope = Scope.USAGE_READ
-    serializer_class = serializers.RequestAnswer
+    serializer_class = serializers.RequestRecordResponse
     filterset_class = RequestFilter
     queryset = RequestRecord.objects.none()  # for the schema
 
@@ -131,11 +131,11 @@ class Meters(RevalidatedView):
         operation_id="usage_meters_list",
         summary="List meters",
         description="What is counted, and in which unit.",
-        responses=serializers.MetersAnswer,
+        responses=serializers.MetersResponse,
     )
     def get(self, request: Request) -> Response:
         meters = Meter.objects.filter(is_active=True).order_by("slug")
-        answer = serializers.MeterAnswer(meters, many=True, context={"request": request})
+        answer = serializers.MeterResponse(meters, many=True, context={"request": request})
         return Response({"data": answer.data})
 
 

@@ -10,7 +10,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.serializers import BaseSerializer, ListSerializer
 
-from superagent.foundation.serializers import PartialAnswer
+from superagent.foundation.serializers import PartialResponse
 
 PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -102,7 +102,7 @@ class OperationSchema(AutoSchema):
         if isinstance(answer, type) and issubclass(answer, BaseSerializer):
             answer = answer()
         for found in _objects(answer):
-            if isinstance(found, PartialAnswer):
+            if isinstance(found, PartialResponse):
                 return list(found.fields)
         return None
 

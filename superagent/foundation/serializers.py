@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 
-class PartialAnswer(serializers.Serializer):
+class PartialResponse(serializers.Serializer):
     """Mixin: `?fields=id,name` keeps only these fields of each object; `contract` refuses names that there are not."""
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
@@ -17,7 +17,7 @@ class PartialAnswer(serializers.Serializer):
         return {name: value for name, value in answer.items() if name in wanted}
 
 
-class KeyedBody(serializers.Serializer):
+class KeyedRequest(serializers.Serializer):
     """Mixin for bodies of requests that honour an idempotency key; `foundation.idempotency` reads it."""
 
     idempotency_key = serializers.CharField(

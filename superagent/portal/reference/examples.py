@@ -70,35 +70,38 @@ VALUES: dict[str, Any] = {
 }  # fmt: skip
 
 SPECIAL: dict[tuple[str, str], Any] = {
-    ("ApiKeyCreate", "name"): "Server", ("ApiKeyAnswer", "name"): "Server", ("NewApiKeyAnswer", "name"): "Server",
-    ("ApiKeyCreate", "expires_at"): "2027-11-21T00:00:00Z", ("RequestAnswer", "status"): 200,
-    ("PlanAnswer", "name"): "Pro", ("PlanAnswer", "description"): "For products with customers of their own.",
-    ("PackAnswer", "slug"): "tokens-1m", ("ProductAnswer", "slug"): "nextpanel-professional",
-    ("ProductAnswer", "name"): "NextPanel Professional", ("LicenseAnswer", "name"): "NextPanel Professional",
-    ("LicenseWithKey", "name"): "NextPanel Professional", ("ProductAnswer", "description"):
-    "50 databases, 25 domains, 100 email accounts.", ("MeterAnswer", "name"): "AI tokens",
-    ("FeatureAnswer", "name"): "Databases", ("FeatureAnswer", "feature"): "databases",
-    ("Asked", "endpoint"): "validate", ("Asked", "quantity"): 1, ("ValidateRequest", "quantity"): 1,
-    ("PointAnswer", "key"): "ai_tokens", ("QuotaCheckAnswer", "code"): "", ("InvitationCreate", "role"): "developer",
-    ("InvitationCreate", "email"): "grace@acme.example", ("InvitationAnswer", "email"): "grace@acme.example",
-    ("InvitationAnswer", "role"): "developer", ("InvitationAnswer", "status"): "open",
-    ("PatchedMemberUpdate", "role"): "developer", ("PatchedUserUpdate", "role"): "developer",
-    ("InvoiceAnswer", "status"): "paid", ("InvoiceLineAnswer", "quantity"): 1, ("PaymentAnswer", "status"): "succeeded",
-    ("OrderAnswer", "status"): "pending", ("OrderAnswer", "total"): 1900, ("OrderAnswer", "paid_at"): None,
-    ("OrderItemAnswer", "status"): "pending", ("OrderItemAnswer", "unit_amount"): 1900,
-    ("ProductAnswer", "kind"): "license", ("ValidatedLicense", "plan"): "nextpanel-professional",
-    ("ValidatedLicense", "features"): {"max_databases": 50, "max_domains": 25, "max_emails": 100},
-    ("ValidatedLicense", "used"): {"databases": 12, "domains": 4, "emails": 31},
-    ("OrganizationReference", "id"): ACME, ("OrganizationAnswer", "id"): ACME, ("MeAnswer", "id"): ADA,
-    ("RegisteredAnswer", "id"): ADA, ("UserAnswer", "id"): ADA, ("ApiKeyAnswer", "id"): KEY,
-    ("NewApiKeyAnswer", "id"): KEY, ("SeriesAnswer", "interval"): "day",
+    ("CreateApiKeyRequest", "name"): "Server", ("ApiKeyResponse", "name"): "Server",
+    ("NewApiKeyResponse", "name"): "Server",
+    ("CreateApiKeyRequest", "expires_at"): "2027-11-21T00:00:00Z", ("RequestRecordResponse", "status"): 200,
+    ("PlanResponse", "name"): "Pro", ("PlanResponse", "description"): "For products with customers of their own.",
+    ("PackResponse", "slug"): "tokens-1m", ("ProductResponse", "slug"): "nextpanel-professional",
+    ("ProductResponse", "name"): "NextPanel Professional", ("LicenseResponse", "name"): "NextPanel Professional",
+    ("LicenseWithKeyResponse", "name"): "NextPanel Professional", ("ProductResponse", "description"):
+    "50 databases, 25 domains, 100 email accounts.", ("MeterResponse", "name"): "AI tokens",
+    ("FeatureResponse", "name"): "Databases", ("FeatureResponse", "feature"): "databases",
+    ("AskedResponse", "endpoint"): "validate", ("AskedResponse", "quantity"): 1, ("ValidateRequest", "quantity"): 1,
+    ("PointResponse", "key"): "ai_tokens", ("QuotaCheckResponse", "code"): "",
+    ("CreateInvitationRequest", "role"): "developer",
+    ("CreateInvitationRequest", "email"): "grace@acme.example", ("InvitationResponse", "email"): "grace@acme.example",
+    ("InvitationResponse", "role"): "developer", ("InvitationResponse", "status"): "open",
+    ("PatchedUpdateMemberRequest", "role"): "developer", ("PatchedUpdateUserRequest", "role"): "developer",
+    ("InvoiceResponse", "status"): "paid", ("InvoiceLineResponse", "quantity"): 1,
+    ("PaymentResponse", "status"): "succeeded",
+    ("OrderResponse", "status"): "pending", ("OrderResponse", "total"): 1900, ("OrderResponse", "paid_at"): None,
+    ("OrderItemResponse", "status"): "pending", ("OrderItemResponse", "unit_amount"): 1900,
+    ("ProductResponse", "kind"): "license", ("ValidatedLicenseResponse", "plan"): "nextpanel-professional",
+    ("ValidatedLicenseResponse", "features"): {"max_databases": 50, "max_domains": 25, "max_emails": 100},
+    ("ValidatedLicenseResponse", "used"): {"databases": 12, "domains": 4, "emails": 31},
+    ("OrganizationReferenceResponse", "id"): ACME, ("OrganizationResponse", "id"): ACME, ("MeResponse", "id"): ADA,
+    ("RegisteredResponse", "id"): ADA, ("UserResponse", "id"): ADA, ("ApiKeyResponse", "id"): KEY,
+    ("NewApiKeyResponse", "id"): KEY, ("SeriesResponse", "interval"): "day",
     ("usage_requests_list", "status"): 503, ("CloudEvent", "source"): "/chat",
     ("CloudEvent", "id"): "chat-2026-11-21-000017",
 }  # fmt: skip
-for _name in ("FeatureAnswer", "FeatureUsageAnswer", "ValidateAnswer"):
+for _name in ("FeatureResponse", "FeatureUsageResponse", "ValidateResponse"):
     SPECIAL |= {(_name, "limit"): 50, (_name, "used"): 12, (_name, "remaining"): 38}
 
-LEFT_OUT = {("FeatureUsageRequest", "used"), ("EventBody", "idempotency_key")}
+LEFT_OUT = {("FeatureUsageRequest", "used"), ("EventRequest", "idempotency_key")}
 """Fields that the example does without: the other of two, and keys that the header carries as well."""
 
 
