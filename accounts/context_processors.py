@@ -1,3 +1,6 @@
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from django.http import HttpRequest
@@ -22,6 +25,11 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     if membership is None:
         return {}
     return {
-        "may": {scope.name.lower(): roles.allows(membership.role, scope) for scope in Scope},
+        "may": _allowed(membership.role),
         "closing": SimpleLazyObject(lambda: closures.pending(user=user)),
     }
+
+
+@cache
+def _allowed(role: str) -> Mapping[str, bool]:
+    return MappingProxyType({scope.name.lower(): roles.allows(role, scope) for scope in Scope})

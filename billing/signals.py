@@ -14,3 +14,6 @@ plan_changed = Signal()
 
 payment_refunded = Signal()
 """`payment` (Payment, with its invoice), `now`: it is paid back in full; sent again whenever it is read again."""
+
+catalog_changed = Signal()
+"""`product`: what is on sale changed by other ways than saving rows."""

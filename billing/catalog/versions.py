@@ -4,6 +4,7 @@ from django.db import transaction
 from django.db.models import Max
 
 from billing.models import Plan, PlanAllowance, Price, Product
+from billing.signals import catalog_changed
 
 
 @transaction.atomic
@@ -16,6 +17,7 @@ def publish(plan: Plan) -> None:
     Price.objects.filter(product=plan.product_id, is_active=True).exclude(plan=plan).update(is_active=False)
     Plan.objects.filter(pk=plan.pk).update(is_published=True)
     Price.objects.filter(plan=plan).update(is_active=True)
+    catalog_changed.send(None, product=plan.product_id)
 
 
 @transaction.atomic

@@ -8,6 +8,6 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import offers
-        from superagent.portal import sign_up_offers
+        from superagent.portal import receivers, sign_up_offers  # noqa: F401  # receivers connect themselves
 
         offers.find.provide(sign_up_offers.chosen_offer)

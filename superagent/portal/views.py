@@ -20,12 +20,14 @@ from superagent.foundation import charts, clock
 from superagent.foundation.page_addresses import fragment
 from superagent.portal import dashboard as composition
 from superagent.portal import problem_codes, search, styleguide
+from superagent.portal.public_pages import public_page
 
 INTERVALS = ("month", "year")
 
 
 @login_not_required
 @require_safe
+@public_page(choices={"interval": INTERVALS})
 def landing(request: HttpRequest) -> HttpResponse:
     interval = request.GET.get("interval", "month")
     context = _plans(request) | {
@@ -80,7 +82,7 @@ def search_records(request: PortalRequest) -> HttpResponse:
 
 @login_not_required
 @require_safe
-@cache_control(public=True, max_age=3600)
+@public_page()
 def problem_pages(request: HttpRequest) -> HttpResponse:
     """What each `code` of a problem document means: the target of its `type`."""
     return render(request, "docs/problems.html", {"problems": problem_codes.every()})

@@ -4,17 +4,18 @@ import re
 from typing import Any
 
 from django import template
+from django.http import HttpRequest
 from django.template import Context
 from django.template.loader import render_to_string
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from superagent.foundation.templatetags import fields, formats, measures, navigation, statuses
+from superagent.foundation.templatetags import fields, formats, measures, navigation, shared, statuses
 from superagent.foundation.templatetags.iconset import icon_svg
 
 register = template.Library()
-for part in (fields, formats, measures, navigation):  # one {% load ui %} brings everything
+for part in (fields, formats, measures, navigation, shared):  # one {% load ui %} brings everything
     register.tags.update(part.register.tags)
     register.filters.update(part.register.filters)
 
@@ -240,7 +241,11 @@ def toast(context: Context, text: str, undo: str = "") -> dict[str, Any]:
 def theme(context: Context) -> str:
     """light, dark or system, from the reader's cookie."""
     request = context.get("request")
-    chosen = request.COOKIES.get("theme") if request else None
+    return theme_of(request) if request else "system"
+
+
+def theme_of(request: HttpRequest) -> str:
+    chosen = request.COOKIES.get("theme", "")
     return chosen if chosen in ("light", "dark") else "system"
 
 

@@ -16,6 +16,7 @@ from django.views.decorators.http import conditional_page, require_safe
 from superagent.foundation import problems
 from superagent.foundation import schema as foundation_schema
 from superagent.foundation.problems import Invalid
+from superagent.portal.public_pages import public_page
 from superagent.portal.reference import page
 
 CONTENT_TYPES = {"json": "application/json", "yaml": "application/vnd.oai.openapi"}
@@ -37,6 +38,7 @@ def schema(request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 @require_safe
+@public_page()
 def index(request: HttpRequest) -> HttpResponse:
     """The introduction, and the way to every operation."""
     context = {"areas": page.areas(), "introduction": page.introduction()}
@@ -45,6 +47,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 @require_safe
+@public_page()
 def area(request: HttpRequest, slug: str) -> HttpResponse:
     """The operations of one area."""
     found = next((each for each in page.areas() if each.slug == slug), None)
