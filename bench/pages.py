@@ -139,7 +139,12 @@ def fill(environment: dict[str, str]) -> None:
     sandbox += ["--data-dir", f"{environment['DATA_DIR']}/sandbox"]
     seller = subprocess.Popen(sandbox, cwd=ROOT, env=environment)
     try:
-        for command in (["migrate", "-v", "0"], ["collectstatic", "--noinput", "-v", "0"], ["sync_catalog"], ["seed_demo"]):
+        for command in (
+            ["migrate", "-v", "0"],
+            ["collectstatic", "--noinput", "-v", "0"],
+            ["sync_catalog"],
+            ["seed_demo"],
+        ):
             subprocess.run([*manage, *command], cwd=ROOT, env=environment, check=True)
     finally:
         seller.terminate()
@@ -182,7 +187,9 @@ def measure(environment: dict[str, str], options: argparse.Namespace) -> None:
     ours, stock = Side("ours", environment), Side("stock", environment)
     try:
         if options.profile:
-            print(ours.ask(path=options.profile, member=options.profile not in VISITORS, profile=True)["text"])
+            print(
+                ours.ask(path=options.profile, member=options.profile not in VISITORS, profile=True)["text"]
+            )
             return
         pages = [(path, False) for path in VISITORS] + [(path, True) for path in MEMBERS]
         times: dict[str, list[float]] = {path: [] for path, _ in pages} | {ADMIN: []}
@@ -191,9 +198,13 @@ def measure(environment: dict[str, str], options: argparse.Namespace) -> None:
             for path, is_member in pages:
                 times[path] += ours.ask(path=path, member=is_member, times=A_ROUND)
         admin = statistics.median(times[ADMIN])
-        print("| page | CPU, ms | beside the admin's list | Python calls | queries | wanted, ms |\n|---|---|---|---|---|---|")
+        print(
+            "| page | CPU, ms | beside the admin's list | Python calls | queries | wanted, ms |\n|---|---|---|---|---|---|"
+        )
         facts = stock.ask(path=ADMIN, member=True, count=True)
-        print(f"| stock admin, list of 25 users | {admin:.2f} | 1.00 | {facts['calls']:,} | {facts['queries']} | |")
+        print(
+            f"| stock admin, list of 25 users | {admin:.2f} | 1.00 | {facts['calls']:,} | {facts['queries']} | |"
+        )
         for path, is_member in pages:
             facts, cost = ours.ask(path=path, member=is_member, count=True), statistics.median(times[path])
             wanted = (VISITORS | MEMBERS)[path]
@@ -280,10 +291,9 @@ def _profiled(ask: Callable[[], None]) -> dict[str, Any]:
 
 
 def _ours() -> tuple[Callable[..., Any], str]:
-    from superagent.wsgi import application
-
     from accounts.models import User
     from superagent.foundation import tenancy
+    from superagent.wsgi import application
 
     with tenancy.system("bench"):
         user = User.objects.get(email="demo@superagent.example")
@@ -299,7 +309,9 @@ def _stock() -> tuple[Callable[..., Any], str]:
 
     if not User.objects.exists():
         User.objects.create_superuser("admin", "admin@example.com", "no matter")
-        User.objects.bulk_create(User(username=f"user{number}", email=f"{number}@example.com") for number in range(24))
+        User.objects.bulk_create(
+            User(username=f"user{number}", email=f"{number}@example.com") for number in range(24)
+        )
     return application, _logged_in(User.objects.get(username="admin"))
 
 

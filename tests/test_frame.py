@@ -6,10 +6,13 @@ import re
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
+from accounts import rights_guard
 from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
+from superagent.portal import menu
 from tests.accounts.conftest import founded, join, page_of, person
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +32,7 @@ def offered(client: Client, address: str = "/dashboard/") -> dict[str, str]:
     """The organizations that the switcher's buttons turn to: name to id."""
     body = client.get(address).content.decode()
     buttons = re.findall(
-        r'name="organization" value="([^"]+)">.*?<span class="truncate">([^<]+)</span>', body
+        r'name="organization" value="([^"]+)">.*?<span class="truncate">([^<]+)</span>', body, re.DOTALL
     )
     return {name: pk for pk, name in buttons}
 
@@ -107,3 +110,59 @@ def test_the_list_of_organizations_names_only_ones_own(nora: User, brightwork: O
 def test_pages_of_the_account_have_the_switcher_too(nora: User, brightwork: Organization):
     founded("Second", nora)
     assert set(offered(page_of(nora), "/accounts/password/change/")) == {"Second"}
+
+
+def test_nobody_is_shown_a_frame_of_someone_else(brightwork: Organization):
+    """Most of the frame is drawn once for everybody: names, tokens, rights and places in the menu are not of it."""
+    admin, viewer = (
+        join(brightwork, "ada@brightwork.example", "admin"),
+        join(brightwork, "vic@brightwork.example", "viewer"),
+    )
+    stranger = person("sam@globex.example")
+    founded("Globex", stranger)
+    people = {"ada": admin, "vic": viewer, "sam": stranger}
+    clients = {name: page_of(each) for name, each in people.items()}
+    for path in ("/members/", "/usage/", "/members/", "/dashboard/", "/usage/"):
+        bodies = {name: client.get(path).content.decode() for name, client in clients.items()}
+        tokens = [re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', body) for body in bodies.values()]
+        assert all(tokens) and not set(tokens[0]) & set(tokens[1]) and not set(tokens[1]) & set(tokens[2])
+        for name, body in bodies.items():
+            summary = re.findall(r'<span class="switcher-(?:name|role)">([^<]+)</span>', body)
+            assert summary[0] == ("Globex" if name == "sam" else "Brightwork")
+            assert summary[-1] == people[name].email
+            assert ("Globex" in body) == (name == "sam")
+            assert ('href="/api-keys/"' in body, 'href="/audit/"' in body) == (name != "vic", name != "vic")
+            assert re.findall(r'class="nav-link"\s+href="([^"]+)"\s+aria-current="page"', body) == [path]
+
+
+def test_staff_have_the_way_to_the_admin_and_nobody_else(brightwork: Organization, nora: User):
+    client = page_of(nora)
+    assert "Staff admin" not in client.get("/members/").content.decode()
+    with rights_guard.opened():
+        User.objects.filter(pk=nora.pk).update(is_staff=True)
+    assert "Staff admin" in client.get("/members/").content.decode()
+    guest = join(brightwork, "gus@brightwork.example", "owner")
+    assert "Staff admin" not in page_of(guest).get("/members/").content.decode()
+
+
+def test_the_menu_marks_the_page_and_what_is_below_it():
+    assert menu.mark("/billing/") == ("billing", True)
+    assert (
+        menu.mark("/billing/plans/")
+        == menu.mark("/checkout/confirm/")
+        == menu.mark("/orders/1/")
+        == ("billing", False)
+    )
+    assert menu.mark("/settings/") == ("settings", True)
+    assert menu.mark("/settings/profile/") == menu.mark("/nowhere/") == ("", False)
+
+
+def test_every_entry_of_the_menu_is_a_page_with_an_icon_and_keys_of_its_own(
+    brightwork: Organization, nora: User
+):
+    entries = [entry for section in menu.SECTIONS for entry in section.entries]
+    chords = [entry.chord for entry in entries if entry.chord]
+    assert len(chords) == len(set(chords))
+    client = page_of(nora)
+    for entry in entries:
+        assert client.get(reverse(entry.page)).status_code == 200

@@ -79,7 +79,11 @@ def empty() -> None:
 
 def _is_somebody(request: HttpRequest) -> bool:
     cookies = request.COOKIES
-    return settings.SESSION_COOKIE_NAME in cookies or "messages" in cookies or bool(messages.get_messages(request))
+    return (
+        settings.SESSION_COOKIE_NAME in cookies
+        or "messages" in cookies
+        or bool(messages.get_messages(request))
+    )
 
 
 def _variant(request: HttpRequest, choices: Mapping[str, Collection[str]]) -> tuple[object, ...]:

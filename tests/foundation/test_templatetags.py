@@ -167,20 +167,6 @@ def test_a_label_makes_an_icon_an_image() -> None:
     assert 'aria-hidden="true"' in ui.icon("check")
 
 
-def test_a_link_of_the_sidebar_needs_an_existing_page() -> None:
-    assert render("{% nav_link 'no:such_page' 'Nothing' 'home' %}") == ""
-    request = RequestFactory().get("/accounts/login/")
-    html = render("{% nav_link 'no:such account_login' 'Log in' 'user' chord='l' %}", request=request)
-    assert 'aria-current="page"' in html
-    assert 'data-chord="l"' in html
-    assert render("{% nav_link 'account_login' 'Log in' 'user' needs=False %}", request=request) == ""
-    below = RequestFactory().get("/checkout/confirm/")
-    assert 'aria-current="true"' in render(
-        "{% nav_link 'billing' 'Plan' 'card' also='orders checkout' %}", request=below
-    )
-    assert "aria-current" not in render("{% nav_link 'billing' 'Plan' 'card' also='orders' %}", request=below)
-
-
 def test_sorting_turns_round_and_starts_again_at_the_first_page() -> None:
     request = RequestFactory().get("/keys", {"sort": "name", "cursor": "abc", "status": "active"})
     html = render("{% sort_header 'Name' 'name' %}", request=request)

@@ -34,40 +34,6 @@ def url_or_none(names: str) -> str:
     return first_url(names)
 
 
-@register.simple_tag(takes_context=True)
-def nav_link(
-    context: Context,
-    names: str,
-    label: str,
-    icon: str,
-    chord: str = "",
-    exact: bool = False,
-    needs: bool = True,
-    also: str = "",
-) -> SafeString | str:
-    """A link of the sidebar; nothing when none of the URL `names` exists or `needs` is false (the role may not). It is
-    marked on its page and those below it, and below the pages of the URL names `also`."""
-    address = first_url(names) if needs else ""
-    if not address:
-        return ""
-    request = context.get("request")
-    path = request.path if request else ""
-    current: str
-    if path == address:
-        current = SafeString(' aria-current="page"')
-    elif any(path.startswith(first_url(name) or "//") for name in also.split()) or (
-        not exact and address != "/" and path.startswith(address.rstrip("/") + "/")
-    ):
-        current = SafeString(' aria-current="true"')
-    else:
-        current = ""
-    keys = format_html(' data-chord="{}"', chord) if chord else ""
-    return format_html(
-        '<li><a class="nav-link" href="{}"{}{}>{}<span>{}</span></a></li>',
-        address, current, keys, icon_svg(icon), label,
-    )  # fmt: skip
-
-
 @register.simple_tag
 def breadcrumbs(*parts: str) -> str:
     """{% breadcrumbs "API keys" keys_url "Create key" %}: name and address in turn, the last without an address."""

@@ -31,7 +31,7 @@ class Shared(Node):
         for name, value in values.items():
             if not isinstance(value, str | int | None):
                 raise TypeError(f"{{% shared {name}=… %}} takes words, numbers and truths, not {value!r}")
-        key = (get_language(), *values.values())
+        key = (get_language(), *((type(value), value) for value in values.values()))  # 1 is not True
         found = self.rendered.get(key)
         if found is None:
             if len(self.rendered) >= MOST_VARIANTS:
