@@ -150,7 +150,8 @@ def fill(environment: dict[str, str]) -> None:
         seller.terminate()
         seller.wait()
     stock = environment | {"DJANGO_SETTINGS_MODULE": "bench_stock"}
-    schema = "from django.db import connection as c; import django; django.setup(); c.cursor().execute('CREATE SCHEMA stock')"
+    schema = "import django; django.setup(); from django.db import connection; "
+    schema += "connection.cursor().execute('CREATE SCHEMA stock')"
     subprocess.run([sys.executable, "-c", schema], cwd=ROOT, env=stock, check=True)
     subprocess.run([sys.executable, "-m", "django", "migrate", "-v", "0"], cwd=ROOT, env=stock, check=True)
 
@@ -199,7 +200,8 @@ def measure(environment: dict[str, str], options: argparse.Namespace) -> None:
                 times[path] += ours.ask(path=path, member=is_member, times=A_ROUND)
         admin = statistics.median(times[ADMIN])
         print(
-            "| page | CPU, ms | beside the admin's list | Python calls | queries | wanted, ms |\n|---|---|---|---|---|---|"
+            "| page | CPU, ms | beside the admin's list | Python calls | queries | wanted, ms |\n"
+            "|---|---|---|---|---|---|"
         )
         facts = stock.ask(path=ADMIN, member=True, count=True)
         print(

@@ -11,11 +11,11 @@ from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from superagent.foundation.templatetags import fields, formats, measures, navigation, shared, statuses
+from superagent.foundation.templatetags import fields, formats, measures, navigation, shared_parts, statuses
 from superagent.foundation.templatetags.iconset import icon_svg
 
 register = template.Library()
-for part in (fields, formats, measures, navigation, shared):  # one {% load ui %} brings everything
+for part in (fields, formats, measures, navigation, shared_parts):  # one {% load ui %} brings everything
     register.tags.update(part.register.tags)
     register.filters.update(part.register.filters)
 

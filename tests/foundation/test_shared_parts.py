@@ -6,7 +6,7 @@ from django.test import RequestFactory
 from django.utils.translation import override
 
 from accounts.models import Organization, User
-from superagent.foundation.templatetags import shared
+from superagent.foundation.templatetags import shared_parts
 
 
 def test_it_is_rendered_once_for_the_same_values() -> None:
@@ -63,12 +63,12 @@ def test_values_that_are_equal_in_python_are_kept_apart() -> None:
 
 
 def test_the_number_of_variants_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "MOST_VARIANTS", 3)
+    monkeypatch.setattr(shared_parts, "MOST_VARIANTS", 3)
     template = Template("{% load ui %}{% shared number=number %}{{ number }}{% endshared %}")
     assert [template.render(Context({"number": number})) for number in range(10)] == [
         str(n) for n in range(10)
     ]
-    node = template.nodelist.get_nodes_by_type(shared.Shared)[0]
+    node = template.nodelist.get_nodes_by_type(shared_parts.Shared)[0]
     assert len(node.rendered) <= 3
 
 
