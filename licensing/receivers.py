@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Any
 
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.dispatch import receiver
 
 from billing.models import OrderItem, Payment, Price, Subscription
 from billing.signals import order_item_paid, payment_refunded, subscription_changed
-from licensing import subscriptions
+from licensing import policies, subscriptions
+from superagent.foundation import tenancy
 
 
 @receiver(order_item_paid)
@@ -32,3 +35,11 @@ def tell_of_coming_change(
 @receiver(payment_refunded)
 def revoke_refunded(*, payment: Payment, now: datetime, **kwargs: Any) -> None:
     subscriptions.refunded(payment=payment, now=now)
+
+
+@receiver(post_migrate)
+def seed_policies(*, app_config: AppConfig, **_: Any) -> None:
+    """The policies of the products that are shipped."""
+    if app_config.label == "licensing":
+        with tenancy.system("seed license policies"):
+            policies.seed()

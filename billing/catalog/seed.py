@@ -13,15 +13,6 @@ from superagent.foundation import clock, tenancy
 
 
 @dataclass(frozen=True, slots=True)
-class SeedMeter:
-    slug: str
-    name: str
-    unit: str
-    event_name: str
-    value_property: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class SeedAllowance:
     """`included` None is unlimited; `rate` is cents for each unit beyond it."""
 
@@ -47,12 +38,6 @@ class SeedProduct:
 
 
 CURRENCY = "usd"
-
-METERS = (
-    SeedMeter("api_requests", "API requests", "requests", "api.request"),
-    SeedMeter("ai_tokens", "AI tokens", "tokens", "ai.tokens", "tokens"),
-    SeedMeter("storage_mb_hours", "Storage", "MB hours", "storage.mb_hours", "mb_hours"),
-)
 
 
 def _cents(amount: str, units: int) -> Decimal:
@@ -150,16 +135,6 @@ PRODUCTS = (
 @transaction.atomic
 def write() -> int:
     """Write the products that are not there yet; what staff changed stays. Answers how many are new."""
-    for meter in METERS:
-        Meter.objects.get_or_create(
-            slug=meter.slug,
-            defaults={
-                "name": meter.name,
-                "unit": meter.unit,
-                "event_name": meter.event_name,
-                "value_property": meter.value_property,
-            },
-        )
     added = 0
     for position, product in enumerate(PRODUCTS):
         row, is_new = Product.objects.get_or_create(

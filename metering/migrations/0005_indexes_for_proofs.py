@@ -8,7 +8,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0006_token_families"),
-        ("metering", "0004_meters"),
+        ("metering", "0003_request_records"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
