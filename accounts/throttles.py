@@ -17,13 +17,8 @@ from accounts import audit, security_events
 from accounts.models import User
 from accounts.security_events import Kind
 from superagent.foundation import rate_limits
-from superagent.foundation.networks import networks_of
 from superagent.foundation.problems import Refusal
 from superagent.foundation.rate_limits import Limit, Use
-
-WIDE_FACTOR = (
-    16  # a /48 of IPv6 may be one guesser, or a carrier's subscribers with a /64 each: so many of them
-)
 
 REASONS = {
     "guess_pair": "Too many failed attempts from your network.",
@@ -95,16 +90,16 @@ def take(*uses: Use, user: User | None = None, passes: Callable[[], bool] | None
 
 
 def use_of(name: str, ident: str, factor: int = 1) -> Use:
-    quantity, seconds = settings.THROTTLES[name]
-    return Use(Limit(name, quantity * factor, seconds), hashlib.sha256(ident.encode()).hexdigest()[:32])
+    return Use(_limit(name, factor), hashlib.sha256(ident.encode()).hexdigest()[:32])
 
 
 def network_uses(name: str, address: str | None) -> list[Use]:
-    networks = networks_of(address)
-    uses = [use_of(name, networks.narrow)]
-    if networks.wide != networks.narrow:
-        uses.append(use_of(name, networks.wide, WIDE_FACTOR))
-    return uses
+    return rate_limits.network_uses(_limit(name), address)
+
+
+def _limit(name: str, factor: int = 1) -> Limit:
+    quantity, seconds = settings.THROTTLES[name]
+    return Limit(name, quantity * factor, seconds)
 
 
 def in_words(seconds: int) -> str:

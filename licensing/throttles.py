@@ -11,11 +11,8 @@ from django.conf import settings
 
 from licensing import keys, validation
 from superagent.foundation import rate_limits
-from superagent.foundation.networks import networks_of
 from superagent.foundation.problems import Refusal
 from superagent.foundation.rate_limits import Balance, Limit, Use
-
-WIDE_FACTOR = 16  # a /48, or whatever else holds many subscribers, may ask as often as so many of them
 
 
 class AskedTooOften(Refusal):
@@ -70,9 +67,5 @@ def _per_key() -> Limit:
 
 
 def _unknown(address: str | None, units: int) -> list[Use]:
-    networks = networks_of(address)
-    limit = settings.LICENSE_UNKNOWN_PER_NETWORK
-    uses = [Use(Limit("unknown-keys", limit), networks.narrow, units)]
-    if networks.wide != networks.narrow:
-        uses.append(Use(Limit("unknown-keys-wide", limit * WIDE_FACTOR), networks.wide, units))
-    return uses
+    limit = Limit("unknown-keys", settings.LICENSE_UNKNOWN_PER_NETWORK)
+    return rate_limits.network_uses(limit, address, units=units)

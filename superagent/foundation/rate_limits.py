@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from superagent.foundation import redis_client
+from superagent.foundation.networks import networks_of
 
 # KEYS: the theoretical arrival time (ms) of one subject. ARGV: quantity, window in ms, units (0: only look).
 # Answers {1 if the units fit, how many fit after that, ms until one more fits, ms until all fit}.
@@ -44,6 +45,9 @@ else
     redis.call('SET', KEYS[1], string.format('%.3f', arrival), 'PX', math.ceil(arrival - now))
 end
 """
+
+WIDE_FACTOR = 16
+"""A /48 of IPv6 may be one caller, or a carrier's subscribers with a /64 each: so many of them."""
 
 _FORGET = "return redis.call('DEL', KEYS[1])"
 
@@ -89,6 +93,16 @@ class Balance:
             "RateLimit-Policy": f'"{limit.name}";q={limit.quantity};w={limit.window_seconds}',
             "RateLimit": f'"{limit.name}";r={self.remaining};t={self.reset_seconds}',
         }
+
+
+def network_uses(limit: Limit, address: str | None, *, units: int = 1) -> list[Use]:
+    """Returns what a caller from `address` wants of a limit: of its network, and of the wider one around it."""
+    networks = networks_of(address)
+    uses = [Use(limit, networks.narrow, units)]
+    if networks.wide != networks.narrow:
+        wide = Limit(limit.name, limit.quantity * WIDE_FACTOR, limit.window_seconds)
+        uses.append(Use(wide, networks.wide, units))
+    return uses
 
 
 def take(*uses: Use) -> list[Balance]:
