@@ -22,7 +22,7 @@ from django.template.loader import render_to_string
 
 from accounts import mail_links
 from accounts.models import Organization
-from superagent.foundation import outbox, tenancy
+from superagent.foundation import outbox, retries, tenancy
 from superagent.foundation.models import OutboxMessage
 
 TOPIC = "accounts.send_mail"
@@ -53,9 +53,9 @@ def send(
 
 
 def deliver(message: OutboxMessage) -> None:
-    """Send one mail; the outbox handler. Raises outbox.Retryable, outbox.Permanent and outbox.Postponed."""
+    """Send one mail; the outbox handler. Raises retries.Retryable, retries.Permanent and retries.Postponed."""
     if not settings.MAIL_ENABLED:
-        raise outbox.Postponed("mail is switched off (MAIL_ENABLED)")
+        raise retries.Postponed("mail is switched off (MAIL_ENABLED)")
     try:
         mail = render(**message.payload)
     except mail_links.LinkExpired:
@@ -68,9 +68,9 @@ def deliver(message: OutboxMessage) -> None:
     except AnymailAPIError as error:
         raise _translated(error) from error
     except (AnymailRecipientsRefused, AnymailSerializationError, smtplib.SMTPRecipientsRefused) as error:
-        raise outbox.Permanent(f"{type(error).__name__}: {error}") from error
+        raise retries.Permanent(f"{type(error).__name__}: {error}") from error
     except (AnymailError, smtplib.SMTPException, OSError) as error:
-        raise outbox.Retryable(f"{type(error).__name__}: {error}") from error
+        raise retries.Retryable(f"{type(error).__name__}: {error}") from error
 
 
 def render(template: str, to: list[str], context: dict[str, Any]) -> EmailMultiAlternatives:
@@ -99,4 +99,4 @@ def _translated(error: AnymailAPIError) -> Exception:
     )
     # Not str(error): it contains the mail, and the mail's link is a secret.
     text = f"{type(error).__name__}: HTTP {status}: {error.args[0] if error.args else ''}"
-    return outbox.Permanent(text) if is_refusal else outbox.Retryable(text)
+    return retries.Permanent(text) if is_refusal else retries.Retryable(text)

@@ -1,5 +1,5 @@
 from accounts import api_keys, key_records, notifications
-from superagent.foundation import outbox
+from superagent.foundation import outbox, retries
 from superagent.foundation.models import OutboxMessage
 
 
@@ -13,4 +13,4 @@ def publish_api_key(message: OutboxMessage) -> None:
     try:
         api_keys.publish(message.payload["api_key"])
     except key_records.LOST as error:
-        raise outbox.Retryable(str(error)) from error
+        raise retries.Retryable(str(error)) from error

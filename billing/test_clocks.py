@@ -26,7 +26,7 @@ from billing.stripe import client, inbox
 from billing.stripe.reading import Json, identifier
 from metering.models import UsagePeriod
 from metering.quotas import periods
-from superagent.foundation import clock, outbox, tenancy
+from superagent.foundation import clock, outbox, retries, tenancy
 from superagent.foundation.models import OutboxMessage
 from superagent.foundation.problems import Refusal
 from superagent.foundation.templatetags.formats import absolute
@@ -65,7 +65,7 @@ class StillAdvancing(Refusal):
     title = "The test clock is being advanced already"
 
 
-class Stuck(outbox.Retryable):
+class Stuck(retries.Retryable):
     """Stripe's clock or our own work did not come to rest in time."""
 
 
@@ -262,7 +262,7 @@ def _wait_until_ready(clock_id: str) -> None:
         if status == "ready":
             return
         if status != "advancing":
-            raise outbox.Permanent(f"the test clock {clock_id} failed at Stripe: {status}")
+            raise retries.Permanent(f"the test clock {clock_id} failed at Stripe: {status}")
         time.sleep(pause)
         pause = min(pause * 2, LONGEST_POLL_SECONDS)
     raise Stuck(f"the test clock {clock_id} is still advancing")

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from billing.models import Subscription
 from billing.selling import cancellations, collection, subscription_updates
 from licensing.models import License
-from superagent.foundation import clock, outbox
+from superagent.foundation import clock, outbox, retries
 from superagent.foundation.templatetags.formats import money
 
 TOPIC = "licensing.sync_collection"
@@ -76,7 +76,7 @@ def sync(*, license_id: UUID) -> None:
         done = _agree(License.objects.select_related("organization").get(pk=license_id))
         if done == _wanted(License.objects.get(pk=license_id)):
             return  # else it changed while Stripe was called, and a later message may have been overtaken
-    raise outbox.Retryable(f"license {license_id} keeps changing")
+    raise retries.Retryable(f"license {license_id} keeps changing")
 
 
 def _wanted(license_: License) -> str:

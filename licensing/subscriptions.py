@@ -10,7 +10,7 @@ from billing.models import Invoice, OrderItem, Payment, Price, Product, Subscrip
 from licensing import licenses, moderation, policies
 from licensing.announcements import announce
 from licensing.models import License
-from superagent.foundation import outbox
+from superagent.foundation import outbox, retries
 
 ISSUE = "licensing.issue"
 
@@ -55,12 +55,12 @@ def issue_when_paid(*, item: OrderItem, now: datetime) -> None:
 
 
 def issue_late(*, order_item_id: UUID) -> None:
-    """Issue what could not be issued when it was paid. Raises outbox.Retryable until staff have made the policy."""
+    """Issue what could not be issued when it was paid. Raises retries.Retryable until staff have made the policy."""
     item = OrderItem.objects.select_related("product", "organization").get(pk=order_item_id)
     try:
         issue_for(item=item, now=item.paid_at or item.created_at)
     except policies.NoPolicy as error:
-        raise outbox.Retryable(str(error)) from error
+        raise retries.Retryable(str(error)) from error
 
 
 def sync(*, subscription: Subscription, previous_status: str | None, now: datetime) -> None:

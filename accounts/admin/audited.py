@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from accounts import audit, staff_access
 from accounts.models import User
-from superagent.foundation import outbox
+from superagent.foundation import retries
 from superagent.foundation.admin import QuickAdmin, ReadOnlyAdmin
 from superagent.foundation.problems import Refusal
 
@@ -88,7 +88,7 @@ class ReasonedActions(QuickAdmin):
         try:
             with audit.because(reason):
                 is_done = call(row, reason)
-        except (Refusal, outbox.Retryable, outbox.Permanent) as refusal:
+        except (Refusal, retries.Retryable, retries.Permanent) as refusal:
             self.message_user(request, f"{row}: {getattr(refusal, 'detail', refusal)}", messages.ERROR)
             return False
         if not is_done:

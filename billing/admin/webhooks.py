@@ -29,7 +29,7 @@ class WebhookEventAdmin(ReasonedActions, LargeList):
         "object_id",
         ("livemode", "api_version"),
         ("attempts", "due_at"),
-        ("created_at", "received_at", "handled_at"),
+        ("created_at", "received_at", "finished_at"),
         "last_error",
         "pretty_payload",
     ]

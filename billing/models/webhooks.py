@@ -54,7 +54,7 @@ class WebhookEvent(Record):
     last_error = models.TextField(_("last error"), blank=True)
     created_at = models.DateTimeField(_("created at Stripe"))
     received_at = models.DateTimeField(_("received"), default=timezone.now)
-    handled_at = models.DateTimeField(_("handled"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
 
     class Meta(Record.Meta):
         indexes = [

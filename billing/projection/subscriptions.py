@@ -15,7 +15,7 @@ from billing.projection import announcements, order_payments, usage_period_sync
 from billing.signals import subscription_changed
 from billing.stripe import client, fencing, mirror, schedules
 from billing.stripe.reading import Json, identifier, moment
-from superagent.foundation import clock, outbox
+from superagent.foundation import clock, outbox, retries
 
 ADOPT_CARD = "billing.adopt_card"
 KEEP_ONE = "billing.keep_one_plan"
@@ -31,7 +31,7 @@ _WATCHED = ("status", "product_id", "price_id", "current_period_end", "cancel_at
 log = structlog.get_logger(__name__)
 
 
-class UnknownPrice(outbox.Permanent):
+class UnknownPrice(retries.Permanent):
     """A subscription to a price that is not in our catalog: somebody made it in Stripe's dashboard."""
 
 

@@ -20,7 +20,7 @@ import structlog
 from django.conf import settings
 
 from billing.stripe import patience
-from superagent.foundation import outbox
+from superagent.foundation import retries
 from superagent.foundation.problems import Refusal
 
 API_VERSION: str = settings.STRIPE_API_VERSION
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 Json = dict[str, Any]
 
 
-class Unavailable(Refusal, outbox.Retryable):
+class Unavailable(Refusal, retries.Retryable):
     """Stripe is down, slow or busy. After a time-out the outcome is unknown: repeat with the same key, or look up."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -45,7 +45,7 @@ class Unavailable(Refusal, outbox.Retryable):
         super().__init__(detail, headers={"Retry-After": "30"}, **facts)
 
 
-class Rejected(Refusal, outbox.Permanent):
+class Rejected(Refusal, retries.Permanent):
     """Stripe refused the request as such: trying again changes nothing."""
 
     status = HTTPStatus.BAD_GATEWAY
@@ -62,7 +62,7 @@ class Gone(Rejected):
     """There is no such object at Stripe (any more)."""
 
 
-class Declined(Refusal, outbox.Permanent):
+class Declined(Refusal, retries.Permanent):
     """The customer's bank or card said no."""
 
     status = HTTPStatus.PAYMENT_REQUIRED
@@ -70,7 +70,7 @@ class Declined(Refusal, outbox.Permanent):
     title = "The card was declined"
 
 
-class ChargingDisabled(Refusal, outbox.Postponed):
+class ChargingDisabled(Refusal, retries.Postponed):
     """An operator switched charging off: what is queued waits until it is on again."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE

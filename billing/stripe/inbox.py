@@ -18,15 +18,15 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from billing.models import WebhookEndpoint, WebhookEvent, WebhookLane
 from billing.stripe import client, event_payloads
-from superagent.foundation import identifiers, nudges, outbox, retention, tenancy
+from superagent.foundation import identifiers, nudges, retention, tenancy
+from superagent.foundation.retries import RetryPolicy
 
 LEASE = timedelta(seconds=45)
-LONGEST_BACKOFF_SECONDS = 900
+POLICY = RetryPolicy("webhook", longest_backoff=timedelta(minutes=15))
 LANE_OF_CATALOG = "catalog"
 MALFORMED = "malformed"
 DRAIN = "billing.tasks.drain_lane"
@@ -92,7 +92,7 @@ def _bury(payload: bytes, why: str) -> None:
         state=WebhookEvent.State.DEAD,
         last_error=why,
         created_at=now,
-        handled_at=now,
+        finished_at=now,
     )
     WebhookEvent.objects.bulk_create([letter], ignore_conflicts=True)
     log.error("webhook_malformed", event_id=name, error=why, alarm=True)
@@ -181,10 +181,7 @@ def sweep() -> int:
     """Every lane with events that are due: those that a lost nudge or a killed worker left."""
     with tenancy.system("sweep Stripe's events"):
         lanes = list(
-            WebhookEvent.objects.filter(state=WebhookEvent.State.PENDING, due_at__lte=timezone.now())
-            .order_by()
-            .values_list("lane", flat=True)
-            .distinct()
+            POLICY.due(WebhookEvent.objects.all()).order_by().values_list("lane", flat=True).distinct()
         )
     return sum(drain(lane) for lane in lanes)
 
@@ -201,9 +198,7 @@ def replay(event: WebhookEvent) -> bool:
     """
     if event.type not in HANDLERS:
         return False
-    WebhookEvent.objects.filter(pk=event.pk).update(
-        state=WebhookEvent.State.PENDING, attempts=0, due_at=timezone.now(), last_error=""
-    )
+    POLICY.replay(WebhookEvent.objects.filter(pk=event.pk), last_error="")
     transaction.on_commit(lambda: nudge(event.lane))
     return True
 
@@ -241,8 +236,7 @@ def revive(*, since: datetime) -> int:
         dead = WebhookEvent.objects.filter(
             state=WebhookEvent.State.DEAD, received_at__gte=since, type__in=list(HANDLERS)
         )
-        revived: int = dead.update(state=WebhookEvent.State.PENDING, attempts=0, due_at=timezone.now())
-    return revived
+        return POLICY.replay(dead)
 
 
 def forget_old(*, now: datetime) -> int:
@@ -266,7 +260,7 @@ def _in_pages(events: Iterator[Json], size: int) -> Iterator[list[Json]]:
 
 def _next(lane: str, tried: Sequence[UUID]) -> WebhookEvent | None:
     return (
-        WebhookEvent.objects.filter(lane=lane, state=WebhookEvent.State.PENDING, due_at__lte=timezone.now())
+        POLICY.due(WebhookEvent.objects.filter(lane=lane))
         .exclude(pk__in=tried)
         .order_by("created_at", "id")
         .first()
@@ -274,40 +268,10 @@ def _next(lane: str, tried: Sequence[UUID]) -> WebhookEvent | None:
 
 
 def _handle(event: WebhookEvent) -> None:
-    WebhookEvent.objects.filter(pk=event.pk).update(attempts=F("attempts") + 1)
-    event.attempts += 1
-    try:
-        HANDLERS[event.type](event)
-    except outbox.Permanent as error:
-        _settle(event.pk, WebhookEvent.State.DEAD, error)
-        log.error("webhook_dead", type=event.type, event_id=event.stripe_id, error=str(error))
-    except Exception as error:  # noqa: BLE001 - any failure is recorded with the event, then tried again
-        _retry_later(event, error)
-    else:
-        _settle(event.pk, WebhookEvent.State.DONE, None)
-
-
-def _settle(event_id: UUID, state: WebhookEvent.State, error: Exception | None) -> None:
-    WebhookEvent.objects.filter(pk=event_id, state=WebhookEvent.State.PENDING).update(
-        state=state, last_error=_text(error), handled_at=timezone.now()
-    )
-
-
-def _retry_later(event: WebhookEvent, error: Exception) -> None:
-    """Until it works: Stripe may be away for days. `queues` alarms after an hour."""
-    seconds = min(2 ** min(event.attempts, 16), LONGEST_BACKOFF_SECONDS)
-    WebhookEvent.objects.filter(pk=event.pk, state=WebhookEvent.State.PENDING).update(
-        due_at=timezone.now() + timedelta(seconds=seconds), last_error=_text(error)
-    )
-    expected = isinstance(error, outbox.Retryable)
-    log.warning(
-        "webhook_retry", type=event.type, event_id=event.stripe_id, attempts=event.attempts, error=_text(error),
-        exc_info=None if expected else error,
-    )  # fmt: skip
-
-
-def _text(error: Exception | None) -> str:
-    return f"{type(error).__name__}: {error}"[:2000] if error else ""
+    pending = WebhookEvent.objects.filter(pk=event.pk, state=WebhookEvent.State.PENDING)
+    if pending.filter(attempts=event.attempts).update(attempts=event.attempts + 1):
+        event.attempts += 1
+        POLICY.run(event, HANDLERS[event.type], type=event.type, event_id=event.stripe_id)
 
 
 def _lease(lane: str, me: UUID) -> bool:

@@ -3,7 +3,7 @@
 `transaction.on_commit` nudges a worker; a sweeper finds what a lost nudge or a killed worker left. A message is
 claimed in one short transaction (a lease), handled outside of any, and finished by a conditional update. A handler
 may therefore run twice, even at once when it outlives its lease: it passes `message.id` on as idempotency key or writes
-behind a unique constraint. Of two such runs a success counts, a failure of the older one does not.
+behind a unique constraint. What becomes of a message that fails is the policy's (foundation.retries).
 """
 
 import time
@@ -14,15 +14,14 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from superagent.foundation import nudges, retention, tenancy
 from superagent.foundation.models import OutboxMessage
+from superagent.foundation.retries import RetryPolicy
 
 LEASE = timedelta(minutes=2)
-POSTPONED = timedelta(minutes=1)
-LONGEST_BACKOFF_SECONDS = 3600
+POLICY = RetryPolicy("outbox", longest_backoff=timedelta(hours=1), of_first_attempt=("first_sent_at",))
 DONE_KEPT_FOR = timedelta(days=30)
 
 DEFAULT = "default"
@@ -34,18 +33,6 @@ _queues: dict[str, str] = {}
 """Celery's queue of each topic that is not on the default one."""
 
 log = structlog.get_logger(__name__)
-
-
-class Retryable(Exception):
-    """It may work later: tried again with backoff until it does. Any other exception is taken for one, and logged."""
-
-
-class Permanent(Exception):
-    """It will never work: a person must look."""
-
-
-class Postponed(Exception):
-    """Not now (a kill switch is thrown): ask again in a minute, for as long as it takes. Nothing was sent."""
 
 
 def handler(topic: str, *, queue: str = DEFAULT) -> Callable[[Handler], Handler]:
@@ -97,18 +84,7 @@ def deliver(message_id: UUID) -> None:
         message = _claim(message_id)
         if message is None:
             return
-        try:
-            _handlers[message.topic](message)
-        except Postponed as error:
-            _postpone(message, error)
-        except Permanent as error:
-            _bury(message, str(error))
-        except Exception as error:  # noqa: BLE001 - any failure must be recorded with the message, then retried
-            _retry_later(message, error)
-        else:
-            OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.PENDING).update(
-                state=OutboxMessage.State.DONE, last_error="", finished_at=timezone.now()
-            )
+        POLICY.run(message, _handlers[message.topic], topic=message.topic, message=str(message.pk))
 
 
 def sweep(*, queue: str = DEFAULT, limit: int = 500, seconds: float = 60) -> int:
@@ -116,9 +92,7 @@ def sweep(*, queue: str = DEFAULT, limit: int = 500, seconds: float = 60) -> int
     deadline = time.monotonic() + seconds
     others = [topic for topic, of_topic in _queues.items() if of_topic != queue]
     with tenancy.system("outbox sweep"):
-        due_now = OutboxMessage.objects.filter(
-            state=OutboxMessage.State.PENDING, due_at__lte=timezone.now()
-        ).exclude(topic__in=others)
+        due_now = POLICY.due(OutboxMessage.objects.exclude(topic__in=others))
         if queue != DEFAULT:
             due_now = due_now.filter(topic__in=list(_queues))
         due = list(due_now.order_by("due_at").values_list("pk", flat=True)[:limit])
@@ -135,13 +109,10 @@ def replay(message: OutboxMessage, *, by_person: bool = False) -> bool:
     `by_person`: somebody has looked at the outside world and takes it that nothing was done there, so it counts as
     never sent.
     """
-    fields: dict[str, Any] = {
-        "state": OutboxMessage.State.PENDING, "attempts": 0, "due_at": timezone.now(), "finished_at": None
-    }  # fmt: skip
-    if by_person:
-        fields["first_sent_at"] = None
+    fields: dict[str, Any] = {"first_sent_at": None} if by_person else {}
+    dead = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD)
     with transaction.atomic():
-        is_dead = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD).update(**fields)
+        is_dead = POLICY.replay(dead, **fields)
         if is_dead:
             transaction.on_commit(lambda: _nudge(message))
     return bool(is_dead)
@@ -178,11 +149,8 @@ def _nudge(message: OutboxMessage) -> None:
 def _claim(message_id: UUID) -> OutboxMessage | None:
     now = timezone.now()
     with transaction.atomic():
-        message = (
-            OutboxMessage.objects.select_for_update(skip_locked=True)
-            .filter(pk=message_id, state=OutboxMessage.State.PENDING, due_at__lte=now)
-            .first()
-        )
+        rows = OutboxMessage.objects.select_for_update(skip_locked=True).filter(pk=message_id)
+        message = POLICY.due(rows).first()
         if message is None:
             return None
         message.attempts += 1
@@ -190,45 +158,3 @@ def _claim(message_id: UUID) -> OutboxMessage | None:
         message.first_sent_at = message.first_sent_at or now
         message.save(update_fields=["attempts", "due_at", "first_sent_at"])
         return message
-
-
-def _mine(message: OutboxMessage) -> QuerySet[OutboxMessage]:
-    """The message while this run is the last one that claimed it: only that one may say that it failed."""
-    return OutboxMessage.objects.filter(
-        pk=message.pk, state=OutboxMessage.State.PENDING, attempts=message.attempts
-    )
-
-
-def _bury(message: OutboxMessage, error: str) -> None:
-    buried = _mine(message).update(
-        state=OutboxMessage.State.DEAD, last_error=error[:2000], finished_at=timezone.now()
-    )
-    if buried:
-        log.error("outbox_dead", topic=message.topic, message=str(message.pk), error=error)
-
-
-def _postpone(message: OutboxMessage, error: Postponed) -> None:
-    """As if it had not been tried: the attempt is given back, and so is the first one's moment."""
-    fields: dict[str, Any] = {
-        "attempts": message.attempts - 1,
-        "due_at": timezone.now() + POSTPONED,
-        "last_error": f"postponed: {error}"[:2000],
-    }
-    if message.attempts == 1:
-        fields["first_sent_at"] = None
-    _mine(message).update(**fields)
-    log.info("outbox_postponed", topic=message.topic, reason=str(error))
-
-
-def _retry_later(message: OutboxMessage, error: Exception) -> None:
-    """Until it works: an outage may last days. Operators are alarmed after an hour."""
-    detail = f"{type(error).__name__}: {error}"
-    is_expected = isinstance(error, Retryable)
-    seconds = min(2 ** min(message.attempts, 16), LONGEST_BACKOFF_SECONDS)
-    _mine(message).update(due_at=timezone.now() + timedelta(seconds=seconds), last_error=detail[:2000])
-    log.warning(
-        "outbox_retry",
-        topic=message.topic,
-        attempts=message.attempts,
-        exc_info=None if is_expected else error,
-    )

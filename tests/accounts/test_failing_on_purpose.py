@@ -4,8 +4,8 @@ import pytest
 import redis
 from django.core.cache import cache
 
-from accounts import key_records, tasks, throttles
-from superagent.foundation import caches, outbox, redis_client
+from accounts import key_records, outbox_handlers, tasks, throttles
+from superagent.foundation import caches, redis_client, retries
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import PASSWORD, person
 
@@ -75,8 +75,8 @@ def test_the_outbox_retries_what_redis_missed(no_redis, acme):
 
     with tenancy.system("test"):
         key = ApiKey.objects.get()
-    with pytest.raises(outbox.Retryable):
-        tasks.publish_api_key(
+    with pytest.raises(retries.Retryable):
+        outbox_handlers.publish_api_key(
             OutboxMessage(topic="accounts.publish_api_key", payload={"api_key": str(key.pk)})
         )
 

@@ -8,7 +8,7 @@ from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 
 from accounts import email_addresses, mail_links, notifications
-from superagent.foundation import outbox, tenancy
+from superagent.foundation import retries, tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import page_of, person
 
@@ -87,7 +87,7 @@ def test_a_link_never_reaches_a_mailbox_that_the_account_has_left_meanwhile(db, 
 
 def test_the_kill_switch_keeps_mails(db, settings):
     settings.MAIL_ENABLED = False
-    with pytest.raises(outbox.Postponed):
+    with pytest.raises(retries.Postponed):
         deliver(queued())
     assert not mail.outbox
 
@@ -101,16 +101,16 @@ def _api_error(status: int | None) -> AnymailAPIError:
 @pytest.mark.parametrize(
     "error, kind",
     [
-        (_api_error(422), outbox.Permanent),
-        (_api_error(401), outbox.Retryable),
-        (_api_error(429), outbox.Retryable),
-        (_api_error(503), outbox.Retryable),
-        (_api_error(None), outbox.Retryable),
-        (AnymailRecipientsRefused(), outbox.Permanent),
-        (smtplib.SMTPRecipientsRefused({}), outbox.Permanent),
-        (smtplib.SMTPServerDisconnected(), outbox.Retryable),
-        (requests.ConnectionError(), outbox.Retryable),
-        (TimeoutError(), outbox.Retryable),
+        (_api_error(422), retries.Permanent),
+        (_api_error(401), retries.Retryable),
+        (_api_error(429), retries.Retryable),
+        (_api_error(503), retries.Retryable),
+        (_api_error(None), retries.Retryable),
+        (AnymailRecipientsRefused(), retries.Permanent),
+        (smtplib.SMTPRecipientsRefused({}), retries.Permanent),
+        (smtplib.SMTPServerDisconnected(), retries.Retryable),
+        (requests.ConnectionError(), retries.Retryable),
+        (TimeoutError(), retries.Retryable),
     ],
 )
 def test_errors_of_the_mailer_are_translated(db, monkeypatch, error, kind):

@@ -5,7 +5,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from superagent.foundation import outbox, tenancy
+from superagent.foundation import outbox, retries, tenancy
 from superagent.foundation.models import OutboxMessage
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -62,7 +62,7 @@ def test_dedupe_key_writes_one_message(topic):
 
 
 def test_failure_backs_off_and_keeps_the_reason(topic):
-    topic.failures.append(outbox.Retryable("the far end is down"))
+    topic.failures.append(retries.Retryable("the far end is down"))
     enqueue(payload={})
     outbox.sweep()
     message = stored()
@@ -72,7 +72,7 @@ def test_failure_backs_off_and_keeps_the_reason(topic):
 
 
 def test_permanent_failure_is_dead_and_can_be_replayed(topic):
-    topic.failures.append(outbox.Permanent("refused"))
+    topic.failures.append(retries.Permanent("refused"))
     enqueue(payload={})
     outbox.sweep()
     assert stored().state == OutboxMessage.State.DEAD
@@ -84,7 +84,7 @@ def test_permanent_failure_is_dead_and_can_be_replayed(topic):
     assert topic.calls[0][0] == topic.calls[1][0]
 
 
-@pytest.mark.parametrize("failure", [outbox.Retryable("Stripe is down"), KeyError("a mistake of ours")])
+@pytest.mark.parametrize("failure", [retries.Retryable("Stripe is down"), KeyError("a mistake of ours")])
 def test_only_what_can_never_work_dies(topic, failure):
     """An outage of days, and a mistake until it is mended, kill no message."""
     enqueue(payload={})
@@ -95,7 +95,7 @@ def test_only_what_can_never_work_dies(topic, failure):
         outbox.sweep()
     message = stored()
     assert (message.state, message.attempts) == (OutboxMessage.State.PENDING, 40)
-    assert message.due_at <= timezone.now() + timedelta(seconds=outbox.LONGEST_BACKOFF_SECONDS)
+    assert message.due_at <= timezone.now() + outbox.POLICY.longest_backoff
     with tenancy.system("test"):
         OutboxMessage.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     outbox.sweep()
@@ -137,7 +137,7 @@ def test_many_workers_deliver_a_message_once(topic):
 def test_a_postponed_message_uses_up_no_attempt_and_was_never_sent(topic):
     enqueue(payload={})
     for _ in range(50):
-        topic.failures.append(outbox.Postponed("the switch is thrown"))
+        topic.failures.append(retries.Postponed("the switch is thrown"))
         with tenancy.system("test"):
             OutboxMessage.objects.update(due_at=timezone.now() - timedelta(seconds=1))
         outbox.sweep()
@@ -154,7 +154,7 @@ def test_the_failure_of_a_run_that_outlived_its_lease_does_not_undo_the_next_run
         with tenancy.system("test"):
             OutboxMessage.objects.update(due_at=timezone.now() - timedelta(seconds=1))
             assert outbox._claim(message.pk) is not None
-        raise outbox.Permanent("refused")
+        raise retries.Permanent("refused")
 
     monkeypatch.setitem(outbox._handlers, "tests.topic", slow)
     enqueue(payload={})
@@ -163,7 +163,7 @@ def test_the_failure_of_a_run_that_outlived_its_lease_does_not_undo_the_next_run
 
 
 def test_who_replays_after_looking_at_the_outside_world_starts_anew(topic):
-    topic.failures.append(outbox.Permanent("a person must look"))
+    topic.failures.append(retries.Permanent("a person must look"))
     enqueue(payload={})
     outbox.sweep()
     with tenancy.system("test"):

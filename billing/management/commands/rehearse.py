@@ -8,7 +8,7 @@ from django.utils.dateparse import parse_datetime
 from accounts.models import Organization
 from billing import test_clocks
 from metering.quotas import months
-from superagent.foundation import clock, outbox, tenancy
+from superagent.foundation import clock, retries, tenancy
 from superagent.foundation.problems import Refusal
 
 
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             self.stdout.write(f"it is {now:%Y-%m-%d %H:%M:%S} UTC for {organization}")
             if to is not None:
                 test_clocks.run(organization=organization, to=to, tell=self._tell)
-        except (Refusal, outbox.Retryable, outbox.Permanent) as error:
+        except (Refusal, retries.Retryable, retries.Permanent) as error:
             raise CommandError(str(error)) from error
 
     def _tell(self, moment: datetime) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from billing.models import WebhookEvent, WebhookLane
 from billing.stripe import client, fencing, inbox
-from superagent.foundation import outbox, tenancy
+from superagent.foundation import retries, tenancy
 from superagent.foundation.identifiers import uuid7
 from superagent.operations import backlogs
 from tests.billing.conftest import Customer, event
@@ -51,7 +51,7 @@ def test_a_failing_event_backs_off_alone_until_it_works(
 ) -> None:
     def work(event: WebhookEvent) -> None:
         if event.created_at.timestamp() == 1:
-            raise outbox.Retryable("not yet")
+            raise retries.Retryable("not yet")
 
     handle(work)
     bad, good = put(created=1), put(created=2)
@@ -65,7 +65,7 @@ def test_a_failing_event_backs_off_alone_until_it_works(
         inbox.sweep()
     bad.refresh_from_db()
     assert (bad.state, bad.attempts, bad.last_error) == ("pending", 41, "Retryable: not yet")
-    assert bad.due_at <= timezone.now() + timedelta(seconds=inbox.LONGEST_BACKOFF_SECONDS)
+    assert bad.due_at <= timezone.now() + inbox.POLICY.longest_backoff
     handle(lambda event: None)
     WebhookEvent.objects.filter(pk=bad.pk).update(due_at=timezone.now())
     inbox.sweep()
@@ -77,7 +77,7 @@ def test_what_can_never_work_is_dead_and_is_tried_once_more_by_the_reconciliatio
     system_scope: None, handle: Callable[[inbox.Handler], None]
 ) -> None:
     def refuse(event: WebhookEvent) -> None:
-        raise outbox.Permanent("not in the catalog")
+        raise retries.Permanent("not in the catalog")
 
     handle(refuse)
     event = put(created=1)
