@@ -4,14 +4,17 @@ Both leave on the request: `organization`, `principal`, an open tenant scope; `r
 `request.user` the user, None for a key.
 """
 
+from datetime import datetime
+from typing import cast
 from uuid import UUID
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from accounts import api_keys, key_records, memberships, tokens
-from accounts.models import Organization, TokenFamily, User
+from accounts.models import Membership, Organization, TokenFamily, User
 from accounts.principals import Principal
 from accounts.roles import SCOPES_OF_ROLE
 from superagent.foundation import tenancy
@@ -20,6 +23,24 @@ from superagent.foundation.problems import NotFound
 ORGANIZATION_HEADER = "X-Organization-Id"
 KEY_PREFIX = "sa_"
 CHALLENGE = 'Bearer realm="SuperAgent API"'
+
+
+class AuthenticatedRequest(HttpRequest):
+    """Django's request of the API once it is known who asks, as middleware sees it. For annotations."""
+
+    organization: Organization
+    principal: Principal
+    membership: Membership
+    """Of people only."""
+
+
+class ApiRequest(Request):
+    """DRF's request as a view gets it that has a `required_scope`. For annotations only."""
+
+    organization: Organization
+    principal: Principal
+    asked_at: datetime
+    """Of an `idempotent_call`."""
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -32,7 +53,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         except api_keys.InvalidKey as refusal:
             refusal.headers["WWW-Authenticate"] = CHALLENGE
             raise
-        key_records.note_use(principal.api_key_id)  # type: ignore[arg-type]  # it is a key
+        key_records.note_use(principal.api_key_id)
         bind_tenant(request, principal.make_organization(), principal)
         return None, principal
 
@@ -74,12 +95,12 @@ def bind_tenant(request: Request, organization: Organization, principal: Princip
 
     Raises NotFound for a key that is sent with another organization's id: it must not act where it was not meant to.
     """
-    http_request = request._request
+    http_request = cast(AuthenticatedRequest, request._request)
     named = http_request.META.get("HTTP_X_ORGANIZATION_ID")
     if named is not None and principal.is_api_key and _organization_id(named) != principal.organization_id:
         raise NotFound("There is no such organization for this API key.")
-    http_request.organization = organization  # type: ignore[attr-defined]
-    http_request.principal = principal  # type: ignore[attr-defined]
+    http_request.organization = organization
+    http_request.principal = principal
     tenancy.activate(organization)
 
 
@@ -94,7 +115,6 @@ def _choose_organization(request: Request, user: User) -> Principal | None:
     if membership is None:
         if named is not None:
             raise NotFound("There is no such organization.")
-        request._request.organization = None  # type: ignore[attr-defined]
         return None
     organization = membership.organization
     principal = Principal(
@@ -106,7 +126,7 @@ def _choose_organization(request: Request, user: User) -> Principal | None:
         livemode=organization.livemode,
         rehearsal_now=organization.rehearsal_now,
     )
-    request._request.membership = membership  # type: ignore[attr-defined]
+    cast(AuthenticatedRequest, request._request).membership = membership
     bind_tenant(request, organization, principal)
     return principal
 

@@ -103,8 +103,10 @@ def parse(stored: bytes) -> CachedKey | None:
     return CachedKey(principal, _time(fields["expires_at"]))
 
 
-def note_use(key_id: UUID) -> None:
+def note_use(key_id: UUID | None) -> None:
     """Remember that a key is used: Redis is told once a minute for each process and key; lost, it is forgotten."""
+    if key_id is None:
+        return
     now = time.time()
     if now - _recent_uses.get(key_id, 0) < USE_INTERVAL_SECONDS:
         return

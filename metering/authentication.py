@@ -55,7 +55,7 @@ class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
         if record is None or (record.expires_at is not None and record.expires_at <= timezone.now()):
             return super().authenticate(request)  # which says what is wrong with it
         principal = record.principal
-        key_records.note_use(principal.api_key_id)  # type: ignore[arg-type]  # it is a key
+        key_records.note_use(principal.api_key_id)
         authentication.bind_tenant(request, _organization_of(principal), principal)
         return None, principal
 

@@ -87,6 +87,7 @@ def test_headers_of_requests_and_answers_are_told(schema):
 
     assert asked("/api/v1/orders", "post") == {"X-Organization-Id", "Idempotency-Key"}
     assert asked("/api/v1/usage/events", "post") == {"X-Organization-Id", "Idempotency-Key"}
+    assert "Idempotency-Key" in asked("/api/v1/billing/subscription/resume", "post")
     assert asked("/api/v1/billing/plans", "get") == {"X-Organization-Id", "If-None-Match"}
     assert "X-Organization-Id" not in asked("/api/v1/licenses/validate", "post")
     assert "Idempotent-Replayed" in answered("/api/v1/orders", "post", "201")

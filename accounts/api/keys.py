@@ -1,8 +1,6 @@
 """api-keys: list, create, detail, rotate, revoke."""
 
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -13,18 +11,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import api_keys, serializers
-from accounts.api.requests import caller_of, organization_of, parsed, principal_of
+from accounts.api.requests import user_of
+from accounts.authentication import ApiRequest
 from accounts.models import ApiKey
 from accounts.roles import Scope
-from superagent.foundation import idempotency
+from superagent.foundation.idempotency import idempotent_with_secret
 from superagent.foundation.problems import NotFound
-from superagent.foundation.views import ApiView, ListView
+from superagent.foundation.views import ApiView, ListView, parsed_body
 
 READ_WRITE = {"GET": Scope.KEYS_READ, "POST": Scope.KEYS_WRITE, "DELETE": Scope.KEYS_WRITE}
 
 
 @extend_schema(tags=["api-keys"])
 class ApiKeys(ListView):
+    request: ApiRequest
     required_scope = READ_WRITE
     serializer_class = serializers.ApiKeyResponse
     filterset_fields = ["name", "prefix"]
@@ -50,21 +50,19 @@ class ApiKeys(ListView):
         request=serializers.CreateApiKeyRequest,
         responses={201: serializers.NewApiKeyResponse},
     )
-    def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.CreateApiKeyRequest)
-
-        def create() -> tuple[ApiKey, str]:
-            return api_keys.create(
-                organization=organization_of(request),
-                name=body["name"],
-                scopes=body["scopes"],
-                created_by=caller_of(request),
-                expires_at=body["expires_at"],
-                now=timezone.now(),
-                made_with=principal_of(request).api_key_id,
-            )
-
-        return _shown_once(request, "POST api-keys", create)
+    @idempotent_with_secret("key")
+    def post(self, request: ApiRequest) -> Response:
+        body = parsed_body(request, serializers.CreateApiKeyRequest)
+        key, plain_text = api_keys.create(
+            organization=request.organization,
+            name=body["name"],
+            scopes=body["scopes"],
+            created_by=user_of(request),
+            expires_at=body["expires_at"],
+            now=timezone.now(),
+            made_with=request.principal.api_key_id,
+        )
+        return _made(key, plain_text)
 
 
 @extend_schema(tags=["api-keys"])
@@ -74,7 +72,7 @@ class ApiKeyDetail(ApiView):
     @extend_schema(
         operation_id="api_keys_get", summary="Get an API key", responses=serializers.ApiKeyResponse
     )
-    def get(self, request: Request, key_id: UUID) -> Response:
+    def get(self, request: ApiRequest, key_id: UUID) -> Response:
         key = _keys(request).filter(pk=key_id).first()
         if key is None:
             raise NotFound("There is no such API key.")
@@ -86,7 +84,7 @@ class ApiKeyDetail(ApiView):
         description="Revokes it at once, as `api-keys/{key_id}/revoke` does; its record stays.",
         responses={204: None},
     )
-    def delete(self, request: Request, key_id: UUID) -> Response:
+    def delete(self, request: ApiRequest, key_id: UUID) -> Response:
         _revoke(request, key_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -102,7 +100,7 @@ class RevokeApiKey(ApiView):
         request=None,
         responses=serializers.ApiKeyResponse,
     )
-    def post(self, request: Request, key_id: UUID) -> Response:
+    def post(self, request: ApiRequest, key_id: UUID) -> Response:
         return Response(serializers.ApiKeyResponse(_revoke(request, key_id)).data)
 
 
@@ -119,62 +117,33 @@ class RotateApiKey(ApiView):
         request=serializers.RotateApiKeyRequest,
         responses={201: serializers.NewApiKeyResponse},
     )
-    def post(self, request: Request, key_id: UUID) -> Response:
-        body = parsed(request, serializers.RotateApiKeyRequest)
-
-        def rotate() -> tuple[ApiKey, str]:
-            return api_keys.rotate(
-                organization=organization_of(request),
-                key_id=key_id,
-                grace=timedelta(seconds=int(body["grace_seconds"])),
-                rotated_by=caller_of(request),
-                now=timezone.now(),
-                rotated_with=principal_of(request).api_key_id,
-            )
-
-        return _shown_once(request, f"POST api-keys/{key_id}/rotate", rotate)
+    @idempotent_with_secret("key")
+    def post(self, request: ApiRequest, key_id: UUID) -> Response:
+        body = parsed_body(request, serializers.RotateApiKeyRequest)
+        key, plain_text = api_keys.rotate(
+            organization=request.organization,
+            key_id=key_id,
+            grace=timedelta(seconds=int(body["grace_seconds"])),
+            rotated_by=user_of(request),
+            now=timezone.now(),
+            rotated_with=request.principal.api_key_id,
+        )
+        return _made(key, plain_text)
 
 
-def _keys(request: Request) -> QuerySet[ApiKey]:
-    return ApiKey.objects.visible_to(organization_of(request)).select_related("created_by")
+def _keys(request: ApiRequest) -> QuerySet[ApiKey]:
+    return ApiKey.objects.visible_to(request.organization).select_related("created_by")
 
 
-def _revoke(request: Request, key_id: UUID) -> ApiKey:
+def _revoke(request: ApiRequest, key_id: UUID) -> ApiKey:
     return api_keys.revoke(
-        organization=organization_of(request),
+        organization=request.organization,
         key_id=key_id,
-        revoked_by=caller_of(request),
+        revoked_by=user_of(request),
         now=timezone.now(),
     )
 
 
-def _shown_once(request: Request, endpoint: str, make: Callable[[], tuple[ApiKey, str]]) -> Response:
-    """201 with the key; for a day, the same Idempotency-Key of the same caller is shown it again."""
-
-    def effect() -> tuple[int, Any]:
-        key, plain_text = make()
-        return status.HTTP_201_CREATED, _as_json(serializers.ApiKeyResponse(key).data) | {"key": plain_text}
-
-    headers = {"Cache-Control": "no-store"}
-    idempotency_key = idempotency.requested_key(request)
-    if idempotency_key is None:
-        code, answer = effect()
-    else:
-        code, answer, is_replayed = idempotency.once(
-            organization_id=organization_of(request).pk,
-            caller=idempotency.caller_of(request),
-            endpoint=endpoint,
-            key=idempotency_key,
-            body=request.data,
-            effect=effect,
-            sealed_member="key",
-        )
-        headers |= idempotency.replay_headers(is_replayed=is_replayed)
-    return Response(answer, code, headers=headers)
-
-
-def _as_json(data: Any) -> dict[str, Any]:
-    return {
-        name: value if value is None or isinstance(value, list) else str(value)
-        for name, value in data.items()
-    }
+def _made(key: ApiKey, plain_text: str) -> Response:
+    answer = serializers.ApiKeyResponse(key).data | {"key": plain_text}
+    return Response(answer, status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})

@@ -12,9 +12,8 @@ from rest_framework.response import Response
 
 from accounts import audit, credentials, memberships, registration, serializers, throttles, tokens
 from accounts.api.people import describe
-from accounts.api.requests import parsed
 from accounts.guessing import Caller
-from superagent.foundation.views import ApiView
+from superagent.foundation.views import ApiView, parsed_body
 
 
 class Public(ApiView):
@@ -38,7 +37,7 @@ class Register(Public):
         responses={201: serializers.RegisteredResponse},
     )
     def post(self, request: Request) -> Response:
-        user = registration.register(**parsed(request, serializers.RegisterRequest), now=timezone.now())
+        user = registration.register(**parsed_body(request, serializers.RegisterRequest), now=timezone.now())
         membership = memberships.find(user, None)
         answer = describe(user, membership.organization if membership else None)
         return Response(serializers.RegisteredResponse(answer).data, status.HTTP_201_CREATED)
@@ -57,7 +56,7 @@ class Login(Public):
         responses=serializers.TokenResponse,
     )
     def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.LoginRequest)
+        body = parsed_body(request, serializers.LoginRequest)
         address = audit.client_address(request._request)
         proven = credentials.verify(**body, caller=Caller(address))
         pair = tokens.log_in(
@@ -84,7 +83,7 @@ class Refresh(Public):
         responses=serializers.TokenResponse,
     )
     def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.RefreshRequest)
+        body = parsed_body(request, serializers.RefreshRequest)
         return _tokens(tokens.refresh(refresh_token=body["refresh_token"], now=timezone.now()))
 
 
@@ -100,7 +99,7 @@ class Logout(Public):
         responses={204: None},
     )
     def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.RefreshRequest)
+        body = parsed_body(request, serializers.RefreshRequest)
         tokens.log_out(refresh_token=body["refresh_token"], now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 

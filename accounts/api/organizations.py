@@ -10,14 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import invitations, memberships, organizations, people, serializers
-from accounts.api.requests import OF_PEOPLE, OfOrganization, caller_of, organization_of, parsed, person_of
-from accounts.authentication import JwtAuthentication
+from accounts.api.requests import OF_PEOPLE, OfOrganization, person_of, user_of
+from accounts.authentication import ApiRequest, JwtAuthentication
 from accounts.models import Invitation, Membership, Organization
 from accounts.roles import Scope
 from superagent.foundation import tenancy
 from superagent.foundation.idempotency import idempotent, idempotent_for_person
 from superagent.foundation.problems import Forbidden, NotFound
-from superagent.foundation.views import ApiView, ListView
+from superagent.foundation.views import ApiView, ListView, parsed_body, parsed_query
 
 READ_WRITE = {
     "GET": Scope.ORGANIZATION_READ,
@@ -31,15 +31,16 @@ READ_WRITE = {
 class Organizations(ListView):
     """A person sees every organization that they belong to; an API key its own."""
 
+    request: ApiRequest
     required_scope = None
     people_only = frozenset({"POST"})
     serializer_class = serializers.OrganizationResponse
     queryset = Organization.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[Organization]:
-        person = caller_of(self.request)
+        person = user_of(self.request)
         if person is None:
-            return Organization.objects.filter(pk=organization_of(self.request).pk)
+            return Organization.objects.filter(pk=self.request.organization.pk)
         return Organization.objects.filter(memberships__user=person)
 
     @extend_schema(
@@ -60,8 +61,8 @@ class Organizations(ListView):
         responses={201: serializers.OrganizationResponse},
     )
     @idempotent_for_person
-    def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.CreateOrganizationRequest)
+    def post(self, request: ApiRequest) -> Response:
+        body = parsed_body(request, serializers.CreateOrganizationRequest)
         organization = organizations.create(name=body["name"], owner=person_of(request), now=timezone.now())
         return Response(serializers.OrganizationResponse(organization).data, status.HTTP_201_CREATED)
 
@@ -75,9 +76,9 @@ class OrganizationDetail(OfOrganization):
         summary="Get an organization",
         responses=serializers.OrganizationResponse,
     )
-    def get(self, request: Request, organization_id: UUID) -> Response:
+    def get(self, request: ApiRequest, organization_id: UUID) -> Response:
         return Response(
-            serializers.OrganizationResponse(organization_of(request), context={"request": request}).data
+            serializers.OrganizationResponse(request.organization, context={"request": request}).data
         )
 
     @extend_schema(
@@ -87,9 +88,9 @@ class OrganizationDetail(OfOrganization):
         request=serializers.UpdateOrganizationRequest,
         responses=serializers.OrganizationResponse,
     )
-    def patch(self, request: Request, organization_id: UUID) -> Response:
-        body = parsed(request, serializers.UpdateOrganizationRequest)
-        organization = organization_of(request)
+    def patch(self, request: ApiRequest, organization_id: UUID) -> Response:
+        body = parsed_body(request, serializers.UpdateOrganizationRequest)
+        organization = request.organization
         updated = organizations.update(
             organization=organization,
             name=body.get("name", organization.name),
@@ -102,13 +103,14 @@ class OrganizationDetail(OfOrganization):
     get=extend_schema(tags=["organizations"], operation_id="members_list", summary="List members")
 )
 class Members(OfOrganization, ListView):
+    request: ApiRequest
     required_scope = READ_WRITE
     serializer_class = serializers.MemberResponse
     filterset_fields = ["role"]
     queryset = Membership.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[Membership]:
-        return Membership.objects.visible_to(organization_of(self.request)).select_related("user")
+        return Membership.objects.visible_to(self.request.organization).select_related("user")
 
 
 @extend_schema(tags=["organizations"])
@@ -117,7 +119,7 @@ class Member(OfOrganization):
     people_only = frozenset({"PATCH", "DELETE"})
 
     @extend_schema(operation_id="members_get", summary="Get a member", responses=serializers.MemberResponse)
-    def get(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
+    def get(self, request: ApiRequest, organization_id: UUID, user_id: UUID) -> Response:
         return self._answer(request, user_id)
 
     @extend_schema(
@@ -128,11 +130,11 @@ class Member(OfOrganization):
         request=serializers.UpdateMemberRequest,
         responses=serializers.MemberResponse,
     )
-    def patch(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
-        body = parsed(request, serializers.UpdateMemberRequest)
+    def patch(self, request: ApiRequest, organization_id: UUID, user_id: UUID) -> Response:
+        body = parsed_body(request, serializers.UpdateMemberRequest)
         if "role" in body:
             memberships.change_role(
-                organization=organization_of(request),
+                organization=request.organization,
                 user_id=user_id,
                 role=body["role"],
                 by=person_of(request),
@@ -151,20 +153,19 @@ class Member(OfOrganization):
         parameters=[serializers.RemoveMemberQuery],
         responses={204: None},
     )
-    def delete(self, request: Request, organization_id: UUID, user_id: UUID) -> Response:
-        query = serializers.RemoveMemberQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
+    def delete(self, request: ApiRequest, organization_id: UUID, user_id: UUID) -> Response:
+        query = parsed_query(request, serializers.RemoveMemberQuery)
         memberships.remove(
-            organization=organization_of(request),
+            organization=request.organization,
             user_id=user_id,
             by=person_of(request),
-            revoke_keys=query.validated_data["revoke_keys"],
+            revoke_keys=query["revoke_keys"],
             now=timezone.now(),
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _answer(self, request: Request, user_id: UUID) -> Response:
-        here = Membership.objects.visible_to(organization_of(request)).select_related("user")
+    def _answer(self, request: ApiRequest, user_id: UUID) -> Response:
+        here = Membership.objects.visible_to(request.organization).select_related("user")
         membership = here.filter(user_id=user_id).first()
         if membership is None:
             raise NotFound("There is no such member.")
@@ -173,6 +174,7 @@ class Member(OfOrganization):
 
 @extend_schema(tags=["organizations"])
 class Invitations(OfOrganization, ListView):
+    request: ApiRequest
     required_scope = READ_WRITE
     people_only = frozenset({"POST"})
     serializer_class = serializers.InvitationResponse
@@ -180,7 +182,7 @@ class Invitations(OfOrganization, ListView):
     queryset = Invitation.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[Invitation]:
-        return Invitation.objects.visible_to(organization_of(self.request)).select_related("invited_by")
+        return Invitation.objects.visible_to(self.request.organization).select_related("invited_by")
 
     @extend_schema(operation_id="invitations_list", summary="List invitations")
     def get(self, request: Request, organization_id: UUID) -> Response:
@@ -195,10 +197,10 @@ class Invitations(OfOrganization, ListView):
         responses={201: serializers.InvitationResponse},
     )
     @idempotent
-    def post(self, request: Request, organization_id: UUID) -> Response:
-        body = parsed(request, serializers.CreateInvitationRequest)
+    def post(self, request: ApiRequest, organization_id: UUID) -> Response:
+        body = parsed_body(request, serializers.CreateInvitationRequest)
         invitation = invitations.invite(
-            organization=organization_of(request),
+            organization=request.organization,
             email=body["email"],
             role=body["role"],
             invited_by=person_of(request),
@@ -218,10 +220,8 @@ class InvitationDetail(OfOrganization):
         auth=OF_PEOPLE,
         responses={204: None},
     )
-    def delete(self, request: Request, organization_id: UUID, invitation_id: UUID) -> Response:
-        invitations.revoke(
-            organization=organization_of(request), invitation_id=invitation_id, now=timezone.now()
-        )
+    def delete(self, request: ApiRequest, organization_id: UUID, invitation_id: UUID) -> Response:
+        invitations.revoke(organization=request.organization, invitation_id=invitation_id, now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -241,7 +241,7 @@ class AcceptInvitation(ApiView):
         request=None,
         responses=serializers.MemberResponse,
     )
-    def post(self, request: Request, inviting_organization_id: UUID, invitation_id: UUID) -> Response:
+    def post(self, request: ApiRequest, inviting_organization_id: UUID, invitation_id: UUID) -> Response:
         now, person = timezone.now(), person_of(request)
         if not people.has_verified_email(person):
             raise Forbidden("Confirm your e-mail address first: the invitation was sent there.")

@@ -6,17 +6,16 @@ from uuid import UUID
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import customers, memberships, people, serializers
-from accounts.api.requests import OF_PEOPLE, organization_of, parsed, person_of, principal_of, role_of
-from accounts.authentication import JwtAuthentication
+from accounts.api.requests import OF_PEOPLE, person_of, role_of
+from accounts.authentication import ApiRequest, JwtAuthentication
 from accounts.models import Membership, Organization, User
 from accounts.principals import Principal
 from accounts.roles import Scope
 from superagent.foundation.problems import Forbidden, NotFound
-from superagent.foundation.views import ApiView, ListView
+from superagent.foundation.views import ApiView, ListView, parsed_body
 
 
 def describe(user: User, organization: Organization | None) -> dict[str, Any]:
@@ -48,7 +47,7 @@ class Me(ApiView):
         ),
         responses=serializers.MeResponse,
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         return self._answer(request, person_of(request))
 
     @extend_schema(
@@ -57,15 +56,15 @@ class Me(ApiView):
         request=serializers.UpdateMeRequest,
         responses=serializers.MeResponse,
     )
-    def patch(self, request: Request) -> Response:
+    def patch(self, request: ApiRequest) -> Response:
         person = person_of(request)
-        if "full_name" in (body := parsed(request, serializers.UpdateMeRequest)):
+        if "full_name" in (body := parsed_body(request, serializers.UpdateMeRequest)):
             person = people.rename(user=person, full_name=body["full_name"])
         return self._answer(request, person)
 
-    def _answer(self, request: Request, user: User) -> Response:
+    def _answer(self, request: ApiRequest, user: User) -> Response:
         principal = request.auth if isinstance(request.auth, Principal) else None
-        answer = describe(user, organization_of(request) if principal else None) | {
+        answer = describe(user, request.organization if principal else None) | {
             "is_email_verified": people.has_verified_email(user),
             "role": role_of(request),
             "scopes": [scope.value for scope in Scope if principal and principal.allows(scope)],
@@ -91,9 +90,9 @@ class UsersMe(Me):
     """The same under `users/me`."""
 
 
-def _users(request: Request) -> QuerySet[User]:
+def _users(request: ApiRequest) -> QuerySet[User]:
     """The members of the organization as people, each with their role in it as `role_here`."""
-    here = Membership.objects.visible_to(organization_of(request))
+    here = Membership.objects.visible_to(request.organization)
     role = Subquery(here.filter(user=OuterRef("pk")).values("role")[:1])
     return User.objects.filter(pk__in=here.values("user_id")).annotate(role_here=role)
 
@@ -107,6 +106,7 @@ def _users(request: Request) -> QuerySet[User]:
     )
 )
 class Users(ListView):
+    request: ApiRequest
     required_scope = Scope.ORGANIZATION_READ
     serializer_class = serializers.UserResponse
     filterset_fields = ["email"]
@@ -125,7 +125,7 @@ class UserDetail(ApiView):
         summary="Get a user",
         responses=serializers.UserResponse,
     )
-    def get(self, request: Request, user_id: UUID) -> Response:
+    def get(self, request: ApiRequest, user_id: UUID) -> Response:
         return self._answer(request, user_id)
 
     @extend_schema(
@@ -136,8 +136,8 @@ class UserDetail(ApiView):
         request=serializers.UpdateUserRequest,
         responses=serializers.UserResponse,
     )
-    def patch(self, request: Request, user_id: UUID) -> Response:
-        body = parsed(request, serializers.UpdateUserRequest)
+    def patch(self, request: ApiRequest, user_id: UUID) -> Response:
+        body = parsed_body(request, serializers.UpdateUserRequest)
         user = self._find(request, user_id)
         person = person_of(request)
         if "full_name" in body:
@@ -145,10 +145,10 @@ class UserDetail(ApiView):
                 raise Forbidden("Only a person may change their own name.")
             people.rename(user=user, full_name=body["full_name"])
         if "role" in body:
-            if not principal_of(request).allows(Scope.ORGANIZATION_WRITE):
+            if not request.principal.allows(Scope.ORGANIZATION_WRITE):
                 raise Forbidden("Changing a role needs organization:write.")
             memberships.change_role(
-                organization=organization_of(request),
+                organization=request.organization,
                 user_id=user_id,
                 role=body["role"],
                 by=person,
@@ -157,12 +157,12 @@ class UserDetail(ApiView):
             )
         return self._answer(request, user_id)
 
-    def _find(self, request: Request, user_id: UUID) -> User:
+    def _find(self, request: ApiRequest, user_id: UUID) -> User:
         user = _users(request).filter(pk=user_id).first()
         if user is None:
             raise NotFound("There is no such person in the organization.")
         return user
 
-    def _answer(self, request: Request, user_id: UUID) -> Response:
+    def _answer(self, request: ApiRequest, user_id: UUID) -> Response:
         user = self._find(request, user_id)
         return Response(serializers.UserResponse(user, context={"request": request}).data)

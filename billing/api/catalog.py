@@ -1,9 +1,9 @@
 """billing/plans and billing/products: what is on sale."""
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import ApiRequest
 from accounts.roles import Scope
 from billing import serializers
 from billing.catalog import plans
@@ -23,7 +23,7 @@ class Plans(RevalidatedView):
         ),
         responses=serializers.PlansResponse,
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         shown = serializers.PlanResponse(plans.public(), many=True, context={"request": request})
         return Response({"data": shown.data, "packs": []})
 
@@ -38,7 +38,7 @@ class Products(RevalidatedView):
         description="Licenses and whatever else can be ordered.",
         responses=serializers.ProductsResponse,
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         rows = plans.of_kind(Product.Kind.LICENSE)
         return Response(
             {"data": serializers.ProductResponse(rows, many=True, context={"request": request}).data}

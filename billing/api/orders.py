@@ -5,22 +5,26 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
+from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api.requests import user_of
+from accounts.authentication import ApiRequest
+from accounts.roles import Scope
 from billing import serializers
-from billing.api.requests import READ_WRITE, now_of, organization_of, parsed, user_of
 from billing.models import Order
 from billing.selling import checkout, orders
-from billing.selling.idempotency import CREATED
-from superagent.foundation import idempotency
+from superagent.foundation import clock
+from superagent.foundation.idempotency import idempotent
 from superagent.foundation.problems import NotFound
-from superagent.foundation.views import ApiView, ListView
+from superagent.foundation.views import ApiView, ListView, parsed_body
 
 
 @extend_schema(tags=["orders"])
 class Orders(ListView):
-    required_scope = READ_WRITE
+    request: ApiRequest
+    required_scope = {"GET": Scope.BILLING_READ, "POST": Scope.BILLING_WRITE}
     serializer_class = serializers.OrderResponse
     filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
     queryset = Order.objects.none()  # for the schema
@@ -42,62 +46,42 @@ class Orders(ListView):
         request=serializers.OrderRequest,
         responses={201: serializers.OrderResponse},
     )
-    def post(self, request: Request) -> Response:
-        order_id, is_replayed = _place(request)
-        order = Order.objects.get(pk=order_id)
+    def post(self, request: ApiRequest) -> Response:
+        response = self._place(request)
+        order = Order.objects.get(pk=response.data["id"])
         if order.payment == Order.Payment.CHECKOUT and order.status == Order.Status.PENDING:
-            checkout.start_order(order=order, now=now_of(request))
-        placed = _of(request).get(pk=order.pk)
-        headers = idempotency.replay_headers(is_replayed=is_replayed)
-        return Response(serializers.OrderResponse(placed).data, CREATED, headers=headers)
+            checkout.start_order(order=order, now=clock.now(request.organization))
+        response.data = serializers.OrderResponse(_of(request).get(pk=order.pk)).data
+        return response
 
-
-def _place(request: Request) -> tuple[str, bool]:
-    """The order's id, and whether it was placed before.
-
-    The same Idempotency-Key is the same order, whose payment page is then opened if it was not.
-    """
-    body = parsed(request, serializers.OrderRequest)
-
-    def effect() -> tuple[int, Any]:
+    @idempotent
+    def _place(self, request: ApiRequest) -> Response:
+        """The same Idempotency-Key is the same order, whose payment page is then opened if it was not."""
+        body = parsed_body(request, serializers.OrderRequest)
         order = orders.place(
-            organization=organization_of(request),
+            organization=request.organization,
             user=user_of(request),
             items=[orders.Wanted(item["product"], item["options"]) for item in body["items"]],
             max_total=body["max_total"],
             currency=body["currency"],
             payment=body["payment"],
-            now=now_of(request),
+            now=clock.now(request.organization),
         )
-        return CREATED, {"id": str(order.pk)}
-
-    key = idempotency.requested_key(request)
-    if key is None:
-        answer, is_replayed = effect()[1], False
-    else:
-        _status, answer, is_replayed = idempotency.once(
-            organization_id=organization_of(request).pk,
-            caller=idempotency.caller_of(request),
-            endpoint="POST orders",
-            key=key,
-            body=request.data,
-            effect=effect,
-        )
-    return str(answer["id"]), is_replayed
+        return Response({"id": str(order.pk)}, status.HTTP_201_CREATED)
 
 
 @extend_schema(tags=["orders"])
 class OrderDetail(ApiView):
-    required_scope = READ_WRITE
+    required_scope = Scope.BILLING_READ
 
     @extend_schema(operation_id="orders_get", summary="Get an order", responses=serializers.OrderResponse)
-    def get(self, request: Request, order_id: UUID) -> Response:
+    def get(self, request: ApiRequest, order_id: UUID) -> Response:
         found = _of(request).filter(pk=order_id).first()
         if found is None:
             raise NotFound("There is no such order.")
         return Response(serializers.OrderResponse(found, context={"request": request}).data)
 
 
-def _of(request: Request) -> QuerySet[Any]:
-    rows = Order.objects.visible_to(organization_of(request))
+def _of(request: ApiRequest) -> QuerySet[Any]:
+    rows = Order.objects.visible_to(request.organization)
     return rows.prefetch_related("items__product", "items__subscription", "checkout_sessions")

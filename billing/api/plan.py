@@ -1,22 +1,23 @@
 """The organization's API plan: what it is, what a change costs, change, cancel, resume; checkout and portal."""
 
-from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
+from rest_framework import status
 from rest_framework.response import Response
 
+from accounts.api.requests import user_of
+from accounts.authentication import ApiRequest
 from accounts.roles import Scope
 from billing import serializers
-from billing.api.requests import now_of, organization_of, parsed, user_of
 from billing.catalog import plans
 from billing.customers import hosted_portal
 from billing.models import Subscription
 from billing.selling import cancellations, checkout, overview, subscriptions
-from billing.selling.idempotency import CREATED, OK, call_once
 from metering.quotas import quota_status
-from superagent.foundation.views import ApiView
+from superagent.foundation import clock
+from superagent.foundation.idempotency import idempotent_call
+from superagent.foundation.views import ApiView, parsed_body
 
 
 @extend_schema(tags=["billing"])
@@ -29,7 +30,7 @@ class PlanSubscription(ApiView):
         description="The plan in force; without a paid one, `free`.",
         responses=serializers.PlanSubscriptionResponse,
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         return Response(_plan_answer(request))
 
 
@@ -44,13 +45,13 @@ class Preview(ApiView):
         request=serializers.PlanChoiceRequest,
         responses=serializers.PreviewResponse,
     )
-    def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.PlanChoiceRequest)
+    def post(self, request: ApiRequest) -> Response:
+        body = parsed_body(request, serializers.PlanChoiceRequest)
         shown = subscriptions.preview_plan(
-            organization=organization_of(request),
+            organization=request.organization,
             plan=body["plan"],
             interval=body["interval"],
-            now=now_of(request),
+            now=clock.now(request.organization),
         )
         return Response(serializers.PreviewResponse(shown).data)
 
@@ -70,22 +71,19 @@ class Change(ApiView):
         request=serializers.ChangePlanRequest,
         responses=serializers.PreviewResponse,
     )
-    def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.ChangePlanRequest)
-
-        def call(asked_at: datetime) -> tuple[int, Any]:
-            done = subscriptions.change_plan(
-                organization=organization_of(request),
-                user=user_of(request),
-                plan=body["plan"],
-                interval=body["interval"],
-                previewed_at=body["effective_at"] or asked_at,
-                max_amount_due=body["max_amount_due"],
-                now=now_of(request),
-            )
-            return OK, serializers.PreviewResponse(done).data
-
-        return call_once(request, "POST billing/subscription/change", call)
+    @idempotent_call
+    def post(self, request: ApiRequest) -> Response:
+        body = parsed_body(request, serializers.ChangePlanRequest)
+        done = subscriptions.change_plan(
+            organization=request.organization,
+            user=user_of(request),
+            plan=body["plan"],
+            interval=body["interval"],
+            previewed_at=body["effective_at"] or request.asked_at,
+            max_amount_due=body["max_amount_due"],
+            now=clock.now(request.organization),
+        )
+        return Response(serializers.PreviewResponse(done).data)
 
 
 @extend_schema(tags=["billing"])
@@ -99,19 +97,16 @@ class Cancel(ApiView):
         request=serializers.CancelPlanRequest,
         responses=serializers.PlanSubscriptionResponse,
     )
-    def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.CancelPlanRequest)
-
-        def call(asked_at: datetime) -> tuple[int, Any]:
-            cancellations.cancel(
-                subscription=_paid(request),
-                at_period_end=body["at_period_end"],
-                reason=body["reason"],
-                now=now_of(request),
-            )
-            return OK, _plan_answer(request)
-
-        return call_once(request, "POST billing/subscription/cancel", call)
+    @idempotent_call
+    def post(self, request: ApiRequest) -> Response:
+        body = parsed_body(request, serializers.CancelPlanRequest)
+        cancellations.cancel(
+            subscription=_paid(request),
+            at_period_end=body["at_period_end"],
+            reason=body["reason"],
+            now=clock.now(request.organization),
+        )
+        return Response(_plan_answer(request))
 
 
 @extend_schema(tags=["billing"])
@@ -125,12 +120,10 @@ class Resume(ApiView):
         request=None,
         responses=serializers.PlanSubscriptionResponse,
     )
-    def post(self, request: Request) -> Response:
-        def call(asked_at: datetime) -> tuple[int, Any]:
-            cancellations.resume(subscription=_paid(request), now=now_of(request))
-            return OK, _plan_answer(request)
-
-        return call_once(request, "POST billing/subscription/resume", call)
+    @idempotent_call
+    def post(self, request: ApiRequest) -> Response:
+        cancellations.resume(subscription=_paid(request), now=clock.now(request.organization))
+        return Response(_plan_answer(request))
 
 
 @extend_schema(tags=["billing"])
@@ -146,21 +139,18 @@ class CreateCheckoutSession(ApiView):
         request=serializers.CheckoutRequest,
         responses={201: serializers.CheckoutResponse},
     )
-    def post(self, request: Request) -> Response:
-        body = parsed(request, serializers.CheckoutRequest)
-
-        def call(asked_at: datetime) -> tuple[int, Any]:
-            started = checkout.start_plan(
-                organization=organization_of(request),
-                user=user_of(request),
-                plan=body["plan"],
-                interval=body["interval"],
-                promotion_code=body["promotion_code"],
-                now=now_of(request),
-            )
-            return CREATED, {"session_id": started.session_id, "url": started.url}
-
-        return call_once(request, "POST billing/create-checkout-session", call)
+    @idempotent_call
+    def post(self, request: ApiRequest) -> Response:
+        body = parsed_body(request, serializers.CheckoutRequest)
+        started = checkout.start_plan(
+            organization=request.organization,
+            user=user_of(request),
+            plan=body["plan"],
+            interval=body["interval"],
+            promotion_code=body["promotion_code"],
+            now=clock.now(request.organization),
+        )
+        return Response({"session_id": started.session_id, "url": started.url}, status.HTTP_201_CREATED)
 
 
 @extend_schema(tags=["billing"])
@@ -173,8 +163,8 @@ class CustomerPortal(ApiView):
         description="Answers with a short-lived address of Stripe's page for cards and billing details.",
         responses=serializers.UrlResponse,
     )
-    def get(self, request: Request) -> Response:
-        answer = {"url": hosted_portal.open_for(organization_of(request))}
+    def get(self, request: ApiRequest) -> Response:
+        answer = {"url": hosted_portal.open_for(request.organization)}
         return Response(serializers.UrlResponse(answer, context={"request": request}).data)
 
 
@@ -188,8 +178,8 @@ class Usage(ApiView):
         description="What was used in the current period, and what is charged beyond the allowances.",
         responses=serializers.UsageResponse,
     )
-    def get(self, request: Request) -> Response:
-        found = quota_status.overview(organization_of(request), now_of(request))
+    def get(self, request: ApiRequest) -> Response:
+        found = quota_status.overview(request.organization, clock.now(request.organization))
         meters = [
             {
                 "meter": quota.meter.slug,
@@ -211,13 +201,13 @@ class Usage(ApiView):
         )
 
 
-def _paid(request: Request) -> Subscription:
-    subscription = plans.subscription_of(organization_of(request))
+def _paid(request: ApiRequest) -> Subscription:
+    subscription = plans.subscription_of(request.organization)
     if subscription is None:
         raise subscriptions.NoSubscription
     return subscription
 
 
-def _plan_answer(request: Request) -> Any:
-    facts = overview.plan_facts(organization=organization_of(request), now=now_of(request))
+def _plan_answer(request: ApiRequest) -> Any:
+    facts = overview.plan_facts(organization=request.organization, now=clock.now(request.organization))
     return serializers.PlanSubscriptionResponse(facts, context={"request": request}).data

@@ -5,9 +5,9 @@ from typing import Any
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 
+from accounts.authentication import ApiRequest
 from accounts.roles import Scope
 from billing import serializers
-from billing.api.requests import organization_of
 from billing.models import Invoice, Payment
 from superagent.foundation.views import DetailView, ListView
 
@@ -21,25 +21,27 @@ from superagent.foundation.views import DetailView, ListView
     )
 )
 class Invoices(ListView):
+    request: ApiRequest
     required_scope = Scope.BILLING_READ
     serializer_class = serializers.InvoiceResponse
     filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
     queryset = Invoice.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[Any]:
-        return Invoice.objects.visible_to(organization_of(self.request)).prefetch_related("lines")
+        return Invoice.objects.visible_to(self.request.organization).prefetch_related("lines")
 
 
 @extend_schema_view(
     get=extend_schema(tags=["billing"], operation_id="billing_invoices_get", summary="Get an invoice")
 )
 class InvoiceDetail(DetailView):
+    request: ApiRequest
     required_scope = Scope.BILLING_READ
     serializer_class = serializers.InvoiceResponse
     queryset = Invoice.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[Any]:
-        return Invoice.objects.visible_to(organization_of(self.request)).prefetch_related("lines")
+        return Invoice.objects.visible_to(self.request.organization).prefetch_related("lines")
 
 
 @extend_schema_view(
@@ -51,10 +53,11 @@ class InvoiceDetail(DetailView):
     )
 )
 class Payments(ListView):
+    request: ApiRequest
     required_scope = Scope.BILLING_READ
     serializer_class = serializers.PaymentResponse
     filterset_fields = {"status": ["exact"], "created_at": ["gte", "lt"]}
     queryset = Payment.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[Any]:
-        return Payment.objects.visible_to(organization_of(self.request))
+        return Payment.objects.visible_to(self.request.organization)

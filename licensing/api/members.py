@@ -7,9 +7,9 @@ from uuid import UUID
 from django.utils import timezone
 from django_filters import CharFilter, ChoiceFilter, UUIDFilter
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import ApiRequest
 from accounts.models import Organization
 from accounts.roles import Scope
 from licensing import issued_keys, serializers
@@ -45,13 +45,14 @@ class LicenseFilters(FilterSet):
 class Licenses(ListView):
     """The organization's licenses, newest first."""
 
+    request: ApiRequest
     required_scope = Scope.LICENSES_READ
     serializer_class = serializers.LicenseResponse
     filterset_class = LicenseFilters
     queryset = License.objects.none()  # for the schema; get_queryset knows the organization
 
     def get_queryset(self) -> Any:
-        organization = self.request.organization  # type: ignore[attr-defined]  # set by our authentication
+        organization = self.request.organization
         return _visible(organization)
 
     def get_serializer_context(self) -> dict[str, Any]:
@@ -74,12 +75,12 @@ class LicenseDetail(ApiView):
         description="With its key, for those who may manage licenses; that it was shown is audited.",
         responses=serializers.LicenseWithKeyResponse,
     )
-    def get(self, request: Request, license_id: UUID) -> Response:
-        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+    def get(self, request: ApiRequest, license_id: UUID) -> Response:
+        organization = request.organization
         license_ = _visible(organization).filter(pk=license_id).first()
         if license_ is None:
             raise NotFound("This organization has no such license.")
-        may_see = request.principal.allows(Scope.LICENSES_WRITE)  # type: ignore[attr-defined]  # as above
+        may_see = request.principal.allows(Scope.LICENSES_WRITE)
         shows_key = request.method == "GET" and "license_key" in request.GET.get(
             "fields", "license_key"
         ).split(",")

@@ -17,7 +17,7 @@ from licensing.models import License
 from licensing.validation import Code, Verdict
 from superagent.foundation import idempotency
 from superagent.foundation.problems import BodyTooLarge, Invalid
-from superagent.foundation.views import ApiView, RevalidatedView
+from superagent.foundation.views import ApiView, RevalidatedView, parsed_body
 
 
 class PanelView(ApiView):
@@ -44,9 +44,7 @@ class PanelView(ApiView):
 
     def parse(self, request: Request, serializer: type[serializers.PanelRequest]) -> dict[str, Any]:
         """The question, admitted. Raises ValidationError, and AskedTooOften (429) for its key or its network."""
-        parsed = serializer(data=request.data)
-        parsed.is_valid(raise_exception=True)
-        self.asked = parsed.validated_data
+        self.asked = parsed_body(request, serializer)
         self.limits = throttles.admit(
             license_key=self.asked["license_key"], address=client_address(request._request)
         )

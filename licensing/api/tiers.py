@@ -1,21 +1,20 @@
 """Another tier of a license, by its owner's program: the preview of its price, and the change."""
 
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api.requests import user_of
+from accounts.authentication import ApiRequest
 from accounts.roles import Scope
-from billing.api.requests import now_of, organization_of, parsed, user_of
-from billing.selling.idempotency import OK, call_once
 from billing.serializers import PreviewResponse
 from licensing import overview, serializers, tiers
 from licensing.models import License
+from superagent.foundation import clock
+from superagent.foundation.idempotency import idempotent_call
 from superagent.foundation.problems import NotFound
-from superagent.foundation.views import ApiView
+from superagent.foundation.views import ApiView, parsed_body
 
 
 @extend_schema(tags=["licenses"])
@@ -29,11 +28,11 @@ class PreviewTier(ApiView):
         request=serializers.TierChoiceRequest,
         responses=PreviewResponse,
     )
-    def post(self, request: Request, license_id: UUID) -> Response:
+    def post(self, request: ApiRequest, license_id: UUID) -> Response:
         license_ = _one(request, license_id)
-        body = parsed(request, serializers.TierChoiceRequest)
+        body = parsed_body(request, serializers.TierChoiceRequest)
         price = tiers.price_of(license_=license_, product=body["product"], interval=body["interval"])
-        shown = tiers.preview(license_=license_, price=price, now=now_of(request))
+        shown = tiers.preview(license_=license_, price=price, now=clock.now(request.organization))
         return Response(PreviewResponse(shown).data)
 
 
@@ -53,27 +52,24 @@ class ChangeTier(ApiView):
         request=serializers.ChangeTierRequest,
         responses=PreviewResponse,
     )
-    def post(self, request: Request, license_id: UUID) -> Response:
+    @idempotent_call
+    def post(self, request: ApiRequest, license_id: UUID) -> Response:
         license_ = _one(request, license_id)
-        body = parsed(request, serializers.ChangeTierRequest)
+        body = parsed_body(request, serializers.ChangeTierRequest)
         price = tiers.price_of(license_=license_, product=body["product"], interval=body["interval"])
-
-        def call(asked_at: datetime) -> tuple[int, Any]:
-            done = tiers.change(
-                license_=license_,
-                price=price,
-                user=user_of(request),
-                previewed_at=body["effective_at"] or asked_at,
-                max_amount_due=body["max_amount_due"],
-                now=now_of(request),
-            )
-            return OK, PreviewResponse(done).data
-
-        return call_once(request, f"POST licenses/{license_id}/tier", call)
+        done = tiers.change(
+            license_=license_,
+            price=price,
+            user=user_of(request),
+            previewed_at=body["effective_at"] or request.asked_at,
+            max_amount_due=body["max_amount_due"],
+            now=clock.now(request.organization),
+        )
+        return Response(PreviewResponse(done).data)
 
 
-def _one(request: Request, license_id: UUID) -> License:
-    found: License | None = overview.licenses_of(organization_of(request)).filter(pk=license_id).first()
+def _one(request: ApiRequest, license_id: UUID) -> License:
+    found: License | None = overview.licenses_of(request.organization).filter(pk=license_id).first()
     if found is None:
         raise NotFound("This organization has no such license.")
     return found

@@ -6,17 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.principals import Principal
+from accounts.authentication import ApiRequest
 from accounts.roles import Scope
 from metering import serializers
 from metering.models import Meter
 from metering.quotas import quota_status
 from metering.usage import events, ingest, voids
 from metering.usage.events import EventIn, Rejection, Unacceptable
-from superagent.foundation import clock, idempotency
+from superagent.foundation import clock
+from superagent.foundation.idempotency import idempotent
 from superagent.foundation.json_bodies import JsonEvents
 from superagent.foundation.problems import FieldError, Invalid, Refusal
 from superagent.foundation.views import ApiView
@@ -50,19 +50,19 @@ class Events(ApiView):
         request=serializers.EventRequest,  # and more: metering.schema
         responses=serializers.OutcomeResponse,
     )
-    @idempotency.idempotent
-    def post(self, request: Request) -> Response:
+    @idempotent
+    def post(self, request: ApiRequest) -> Response:
         is_single = not isinstance(request.data, list)
         items: list[Any] = [request.data] if is_single else list(request.data)
         if not items or len(items) > events.MAX_BATCH:
             raise Invalid.field("", "invalid_length", f"Send 1 to {events.MAX_BATCH:,} events.")
         readable, rejected = _read(items, _reader(request))
-        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+        organization = request.organization
         now = clock.now(organization)
         outcome = ingest.record(
             organization=organization,
             events=[event for _, event in readable],
-            principal=_principal(request),
+            principal=request.principal,
             now=now,
         )
         for each in outcome.rejected:
@@ -88,13 +88,13 @@ class VoidEvent(ApiView):
         request=None,
         responses=serializers.VoidResponse,
     )
-    def post(self, request: Request, event_id: str) -> Response:
-        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+    def post(self, request: ApiRequest, event_id: str) -> Response:
+        organization = request.organization
         voided = voids.void(
             organization=organization,
             source=request.query_params.get("source", events.DEFAULT_SOURCE),
             event_id=event_id,
-            principal=_principal(request),
+            principal=request.principal,
             now=clock.now(organization),
         )
         return Response(
@@ -119,11 +119,7 @@ def _refusal(rejection: Rejection, quantity: int, now: datetime) -> Refusal:
     return Invalid.fields([error], **outcome)
 
 
-def _principal(request: Request) -> Principal | None:
-    return request.auth if isinstance(request.auth, Principal) else None
-
-
-def _reader(request: Request) -> Callable[[Any], EventIn]:
+def _reader(request: ApiRequest) -> Callable[[Any], EventIn]:
     """How an item of this body is read: by its media type, or by its own `specversion`."""
     by_event_name: Mapping[str, Meter] | None = None
     is_cloud = "cloudevents" in (request.content_type or "")

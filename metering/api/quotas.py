@@ -1,14 +1,14 @@
 """quotas: how much is left, and whether something would fit."""
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import ApiRequest
 from accounts.roles import Scope
 from metering import serializers
 from metering.quotas import quota_status
 from superagent.foundation import clock
-from superagent.foundation.views import ApiView
+from superagent.foundation.views import ApiView, parsed_body
 
 
 @extend_schema(tags=["quotas"])
@@ -21,8 +21,8 @@ class Quotas(ApiView):
         description="Every allowance of the usage period, and what is left of it.",
         responses=serializers.QuotasResponse,
     )
-    def get(self, request: Request) -> Response:
-        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+    def get(self, request: ApiRequest) -> Response:
+        organization = request.organization
         overview = quota_status.overview(organization, clock.now(organization))
         answer = serializers.QuotaResponse(overview.quotas, many=True, context={"request": request})
         return Response({"data": answer.data})
@@ -39,14 +39,13 @@ class QuotaCheck(ApiView):
         request=serializers.QuotaCheckRequest,
         responses=serializers.QuotaCheckResponse,
     )
-    def post(self, request: Request) -> Response:
-        body = serializers.QuotaCheckRequest(data=request.data)
-        body.is_valid(raise_exception=True)
-        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+    def post(self, request: ApiRequest) -> Response:
+        body = parsed_body(request, serializers.QuotaCheckRequest)
+        organization = request.organization
         answer = quota_status.check(
             organization=organization,
-            meter_slug=body.validated_data["meter"],
-            quantity=body.validated_data["quantity"],
+            meter_slug=body["meter"],
+            quantity=body["quantity"],
             now=clock.now(organization),
         )
         return Response(serializers.QuotaCheckResponse(answer).data)

@@ -27,7 +27,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
 from accounts import access, roles, sessions
-from accounts.authentication import ApiKeyAuthentication, JwtAuthentication
+from accounts.authentication import ApiKeyAuthentication, AuthenticatedRequest, JwtAuthentication
 from accounts.models import Organization
 from accounts.permissions import MissingScope
 from accounts.principals import Principal
@@ -67,15 +67,15 @@ class Admission:
     caller: UUID
 
 
-async def stream(request: HttpRequest) -> HttpResponseBase:
+async def stream(request: AuthenticatedRequest) -> HttpResponseBase:
     if request.method != "GET":
         return problems.json_response(request, _NotAllowed())
     name = uuid7().hex
     try:
         admission = await _in_thread(_admit, request)
         if admission.principal is not None:
-            request.organization = admission.organization  # type: ignore[attr-defined]  # for the metering
-            request.principal = admission.principal  # type: ignore[attr-defined]  # as above
+            request.organization = admission.organization
+            request.principal = admission.principal
             await _in_thread(throttles.take, request, admission.principal)
         await _in_thread(contract.hold_query, request)
         await _in_thread(_enter, admission, name)
@@ -176,7 +176,7 @@ def _admit(request: HttpRequest) -> Admission:
 
 
 def _by_credential(request: HttpRequest) -> Admission:
-    plain = HttpRequest()
+    plain = AuthenticatedRequest()
     plain.method, plain.META = "GET", request.META
     asked = Request(plain, parser_context={"view": stream, "kwargs": {}})
     try:
@@ -193,7 +193,7 @@ def _by_credential(request: HttpRequest) -> Admission:
         raise MissingScope(f"The credential lacks the scope {Scope.USAGE_READ}.")
     caller = principal.api_key_id or principal.user_id
     assert caller is not None, "a principal is a key or a person"
-    return Admission(plain.organization, principal, caller)  # type: ignore[attr-defined]  # set by the authentication
+    return Admission(plain.organization, principal, caller)
 
 
 def _by_session(request: HttpRequest) -> Admission:

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import ApiRequest
 from accounts.roles import Scope
 from metering import serializers
 from metering.analytics import statistics
@@ -18,7 +19,7 @@ from metering.usage.rollups import HOUR
 from superagent.foundation import clock
 from superagent.foundation.filters import BooleanFilter, FilterSet, IntegerFilter, MomentFilter
 from superagent.foundation.problems import Invalid
-from superagent.foundation.views import ApiView, ListView, RevalidatedView
+from superagent.foundation.views import ApiView, ListView, RevalidatedView, parsed_query
 
 LONGEST = timedelta(days=400)
 LONGEST_BY_HOUR = timedelta(days=35)
@@ -38,8 +39,8 @@ class Statistics(ApiView):
         parameters=[serializers.RangeQuery],
         responses=serializers.StatisticsResponse,
     )
-    def get(self, request: Request) -> Response:
-        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+    def get(self, request: ApiRequest) -> Response:
+        organization = request.organization
         start, end = _range(request, serializers.RangeQuery, LONGEST)[:2]
         found = statistics.requests(organization, start, end)
         body = {
@@ -71,8 +72,8 @@ class Series(ApiView):
         parameters=[serializers.SeriesQuery],
         responses=serializers.SeriesResponse,
     )
-    def get(self, request: Request) -> Response:
-        organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+    def get(self, request: ApiRequest) -> Response:
+        organization = request.organization
         by_hour = request.query_params.get("interval") == "hour"
         start, end, query = _range(request, serializers.SeriesQuery, LONGEST_BY_HOUR if by_hour else LONGEST)
         points = statistics.series(
@@ -106,13 +107,14 @@ class RequestFilter(FilterSet):
 
 @extend_schema(tags=["usage"])
 class Requests(ListView):
+    request: ApiRequest
     required_scope = Scope.USAGE_READ
     serializer_class = serializers.RequestRecordResponse
     filterset_class = RequestFilter
     queryset = RequestRecord.objects.none()  # for the schema
 
     def get_queryset(self) -> QuerySet[RequestRecord]:
-        return RequestRecord.objects.visible_to(self.request.organization)  # type: ignore[attr-defined]  # ours
+        return RequestRecord.objects.visible_to(self.request.organization)
 
     @extend_schema(
         operation_id="usage_requests_list",
@@ -133,23 +135,21 @@ class Meters(RevalidatedView):
         description="What is counted, and in which unit.",
         responses=serializers.MetersResponse,
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: ApiRequest) -> Response:
         meters = Meter.objects.filter(is_active=True).order_by("slug")
         answer = serializers.MeterResponse(meters, many=True, context={"request": request})
         return Response({"data": answer.data})
 
 
 def _range(
-    request: Request, serializer: type[serializers.RangeQuery], longest: timedelta
+    request: ApiRequest, serializer: type[serializers.RangeQuery], longest: timedelta
 ) -> tuple[datetime, datetime, dict[str, Any]]:
     """`start` and `end` of the query, by default the open usage period until now."""
-    query = serializer(data=request.query_params)
-    query.is_valid(raise_exception=True)
-    organization = request.organization  # type: ignore[attr-defined]  # set by our authentication
+    query = parsed_query(request, serializer)
+    organization = request.organization
     now = clock.now(organization)
-    values = query.validated_data
-    end = values["end"] or now
-    start = values["start"]
+    end = query["end"] or now
+    start = query["start"]
     if start is None:
         period_start = periods.ensure(organization=organization, now=now).start
         start = period_start if period_start < end else end - timedelta(days=30)
@@ -157,4 +157,4 @@ def _range(
         raise Invalid.field("/start", "invalid_range", "Choose a start before the end.")
     if end - start > longest:
         raise Invalid.field("/start", "invalid_range", f"Choose at most {longest.days} days.")
-    return start, end, values
+    return start, end, query

@@ -1,7 +1,8 @@
 """Keyed requests: the same key, body and caller replays the answer; with another body or from another caller it is 409.
 
-The record is stored in the transaction of its effect, so a crash half-way leaves neither. Two requests with one key at
-once: the second waits for the first's commit on the unique constraint, then replays. Kept 30 days.
+`idempotent` is for what only writes rows: the record is stored in the transaction of its effect, so a crash half-way
+leaves neither. Two requests with one key at once: the second waits for the first's commit on the unique constraint,
+then replays. `idempotent_call` is for what calls outside. Records are kept for 30 days.
 """
 
 import functools
@@ -15,6 +16,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -114,71 +116,17 @@ def requested_key(request: Request) -> str | None:
     in_header = request.headers.get(HEADER)
     in_body = request.data.get("idempotency_key") if isinstance(request.data, dict) else None
     if in_body is not None and not isinstance(in_body, str):
-        raise _invalid("Send the key as a string.")
+        raise Invalid.field("/idempotency_key", "invalid", "Send the key as a string.")
     if in_body and in_header and in_body != in_header:
-        raise _invalid(f"It differs from the {HEADER} header: send one of them.")
+        raise Invalid.field(
+            "/idempotency_key", "invalid", f"It differs from the {HEADER} header: send one of them."
+        )
     key = in_body or in_header
     if key is not None and not (1 <= len(key) <= MAX_KEY_LENGTH and is_storable(key)):
-        raise _invalid(f"Send 1 to {MAX_KEY_LENGTH} characters, none of them NUL.")
+        raise Invalid.field(
+            "/idempotency_key", "invalid", f"Send 1 to {MAX_KEY_LENGTH} characters, none of them NUL."
+        )
     return key
-
-
-def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
-    """Decorate a DRF view method that only writes rows: honours the request's key, if it has one."""
-
-    @functools.wraps(method)
-    def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        key = requested_key(request)
-        if key is None:
-            return method(view, request, *args, **kwargs)
-        organization_id = request.organization.pk  # type: ignore[attr-defined]  # set by our authentication
-        return _answered_once(method, view, request, args, kwargs, organization_id, key)
-
-    wrapped.is_idempotent = True  # type: ignore[attr-defined]  # for the schema
-    return wrapped
-
-
-def idempotent_for_person(method: Callable[..., Response]) -> Callable[..., Response]:
-    """The same for what belongs to the person who asks, whichever organization they act for, or none."""
-
-    @functools.wraps(method)
-    def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        key = requested_key(request)
-        if key is None:
-            return method(view, request, *args, **kwargs)
-        with tenancy.system("a person's own request may come before they have an organization"):
-            return _answered_once(method, view, request, args, kwargs, request.user.pk, key)  # type: ignore[arg-type]  # UUIDs
-
-    wrapped.is_idempotent = True  # type: ignore[attr-defined]  # for the schema
-    return wrapped
-
-
-def _answered_once(
-    method: Callable[..., Response],
-    view: Any,
-    request: Request,
-    args: Any,
-    kwargs: Any,
-    organization_id: UUID,
-    key: str,
-) -> Response:
-    def effect() -> tuple[int, Any]:
-        response = method(view, request, *args, **kwargs)
-        return response.status_code, json.loads(view.get_renderers()[0].render(response.data))
-
-    status, answer, replayed = once(
-        organization_id=organization_id,
-        caller=caller_of(request),
-        endpoint=f"{request.method} {request.path}",
-        key=key,
-        body=request.data,
-        effect=effect,
-    )
-    return Response(answer, status, headers=replay_headers(is_replayed=replayed))
-
-
-def replay_headers(*, is_replayed: bool) -> dict[str, str]:
-    return {REPLAYED: "true"} if is_replayed else {}
 
 
 def forget_old(*, now: datetime) -> int:
@@ -189,5 +137,126 @@ def forget_old(*, now: datetime) -> int:
     return IdempotencyRecord.objects.filter(created_at__lt=now - KEPT_FOR).delete()[0]
 
 
-def _invalid(detail: str) -> Invalid:
-    return Invalid.field("/idempotency_key", "invalid", detail)
+# --- Views
+
+View = Callable[..., Response]
+
+
+def idempotent(method: View) -> View:
+    """Decorate a view's method that only writes rows: honors the request's key, if it has one."""
+    return _in_one_transaction(method, _organization_of, secret=None)
+
+
+def idempotent_with_secret(name: str) -> Callable[[View], View]:
+    """`idempotent` for an answer whose member `name` is a secret: a replay shows it for a day, then null."""
+    return lambda method: _in_one_transaction(method, _organization_of, secret=name)
+
+
+def idempotent_for_person(method: View) -> View:
+    """`idempotent` for what belongs to the person who asks, whichever organization they act for, or none."""
+
+    keyed = _in_one_transaction(method, _person_of, secret=None)
+
+    @functools.wraps(keyed)
+    def wrapped(*args: Any, **kwargs: Any) -> Response:
+        with tenancy.system("a person's own request may come before they have an organization"):
+            return keyed(*args, **kwargs)
+
+    return wrapped
+
+
+def idempotent_call(method: View) -> View:
+    """Decorate a view's method that calls outside, which no transaction can hold: the key is stored before the call
+    and the answer after it.
+
+    A repetition that finds no answer calls again, with the moment of the first request as `request.asked_at`, so that
+    the other side is asked for the same and answers what it did. A refusal is not stored: it can be tried again. The
+    key of an invalid body stays free, as it does when key and effect share a transaction.
+    """
+
+    @functools.wraps(method)
+    def wrapped(view: Any, request: Any, *args: Any, **kwargs: Any) -> Response:
+        key = requested_key(request)
+        if key is None:
+            request.asked_at = timezone.now()
+            return method(view, request, *args, **kwargs)
+        record = _stored_before_the_call(request, key)
+        if record.status is not None:
+            return _answer(record.answer, record.status, is_replayed=True)
+        request.asked_at = record.created_at
+        try:
+            response = method(view, request, *args, **kwargs)
+        except (Invalid, ValidationError):
+            IdempotencyRecord.objects.filter(pk=record.pk, status=None).delete()
+            raise
+        answer = _as_json(view, response)
+        IdempotencyRecord.objects.filter(pk=record.pk).update(status=response.status_code, answer=answer)
+        return _answer(answer, response.status_code, is_replayed=False)
+
+    return _marked(wrapped)
+
+
+def _in_one_transaction(method: View, owner_of: Callable[[Request], UUID], *, secret: str | None) -> View:
+    @functools.wraps(method)
+    def wrapped(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+        key = requested_key(request)
+        if key is None:
+            return method(view, request, *args, **kwargs)
+
+        def effect() -> tuple[int, Any]:
+            response = method(view, request, *args, **kwargs)
+            return response.status_code, _as_json(view, response)
+
+        status, answer, is_replayed = once(
+            organization_id=owner_of(request),
+            caller=caller_of(request),
+            endpoint=_endpoint_of(request),
+            key=key,
+            body=request.data,
+            effect=effect,
+            sealed_member=secret,
+        )
+        return _answer(answer, status, is_replayed=is_replayed)
+
+    return _marked(wrapped)
+
+
+def _stored_before_the_call(request: Request, key: str) -> IdempotencyRecord:
+    with transaction.atomic():
+        record, _is_new = claim(
+            organization_id=_organization_of(request),
+            caller=caller_of(request),
+            endpoint=_endpoint_of(request),
+            key=key,
+            body=request.data,
+        )
+    return record
+
+
+def _organization_of(request: Request) -> UUID:
+    """The one that authentication opened the scope of."""
+    organization_id = tenancy.current().organization_id
+    assert organization_id is not None, "a keyed request needs an organization"
+    return organization_id
+
+
+def _person_of(request: Request) -> UUID:
+    return UUID(str(request.user.pk))
+
+
+def _endpoint_of(request: Request) -> str:
+    return f"{request.method} {request.path}"
+
+
+def _as_json(view: Any, response: Response) -> Any:
+    return json.loads(view.get_renderers()[0].render(response.data))
+
+
+def _answer(answer: Any, status: int, *, is_replayed: bool) -> Response:
+    return Response(answer, status, headers={REPLAYED: "true"} if is_replayed else None)
+
+
+def _marked(method: View) -> View:
+    """So that the schema tells of the key."""
+    method.__dict__["is_idempotent"] = True
+    return method

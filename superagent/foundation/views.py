@@ -8,6 +8,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import conditional_page
 from rest_framework import generics
 from rest_framework.request import Request
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from superagent.foundation import contract
@@ -45,3 +46,18 @@ class ListView(ApiView, generics.ListAPIView):
 
 class DetailView(ApiView, generics.RetrieveAPIView):
     """One row, by its id."""
+
+
+def parsed_body(request: Request, serializer: type[Serializer]) -> dict[str, Any]:
+    """Returns the valid fields of the body. Raises DRF's ValidationError."""
+    return _parsed(serializer(data=request.data))
+
+
+def parsed_query(request: Request, serializer: type[Serializer]) -> dict[str, Any]:
+    """Returns the valid parameters of the query. Raises DRF's ValidationError."""
+    return _parsed(serializer(data=request.query_params))
+
+
+def _parsed(form: Serializer) -> dict[str, Any]:
+    form.is_valid(raise_exception=True)
+    return form.validated_data

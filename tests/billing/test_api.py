@@ -114,6 +114,14 @@ def test_the_same_key_answers_the_same_session_and_another_body_is_409(call: Cal
     assert (other.status_code, other.data["code"]) == (409, "idempotency_key_reused")
 
 
+def test_the_key_of_an_invalid_request_stays_free(call: Caller) -> None:
+    """Whether a serializer refuses the body or the domain does."""
+    header = {"Idempotency-Key": "buy-1"}
+    for wrong in ({"plan": "pro", "interval": "week"}, {"plan": "gold"}):
+        assert call("post", "billing/create-checkout-session", wrong, **header).status_code == 400
+    assert call("post", "billing/create-checkout-session", {"plan": "pro"}, **header).status_code == 201
+
+
 def test_two_clicks_are_one_visit_to_the_payment_page(call: Caller) -> None:
     body = {"plan": "pro", "interval": "month"}
     first, second = (call("post", "billing/create-checkout-session", body).data for _ in range(2))
