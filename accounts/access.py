@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import SimpleLazyObject
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views import View
@@ -137,11 +136,14 @@ def verify_first(request: HttpRequest) -> HttpResponse:
 
 
 def attach_membership(request: HttpRequest) -> Membership | None:
-    """Put the membership, its organization and, for the switcher, some memberships on the request."""
+    """Put the membership, its organization and, for the switcher, some memberships on the request: one query."""
+    user: User = request.user  # type: ignore[assignment]  # authenticated
+    request.memberships = memberships.menu_of_user(user)  # type: ignore[attr-defined]
     membership = current_membership(request)
+    if membership is not None:
+        membership.user = user  # known, so that no page asks for it again
     request.membership = membership  # type: ignore[attr-defined]
     request.organization = membership.organization if membership else None  # type: ignore[attr-defined]
-    request.memberships = SimpleLazyObject(lambda: memberships.menu_of_user(request.user))  # type: ignore[attr-defined, arg-type]  # logged in
     return membership
 
 
@@ -161,10 +163,17 @@ def current_membership(request: HttpRequest) -> Membership | None:
     """The membership that the session chose, else the default one, else the first; None for a person without any."""
     user: User = request.user  # type: ignore[assignment]  # authenticated
     if wanted := request.session.get(SESSION_KEY):
-        if found := memberships.find(user, wanted):
+        if found := _in_menu(request, wanted) or memberships.find(user, wanted):
             return found
         del request.session[SESSION_KEY]  # no longer a member there
-    return memberships.find(user, None)
+    return _in_menu(request, user.default_organization_id) or memberships.find(user, None)
+
+
+def _in_menu(request: HttpRequest, organization_id: UUID | str | None) -> Membership | None:
+    """From what was read for the switcher; None when it is not among the first there, or nothing was read yet."""
+    menu: memberships.MembershipMenu | None = getattr(request, "memberships", None)
+    shown = menu.shown if menu else []
+    return next((each for each in shown if str(each.organization_id) == str(organization_id)), None)
 
 
 def select_organization(request: HttpRequest, organization_id: UUID) -> None:

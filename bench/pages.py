@@ -25,6 +25,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from http.cookies import SimpleCookie
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -293,14 +294,12 @@ def _profiled(ask: Callable[[], None]) -> dict[str, Any]:
 
 
 def _ours() -> tuple[Callable[..., Any], str]:
+    application = import_module("superagent.wsgi").application  # sets Django up, before any model is imported
     from accounts.models import User
     from superagent.foundation import tenancy
-    from superagent.wsgi import application
 
     with tenancy.system("bench"):
-        user = User.objects.get(email="demo@superagent.example")
-        cookies = _logged_in(user)
-    return application, cookies
+        return application, _logged_in(User.objects.get(email="demo@superagent.example"))
 
 
 def _stock() -> tuple[Callable[..., Any], str]:

@@ -57,7 +57,11 @@ def owed(organization: Organization) -> Debt | None:
 
 
 def declined(organization: Organization) -> Debt | None:
-    """What the banner tells: the oldest invoice that a card was declined for."""
+    """What the banner tells: the oldest invoice that a card was declined for. Every page asks: usually there is none,
+    which the cheaper question tells."""
+    tried = Invoice.objects.visible_to(organization).filter(attempt_count__gt=0)
+    if not tried.filter(status__in=OWED, amount_remaining__gt=0).exists():
+        return None
     invoice = open_invoices(organization).filter(attempt_count__gt=0).first()
     return _debt(invoice) if invoice is not None else None
 

@@ -6,6 +6,7 @@ that hour belongs to the day in which it began.
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cached_property
 
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -106,21 +107,44 @@ def midnight(day: date, zone: tzinfo) -> datetime:
     return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
 
 
+@dataclass(frozen=True)
+class _Periods:
+    """The periods that ranges are named by, each read once and only when it is needed."""
+
+    organization: Organization
+    now: datetime
+
+    @cached_property
+    def current(self) -> UsagePeriod:
+        return periods.ensure(organization=self.organization, now=self.now)
+
+    @cached_property
+    def previous(self) -> UsagePeriod | None:
+        return period_before(self.organization, self.current)
+
+    @cached_property
+    def before_previous(self) -> UsagePeriod | None:
+        return period_before(self.organization, self.previous) if self.previous else None
+
+
 def choose(organization: Organization, key: str, now: datetime, zone: tzinfo = UTC) -> Range:
     """The range named `key`; an unknown name is the current period."""
+    return _choose(_Periods(organization, now), key, now, zone)
+
+
+def _choose(known: _Periods, key: str, now: datetime, zone: tzinfo) -> Range:
     soon = hour_of(now) + HOUR
     if key in ("7d", "30d", "90d"):
         days = int(key[:-1])
         first = now.astimezone(zone).date() - (days - 1) * DAY
         start, before = midnight(first, zone), midnight(first - days * DAY, zone)
         return Range(key, _("%(days)d days") % {"days": days}, start, soon, before, zone)
-    period = periods.ensure(organization=organization, now=now)
-    earlier = period_before(organization, period)
+    period, earlier = known.current, known.previous
     if key == "previous":
         label = _("Previous period")
         if earlier is None:
             return Range(key, label, period.start, period.start, period.start, zone)
-        return _of_period(key, label, earlier, period_before(organization, earlier), earlier.end, zone)
+        return _of_period(key, label, earlier, known.before_previous, earlier.end, zone)
     end = max(soon, hour_of(period.start) + HOUR)
     return _of_period("current", _("Current period"), period, earlier, end, zone)
 
@@ -138,7 +162,8 @@ def own(*, first: date, last: date, now: datetime, zone: tzinfo) -> Range:
 
 def named(organization: Organization, shown: Range, now: datetime) -> list[Range]:
     """What there is to choose from: no previous period in the first one, unless it is `shown`."""
-    every = [choose(organization, key, now, shown.zone) for key in NAMED]
+    known = _Periods(organization, now)
+    every = [_choose(known, key, now, shown.zone) for key in NAMED]
     return [each for each in every if each.start < each.end or each.key == shown.key]
 
 
