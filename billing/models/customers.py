@@ -36,6 +36,9 @@ class BillingAccount(OrganizationOwned):
         default=0,
         help_text=_("In minor units; what is negative is credit for the next invoice."),
     )
+    currency = models.CharField(
+        _("currency"), max_length=3, default="usd", db_default="usd", help_text=_("Of the balance.")
+    )
     is_delinquent = models.BooleanField(_("delinquent"), default=False)
     had_trial = models.BooleanField(_("had a trial"), default=False)
     test_clock_id = models.CharField(_("test clock"), max_length=255, blank=True)

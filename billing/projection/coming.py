@@ -67,7 +67,7 @@ def invoices(
     _add_open_overage(coming, plan, used, now)
     found = coming.in_order()
     if account is not None:
-        _add_balance(found, account.balance)
+        _add_balance([each for each in found if each.currency == account.currency], account.balance)
     return found
 
 

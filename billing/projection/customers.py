@@ -40,6 +40,7 @@ def _apply(account: BillingAccount, customer: Json) -> None:
     account.card_last_four = card.get("last4") or ""
     account.card_expires = f"{card['exp_year']:04d}-{card['exp_month']:02d}" if card.get("exp_year") else ""
     account.balance = customer.get("balance") or 0
+    account.currency = customer.get("currency") or account.currency  # Stripe sets it with the first amount
     account.is_delinquent = bool(customer.get("delinquent"))
     account.test_clock_id = identifier(customer.get("test_clock"))
     account.save()

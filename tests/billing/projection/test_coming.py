@@ -183,6 +183,12 @@ def test_credit_pays_the_first_invoices_first(acme: Organization, system: None) 
     ]
 
 
+def test_credit_in_another_currency_pays_nothing(acme: Organization, system: None) -> None:
+    subscribe(acme, "pro")
+    BillingAccount.objects.filter(organization=acme).update(balance=-3000, currency="eur")
+    assert told(acme) == [(END, 2900, [PRO])]
+
+
 def test_a_draft_and_the_overage_that_goes_onto_it_are_one_invoice_that_is_being_made(
     acme: Organization, system: None
 ) -> None:
