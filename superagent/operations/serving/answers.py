@@ -101,9 +101,8 @@ class _Response:
         self._headers = [(_lowered(name), value.strip().encode("latin-1")) for name, value in headers]
         lengths = [value for name, value in self._headers if name == b"content-length"]
         self.length = int(lengths[0]) if lengths else None
-        return (
-            self.written.append
-        )  # goes before the first block of the iterable; Django writes nothing this way
+        # `write`: goes before the first block of the iterable. Django writes nothing this way.
+        return self.written.append
 
     @property
     def is_bodiless(self) -> bool:
