@@ -89,12 +89,12 @@ class PageLimits(MiddlewareMixin):
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponseBase | None:
         match = request.resolver_match
-        if request.method != "POST" or match is None or match.url_name not in self.LIMITS:
+        if request.method != "POST" or match is None or match.view_name not in self.LIMITS:
             return None
-        if match.url_name == "account_login" and _is_known(request):
+        if match.view_name == "account_login" and _is_known(request):
             return None  # guessing.py counts a known browser by itself: its neighbors do not hold it up
         try:
-            for name in self.LIMITS[match.url_name]:
+            for name in self.LIMITS[match.view_name]:
                 throttles.consume_network(name=name, address=audit.client_address(request))
         except throttles.TooManyAttempts as refusal:
             page: Callable[..., HttpResponseBase] = get_resolver().resolve_error_handler(refusal.status)

@@ -72,7 +72,7 @@ def usage(request: PortalRequest) -> HttpResponse:
         "quotas": [(view, overview.forecast(view, current.period, now)) for view in current.quotas],
         "period": current.period,
         "has_usage": bool(found.total or any(row.quantity for row in rows)),
-        "stream_url": reverse("api-usage-stream"),
+        "stream_url": reverse("api:usage-stream"),
     }
     return render(request, "metering/usage.html", context)
 

@@ -5,6 +5,8 @@ from django.views.generic import RedirectView
 
 from superagent.portal.reference import views
 
+app_name = "api"
+
 v1: list[URLPattern | URLResolver] = [
     path("", include("accounts.api_urls")),
     path("", include("metering.api_urls")),
@@ -14,8 +16,8 @@ v1: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("v1/", include(v1)),
-    path("schema", RedirectView.as_view(pattern_name="api-schema", query_string=True)),
-    path("schema/", views.schema, name="api-schema"),
-    path("docs/", views.index, name="api-docs"),
-    path("docs/<slug:slug>/", views.area, name="api-docs-area"),
+    path("schema", RedirectView.as_view(pattern_name="api:schema", query_string=True)),
+    path("schema/", views.schema, name="schema"),
+    path("docs/", views.index, name="docs"),
+    path("docs/<slug:slug>/", views.area, name="docs-area"),
 ]

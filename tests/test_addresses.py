@@ -40,9 +40,9 @@ def addresses(world: World) -> list[str]:
     """Every address of ours and of allauth's outside of the API, with ids of what `world` has."""
     found = []
     ids = world.arguments()
-    for each in patterns():
+    for name, _pattern in patterns():
         try:
-            address = reverse(each.name, args=ARGUMENTS.get(each.name), kwargs=ids.get(each.name))
+            address = reverse(name, args=ARGUMENTS.get(name), kwargs=ids.get(name))
         except NoReverseMatch:  # allauth's links of mails, whose tokens are made when they are sent
             continue
         if not address.startswith("/api/"):

@@ -100,10 +100,10 @@ def ada(db: None, settings: Any) -> User:
 
 def addresses() -> list[str]:
     arguments = {"plan-change": ["pro"], "license-buy": ["nextpanel-starter"], "invitation": ["abc"]}
-    found = [each for each in own_patterns() if each.name in arguments or not each.pattern.regex.groups]
-    return [
-        reverse(each.name, args=arguments.get(each.name)) for each in found if each.name != "api-usage-stream"
+    found = [
+        name for name, each in own_patterns().items() if name in arguments or not each.pattern.regex.groups
     ]
+    return [reverse(name, args=arguments.get(name)) for name in found if name != "api:usage-stream"]
 
 
 def pages() -> list[str]:

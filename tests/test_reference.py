@@ -70,7 +70,7 @@ def test_an_area_that_there_is_not(client: Client):
 
 def test_the_reference_is_reached_from_everywhere(client: Client):
     assert client.get("/").content.decode().count('href="/api/docs/"') >= 2
-    assert any(entry.page == "api-docs" for section in menu.SECTIONS for entry in section.entries)
+    assert any(entry.page == "api:docs" for section in menu.SECTIONS for entry in section.entries)
 
 
 def test_samples_of_python_can_be_run():

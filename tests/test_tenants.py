@@ -46,11 +46,11 @@ OPEN = {
     "email-change-answer",
     "email-change-undo",
     "account-keep",
-    "api-docs-area",
+    "api:docs-area",
 }
 FORM = {"grace_seconds": "0", "role": "viewer"}  # what forms of these addresses take
 # For callers without a tenant, or about people: nothing to look for in them.
-WITHOUT_TENANT = {"metrics", "health-live", "health-ready", "usage-stream", "api-usage-stream"}
+WITHOUT_TENANT = {"metrics", "health-live", "health-ready", "usage-stream", "api:usage-stream"}
 
 
 class World:
@@ -120,24 +120,24 @@ class World:
         order, invitation = {"order_id": self.id_of(Order)}, {"invitation_id": self.id_of(Invitation)}
         invoice, subscription = self.id_of(Invoice), {"subscription_id": self.id_of(Subscription)}
         return {
-            "api-user": user,
-            "api-organization": organization,
-            "api-members": organization,
-            "api-member": organization | user,
-            "api-invitations": organization,
-            "api-invitation": organization | invitation,
-            "api-invitation-accept": {"inviting_organization_id": self.organization.pk} | invitation,
-            "api-key-api": key,
-            "api-key-rotate-api": key,
-            "api-key-revoke-api": key,
-            "api-usage-event-void": {"event_id": "globex-event"},
-            "api-invoice": {"pk": invoice},
-            "api-subscription": subscription,
-            "api-order": order,
-            "api-license": license_,
-            "api-license-tier": license_,
-            "api-license-tier-preview": license_,
-            "api-subscription-resume": subscription,
+            "api:user": user,
+            "api:organization": organization,
+            "api:members": organization,
+            "api:member": organization | user,
+            "api:invitations": organization,
+            "api:invitation": organization | invitation,
+            "api:invitation-accept": {"inviting_organization_id": self.organization.pk} | invitation,
+            "api:key": key,
+            "api:key-rotate": key,
+            "api:key-revoke": key,
+            "api:usage-event-void": {"event_id": "globex-event"},
+            "api:invoice": {"pk": invoice},
+            "api:subscription": subscription,
+            "api:order": order,
+            "api:license": license_,
+            "api:license-tier": license_,
+            "api:license-tier-preview": license_,
+            "api:subscription-resume": subscription,
             "api-key-rotate": key,
             "api-key-revoke": key,
             "invitation-withdraw": invitation,
@@ -201,25 +201,27 @@ def ada(db: None) -> User:
     return owner
 
 
-def patterns(resolver: Any = None) -> Iterator[URLPattern]:
+def patterns(resolver: Any = None, namespace: str = "") -> Iterator[tuple[str, URLPattern]]:
+    """Each with the name that `reverse` knows it by."""
     for entry in (resolver or get_resolver()).url_patterns:
         if isinstance(entry, URLResolver):
-            if entry.namespace is None:  # the admin is for staff, who look after every organization
-                yield from patterns(entry)
+            if entry.namespace != "admin":  # the admin is for staff, who look after every organization
+                yield from patterns(entry, f"{namespace}{entry.namespace}:" if entry.namespace else namespace)
         elif entry.name != "nothing":
-            yield entry
+            yield f"{namespace}{entry.name or ''}", entry
 
 
-def own_patterns() -> list[URLPattern]:
-    """Those that views of ours answer; allauth's are about the person who asks."""
+def own_patterns() -> dict[str, URLPattern]:
+    """Those that views of ours answer, by name; allauth's are about the person who asks."""
     found = []
-    for each in patterns():
+    for name, each in patterns():
         view: Any = each.callback
         view = getattr(view, "view_class", None) or getattr(view, "cls", None) or view
         if view.__module__.startswith(OURS):
-            found.append(each)
-    assert all(each.name for each in found)
-    return found
+            found.append((name, each))
+    assert all(name and not name.endswith(":") for name, _ in found)
+    assert len(dict(found)) == len(found), "two addresses have one name"
+    return dict(found)
 
 
 def portal_of(user: User) -> Client:
@@ -238,7 +240,7 @@ def asked(callers: list[Any], method: str, path: str) -> list[Any]:
 
 
 def test_every_address_with_an_id_is_declared_here(globex: World):
-    with_arguments = {each.name for each in own_patterns() if each.pattern.regex.groups}
+    with_arguments = {name for name, each in own_patterns().items() if each.pattern.regex.groups}
     assert with_arguments - OPEN == set(globex.arguments())
     assert with_arguments >= OPEN
 
@@ -272,7 +274,7 @@ def test_its_own_people_find_them(globex: World):
     all_arguments = globex.arguments()  # first: the key that calls is not the one that is rotated
     callers = [portal_of(globex.owner), api_of(globex.owner), key_of(globex.organization)]
     for name, arguments in all_arguments.items():
-        if name == "api-invitation-accept":  # for who was invited
+        if name == "api:invitation-accept":  # for who was invited
             continue
         path = reverse(name, kwargs=arguments)
         method = (
@@ -281,13 +283,13 @@ def test_its_own_people_find_them(globex: World):
             else "GET"
         )
         if name in (
-            "api-invitation",
+            "api:invitation",
             "invitation-withdraw",
             "member-remove",
-            "api-key-revoke-api",
+            "api:key-revoke",
             "api-key-revoke",
             "license-change",
-            "api-subscription-resume",
+            "api:subscription-resume",
         ):
             continue  # they change or end what the others look at, or ask Stripe; their own tests see them work
         assert {answer.status_code for answer in asked(callers, method, path)} <= {200, 201, 302, 400, 409}, (
@@ -301,13 +303,13 @@ def test_no_list_or_page_shows_anything_of_another_organization(globex: World, a
         secrets = {"globex", str(globex.organization.pk)}
         secrets |= {str(row["id"]) for rows in globex.rows().values() for row in rows if "id" in row}
     callers = [portal_of(ada), api_of(ada), key_of(acme)]
-    for pattern in own_patterns():
-        if pattern.pattern.regex.groups or pattern.name in WITHOUT_TENANT:
+    for name, pattern in own_patterns().items():
+        if pattern.pattern.regex.groups or name in WITHOUT_TENANT:
             continue
-        for answer in asked(callers, "GET", reverse(pattern.name)):
+        for answer in asked(callers, "GET", reverse(name)):
             if answer.status_code == 200 and not answer.streaming:
                 told = answer.content.decode().lower()
-                assert not [secret for secret in secrets if secret in told], pattern.name
+                assert not [secret for secret in secrets if secret in told], name
 
 
 def test_ids_of_another_organization_in_filters_find_nothing(globex: World, ada: User):

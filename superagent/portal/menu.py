@@ -41,7 +41,7 @@ SECTIONS = (
             Entry("usage", _("Usage"), "chart", "u"),
             Entry("requests", _("Requests"), "list", "r"),
             Entry("api-keys", _("API keys"), "key", "k", needs=Scope.KEYS_READ),
-            Entry("api-docs", _("API reference"), "book"),
+            Entry("api:docs", _("API reference"), "book"),
         ),
     ),
     Section(_("Products"), (Entry("licenses", _("Licenses"), "shield", "l"),)),

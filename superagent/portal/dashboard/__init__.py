@@ -70,7 +70,7 @@ def compose(*, membership: Membership, now: datetime, hidden: Collection[str] = 
         billing=billing,
         licenses=licenses,
         live=_live_parts(membership, usage, called, hidden),
-        stream_url=first_url("api-usage-stream"),
+        stream_url=first_url("api:usage-stream"),
     )
 
 
