@@ -1,4 +1,4 @@
-"""The door of every portal page: log-in, organization, tenant scope, role."""
+"""Authorization for portal pages: login, organization, tenant scope, role."""
 
 import functools
 from collections.abc import Callable
@@ -32,13 +32,13 @@ Page = ParamSpec("Page")
 
 
 class PersonRequest(HttpRequest):
-    """A request of someone who is logged in. For annotations only."""
+    """A request by a logged-in user. For annotations only."""
 
     user: User
 
 
 class PortalRequest(PersonRequest):
-    """What a portal view is given. For annotations only."""
+    """The request that a portal view gets. For annotations only."""
 
     organization: Any
     membership: Membership
@@ -93,7 +93,10 @@ def in_own_time_zone(view: Callable[..., HttpResponseBase]) -> Callable[..., Htt
 
 
 def authorize(request: HttpRequest, *, scope: str | None, verified: bool) -> HttpResponse | None:
-    """Open the door, or answer with the page that says what is missing."""
+    """Check login, membership, scope and address, and activate the tenant scope.
+
+    Returns None if the request may go on, else the response that says what is missing.
+    """
     if not request.user.is_authenticated:
         return redirect_to_login(page_address(request))
     if request.method == "GET" and mail_links.ORGANIZATION in request.GET:
@@ -110,7 +113,7 @@ def authorize(request: HttpRequest, *, scope: str | None, verified: bool) -> Htt
 
 
 def _enter_from_mail(request: HttpRequest) -> HttpResponse:
-    """The same page, in the organization that the link of a mail names, if its reader belongs to it."""
+    """Redirect to the same page in the organization that a mail's link names, if the user is a member of it."""
     user: User = request.user  # type: ignore[assignment]  # authenticated
     query = request.GET.copy()
     wanted = _uuid(query.pop(mail_links.ORGANIZATION)[-1])
@@ -118,7 +121,7 @@ def _enter_from_mail(request: HttpRequest) -> HttpResponse:
     present = current_membership(request)
     if found is not None and (present is None or found.pk != present.pk):
         select_organization(request, found.organization_id)
-        text = _("You are in %(organization)s now, which the link was about.")
+        text = _("You switched to %(organization)s, which the link was for.")
         messages.info(request, text % {"organization": found.organization})
     return redirect(f"{request.path}?{query.urlencode()}" if query else request.path)
 
@@ -131,12 +134,12 @@ def _uuid(text: str) -> UUID | None:
 
 
 def verify_first(request: HttpRequest) -> HttpResponse:
-    """To the page that asks for a confirmed address, and from there back to where the person wanted to go."""
+    """Redirect to the page that asks to confirm the address, and from there back to the present page."""
     return redirect(f"{reverse('verify-email')}?{urlencode({'next': page_address(request)})}")
 
 
 def attach_membership(request: HttpRequest) -> Membership | None:
-    """Put the membership, its organization and, for the switcher, some memberships on the request: one query."""
+    """Set `membership`, `organization` and, for the switcher, `memberships` on the request, in one query."""
     user: User = request.user  # type: ignore[assignment]  # authenticated
     request.memberships = memberships.menu_of_user(user)  # type: ignore[attr-defined]
     membership = current_membership(request)
@@ -148,10 +151,13 @@ def attach_membership(request: HttpRequest) -> Membership | None:
 
 
 def open_frame(request: HttpRequest) -> bool:
-    """Whether the portal's menu can stand around an answer that no portal view gave; opens the scope that it reads."""
+    """Returns whether the portal's menu can be shown around a response that no portal view made, such as a 404.
+
+    If so, the tenant scope that the menu reads in is active.
+    """
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or tenancy.current().kind == "system":
-        return False  # in the admin, staff have the admin's own way back
+        return False  # the admin has its own navigation
     membership = request.membership if hasattr(request, "membership") else attach_membership(request)
     if membership is None:
         return False
@@ -160,7 +166,7 @@ def open_frame(request: HttpRequest) -> bool:
 
 
 def current_membership(request: HttpRequest) -> Membership | None:
-    """The membership that the session chose, else the default one, else the first; None for a person without any."""
+    """Returns the membership selected in the session, else the default one, else the first, else None."""
     user: User = request.user  # type: ignore[assignment]  # authenticated
     if wanted := request.session.get(SESSION_KEY):
         if found := _in_menu(request, wanted) or memberships.find(user, wanted):
@@ -170,19 +176,19 @@ def current_membership(request: HttpRequest) -> Membership | None:
 
 
 def _in_menu(request: HttpRequest, organization_id: UUID | str | None) -> Membership | None:
-    """From what was read for the switcher; None when it is not among the first there, or nothing was read yet."""
+    """Returns the membership from those read for the switcher, if it is among them."""
     menu: memberships.MembershipMenu | None = getattr(request, "memberships", None)
     shown = menu.shown if menu else []
     return next((each for each in shown if str(each.organization_id) == str(organization_id)), None)
 
 
 def select_organization(request: HttpRequest, organization_id: UUID) -> None:
-    """From the next page on, the session is about this organization, where the caller is a member."""
+    """Make this organization the session's current one. The caller has checked that the user is a member."""
     request.session[SESSION_KEY] = str(organization_id)
 
 
 def just_used(request: HttpRequest) -> Keep:
-    """What this session was logged in by and so may stay when access is revoked: its owner is here."""
+    """Returns the social account that this session logged in with, which is kept when other access is revoked."""
     for record in reversed(get_authentication_records(request, request.user)):
         if record.get("method") == "socialaccount":
             return Keep(social_account=(record["provider"], record["uid"]))
@@ -190,20 +196,20 @@ def just_used(request: HttpRequest) -> Keep:
 
 
 def stay_logged_in(request: HttpRequest) -> None:
-    """Keep this session when the person's log-ins have just been ended; call it after the domain function did."""
+    """Keep this session after a domain function has ended all logins of the user."""
     user: User = request.user  # type: ignore[assignment]  # logged in
     update_session_auth_hash(request, user)
     UserSession.objects.create_from_request(request)  # its key is a new one
 
 
 def safe_next_url(path: str) -> str:
-    """`path`, if it leads to a page of this site, else nothing: for `next=` and the like."""
+    """Returns `path` if it is a path on this site, else an empty text. For `next=` and other untrusted redirects."""
     is_ours = path.startswith("/") and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
     return path if is_ours and len(path) <= MAX_PATH_LENGTH else ""
 
 
 def forbidden(request: HttpRequest, scope: str) -> HttpResponse:
-    """403: what the role lacks, which roles have it, and who can give it."""
+    """Returns a 403 page: the missing permission, the roles that have it, and who can grant it."""
     organization = request.organization  # type: ignore[attr-defined]  # set by `authorize`
     granting = Membership.objects.visible_to(organization).filter(role__in=[Role.OWNER, Role.ADMIN])
     context = {

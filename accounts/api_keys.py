@@ -1,8 +1,8 @@
 """API keys: `sa_test_…` or `sa_live_…`, then 256 random bits in letters and digits. Only the SHA-256 is stored.
 
-A request with a key needs no query in the common case: what the key may do is kept in Redis under `key:{sha256}`
-for five minutes (`Record`). A revoked key is overwritten there by a tombstone, so that a process which read the
-database just before the revocation cannot put the old record back. Redis lost: PostgreSQL is asked every time.
+A request usually needs no query: the key's scopes are cached in Redis under `key:{sha256}` for five minutes
+(`key_records`). Revoking overwrites the record with a tombstone, so that a process that read the database just before
+cannot put the old record back. Without Redis, PostgreSQL is asked every time.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class InvalidKey(Refusal):
 
 class KeyAlreadyRotated(Refusal):
     code = "api_key_already_rotated"
-    title = "This API key was rotated already"
+    title = "This API key has already been rotated"
 
 
 class KeyRevoked(Refusal):
@@ -61,12 +61,12 @@ class KeyRevoked(Refusal):
 
 class TooManyKeys(Refusal):
     code = "too_many_api_keys"
-    title = "The organization has as many API keys as it may have"
+    title = "The organization has reached its limit of API keys"
 
 
 class ScopeNotAllowed(Forbidden):
     code = "scope_not_allowed"
-    title = "A key cannot be allowed more than its maker"
+    title = "A key cannot have more scopes than its creator"
 
 
 def digest(plain_text: str) -> bytes:
@@ -83,11 +83,11 @@ def create(
     now: datetime,
     made_with: UUID | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its plain text, which is not kept. `now` is real time.
+    """Create a key; returns it with its plain text, which is not stored. `now` is real time.
 
-    The maker is the member `created_by`, or the API key with the id `made_with`, whose own maker then counts as the
-    new key's too; without either, it is the system. What the maker may do is read under the organization's lock, so
-    that rights which were just taken away count. Raises ScopeNotAllowed, InvalidKey, TooManyKeys, and Invalid for an
+    The creator is the member `created_by`, or the API key with the id `made_with`, whose own creator then counts as the
+    new key's too; without either, it is the system. The creator's scopes are read under the organization's lock, so
+    that rights taken away just now no longer count. Raises ScopeNotAllowed, InvalidKey, TooManyKeys, and Invalid for an
     empty list of scopes or a time that has passed.
     """
     wanted = _checked_scopes(scopes)
@@ -127,18 +127,19 @@ def rotate(
     now: datetime,
     rotated_with: UUID | None = None,
 ) -> tuple[ApiKey, str]:
-    """A successor with the same name, scopes and lifetime; the old key works on for `grace`. `now` is real time.
+    """Create a successor with the same name, scopes and lifetime; the old key keeps working for `grace`.
 
-    Who rotates is said as in `create`. Raises NotFound, KeyRevoked, KeyAlreadyRotated, ScopeNotAllowed, InvalidKey.
+    `now` is real time. `rotated_by` and `rotated_with` are as in `create`. Raises NotFound, KeyRevoked,
+    KeyAlreadyRotated, ScopeNotAllowed, InvalidKey.
     """
     _check_grace(grace)
     with transaction.atomic():
         maker = _locked_maker(organization, rotated_by, rotated_with, now)
         old = _locked(organization, key_id)
         if not old.is_usable(now):
-            raise KeyRevoked("Make a new key: this one was revoked or has expired.")
+            raise KeyRevoked("This key was revoked or has expired. Create a new one.")
         if ApiKey.objects.filter(rotated_from=old).exists():
-            raise KeyAlreadyRotated("Rotate the key that took its place.")
+            raise KeyAlreadyRotated("Rotate its successor instead.")
         maker.may_grant(old.scopes)
         lifetime = old.expires_at - old.created_at if old.expires_at else None
         key, plain_text = _issue(
@@ -182,9 +183,9 @@ def revoke(
     reason: str = "",
     tells: bool = True,
 ) -> ApiKey:
-    """End a key at once, on every process; doing it again changes nothing. Raises NotFound.
+    """Revoke a key, with immediate effect on every process. Idempotent. Raises NotFound.
 
-    `tells`: its maker and the managers are mailed; not, where one mail tells of many keys.
+    `tells` mails its creator, owners and admins; False where one mail lists many keys.
     """
     with transaction.atomic():
         key = _locked(organization, key_id)
@@ -205,7 +206,7 @@ def revoke(
 
 
 def resolve(plain_text: str) -> Principal:
-    """Who calls with this key, usually by one look into Redis. Raises InvalidKey. Expiry is by real time."""
+    """Returns the principal of a key, usually from Redis. Raises InvalidKey. Expiry is by real time."""
     if not plain_text.startswith(PREFIXES):
         raise InvalidKey("API keys start with sa_test_ or sa_live_.")
     key_hash = digest(plain_text)
@@ -214,35 +215,35 @@ def resolve(plain_text: str) -> Principal:
 
 
 def principal_of(stored: bytes) -> Principal:
-    """The principal that a stored record names; for whoever reads `key:{sha256}` in a script of their own.
+    """Returns the principal of a cached record, for callers that read `key:{sha256}` in their own script.
 
     Raises InvalidKey for a tombstone, an unknown or an expired key.
     """
     record = key_records.parse(stored)
     if record is None:
-        raise InvalidKey("The key is unknown, or it was revoked.")
+        raise InvalidKey("The key is unknown or was revoked.")
     if record.expires_at is not None and record.expires_at <= timezone.now():
         raise InvalidKey("The key has expired.")
     return record.principal
 
 
 def authenticate(plain_text: str, now: datetime) -> ApiKey:
-    """The key's row, read from PostgreSQL. Raises InvalidKey."""
+    """Returns the key's row from PostgreSQL. Raises InvalidKey."""
     with tenancy.system("an API key names its organization"):
         key = ApiKey.objects.select_related("organization").filter(key_hash=digest(plain_text)).first()
     if key is None or not key.is_usable(now):
-        raise InvalidKey("The key is unknown, expired, or it was revoked.")
+        raise InvalidKey("The key is unknown, has expired or was revoked.")
     return key
 
 
 def publish_all(*, organization: Organization) -> None:
-    """After the transaction, let every process see the organization's new clock. Runs in the system scope."""
+    """Refresh the organization's cached keys after the transaction: its clock has changed. In the system scope."""
     for key in ApiKey.objects.filter(organization=organization).usable(timezone.now()):
         _publish(key)
 
 
 def publish(key_id: UUID) -> None:
-    """Write what PostgreSQL says of a key over its record in Redis. Raises what a lost Redis raises."""
+    """Overwrite a key's record in Redis from PostgreSQL. Raises LOST when Redis is down."""
     with tenancy.system("an API key names its organization"):
         key = ApiKey.objects.select_related("organization").filter(pk=key_id).first()
     if key is not None:
@@ -250,7 +251,7 @@ def publish(key_id: UUID) -> None:
 
 
 def record_uses(*, uses: dict[UUID, datetime]) -> int:
-    """Write when keys were last used, in one statement; answers how many keys. Runs in the system scope."""
+    """Write when keys were last used, in one statement. Returns the number of keys. Call it in the system scope."""
     if not uses:
         return 0
     table = connection.ops.quote_name(ApiKey._meta.db_table)
@@ -264,7 +265,7 @@ def record_uses(*, uses: dict[UUID, datetime]) -> int:
 
 
 def _publish(key: ApiKey) -> None:
-    """At once after the commit; and by the outbox, should this process die or Redis be away just then."""
+    """Right after the commit; and through the outbox, in case this process dies or Redis is down then."""
     outbox.enqueue(
         topic="accounts.publish_api_key",
         payload={"api_key": str(key.pk)},
@@ -332,8 +333,8 @@ def _locked(organization: Organization, key_id: UUID) -> ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class _Maker:
-    person: User | None  # who answers for the key
-    actor: User | None  # for the audit trail; None: whoever makes the request, such as an API key
+    person: User | None  # whose key it is
+    actor: User | None  # for the audit trail; None: who makes the request, such as an API key
     scopes: frozenset[str]
 
     def may_grant(self, wanted: Sequence[str]) -> None:
@@ -347,9 +348,9 @@ class _Maker:
 def _locked_maker(
     organization: Organization, person: User | None, made_with: UUID | None, now: datetime
 ) -> _Maker:
-    """Who makes a key, with the organization locked: rights in it are changed under the same lock.
+    """Returns who creates a key, with the organization locked, as changes of rights lock it too.
 
-    Raises people.EmailNotVerified: an unconfirmed account may be taken by the address's owner, and keys would stay.
+    Raises people.EmailNotVerified: the owner of the address may take over an unconfirmed account, and keys would stay.
     """
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     if made_with is not None:
@@ -357,7 +358,7 @@ def _locked_maker(
             ApiKey.objects.visible_to(organization).select_related("created_by").filter(pk=made_with).first()
         )
         if key is None or not key.is_usable(now):
-            raise InvalidKey("The key is unknown, expired, or it was revoked.")
+            raise InvalidKey("The key is unknown, has expired or was revoked.")
         if key.created_by is not None:
             people.require_verified(key.created_by)
         return _Maker(person=key.created_by, actor=None, scopes=frozenset(key.scopes))
@@ -371,7 +372,7 @@ def _locked_maker(
 
 
 def _checked_scopes(scopes: Sequence[str]) -> list[str]:
-    """In the order of `Scope`, without repetition."""
+    """Returns the scopes in the order of `Scope`. Raises Invalid for unknown, repeated or no scopes."""
     wanted = [scope.value for scope in Scope if scope in scopes]
     if not wanted or len(set(scopes)) != len(wanted):
         raise Invalid.field("/scopes", "invalid_choice", f"Choose at least one of {', '.join(Scope.values)}.")

@@ -1,4 +1,4 @@
-"""The audit trail: who did what to which thing, when and from where. PostgreSQL refuses to change a row of it."""
+"""The audit trail: who did what to which object, when and from where. PostgreSQL refuses changes to its rows."""
 
 import functools
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ from superagent.foundation import tenancy
 
 Actor = User | ApiKey | Principal
 
-# The request that is being answered, set by accounts.middleware.AuditContext: domain functions need not pass it down.
+# The current request, set by accounts.middleware.AuditContext, so that domain functions need not pass it down.
 _request: ContextVar[HttpRequest | None] = ContextVar("audit_request", default=None)
 
-# Why staff do what they are doing, set by the admin: entries of the domain functions that they call tell it.
+# The reason that staff gave, set by the admin and recorded with the entries of the domain functions it calls.
 _reason: ContextVar[str] = ContextVar("audit_reason", default="")
 
 
 @contextmanager
 def because(reason: str) -> Iterator[None]:
-    """Entries recorded inside carry `reason` in their detail, unless they have one of their own."""
+    """Add `reason` to the detail of entries recorded inside, unless they have their own."""
     token = _reason.set(reason)
     try:
         yield
@@ -36,12 +36,12 @@ def because(reason: str) -> Iterator[None]:
 
 
 def set_request(request: HttpRequest | None) -> None:
-    """Entries that are recorded from here on come from `request`; None ends that."""
+    """Set the request that entries are attributed to; None clears it."""
     _request.set(request)
 
 
 def current_request() -> HttpRequest | None:
-    """The request that is being answered; None in jobs and commands."""
+    """Returns the current request; None in jobs and commands."""
     return _request.get()
 
 
@@ -57,8 +57,8 @@ def record(
 ) -> AuditEntry:
     """Write an entry in the caller's transaction. `action` is `thing.what_happened`, like `api_key.created`.
 
-    Without `actor` it is whoever makes the request, or the system. `label` is what people call the target, where that
-    is not its `str()`. `detail` is JSON without secrets.
+    Without `actor`, it is who makes the request, or the system. `label` names the target if its `str()` does not.
+    `detail` is JSON without secrets.
     """
     request = request or _request.get()
     actor = actor or _actor_of(request)
@@ -80,26 +80,28 @@ def record(
 
 
 def client_address(request: HttpRequest | None) -> str | None:
-    """The caller's address, behind as many trusted proxies as ALLAUTH_TRUSTED_PROXY_COUNT says.
+    """Returns the client's IP address behind ALLAUTH_TRUSTED_PROXY_COUNT trusted proxies.
 
-    As allauth finds it, but for each line of the access log too, so without parsing all headers.
+    The same as allauth's, without parsing all headers: the access log calls it for every request.
     """
     if request is None:
         return None
     proxies: int = settings.ALLAUTH_TRUSTED_PROXY_COUNT
     hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if proxies else []
-    forwarded = hops[-proxies] if 0 < proxies <= len(hops) else ""  # fewer hops: the caller went around them
+    forwarded = (
+        hops[-proxies] if 0 < proxies <= len(hops) else ""
+    )  # fewer hops: the client bypassed the proxies
     return _cleaned(forwarded or request.META.get("REMOTE_ADDR", ""))
 
 
 @functools.lru_cache(maxsize=4096)
 def _cleaned(address: str) -> str | None:
-    """Without port and brackets; None for what is no address."""
+    """Returns the address without port and brackets; None if it is not one."""
     return clean_client_ip(address) if address else None
 
 
 def caller_of(request: HttpRequest) -> str:
-    """Who asks, as `api_key:…` or `user:…`, as far as it is known without a query; empty for a stranger."""
+    """Returns `api_key:…` or `user:…` if it is known without a query, else an empty text."""
     if principal := getattr(request, "principal", None):
         return principal.caller
     user = getattr(request, "_cached_user", None)  # django.contrib.auth's, once a page has looked

@@ -1,7 +1,7 @@
-"""DRF authentication by `Authorization: Bearer`: an API key (`sa_…`) or else a JSON Web Token.
+"""DRF authentication by `Authorization: Bearer`: an API key (`sa_…`) or a JSON Web Token.
 
-Both leave on the request: `organization`, `principal`, an open tenant scope; `request.auth` is the principal and
-`request.user` the user, None for a key.
+Both set `organization` and `principal` on the request and activate the tenant scope. `request.auth` is the principal,
+`request.user` the user, or None for an API key.
 """
 
 from datetime import datetime
@@ -83,7 +83,7 @@ class JwtAuthentication(BaseAuthentication):
 
 
 def bearer(request: Request) -> str | None:
-    """The credential of the Authorization header, if it is a Bearer one."""
+    """Returns the bearer credential of the Authorization header, if any."""
     kind, _, credential = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if kind.lower() != "bearer":
         return None
@@ -91,9 +91,9 @@ def bearer(request: Request) -> str | None:
 
 
 def bind_tenant(request: Request, organization: Organization, principal: Principal) -> None:
-    """Put organization and principal on the request (Django's own, which middleware sees) and open the scope.
+    """Set organization and principal on Django's request, which middleware sees, and activate the tenant scope.
 
-    Raises NotFound for a key that is sent with another organization's id: it must not act where it was not meant to.
+    Raises NotFound for an API key sent with another organization's id in X-Organization-Id.
     """
     http_request = cast(AuthenticatedRequest, request._request)
     named = http_request.META.get("HTTP_X_ORGANIZATION_ID")
@@ -105,9 +105,10 @@ def bind_tenant(request: Request, organization: Organization, principal: Princip
 
 
 def _choose_organization(request: Request, user: User) -> Principal | None:
-    """X-Organization-Id's, the path's, or the default one; 404 where the user is no member. None without any.
+    """Bind the organization of X-Organization-Id, of the path, or the user's default one.
 
-    An empty header is an id that was forgotten, of which the default organization would be a wrong guess.
+    Returns None for a user without any. Raises NotFound if the user is not a member, and for an empty header: that is
+    an id somebody forgot to fill in, for which the default organization would be a wrong guess.
     """
     in_path = request.parser_context["kwargs"].get("organization_id")
     named = request.headers.get(ORGANIZATION_HEADER, str(in_path) if in_path else None)

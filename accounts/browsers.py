@@ -1,8 +1,8 @@
-"""Browsers by name. A User-Agent header is a stranger's text: what is shown or mailed is one of these words."""
+"""Names of browsers. A User-Agent header is untrusted text: pages and mails show only these names."""
 
 from django.utils.translation import gettext as _
 
-# The first that is found counts: Edge and Opera call themselves Chrome, and all call themselves Safari.
+# The first match counts: Edge and Opera also say Chrome, and all of them say Safari.
 _BROWSERS = (
     ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
 )  # fmt: skip
@@ -13,7 +13,7 @@ _SYSTEMS = (
 
 
 def name_of(user_agent: str) -> str:
-    """“Firefox on Windows”; empty for what is no browser that we know."""
+    """Returns “Firefox on Windows”; an empty text for an unknown browser."""
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if browser and system:

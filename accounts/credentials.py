@@ -1,4 +1,4 @@
-"""Proof of who someone is, for the API: e-mail, password and, where the account has it, a second factor."""
+"""Authentication for API logins: e-mail address, password and, if the account has one, a second factor."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,7 +16,7 @@ CODE_TYPES = (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES)
 
 
 class InvalidCredentials(Refusal):
-    """One answer for an unknown address, a wrong password and a closed account."""
+    """The same for an unknown address, a wrong password and a closed account, so that it reveals none of them."""
 
     status = HTTPStatus.UNAUTHORIZED
     code = "invalid_credentials"
@@ -26,27 +26,27 @@ class InvalidCredentials(Refusal):
 class OtpRequired(Refusal):
     status = HTTPStatus.UNAUTHORIZED
     code = "otp_required"
-    title = "This account has two-step log-in"
+    title = "This account has two-step login"
 
 
 class OtpInvalid(Refusal):
     status = HTTPStatus.UNAUTHORIZED
     code = "otp_invalid"
-    title = "The code is wrong or was used before"
+    title = "The code is wrong or has already been used"
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """Who somebody is, and by which factors (as `factors` names them)."""
+    """The authenticated user and the factors that were verified, as `factors` names them."""
 
     user: User
     factors: tuple[str, ...]
 
 
 def verify(*, email: str, password: str, otp: str, caller: Caller) -> Proven:
-    """The user whom these prove. Takes one password hash of time whether or not there is such a user.
+    """Authenticate a user. Takes the time of one password hash whether or not the user exists.
 
-    Raises InvalidCredentials, OtpRequired, OtpInvalid, and throttles.TooManyAttempts for who guesses.
+    Raises InvalidCredentials, OtpRequired, OtpInvalid and throttles.TooManyAttempts.
     """
     email = email_addresses.normalized(email)
     user = User.objects.filter(email=email).first()
@@ -58,21 +58,21 @@ def verify(*, email: str, password: str, otp: str, caller: Caller) -> Proven:
 
 
 def code_subject(user: User) -> str:
-    """As whose the wrong codes of a second step are counted."""
+    """Returns the subject that wrong second-factor codes are counted for."""
     return f"code:{user.pk}"
 
 
 def _verify_password(user: User | None, password: str) -> User:
     if user is None:
         User().set_password(password)  # the same work as a comparison
-        raise InvalidCredentials("Check both, or ask for a new password.")
+        raise InvalidCredentials("Check both, or reset your password.")
     if not user.check_password(password) or not user.is_active:
-        raise InvalidCredentials("Check both, or ask for a new password.")
+        raise InvalidCredentials("Check both, or reset your password.")
     return user
 
 
 def _verify_second_factor(user: User, otp: str, caller: Caller) -> str:
-    """Which factor it was."""
+    """Returns the factor that was verified."""
     if not otp:
         detail = "Send `otp` as well: the code of the authenticator app, or a recovery code."
         raise OtpRequired(detail, errors=[FieldError("/otp", "required", detail)])

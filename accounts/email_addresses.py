@@ -1,6 +1,6 @@
-"""The one address by which a person logs in: `User.email` and allauth's row of it.
+"""The e-mail address that a user logs in with: `User.email` and allauth's row for it.
 
-They are changed here only, together; a foreign key (migration 0011) refuses a transaction that leaves them apart.
+Both are changed here only, together; a foreign key (migration 0011) refuses a transaction that leaves them different.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from superagent.foundation.problems import FieldError, Refusal
 
 class EmailTaken(Refusal):
     code = "email_taken"
-    title = "This e-mail address has an account"
+    title = "This e-mail address already has an account"
 
     def __init__(self, detail: str = "") -> None:
-        detail = detail or "Log in, or ask for a new password if you have forgotten yours."
+        detail = detail or "Log in, or reset your password if you have forgotten it."
         super().__init__(detail, errors=[FieldError("/email", self.code, detail)])
 
 
@@ -26,7 +26,7 @@ def normalized(email: str) -> str:
 
 
 def is_confirmed(user: User) -> bool:
-    """Whether somebody has proven to read the mail of the user's address."""
+    """Returns whether the user's address is confirmed."""
     return EmailAddress.objects.filter(user_id=user.pk, email=user.email, verified=True).exists()
 
 
@@ -35,13 +35,13 @@ def is_confirmed_by_anyone(email: str) -> bool:
 
 
 def is_taken(email: str) -> bool:
-    """Whether an account has the address, confirmed or not."""
+    """Returns whether an account has the address, confirmed or not."""
     email = normalized(email)
     return User.objects.filter(email=email).exists() or EmailAddress.objects.filter(email=email).exists()
 
 
 def confirmed_by_provider(addresses: Sequence[EmailAddress]) -> EmailAddress | None:
-    """The one of somebody's addresses at Google or GitHub that an account is made of: confirmed, primary if that is."""
+    """Returns the address of a social account to sign up with: the primary one if confirmed, else another confirmed."""
     confirmed = [address for address in addresses if address.verified]
     chosen = next((address for address in confirmed if address.primary), next(iter(confirmed), None))
     if chosen is None:
@@ -50,7 +50,7 @@ def confirmed_by_provider(addresses: Sequence[EmailAddress]) -> EmailAddress | N
 
 
 def give(*, user: User, email: str, is_confirmed: bool) -> None:
-    """Make `email` the user's address. Raises EmailTaken when an account has it, also one that is made just now."""
+    """Make `email` the user's address. Raises EmailTaken if an account has it, also one created concurrently."""
     try:
         with transaction.atomic():
             EmailAddress.objects.filter(user=user).delete()
@@ -62,7 +62,7 @@ def give(*, user: User, email: str, is_confirmed: bool) -> None:
 
 
 def release(*, user: User) -> None:
-    """Take the address from an account that is closed, so that somebody may sign up with it again."""
+    """Remove the address from a closed account, so that it can be used to sign up again."""
     with transaction.atomic():
         EmailAddress.objects.filter(user=user).delete()
         user.email = _released(user)

@@ -1,4 +1,4 @@
-"""By what people prove who they are, as the audit trail calls it: `password`, `totp`, `google` …"""
+"""Authentication factors by the names that the audit trail uses: `password`, `totp`, `google` …"""
 
 from allauth.account.internal.flows.login import get_authentication_records
 from allauth.mfa.models import Authenticator
@@ -15,13 +15,13 @@ OF_AUTHENTICATOR = {
 
 
 def of_session(request: HttpRequest, user: User) -> list[str]:
-    """What has been shown in this session, each once, in the order of its first time."""
+    """Returns the factors verified in this session, each once, in order."""
     shown = [_named(record) for record in get_authentication_records(request, user)]
     return list(dict.fromkeys(shown))
 
 
 def _named(record: dict[str, str]) -> str:
-    """Of allauth's record of a step."""
+    """Returns the factor of one of allauth's authentication records."""
     if record["method"] == "mfa":
         return OF_AUTHENTICATOR.get(record["type"], record["type"])
     return record.get("provider") or record["method"]

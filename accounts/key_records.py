@@ -1,4 +1,4 @@
-"""What an API key may do, kept in Redis so that a request with it needs no query. `api_keys` decides what is written.
+"""The cache of API keys in Redis, so that a request needs no query. `api_keys` decides what is written.
 
 `key:{sha256 hex}` → JSON {id, organization, scopes, expires_at, livemode, rehearsal_now, name}, or `TOMBSTONE`.
 `key-uses` → a hash of key id → unix time of its last use, emptied into PostgreSQL by a job every minute.
@@ -24,7 +24,7 @@ USES = "key-uses"
 USE_INTERVAL_SECONDS = 60
 MAX_REMEMBERED_USES = 10_000
 
-# A live record never replaces a tombstone: two writers may arrive in the wrong order, but no key comes back to life.
+# A live record never replaces a tombstone: when two writers race, a revoked key stays revoked.
 _WRITE_LIVE = """
 if redis.call('GET', KEYS[1]) == ARGV[3] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
@@ -32,7 +32,7 @@ return 1
 """
 
 log = structlog.get_logger(__name__)
-_recent_uses: dict[UUID, float] = {}  # in this process, so that Redis is told of a key once a minute
+_recent_uses: dict[UUID, float] = {}  # per process, so that each key is written to Redis once a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def name_of(key_hash: bytes) -> str:
 
 
 def read(key_hash: bytes) -> bytes | None:
-    """The stored record, or None when there is none or Redis is lost."""
+    """Returns the cached record; None if there is none or Redis is down."""
     try:
         return redis_client.connection().get(name_of(key_hash))  # type: ignore[return-value]  # bytes: not decoded
     except LOST as error:
@@ -55,7 +55,7 @@ def read(key_hash: bytes) -> bytes | None:
 
 
 def offer(key_hash: bytes, record: bytes) -> None:
-    """Store what was read from PostgreSQL, unless something is there: that is at least as new."""
+    """Cache what was read from PostgreSQL, unless a record exists: that one is at least as new."""
     try:
         redis_client.connection().set(name_of(key_hash), record, ex=TTL_SECONDS, nx=True)
     except LOST as error:
@@ -63,7 +63,7 @@ def offer(key_hash: bytes, record: bytes) -> None:
 
 
 def write(key_hash: bytes, record: bytes) -> None:
-    """Overwrite the record. Raises what a lost Redis raises."""
+    """Overwrite the record. Raises LOST when Redis is down."""
     connection = redis_client.connection()
     if record == TOMBSTONE:
         connection.set(name_of(key_hash), record, ex=TTL_SECONDS)
@@ -87,7 +87,7 @@ def dump(key: ApiKey) -> bytes:
 
 
 def parse(stored: bytes) -> CachedKey | None:
-    """The record, or None for a tombstone."""
+    """Returns the cached key, or None for a tombstone."""
     if stored == TOMBSTONE:
         return None
     fields = json.loads(stored)
@@ -104,7 +104,7 @@ def parse(stored: bytes) -> CachedKey | None:
 
 
 def note_use(key_id: UUID | None) -> None:
-    """Remember that a key is used: Redis is told once a minute for each process and key; lost, it is forgotten."""
+    """Note that a key was used, at most once a minute for each process and key; skipped when Redis is down."""
     if key_id is None:
         return
     now = time.time()
@@ -120,7 +120,7 @@ def note_use(key_id: UUID | None) -> None:
 
 
 def take_uses() -> dict[UUID, datetime]:
-    """The uses noted since the last call. Raises what a lost Redis raises."""
+    """Returns and clears the uses noted since the last call. Raises LOST when Redis is down."""
     pipe = redis_client.connection().pipeline(transaction=True)
     pipe.hgetall(USES)
     pipe.delete(USES)

@@ -1,4 +1,4 @@
-"""Every log-in of a person at once: sessions in browsers and tokens of the API."""
+"""All logins of a user: browser sessions and API tokens."""
 
 import secrets
 from datetime import datetime
@@ -10,10 +10,10 @@ from accounts.models import EmailChange, User
 
 
 def end_all(*, user: User, now: datetime, because: str, by: User | None = None) -> None:
-    """End every session and every API log-in of `user`, and withdraw a change of e-mail that waits.
+    """End every session and API login of `user`, and withdraw a pending change of address: a thief may have begun them.
 
-    Whoever asked for these may be a thief. A view that keeps its own session calls `access.stay_logged_in` after this.
-    `because` is for the audit trail, which names `by` if it was not the person.
+    A view that keeps its own session calls `access.stay_logged_in` afterwards. `because` is for the audit trail, which
+    names `by` if it was not the user.
     """
     with transaction.atomic():
         user.log_in_stamp = secrets.token_hex(16)

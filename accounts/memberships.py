@@ -52,7 +52,7 @@ class RoleChange(NamedTuple):
 
 
 def role_of(user: User, organization: Organization) -> Role | None:
-    """The user's role in the organization; None for everyone else."""
+    """Returns the user's role in the organization; None for a user who is not a member."""
     with tenancy.system("a role is asked for before the scope is entered"):
         role = (
             Membership.objects.filter(user=user, organization=organization)
@@ -65,7 +65,7 @@ def role_of(user: User, organization: Organization) -> Role | None:
 def of_user(user: User) -> QuerySet[Membership]:
     """Returns the user's memberships with their organizations, sorted by name. Call it in the system scope.
 
-    There is no end of invitations that a person may accept: pages show some.
+    A user may belong to any number: pages show some.
     """
     found = Membership.objects.filter(user=user).select_related("organization")
     return found.order_by("organization__name", "id")
@@ -89,7 +89,7 @@ def find(user: User, organization_id: UUID | None) -> Membership | None:
 
 
 def add(*, organization: Organization, user: User, role: Role, now: datetime) -> Membership:
-    """Make the user a member; one who is already keeps the role. Runs in the system scope."""
+    """Add the user as a member; an existing member keeps their role. Call it in the system scope."""
     membership, created = Membership.objects.get_or_create(
         organization=organization, user=user, defaults={"role": role, "created_at": now}
     )
@@ -118,7 +118,7 @@ def change_role(
         before = membership.role
         change = _change(membership, role=role, by=by, revoke_keys=revoke_keys, now=now)
         if role != before and by.pk != user_id:
-            _tell(membership, _("%(by)s has given you another role in %(organization)s: %(role)s."), by)
+            _tell(membership, _("%(by)s changed your role in %(organization)s to %(role)s."), by)
         return change
 
 
@@ -161,9 +161,7 @@ def remove(
             detail={"role": membership.role},
         )
         if not is_leaving:
-            _tell(
-                membership, _("%(by)s has removed you from %(organization)s. You are no longer a member."), by
-            )
+            _tell(membership, _("%(by)s removed you from %(organization)s. You are no longer a member."), by)
         return offboarding.end_beyond(
             organization=organization, user=user, role=None, by=by, revoke_keys=revoke_keys, now=now
         )
@@ -231,7 +229,7 @@ def _change(membership: Membership, *, role: str, by: User, revoke_keys: bool, n
 
 
 def _tell(membership: Membership, sentence: str, by: User) -> None:
-    """Mail the member what somebody else has done to their membership; not to an address that may be a stranger's."""
+    """Mail the member what somebody else changed in their membership, if their address is confirmed."""
     user, organization = membership.user, membership.organization
     if not email_addresses.is_confirmed(user):
         return

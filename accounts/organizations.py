@@ -16,23 +16,23 @@ MAX_OWNED = 20
 
 class TooManyOrganizations(Refusal):
     code = "too_many_organizations"
-    title = "You own as many organizations as a person may"
+    title = "You own the maximum number of organizations"
 
 
 def create(*, name: str, owner: User, now: datetime) -> Organization:
-    """A new organization that `owner` owns; their default one, if they had none.
+    """Create an organization owned by `owner`; it becomes their default one if they have none.
 
-    Raises TooManyOrganizations, and people.EmailNotVerified for a further one of an unconfirmed person.
+    Raises TooManyOrganizations, and people.EmailNotVerified for a second one without a confirmed address.
     """
     with tenancy.system("an organization is made before it can be anyone's scope"), transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=owner.pk)
         if Membership.objects.filter(user=owner).exists():
             people.require_verified(
                 owner
-            )  # a sign-up has its organization; each further one is mail, allowance, customer
+            )  # sign-up creates the first one; each further one costs an allowance and a customer
         if Membership.objects.filter(user=owner, role=Role.OWNER).count() >= MAX_OWNED:
             raise TooManyOrganizations(
-                f"A person may own {MAX_OWNED}. Leave one of yours to another owner, or write to us."
+                f"A person may own {MAX_OWNED}. Hand one over to another owner, or write to us."
             )
         organization = Organization.objects.create(name=name, email=owner.email, created_at=now)
         Membership.objects.create(organization=organization, user=owner, role=Role.OWNER, created_at=now)
@@ -47,7 +47,7 @@ def create(*, name: str, owner: User, now: datetime) -> Organization:
 
 
 def update(*, organization: Organization, name: str, email: str) -> Organization:
-    """Change what an organization is called and where its bills go. Runs in its scope."""
+    """Change an organization's name and billing address. Call it in its scope."""
     with transaction.atomic():
         stored = Organization.objects.select_for_update().get(pk=organization.pk)
         changes = {
@@ -66,9 +66,9 @@ def update(*, organization: Organization, name: str, email: str) -> Organization
 
 
 def suspend(*, organization: Organization, because: str, now: datetime) -> None:
-    """Nobody owns the organization any more: its API keys stop working and open invitations are withdrawn.
+    """Suspend an organization without an owner: revoke its API keys and withdraw its invitations.
 
-    Doing it again changes nothing. Runs in the system scope.
+    Idempotent. Call it in the system scope.
     """
     with transaction.atomic():
         stored = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
@@ -89,7 +89,7 @@ def set_rehearsal_time(*, organization: Organization, rehearsal_now: datetime | 
     """Move the organization's clock to the frozen time of its Stripe test clock; None ends the rehearsal."""
     with tenancy.system("rehearsal"), transaction.atomic():
         stored = Organization.objects.select_for_update().get(pk=organization.pk)
-        if stored.rehearsal_now != rehearsal_now:  # the clock is looked at again and again while it stands
+        if stored.rehearsal_now != rehearsal_now:  # called repeatedly while the clock stands still
             stored.rehearsal_now = rehearsal_now
             stored.save(update_fields=["rehearsal_now"])
             audit.record(

@@ -1,4 +1,4 @@
-"""Setting a password: whoever knew the one before, or was logged in by it, is out."""
+"""Changing and resetting passwords, which ends all other logins."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -25,13 +25,13 @@ class ResetGone(Refusal):
     title = "This link no longer works"
 
     def __init__(self) -> None:
-        super().__init__("The account was changed in the meantime. Ask for a new link.")
+        super().__init__("The account has changed since the link was sent. Request a new one.")
 
 
 def mail_reset_link(*, email: str) -> None:
-    """Mail the link to `email` if it turns out to have an account; no more than a few a day, whoever asks.
+    """Mail a reset link to `email` if it has an account, at most a few a day.
 
-    The row is written for every address, so that neither the answer nor its time tells who has an account.
+    The outbox row is written for every address, so that neither response nor timing reveals who has an account.
     """
     if throttles.allows(name="mail_reset", ident=email):
         notifications.send(
@@ -43,7 +43,7 @@ def mail_reset_link(*, email: str) -> None:
 
 
 def change(*, user: User, password: str, now: datetime) -> None:
-    """Give the person another password; every log-in but the one that the view keeps ends. The password is valid."""
+    """Set a new, validated password and end every login; the view keeps its own session."""
     user.set_password(password)  # outside of the transaction: it takes a quarter of a second on purpose
     with transaction.atomic():
         user.save(update_fields=["password"])
@@ -51,10 +51,10 @@ def change(*, user: User, password: str, now: datetime) -> None:
 
 
 def reset(*, user: User, password: str, now: datetime) -> None:
-    """Give a new password to whoever opened the link of a mail, which proves that they read it.
+    """Set a new password for the person who opened a mailed link, which proves that they read the mailbox.
 
-    An address that was never confirmed is confirmed by that, and what was made before ends (`verification.confirm`).
-    Raises ResetGone when the account has got another password or address since the link was looked at.
+    It confirms an unconfirmed address, too, and revokes earlier access (`verification.confirm`). Raises ResetGone if
+    password or address have changed since the link was opened.
     """
     looked_at = (user.email, user.password)
     user.set_password(password)

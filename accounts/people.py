@@ -1,5 +1,4 @@
-"""Persons: what they are called, when their days begin, whether their address is theirs, and where they were going at
-sign-up."""
+"""User profile: name, time zone, whether the address is confirmed, and the page to continue to after sign-up."""
 
 from datetime import datetime
 
@@ -17,26 +16,26 @@ class EmailNotVerified(Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "Open the link in the mail that we sent you, or ask for another one under Your account → E-mail. "
+            "Open the link in the e-mail that we sent you, or request a new one under Your account → E-mail. "
             "Then try again."
         )
 
 
 def require_verified(user: User) -> None:
-    """For what reaches others, costs money or lasts. Raises EmailNotVerified."""
+    """Call it before anything that reaches other people, costs money or lasts. Raises EmailNotVerified."""
     if not has_verified_email(user):
         raise EmailNotVerified
 
 
 def has_verified_email(user: User) -> bool:
-    """Whether the address by which the user logs in was confirmed."""
+    """Returns whether the user's address is confirmed."""
     return email_addresses.is_confirmed(user)
 
 
 def lock(user: User, *others: User) -> User:
-    """The person's row, read anew under a lock; before it those of their organizations, as the lock order asks.
+    """Lock the user's organizations, then the user; returns the fresh row.
 
-    `others` are locked as well, all in one order, so that two who want each other's address do not block each other.
+    `others` are locked too, in one order, so that two users who swap addresses cannot deadlock.
     """
     ids = [user.pk, *(other.pk for other in others)]
     with tenancy.system("a person's organizations are locked before the person"):
@@ -47,7 +46,7 @@ def lock(user: User, *others: User) -> User:
 
 
 def set_time_zone(*, user: User, time_zone: str) -> User:
-    """Change in which zone the person's days begin."""
+    """Change the time zone that usage pages show."""
     if user.time_zone != time_zone:
         user.time_zone = time_zone
         user.save(update_fields=["time_zone"])
@@ -55,7 +54,7 @@ def set_time_zone(*, user: User, time_zone: str) -> User:
 
 
 def rename(*, user: User, full_name: str) -> User:
-    """Change what a person is called."""
+    """Change the user's name."""
     if user.full_name != full_name:
         with transaction.atomic():
             user.full_name = full_name
@@ -65,7 +64,7 @@ def rename(*, user: User, full_name: str) -> User:
 
 
 def take_continue_to(*, user: User) -> str:
-    """The page that the person was on the way to at sign-up, told once; empty if there was none."""
+    """Returns and clears the page to continue to after sign-up; empty if there is none."""
     path = user.continue_to
     if path:
         user.continue_to = ""
@@ -74,14 +73,14 @@ def take_continue_to(*, user: User) -> str:
 
 
 def remember_continue_to(*, user: User, path: str) -> None:
-    """Keep the page to go on with after the address is confirmed, perhaps in another browser."""
+    """Store the page to continue to after the address is confirmed, perhaps in another browser."""
     if user.continue_to != path:
         user.continue_to = path
         user.save(update_fields=["continue_to"])
 
 
 def end_api_log_ins(*, user: User, now: datetime) -> int:
-    """End every log-in of the person through the API; answers how many."""
+    """End all API logins of the user. Returns the number of logins."""
     with transaction.atomic():
         count = user.token_families.filter(revoked_at__isnull=True).update(revoked_at=now)
         audit.record(action="user.api_log_ins_ended", actor=user, target=user, detail={"count": count})

@@ -13,7 +13,7 @@ from superagent.foundation.problems import Forbidden
 
 class MissingScope(Forbidden):
     code = "insufficient_scope"
-    title = "Your access does not include this"
+    title = "You don't have permission to do this"
 
 
 class PersonRequired(Forbidden):
@@ -22,16 +22,15 @@ class PersonRequired(Forbidden):
 
     def __init__(self) -> None:
         super().__init__(
-            "Members and organizations are managed by people, whatever the scopes of a key: send the access token of "
-            "a person, or use the portal."
+            "API keys cannot manage members and organizations, whatever their scopes. Use a user's access token or "
+            "the portal."
         )
 
 
 class HasAccess(BasePermission):
-    """Whoever is authenticated and has the view's `required_scope`: a scope, one by HTTP method, or None.
+    """Allows authenticated requests that have the view's `required_scope`: a scope, a dict by HTTP method, or None.
 
-    A view must say it: forgetting it is an error, not an open door. HTTP methods in the view's `people_only` are
-    refused to API keys, whatever their scopes.
+    A view without the attribute is an error. HTTP methods in the view's `people_only` are refused to API keys.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -51,7 +50,7 @@ class HasAccess(BasePermission):
 
 
 def required_scope(view: Any, method: str) -> str | None:
-    """What `view` asks for on `method`; HEAD and OPTIONS ask what GET asks. Raises MethodNotAllowed."""
+    """Returns the scope that `view` requires for `method`; HEAD and OPTIONS count as GET. Raises MethodNotAllowed."""
     try:
         declared = view.required_scope
     except AttributeError:
@@ -60,7 +59,7 @@ def required_scope(view: Any, method: str) -> str | None:
         return declared
     if method in ("HEAD", "OPTIONS"):
         method = "GET" if "GET" in declared else next(iter(declared))
-    if method not in declared:  # one that a view answers must be declared: what is not here is no open door
+    if method not in declared:  # every method must be declared
         raise MethodNotAllowed(method)
     return declared[method]
 

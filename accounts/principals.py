@@ -1,4 +1,4 @@
-"""Who acts in an API request, and for which organization."""
+"""The principal of an API request: who acts, and for which organization."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,14 +29,14 @@ class Principal:
 
     @property
     def caller(self) -> str:
-        """The API key or the person, whatever the organization: the same in every request of theirs."""
+        """Identifies the API key or user across requests, whatever the organization."""
         return f"api_key:{self.api_key_id}" if self.api_key_id else f"user:{self.user_id}"
 
     def allows(self, scope: str) -> bool:
         return scope in self.scopes
 
     def make_organization(self) -> Organization:
-        """The organization with what the clock needs; its other fields are read when they are asked for."""
+        """Returns the organization with the fields that the clock needs; others are deferred."""
         return Organization.from_db(
             "default",
             ["id", "livemode", "rehearsal_now"],

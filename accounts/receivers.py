@@ -1,4 +1,4 @@
-"""allauth's facts: the audit trail tells them, and a changed second factor ends log-ins."""
+"""Receivers of allauth's signals: audit entries, known browsers, sessions; a changed second factor ends logins."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def record_account_event(
 
 @receiver([account.user_logged_in, account.password_changed, account.password_set, account.password_reset])
 def know_browser(sender: Any, signal: Signal, request: HttpRequest, user: User, **kwargs: Any) -> None:
-    """Whoever logs in or chooses a password has proven who they are, with a browser that is known from then on."""
+    """Remember the browser of a user who has logged in or set a password, and mail them if it is new."""
     if signal is account.user_logged_in:
         new_places.tell_of_browser(request=request, user=user)
     request.proven_user = user  # type: ignore[attr-defined]  # for middleware.KnownBrowsers
@@ -48,7 +48,7 @@ def know_browser(sender: Any, signal: Signal, request: HttpRequest, user: User, 
 def count_set_up_as_proof(
     sender: Any, request: HttpRequest, user: User, authenticator: Authenticator, **kwargs: Any
 ) -> None:
-    """Whoever has just set up a second factor has shown it: the session need not ask for the next code at once."""
+    """Count setting up a second factor as verifying it, so that the session does not ask for a code right away."""
     if request.user == user and authenticator.type in staff_access.FACTORS:
         record_authentication(
             request, user, method="mfa", id=authenticator.pk, type=authenticator.type, reauthenticated=True
@@ -57,8 +57,7 @@ def count_set_up_as_proof(
 
 @receiver([mfa.authenticator_added, mfa.authenticator_removed, mfa.authenticator_reset])
 def end_other_log_ins(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
-    """A second factor was changed: whoever is logged in without it, here or on the API, is out; so is a thief who asked
-    for another address before."""
+    """End all other logins when a second factor changes, and withdraw a pending change of address."""
     log_ins.end_all(user=user, now=timezone.now(), because="second factor changed")
     if request.user.is_authenticated and request.user.pk == user.pk:
         request.user.log_in_stamp = user.log_in_stamp  # the same person, perhaps another object

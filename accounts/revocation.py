@@ -1,4 +1,4 @@
-"""Ending what opens an account: when its owner has just proven to be its owner, and others may have been in before."""
+"""Revoking all access to an account, after its owner has proven to be the owner and others may have had access."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from superagent.foundation import tenancy
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """What the person has just used, and so may stay: the connection to a provider by which they logged in."""
+    """What is kept: the social account that the person has just logged in with."""
 
     social_account: tuple[str, str] | None = None  # provider, uid
 
@@ -24,10 +24,10 @@ NOTHING = Keep()
 
 
 def revoke_access(*, user: User, since: datetime | None, keep: Keep, because: str, now: datetime) -> None:
-    """End every log-in; and the second factors, connected accounts, API keys and open invitations made by `user`, and
-    a closing of the account that waits.
+    """End every login of `user`, and their second factors, connected accounts, API keys, open invitations and a pending
+    closing of the account.
 
-    With `since`, only those made at that time or later: what is older was there before anyone could be suspected.
+    With `since`, only what was created at that time or later.
     """
     with tenancy.system("what a person made, in any organization"), transaction.atomic():
         made = Q() if since is None else Q(created_at__gte=since)

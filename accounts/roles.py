@@ -40,25 +40,27 @@ SCOPES_OF_ROLE: dict[str, frozenset[Scope]] = {
 
 
 def allows(role: str, scope: str) -> bool:
-    """May a member with `role` do what `scope` names?"""
+    """Returns whether a member with `role` has `scope`."""
     return scope in SCOPES_OF_ROLE.get(role, frozenset())
 
 
 def may_give(giver: str, role: str) -> bool:
-    """May a member with the role `giver` make someone `role`, or unmake one? Only owners make owners; nobody gives
-    more than they have."""
+    """Returns whether a member with the role `giver` may give `role` to somebody, or take it away.
+
+    Only owners may add and remove owners, and nobody may give more than they have.
+    """
     if role == Role.OWNER:
         return giver == Role.OWNER
     return allows(giver, Scope.ORGANIZATION_WRITE) and SCOPES_OF_ROLE[role] <= SCOPES_OF_ROLE[giver]
 
 
 def roles_with(scope: str) -> list[Role]:
-    """The roles that may do what `scope` names, highest first."""
+    """Returns the roles that have `scope`, highest first."""
     return [role for role in Role if allows(role, scope)]
 
 
 def scope_groups() -> list[tuple[str, list[Scope]]]:
-    """Scopes by what they are about, for choosing them: ("usage", [usage:write, usage:read]), …"""
+    """Returns the scopes grouped by resource, for forms: ("usage", [usage:write, usage:read]), …"""
     groups: dict[str, list[Scope]] = {}
     for scope in Scope:
         groups.setdefault(scope.value.partition(":")[0], []).append(scope)

@@ -1,8 +1,8 @@
-"""Failed log-ins, wrong codes, limits that were reached and rights that were refused: who, from where, how often.
+"""Failed logins, wrong codes, rate limits reached and access denied: who, from where, how often.
 
-`note` counts in Redis, so that a flood of failures costs the log-in one short call and no row; a job writes what was
-counted into PostgreSQL each minute, repeats of an hour as one row. Both have a bound, beyond which only the number of
-each kind is kept: what concerns a known person comes first. Redis lost: the log and the metric still tell.
+`note` counts in Redis, so that a flood of failures costs one short call and no row each; a job writes the counts into
+PostgreSQL every minute, one row for the repeats of an hour. Both are bounded: beyond the bound only the number of each
+kind is kept, events about known users first. Without Redis, the log and the metric remain.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ COUNTER = Counter(
     ["kind", "limit"],
 )
 COUNTED, TAKEN = "security-events:counted", "security-events:taken"
-_LOCK = 7_203_114_905_882_001  # of the job: two at once would write twice
+_LOCK = 7_203_114_905_882_001  # advisory lock of the job: two at once would write twice
 
 # KEYS: what is counted. ARGV: the event, what is left of it beyond the bound, the bound.
 _COUNT = """
@@ -69,7 +69,7 @@ class _Event:
 
     @classmethod
     def read(cls, counted: bytes) -> "_Event":
-        """As it was counted, perhaps by a release that knew more of it: that is left out."""
+        """Parse a counted event. Fields written by a newer release are ignored."""
         known = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in json.loads(counted).items() if name in known})
 
@@ -80,9 +80,9 @@ class _Event:
 def note(
     *, kind: Kind, user: User | None = None, typed_address: str = "", detail: str = "", limit: str = ""
 ) -> None:
-    """Count what was refused to whoever makes the present request; about `user`, or else about who asks.
+    """Count a refusal in the current request, about `user` or else about who makes the request.
 
-    `typed_address` is kept as a digest, and only where there is no user. `limit` names the one that was reached.
+    `typed_address` is stored as a digest, and only without a user. `limit` names the rate limit that was reached.
     """
     request = audit.current_request()
     asks = audit.caller_of(request) if request else ""
@@ -112,14 +112,14 @@ def note(
 
 
 def digest(address: str) -> str:
-    """Tells one typed address from another, to whoever has SECRET_KEY only."""
+    """Returns a keyed hash of an address, so that it can be compared but not read."""
     return salted_hmac("accounts.security_events", address.strip().lower()).hexdigest()[:32]
 
 
 def store(*, now: datetime) -> int:
-    """Write what was counted since the last run; returns how many rows. Runs in the system scope.
+    """Write what was counted since the last run. Returns the number of rows. Call it in the system scope.
 
-    A run that dies between its commit and the last line is repeated, so that a count may be too high, never too low.
+    A run that dies between its commit and the last line is repeated, so a count may be too high, never too low.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
@@ -134,7 +134,7 @@ def store(*, now: datetime) -> int:
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete what happened longer ago than it is kept; returns how many rows."""
+    """Delete events older than the retention period. Returns the number of rows."""
     return SecurityEvent.objects.filter(last_at__lt=now - KEPT_FOR).delete()[0]
 
 
@@ -157,7 +157,7 @@ def _taken() -> dict[_Event, int]:
 
 
 def _within_bounds(counted: dict[_Event, int], now: datetime) -> dict[_Event, int]:
-    """People who are gone become nobody; beyond the bound of the hour only the kind of an event is left."""
+    """Clear users who no longer exist; beyond the bound of the hour, keep only the kind of an event."""
     people = _existing(UUID(event.user) for event in counted if event.user)
     hour = now.replace(minute=0, second=0, microsecond=0)
     left = MOST_PER_HOUR - SecurityEvent.objects.filter(last_at__gte=hour).count()

@@ -1,7 +1,7 @@
-"""The door of the admin: who has come how, and what is still missing.
+"""Access to the admin, and what a request still lacks for it.
 
-Staff come from an allowed network, with a log-in of at most twelve hours that a second factor confirmed, and were
-here in the last half hour. What is dangerous asks again after ten minutes.
+Staff need an allowed network, a login of at most twelve hours with a second factor, and a request within the last half
+hour. Dangerous actions ask for re-authentication after ten minutes.
 """
 
 import time
@@ -23,12 +23,12 @@ from accounts import audit
 LONGEST_SESSION_SECONDS = 12 * 3600
 LONGEST_IDLE_SECONDS = 30 * 60
 SEEN_KEY = "admin_seen_at"
-SEEN_EVERY_SECONDS = 60  # writing the session at each click would be one more UPDATE for nothing
+SEEN_EVERY_SECONDS = 60  # saves an UPDATE of the session on most requests
 FACTORS = {Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN}
 
 
 class Missing(Enum):
-    """What keeps a request out of the admin; the first that applies."""
+    """What a request lacks for the admin; the first that applies."""
 
     NETWORK = auto()
     LOG_IN = auto()
@@ -40,7 +40,7 @@ class Missing(Enum):
 
 
 def missing(request: HttpRequest) -> Missing | None:
-    """What the caller lacks, None for whoever may enter."""
+    """Returns what the request lacks for the admin, or None."""
     user = request.user
     if not _is_from_allowed_network(request):
         return Missing.NETWORK
@@ -61,34 +61,36 @@ def missing(request: HttpRequest) -> Missing | None:
 
 
 def may_enter(request: HttpRequest) -> bool:
-    """Whether nothing is missing; asked once for each request."""
+    """Returns whether the request has access to the admin; computed once for each request."""
     if not hasattr(request, "may_enter_admin"):
-        request.may_enter_admin = missing(request) is None  # type: ignore[attr-defined]  # kept for the next question
+        request.may_enter_admin = missing(request) is None  # type: ignore[attr-defined]  # cached on the request
     return bool(request.may_enter_admin)  # type: ignore[attr-defined]  # as above
 
 
 def note_presence(request: HttpRequest) -> None:
-    """Somebody who may be in the admin is there."""
+    """Record activity in the admin, for the idle timeout."""
     now = time.time()
     if now - request.session.get(SEEN_KEY, 0) > SEEN_EVERY_SECONDS:
         request.session[SEEN_KEY] = now
 
 
 def confirm_first(request: HttpRequest) -> HttpResponse | None:
-    """Before something dangerous: the way to confirm who is there, unless that was done in the last ten minutes.
+    """Returns a redirect to re-authentication before a dangerous action, None if that was done in the last ten minutes.
 
-    What was typed into a form is lost then, so ask when its page is opened.
+    A posted form is lost by it, so call it when the form's page is opened.
     """
     records = get_authentication_records(request, request.user)
     if time.time() - _last_proof_at(records) <= allauth_settings.REAUTHENTICATION_TIMEOUT:
         return None
     if request.method == "POST":
-        messages.warning(request, _("Nothing was changed: confirm who you are, then enter it once more."))
+        messages.warning(
+            request, _("Nothing was changed. Confirm your identity, then submit the form again.")
+        )
     return to_confirm(request, request.get_full_path())
 
 
 def to_confirm(request: HttpRequest, back: str) -> HttpResponse:
-    """The page that asks once more who is there: for the second factor, where one is needed. It leads to `back`."""
+    """Redirect to re-authentication, by the second factor if one is required, and from there to `back`."""
     page = "account_reauthenticate"
     if settings.ADMIN_SECOND_FACTOR:
         has_app = Authenticator.Type.TOTP in _authenticators(request).values()
@@ -97,7 +99,7 @@ def to_confirm(request: HttpRequest, back: str) -> HttpResponse:
 
 
 def _lacking_factor(request: HttpRequest, records: list[dict]) -> Missing | None:
-    """The factor that confirmed the session must still exist: one that support has removed counts no longer."""
+    """Returns what is missing of a second factor. The one used in this session must still exist."""
     own = _authenticators(request)
     if not FACTORS & set(own.values()):
         return Missing.SECOND_FACTOR_SET_UP
@@ -106,7 +108,7 @@ def _lacking_factor(request: HttpRequest, records: list[dict]) -> Missing | None
 
 
 def _authenticators(request: HttpRequest) -> dict[int, str]:
-    """The caller's, recovery codes too, with their types."""
+    """Returns the user's authenticators and their types, recovery codes included."""
     return dict(Authenticator.objects.filter(user_id=request.user.pk).values_list("pk", "type"))
 
 

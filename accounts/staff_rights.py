@@ -1,4 +1,4 @@
-"""What staff may do in the admin: given and taken by superusers only, never by oneself, and told to every superuser."""
+"""Permissions of staff: changed by superusers only, never one's own, and mailed to every superuser."""
 
 from collections.abc import Collection
 from typing import Any
@@ -21,13 +21,13 @@ def change(
     by: User,
     reason: str,
 ) -> bool:
-    """Set all rights of `person`. Returns whether that changed anything.
+    """Set all rights of `person`. Returns whether anything changed.
 
-    Raises Forbidden unless `by` is a superuser and somebody else, and Invalid for rights without `is_staff` or for an
-    address that nobody has confirmed.
+    Raises Forbidden unless `by` is another superuser, and Invalid for rights without `is_staff` or an unconfirmed
+    address.
     """
     with transaction.atomic():
-        # All superusers are locked: of two who take each other's rights at once, the second has none left to do it.
+        # Lock all superusers: of two who revoke each other's rights concurrently, only the first succeeds.
         superusers = set(
             User.objects.select_for_update()
             .filter(is_superuser=True, is_active=True)
@@ -35,9 +35,9 @@ def change(
             .values_list("pk", flat=True)
         )
         if by.pk not in superusers:
-            raise Forbidden("Only a superuser may change what staff may do.")
+            raise Forbidden("Only superusers can change the permissions of staff.")
         if by.pk == person.pk:
-            raise Forbidden("Nobody changes their own rights: ask another superuser.")
+            raise Forbidden("You cannot change your own permissions. Ask another superuser.")
         stored = User.objects.select_for_update().get(pk=person.pk)
         _check(stored, is_staff, is_superuser or bool(groups) or bool(permissions))
         before = of(stored)
@@ -53,7 +53,7 @@ def change(
 
 
 def of(person: User) -> dict[str, Any]:
-    """The rights of a person, as the audit trail and mails tell them."""
+    """Returns the rights of a person, for the audit trail and mails."""
     permissions = person.user_permissions.order_by("content_type__app_label", "codename")
     return {
         "staff": person.is_staff,
@@ -69,12 +69,12 @@ def of(person: User) -> dict[str, Any]:
 def _check(person: User, is_staff: bool, has_more: bool) -> None:
     if has_more and not is_staff:
         detail = (
-            "Superusers, groups and permissions are for staff: tick “staff” too, or take the others away."
+            "Superuser status, groups and permissions are for staff. Tick “staff” too, or remove the others."
         )
         raise Invalid(detail, errors=[FieldError("/is_staff", "invalid", detail)])
     if is_staff and not people.has_verified_email(person):
         detail = (
-            f"{person.email} is not confirmed: the person must open the link in the mail from sign-up first."
+            f"{person.email} is not confirmed. The person must open the link in the sign-up e-mail first."
         )
         raise Invalid(detail, errors=[FieldError("/is_staff", "unverified_email", detail)])
 

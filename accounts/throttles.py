@@ -1,6 +1,6 @@
-"""Limits of what may be tried, by network, person, organization or recipient: settings.THROTTLES names them.
+"""Rate limits by network, user, organization or recipient, as configured in settings.THROTTLES.
 
-Counted by foundation.rate_limits. Redis lost: everything is let through, and logged as an error.
+Counted by foundation.rate_limits. Without Redis everything is allowed, and logged as an error.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def consume_network(*, name: str, address: str | None) -> None:
 
 @contextmanager
 def counted(*, name: str, ident: str) -> Iterator[None]:
-    """Count what is done inside, unless it is refused there. Raises TooManyAttempts before anything is done."""
+    """Count what runs inside, unless it raises a refusal. Raises TooManyAttempts before it runs."""
     use = use_of(name, ident)
     take(use)
     try:
@@ -63,7 +63,7 @@ def counted(*, name: str, ident: str) -> Iterator[None]:
 
 
 def allows(*, name: str, ident: str) -> bool:
-    """Count an attempt, for what is left undone without a word when there were too many."""
+    """Count an attempt; returns False if there were too many. For actions that are skipped silently."""
     try:
         consume(name=name, ident=ident)
     except TooManyAttempts:
@@ -72,10 +72,10 @@ def allows(*, name: str, ident: str) -> bool:
 
 
 def take(*uses: Use, user: User | None = None, passes: Callable[[], bool] | None = None) -> list[Use]:
-    """Take one after the other, so that whoever is refused by the first counts against no wider one.
+    """Take units of each limit in order, so that a request refused by the first counts against no wider one.
 
-    Whoever `passes` is let through without being counted. A refusal is noted, about `user` if the attempt was to be
-    them. Returns what was taken. Raises TooManyAttempts.
+    If `passes()`, a limit that is reached neither refuses nor counts. A refusal is recorded as a security event of
+    `user`. Returns what was taken. Raises TooManyAttempts.
     """
     taken = []
     for use in uses:
@@ -103,7 +103,7 @@ def _limit(name: str, factor: int = 1) -> Limit:
 
 
 def in_words(seconds: int) -> str:
-    """A time to wait, rounded up: “40 seconds”, “3 minutes”, “8 hours”."""
+    """Returns a duration in words, rounded up: “40 seconds”, “3 minutes”, “8 hours”."""
     for name, size in (("hour", 3600), ("minute", 60)):
         if seconds > size:
             return f"{-(-seconds // size)} {name}s"
@@ -111,7 +111,7 @@ def in_words(seconds: int) -> str:
 
 
 class NetworkThrottle(BaseThrottle):
-    """Limits the caller's network, by each of the view's `throttle_names`."""
+    """Limits the client's network by each of the view's `throttle_names`."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         names: tuple[str, ...] = view.throttle_names  # type: ignore[attr-defined]  # views that use this class have it

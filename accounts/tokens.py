@@ -1,8 +1,8 @@
-"""JSON Web Tokens of the API: an access token for 30 minutes, a refresh token for 7 days that is good once.
+"""JSON Web Tokens of the API: an access token for 30 minutes, a single-use refresh token for 7 days.
 
-Claims: `sub` (user), `type`, `jti`, `iat`, `exp` and `sid`, the log-in that the token descends from (`TokenFamily`).
-A family knows the one refresh token that is good; all earlier ones are refused, and the use of one ends the family:
-it was copied. Log-out, another password and a closed account end it too, for access tokens as well.
+Claims: `sub` (user), `type`, `jti`, `iat`, `exp` and `sid`, the login that the token descends from (`TokenFamily`).
+A family stores its one valid refresh token. Using an earlier one ends the family, because it must have been copied.
+Logging out, a new password and closing the account end it too, access tokens included.
 """
 
 import secrets
@@ -57,7 +57,7 @@ class Pair:
 def log_in(
     *, user: User, factors: Sequence[str] = (), ip_address: str | None, user_agent: str, now: datetime
 ) -> Pair:
-    """Begin a family for a user who has just proven who they are, by `factors`. `now` is real time."""
+    """Start a token family for a user who has just authenticated by `factors`. `now` is real time."""
     refresh = _refresh_token(user)
     family = TokenFamily(
         user=user,
@@ -80,7 +80,7 @@ def log_in(
 
 
 def refresh(*, refresh_token: str, now: datetime) -> Pair:
-    """Exchange a refresh token for a new pair. Raises InvalidToken; an old token ends its family, and so does time."""
+    """Exchange a refresh token for a new pair. An earlier token ends the family. Raises InvalidToken."""
     claims = _claims(_RefreshToken, refresh_token)
     with transaction.atomic():
         family = _family(claims, TokenFamily.objects.select_for_update(of=("self",)))
@@ -100,7 +100,7 @@ def refresh(*, refresh_token: str, now: datetime) -> Pair:
 
 
 def log_out(*, refresh_token: str, now: datetime) -> None:
-    """End the token's family; doing it again, or with an expired token, changes nothing. Raises InvalidToken."""
+    """End the token's family. Idempotent, also with an expired token. Raises InvalidToken."""
     claims = _claims(_RefreshToken, refresh_token)
     with transaction.atomic():
         family = (
@@ -114,12 +114,12 @@ def log_out(*, refresh_token: str, now: datetime) -> None:
 
 
 def authenticate(access_token: str) -> TokenFamily:
-    """The log-in, with its user, of a good access token: one query. Raises InvalidToken."""
+    """Returns the family of a valid access token, with its user, in one query. Raises InvalidToken."""
     return _family(_claims(jwt.AccessToken, access_token), TokenFamily.objects.all())
 
 
 def forget_expired(*, now: datetime) -> int:
-    """Delete families whose newest refresh token has expired; answers how many."""
+    """Delete families whose newest refresh token has expired. Returns the number of families."""
     is_old = Q(refreshed_at__lt=now - REFRESH_LIFETIME) | Q(
         created_at__lt=now - FAMILY_LIFETIME - REFRESH_LIFETIME
     )
@@ -146,7 +146,7 @@ def _revoke(family: TokenFamily, *, action: str, now: datetime) -> None:
 
 
 def _claims(kind: type[jwt.Token], token: str) -> dict[str, Any]:
-    """Signature, type, expiry and the presence of what we need are checked."""
+    """Returns the claims, after checking signature, type, expiry and required claims."""
     try:
         claims = kind(token).payload  # type: ignore[arg-type]  # it takes the encoded form
     except TokenError as error:

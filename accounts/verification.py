@@ -1,4 +1,4 @@
-"""The first proof that a person reads the mail of the address that they signed up with."""
+"""Confirmation of the address that a user signed up with."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -18,26 +18,26 @@ class VerificationGone(Refusal):
 
 
 def find(token: str) -> User:
-    """The user whose address a mailed link confirms. Raises NotFound; VerificationGone when it is too old or used."""
+    """Returns the user whose address a mailed link confirms. Raises NotFound, VerificationGone."""
     claim = mail_links.verified_claim(token)
     if claim is None:
-        raise VerificationGone("It has expired, or it is not complete. Log in to have another one sent.")
+        raise VerificationGone("It has expired or is incomplete. Log in to get a new one.")
     user_id, email = claim
     user = User.objects.filter(pk=user_id, is_active=True).first()
     if user is None:
         raise NotFound("There is no such account.")
     if user.email != email:
-        raise VerificationGone("The account has another address now.")
+        raise VerificationGone("The account has a different address now.")
     if email_addresses.is_confirmed(user):
-        raise VerificationGone("The address is confirmed already.")
+        raise VerificationGone("The address is already confirmed.")
     return user
 
 
 def confirm(*, user: User, keep: revocation.Keep, now: datetime) -> User:
-    """Note that the user's address is theirs; the caller has made sure that they opened the link themselves.
+    """Mark the user's address as confirmed. The caller has checked that the user opened the link themselves.
 
-    Whatever was made before ends, but for what `keep` names: somebody else may have signed up with this address and
-    waited for its owner. Doing it again changes nothing.
+    Revokes all earlier access except `keep`: somebody else may have signed up with this address and waited for its
+    owner. Idempotent.
     """
     with transaction.atomic():
         user = people.lock(user)

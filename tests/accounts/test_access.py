@@ -4,18 +4,10 @@ from django.http import HttpResponse
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
-from accounts import permissions, roles
-from accounts.roles import Role, Scope
+from accounts import permissions
+from accounts.roles import Scope
 from superagent.foundation import tenancy
 from tests.accounts.conftest import page_of
-
-
-def test_every_role_is_a_part_of_the_next_higher_ones():
-    scopes = roles.SCOPES_OF_ROLE
-    assert scopes[Role.OWNER] == scopes[Role.ADMIN] == set(Scope)
-    assert scopes[Role.VIEWER] < scopes[Role.DEVELOPER] < scopes[Role.ADMIN]
-    assert scopes[Role.VIEWER] < scopes[Role.BILLING] < scopes[Role.ADMIN]
-    assert not roles.allows("king", Scope.USAGE_READ)
 
 
 def test_a_view_that_forgets_its_scope_is_an_error_not_an_open_door():

@@ -6,7 +6,7 @@ import redis
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import api_keys, key_records, organizations
+from accounts import api_keys, key_records
 from accounts.models import ApiKey
 from accounts.roles import Role, Scope
 from superagent.foundation import redis_client, tenancy
@@ -104,18 +104,6 @@ def test_a_revoked_key_stops_at_once_although_it_was_cached(acme):
     assert redis_client.connection().get(key_records.name_of(bytes(key.key_hash))) == key_records.TOMBSTONE
     revoke(acme, key)
     assert actions(acme).count("api_key.revoked") == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_reader_that_is_late_cannot_bring_a_revoked_key_back(acme):
-    key, plain_text = create(acme)
-    with tenancy.system("test"):
-        old_record = key_records.dump(ApiKey.objects.select_related("organization").get(pk=key.pk))
-    revoke(acme, key)
-    key_records.offer(bytes(key.key_hash), old_record)
-    key_records.write(bytes(key.key_hash), old_record)
-    with pytest.raises(api_keys.InvalidKey):
-        api_keys.resolve(plain_text)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -260,28 +248,6 @@ def test_another_organizations_key_is_not_found(acme, globex):
     for act in (revoke, rotate):
         with pytest.raises(NotFound):
             act(globex, key)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_rehearsal_clock_reaches_cached_keys(acme):
-    _key, plain_text = create(acme)
-    api_keys.resolve(plain_text)
-    later = timezone.now() + timedelta(days=31)
-    organizations.set_rehearsal_time(organization=acme, rehearsal_now=later)
-    assert api_keys.resolve(plain_text).rehearsal_now == later
-
-
-def test_uses_are_noted_once_a_minute_and_written_in_one_statement(acme, django_assert_num_queries):
-    keys = [create(acme)[0] for _ in range(3)]
-    with django_assert_num_queries(0):
-        for _ in range(5):
-            for key in keys:
-                key_records.note_use(key.pk)
-    with tenancy.system("test"), django_assert_num_queries(1):
-        assert api_keys.record_uses(uses=key_records.take_uses()) == 3
-    assert timezone.now() - _fresh(keys[0]).last_used_at < timedelta(minutes=1)
-    with tenancy.system("test"):
-        assert api_keys.record_uses(uses=key_records.take_uses()) == 0
 
 
 def test_a_publication_waits_for_the_commit(acme, django_capture_on_commit_callbacks):

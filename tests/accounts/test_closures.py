@@ -3,55 +3,24 @@
 from datetime import timedelta
 
 import pytest
-import structlog
-from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth import get_user
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from accounts import api_keys, charges, closures, memberships, organizations, registration, tasks, tokens
+from accounts import closures, memberships, registration, tasks, tokens
 from accounts.charges import Charge
-from accounts.models import AccountClosure, ApiKey, Invitation, Membership, Organization, User
-from accounts.roles import Role, Scope
+from accounts.models import AccountClosure, Membership, Organization, User
+from accounts.roles import Role
 from superagent.foundation import outbox, tenancy
-from superagent.operations import backlogs, health
+from tests.accounts.closing import CLOSE, ask, later, made_key, mails_to, proven, shop
 from tests.accounts.conftest import PASSWORD, Api, actions, founded, join, page_of, path_in_mail, person
 from tests.accounts.test_races import at_once, kinds
 
+__all__ = ["shop"]  # fixtures
+
 pytestmark = pytest.mark.django_db(transaction=True)
-
-CLOSE = "/settings/profile/close/"
-
-
-class Shop:
-    """The upper floor that charges, of which accounts knows a port only."""
-
-    def __init__(self) -> None:
-        self.sold: dict[object, list[Charge]] = {}
-        self.failing: set[object] = set()
-
-    def running(self, organization) -> list[Charge]:
-        if organization.pk in self.failing:
-            raise RuntimeError("a mistake of ours")
-        return self.sold.get(organization.pk, [])
-
-    def paying(self, organizations):
-        return organizations.filter(pk__in=list(self.sold))
-
-    def end_all(self, organization) -> None:
-        self.running(organization)
-        self.sold.pop(organization.pk, None)
-
-
-@pytest.fixture
-def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
-    made = Shop()
-    for port in (charges.running, charges.paying, charges.end_all):
-        monkeypatch.setattr(port, "function", getattr(made, port.__name__))
-    monkeypatch.setattr(charges.unbilled, "function", charges.unbilled.__wrapped__)
-    return made
 
 
 def test_who_must_find_another_owner_is_led_to_the_members_of_that_very_organization() -> None:
@@ -68,37 +37,6 @@ def test_who_must_find_another_owner_is_led_to_the_members_of_that_very_organiza
         f'href="{link}"' in page and str(lonely.pk) not in page.partition("<table")[2].partition("</table")[0]
     )
     assert "bob@acme.example" in client.get(link, follow=True).content.decode()
-
-
-def proven(user: User) -> Client:
-    client = Client()
-    client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})
-    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
-    return client
-
-
-def mails_to(address: str) -> list[str]:
-    outbox.sweep()
-    return [sent.subject for sent in mail.outbox if sent.to == [address]]
-
-
-def ask(user: User, *, end_charges: bool = False) -> AccountClosure:
-    return closures.ask(user=user, end_charges=end_charges, now=timezone.now())
-
-
-def later(closure: AccountClosure) -> int:
-    """The job, when the two weeks are over."""
-    AccountClosure.objects.filter(pk=closure.pk).update(closes_at=timezone.now())
-    return tasks.close_accounts()
-
-
-def made_key(organization, user) -> str:
-    with tenancy.tenant(organization):
-        _key, plain_text = api_keys.create(
-            organization=organization, name="key", scopes=[Scope.ORGANIZATION_READ], created_by=user,
-            expires_at=None, now=timezone.now(),
-        )  # fmt: skip
-    return plain_text
 
 
 def test_closing_needs_proof_and_the_typed_address(acme, owner):
@@ -176,17 +114,6 @@ def test_the_address_is_free_again(acme, owner):
     assert memberships.find(again, None).organization != acme
 
 
-def test_invitations_of_a_suspended_organization_are_withdrawn(acme, owner):
-    with tenancy.system("test"):
-        Invitation.objects.create(
-            organization=acme, email="new@acme.example", role=Role.VIEWER, invited_by=owner,
-            expires_at=timezone.now() + timedelta(days=1),
-        )  # fmt: skip
-    later(ask(owner))
-    with tenancy.system("test"):
-        assert Invitation.objects.get().revoked_at is not None
-
-
 def test_what_is_charged_ends_only_by_agreement(acme, owner, shop):
     """H4: Pro and a license went on being charged, with nobody who could cancel them."""
     ends_at = timezone.now() + timedelta(days=20)
@@ -246,17 +173,6 @@ def test_what_was_bought_during_the_two_weeks_keeps_the_account_open(acme, owner
 def test_what_is_bought_while_the_account_closes_is_ended(acme, owner, shop):
     """A payment page that was open is paid a minute after the last owner left."""
     later(ask(owner))
-    shop.sold[acme.pk] = [Charge("Pro", None)]
-    tasks.close_accounts()
-    assert not shop.sold
-
-
-@pytest.mark.parametrize("days", [20, 400])
-def test_what_could_not_be_ended_for_weeks_is_ended_when_it_can(acme, owner, shop, days):
-    """After a month it was forgotten, and charged for ever."""
-    later(ask(owner))
-    with tenancy.system("test"):
-        Organization.objects.filter(pk=acme.pk).update(suspended_at=timezone.now() - timedelta(days=days))
     shop.sold[acme.pk] = [Charge("Pro", None)]
     tasks.close_accounts()
     assert not shop.sold
@@ -326,108 +242,6 @@ def test_two_owners_who_close_at_once_leave_an_organization_that_is_suspended(ac
         acme.refresh_from_db()
         assert acme.suspended_at is not None
     assert User.objects.filter(is_active=True, pk__in=[owner.pk, second.pk]).count() == 0
-
-
-def test_accounts_that_were_never_confirmed_nor_used_give_their_address_back(owner, acme):
-    """M6: anybody could occupy any address for ever."""
-    long_ago = timezone.now() - timedelta(days=31)
-    squatter = person("boss@engines.example", verified=False)
-    founded("Squat", squatter)
-    new = person("new@engines.example", verified=False)
-    active = person("active@engines.example", verified=False, last_login=timezone.now())
-    User.objects.exclude(pk=new.pk).update(created_at=long_ago)
-    assert tasks.close_unused_accounts() == 1
-    closed = {user.pk for user in User.objects.filter(is_active=False)}
-    assert closed == {squatter.pk}
-    assert not EmailAddress.objects.filter(email="boss@engines.example").exists()
-    assert active.is_active
-    assert mails_to("boss@engines.example") == []
-
-
-def squatters(number: int) -> list[User]:
-    """With an organization each, unconfirmed and unused for a month; the oldest first."""
-    found = [person(f"squatter{each}@engines.example", verified=False) for each in range(number)]
-    for each in found:
-        founded(f"Squat {each.email}", each)
-    User.objects.filter(pk__in=[each.pk for each in found]).update(
-        created_at=timezone.now() - timedelta(days=31)
-    )
-    return found
-
-
-def test_who_confirms_while_unused_accounts_are_closed_keeps_theirs(shop, monkeypatch):
-    """The job reads whom to close first, and may need a minute for those before."""
-    first, second = squatters(2)
-
-    def confirms_meanwhile(organization) -> list[Charge]:
-        EmailAddress.objects.filter(user=second).update(verified=True)
-        return []
-
-    monkeypatch.setattr(charges, "running", confirms_meanwhile)
-    assert tasks.close_unused_accounts() == 1
-    assert set(User.objects.filter(is_active=True)) == {second}
-    assert not User.objects.get(pk=first.pk).is_active
-
-
-def test_unused_accounts_that_cannot_be_closed_keep_no_other_one_open(shop, monkeypatch):
-    """The oldest were tried first, each day, and a mistake with one of them ended the run."""
-    monkeypatch.setattr(closures, "BATCH", 1)
-    broken, charged, free = squatters(3)
-    with tenancy.system("test"):
-        of = {each.user_id: each.organization_id for each in Membership.objects.all()}
-    shop.failing.add(of[broken.pk])
-    shop.sold[of[charged.pk]] = [Charge("Pro", None)]
-    assert tasks.close_unused_accounts() == 1
-    assert set(User.objects.filter(is_active=True)) == {broken, charged}
-    assert not User.objects.get(pk=free.pk).is_active
-
-
-def test_suspending_twice_changes_nothing(acme, owner):
-    made_key(acme, owner)
-    with tenancy.system("test"):
-        for _ in range(2):
-            organizations.suspend(organization=acme, because="test", now=timezone.now())
-        assert ApiKey.objects.get().revoked_at is not None
-    assert actions(acme).count("organization.suspended") == 1
-
-
-def test_a_closing_that_its_job_cannot_finish_is_an_alarm_until_it_is_done(
-    acme, owner, globex, stranger, shop, monkeypatch
-):
-    """Somebody who left can still log in. Others are closed, and the next run after the mend closes this one too."""
-    closings = [ask(owner), ask(stranger)]
-    shop.failing.add(acme.pk)
-    two_hours_ago = timezone.now() - timedelta(hours=2, minutes=1)
-    AccountClosure.objects.filter(pk__in=[each.pk for each in closings]).update(closes_at=two_hours_ago)
-    with structlog.testing.capture_logs() as logs:
-        assert tasks.close_accounts() == 1
-    [told] = [each for each in logs if each["event"] == "account_not_closed"]
-    assert (told["user"], told["alarm"], told["log_level"]) == (str(owner.pk), True, "error")
-    monkeypatch.setattr(health, "_memory", {})
-    with tenancy.system("test"):
-        assert backlogs.alarm() == 1
-    answer = Client().get("/health/ready").json()
-    assert answer["parts"]["work"]["detail"] == "account_closures_late 1"
-    measured = Client().get("/metrics").content.decode()
-    assert 'superagent_queue_length{queue="account_closures_late"} 1.0' in measured
-    shop.failing.clear()
-    assert tasks.close_accounts() == 1
-    with tenancy.system("test"):
-        assert backlogs.late() == []
-
-
-def test_a_charge_that_cannot_be_ended_does_not_keep_others_running(acme, globex, shop):
-    with tenancy.system("test"):
-        for organization in (acme, globex):
-            organizations.suspend(organization=organization, because="account closed", now=timezone.now())
-            shop.sold[organization.pk] = [Charge("Pro", None)]
-    shop.failing.add(min(acme.pk, globex.pk))
-    with structlog.testing.capture_logs() as logs:
-        tasks.close_accounts()
-    assert [each["organization"] for each in logs if each["event"] == "charges_not_ended"] == [
-        str(min(acme.pk, globex.pk))
-    ]
-    assert max(acme.pk, globex.pk) not in shop.sold
 
 
 def test_every_page_says_that_the_account_closes_and_how_to_keep_it(acme, owner):

@@ -4,7 +4,7 @@ import pytest
 import redis
 from django.core.cache import cache
 
-from accounts import key_records, outbox_handlers, tasks, throttles
+from accounts import key_records, outbox_handlers, tasks
 from superagent.foundation import caches, redis_client, retries
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import PASSWORD, person
@@ -47,23 +47,6 @@ def test_people_log_in_to_the_portal_without_redis(client, db, no_redis):
     person("ada@engines.example")
     answer = client.post("/accounts/login/", {"login": "ada@engines.example", "password": PASSWORD})
     assert answer.status_code == 302
-
-
-def test_limits_open(no_redis, settings):
-    settings.THROTTLES = {"login": (0, 60)}
-    throttles.consume(name="login", ident="x")
-    throttles.consume_network(name="login", address="2001:db8::1")
-    with throttles.counted(name="login", ident="x"):
-        pass
-
-
-def test_limits_close_and_say_for_how_long(settings):
-    settings.THROTTLES = {"login": (1, 36_000)}
-    throttles.consume(name="login", ident="x")
-    throttles.consume(name="login", ident="y")
-    with pytest.raises(throttles.TooManyAttempts) as refused:
-        throttles.consume(name="login", ident="x")
-    assert refused.value.headers["Retry-After"] in [str(36_000 - passed) for passed in range(60)]
 
 
 def test_the_outbox_retries_what_redis_missed(no_redis, acme):

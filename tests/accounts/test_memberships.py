@@ -161,5 +161,5 @@ def test_a_member_is_mailed_what_somebody_else_does_to_the_membership(acme, owne
     outbox.sweep()
     told = [(sent.to, sent.body) for sent in mail.outbox if sent.subject == "Your membership has changed"]
     assert [to for to, _ in told] == [[ada.email], [ada.email]]
-    assert "olga@acme.example has given you another role in Acme: Viewer." in told[0][1]
-    assert "olga@acme.example has removed you from Acme. You are no longer a member." in told[1][1]
+    assert "olga@acme.example changed your role in Acme to Viewer." in told[0][1]
+    assert "olga@acme.example removed you from Acme. You are no longer a member." in told[1][1]

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts import sessions
 from accounts.models import User
+from tests.accounts.conftest import page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -54,3 +55,16 @@ def test_whoever_logs_in_again_and_again_ends_their_oldest_log_ins() -> None:
     stranger = User.objects.create_user(email="bob@engines.example", full_name="Bob")
     Client().force_login(stranger)
     assert get_user(browsers[2]).is_authenticated
+
+
+@pytest.mark.parametrize("key, age, is_in", [
+    (sessions.SEEN_KEY, sessions.IDLE_LIFETIME, False), (sessions.BEGAN_KEY, sessions.LIFETIME, False),
+    (sessions.SEEN_KEY, timedelta(hours=1), True),
+])  # fmt: skip
+def test_a_session_ends_when_it_rests_or_lasts_too_long(acme, owner, key, age, is_in):
+    client = page_of(owner)
+    session = client.session
+    session[key] = (timezone.now() - age - timedelta(minutes=1)).timestamp()
+    session.save()
+    client.get("/settings/profile/")
+    assert get_user(client).is_authenticated == is_in

@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts import people, tokens
 from accounts.models import TokenFamily
 from accounts.tokens import InvalidToken
-from tests.accounts.conftest import actions
+from tests.accounts.conftest import actions, person
 
 
 def log_in(user) -> tokens.Pair:
@@ -144,3 +144,12 @@ def test_forget_expired(owner):
     assert tokens.forget_expired(now=now + timedelta(days=6)) == 0
     assert tokens.forget_expired(now=now + timedelta(days=8)) == 1
     assert not TokenFamily.objects.exists()
+
+
+def test_an_api_log_in_ends_however_often_it_is_refreshed(db):
+    user, now = person("ada@engines.example"), timezone.now()
+    pair = tokens.log_in(user=user, ip_address=None, user_agent="", now=now)
+    pair = tokens.refresh(refresh_token=pair.refresh_token, now=now)
+    TokenFamily.objects.update(created_at=now - tokens.FAMILY_LIFETIME)
+    with pytest.raises(tokens.InvalidToken, match="30 days"):
+        tokens.refresh(refresh_token=pair.refresh_token, now=now)

@@ -1,14 +1,11 @@
 """The life of a license, by dates and by what staff do."""
 
 from datetime import timedelta
-from io import StringIO
 
 import pytest
-from django.core.management import call_command
-from django.core.management.base import CommandError
 
 from accounts.models import AuditEntry, Organization, User
-from licensing import checks, issued_keys, keys, licenses, moderation, policies, secret_files, vault
+from licensing import licenses, moderation, policies, vault
 from licensing.models import License, LicenseFeature
 from superagent.foundation import tenancy
 from tests.licensing.conftest import NOW
@@ -34,12 +31,6 @@ def test_a_license_includes_what_its_policy_says(system_scope: None, license_: L
         ("domains", "create_domain", 25, 0),
         ("emails", "create_email", 100, 0),
     ]
-
-
-def test_the_key_is_not_stored_in_plain_text(license_: License, license_key: str) -> None:
-    assert license_.key_hash == keys.digest(keys.canonical(license_key))
-    assert license_key.encode() not in bytes(license_.key_encrypted)
-    assert license_.masked_key == f"NP-…-{license_key[-5:]}"
 
 
 def test_renewal_moves_the_end_by_the_grace(system_scope: None, license_: License) -> None:
@@ -128,25 +119,6 @@ def test_a_feature_that_the_new_tier_lacks_is_closed_not_forgotten(
     assert (emails.limit, emails.used) == (0, 3)
 
 
-def test_a_rotated_key_replaces_the_old_one(
-    system_scope: None, license_: License, license_key: str, staff: User
-) -> None:
-    license_.activations.create(
-        organization_id=license_.organization_id, fingerprint="a", activated_at=NOW, last_heartbeat_at=NOW
-    )
-    new = issued_keys.rotate(license_=license_, actor=staff, grace=timedelta(), now=NOW)
-    assert not License.objects.with_key(keys.digest(keys.canonical(license_key))).exists()
-    assert License.objects.with_key(keys.digest(keys.canonical(new))).get() == license_
-    assert not license_.activations.exists()
-
-
-def test_revealing_is_audited(system_scope: None, license_: License, license_key: str, staff: User) -> None:
-    assert issued_keys.reveal(license_=license_, actor=staff) == license_key
-    entry = AuditEntry.objects.get(action="license.key_revealed")
-    assert (entry.actor, entry.organization_id) == (staff, license_.organization_id)
-    assert license_key not in str(entry.detail) + entry.target_label
-
-
 def test_the_job_uses_the_clock_of_a_rehearsing_organization(
     organization: Organization, make_license
 ) -> None:
@@ -157,63 +129,6 @@ def test_the_job_uses_the_clock_of_a_rehearsing_organization(
         assert licenses.sync_due_statuses(now=NOW) == 1
         license_.refresh_from_db()
     assert license_.status == Status.EXPIRED
-
-
-def test_encryption_keys_can_be_rotated(
-    settings, system_scope: None, license_: License, license_key: str
-) -> None:
-    old, new = vault.new_key(), vault.new_key()
-    settings.LICENSE_ENCRYPTION_KEY = old
-    secret = vault.encrypt(license_key)
-    settings.LICENSE_ENCRYPTION_KEY = f"{new}, {old}"
-    assert vault.decrypt(secret) == license_key
-    again = vault.reencrypt(secret)
-    settings.LICENSE_ENCRYPTION_KEY = new
-    assert vault.decrypt(again) == license_key
-    with pytest.raises(vault.DecryptionFailed):
-        vault.decrypt(secret)
-
-
-def test_the_command_puts_all_keys_under_the_newest_one(
-    settings, organization: Organization, make_license
-) -> None:
-    old, new = vault.new_key(), vault.new_key()
-    settings.LICENSE_ENCRYPTION_KEY = old
-    license_ = make_license(organization)
-    key = vault.decrypt(license_.key_encrypted)
-    settings.LICENSE_ENCRYPTION_KEY = f"{new},{old}"
-    call_command("rotate_license_encryption", stdout=StringIO())
-    settings.LICENSE_ENCRYPTION_KEY = new
-    with tenancy.system("test"):
-        license_.refresh_from_db()
-    assert vault.decrypt(license_.key_encrypted) == key
-    settings.LICENSE_ENCRYPTION_KEY = vault.new_key()
-    with pytest.raises(CommandError, match="Put it back"):
-        call_command("rotate_license_encryption")
-
-
-def test_production_without_secrets_is_told(settings) -> None:
-    settings.IS_SECURE, settings.LICENSE_ENCRYPTION_KEY, settings.LICENSE_SIGNING_KEY = (
-        True,
-        "",
-        "bm90IDMyIGJ5dGVz",
-    )
-    assert [(error.id, error.msg.split(";")[0]) for error in checks.check_license_secrets()] == [
-        ("licensing.E001", "Set LICENSE_ENCRYPTION_KEY"),
-        ("licensing.E002", "LICENSE_SIGNING_KEY must be the base64 of 32 bytes."),
-    ]
-
-
-def test_a_secret_is_made_once_by_whoever_comes_first(settings, tmp_path) -> None:
-    settings.DATA_DIR = tmp_path
-    made = iter(["first", "second"])
-    assert secret_files.secrets_of("SOME_KEY", "", lambda: next(made)) == ["first"]
-    assert secret_files.secrets_of("SOME_KEY", "", lambda: next(made)) == ["first"]
-    file = tmp_path / "secrets" / "some_key"
-    assert (file.read_text(), file.stat().st_mode & 0o777) == ("first", 0o600)
-    secret_files._kept.cache_clear()
-    assert secret_files.secrets_of("SOME_KEY", "", lambda: next(made)) == ["first"]
-    assert secret_files.secrets_of("SOME_KEY", " a, b ,", lambda: "unused") == ["a", "b"]
 
 
 def test_one_license_that_fails_does_not_keep_the_job_from_the_others(

@@ -7,16 +7,16 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts import notifications
-from accounts.models import AuditEntry, Organization
+from accounts.models import Organization
 from billing.models import OrderItem, Product, Subscription
-from licensing import licenses, policies, policy_changes, subscriptions
+from licensing import licenses, policies, subscriptions
 from licensing.models import License, LicenseFeature, Policy, PolicyFeature
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
-from tests.accounts.conftest import founded, page_of, person
+from tests.accounts.conftest import page_of, person
 from tests.licensing.conftest import NOW
 from tests.licensing.orders import paid_item, price, product
+from tests.licensing.policy_forms import form_of, rows_of
 from tests.licensing.test_subscriptions import change, item, pay, subscription
 
 DAY = timedelta(days=1)
@@ -26,34 +26,6 @@ __all__ = ["item", "subscription"]  # fixtures
 @pytest.fixture
 def admin(db: None) -> Client:
     return page_of(person("sam@superagent.example", is_staff=True, is_superuser=True))
-
-
-def form_of(policy: Policy, features: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
-    """The admin's form, posted. `features` are all rows; one with an id is an existing one."""
-    data = {
-        "product_slug": policy.product_slug,
-        "name": policy.name,
-        "key_prefix": policy.key_prefix,
-        "renewal_grace_days": "3",
-        "payment_grace_days": "7",
-        "max_activations": "20",
-        "heartbeat_hours": "",
-        "reason": "As agreed",
-        "features-TOTAL_FORMS": str(len(features)),
-        "features-INITIAL_FORMS": str(sum("id" in feature for feature in features)),
-    }
-    for index, feature in enumerate(features):
-        data |= {f"features-{index}-policy": str(policy.pk)}
-        data |= {f"features-{index}-{name}": str(value) for name, value in feature.items()}
-    return data | fields
-
-
-def rows_of(policy: Policy) -> list[dict[str, Any]]:
-    with tenancy.system("test"):
-        return [
-            {"id": f.pk, "slug": f.slug, "action": f.action, "name": f.name, "limit": f.limit or ""}
-            for f in policy.features.all()
-        ]
 
 
 # --- In the admin
@@ -97,69 +69,6 @@ def test_a_name_that_would_mean_two_features_is_refused(
 
 
 # --- Who is told
-
-
-def mailed(template: str) -> list[OutboxMessage]:
-    """What was written to customers by `template`, after all that led to it was worked off."""
-    while outbox.sweep():
-        pass
-    with tenancy.system("test"):
-        found = OutboxMessage.objects.filter(topic="accounts.send_mail", payload__template=template)
-        return list(found.order_by("id"))
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_changed_grace_is_mailed_to_who_has_a_license_with_the_reason(
-    admin: Client, organization: Organization, other_organization: Organization, make_license: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """The graces are the only terms of a policy that count for licenses in use: one mail for each organization."""
-    monkeypatch.setattr(policy_changes, "BATCH", 1)
-    first, *_ = [make_license(who) for who in (organization, organization, other_organization)]
-    policy = first.policy
-    starter = founded("Starter", person("stella@starter.example"))
-    make_license(starter, "nextpanel-starter")
-    gone = founded("Gone", person("gus@gone.example"))
-    with tenancy.system("test"):
-        License.objects.filter(pk=make_license(gone).pk).update(status=License.Status.REVOKED)
-    address = reverse("admin:licensing_policy_change", args=[policy.pk])
-    posted = form_of(policy, rows_of(policy), payment_grace_days="3", reason="Too many never paid")
-    assert admin.post(address, posted).status_code == 302
-    mails = mailed(policy_changes.TEMPLATE)
-    assert sorted(mail.payload["to"] for mail in mails) == sorted(
-        [[organization.email], [other_organization.email]]
-    )
-    text = notifications.render(**mails[0].payload).body
-    assert "works on for 3 days; until now it was 7 days." in text
-    assert "Reason: Too many never paid" in text
-    with tenancy.system("test"):
-        entries = AuditEntry.objects.filter(action="license.terms_changed")
-        assert {entry.organization_id for entry in entries} == {organization.pk, other_organization.pk}
-        detail = {
-            "changes": {"payment_grace_days": {"from": 7, "to": 3}}, "reason": "Too many never paid"
-        }  # fmt: skip
-        assert [entry.detail for entry in entries] == [detail] * 2
-        for message in OutboxMessage.objects.filter(topic=policy_changes.TOPIC):
-            policy_changes.tell_next(message.payload)  # delivered once more, as after a kill
-        assert AuditEntry.objects.filter(action="license.terms_changed").count() == 2
-    assert len(mailed(policy_changes.TEMPLATE)) == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_what_counts_for_new_licenses_only_is_mailed_to_no_customer(admin: Client, license_: License) -> None:
-    policy = license_.policy
-    rows = rows_of(policy)
-    rows[0]["limit"] = 7
-    address = reverse("admin:licensing_policy_change", args=[policy.pk])
-    assert admin.post(address, form_of(policy, rows, max_activations="3")).status_code == 302
-    assert mailed(policy_changes.TEMPLATE) == []
-    assert [mail.payload["to"] for mail in mailed("accounts/email/staff_change")] == [
-        ["sam@superagent.example"]
-    ]
-    with tenancy.system("test"):
-        entry = AuditEntry.objects.get(action="policy.changed_by_staff")
-        assert entry.detail["reason"] == "As agreed"
-        assert LicenseFeature.objects.get(license=license_, slug="databases").limit == 50
 
 
 # --- In billing

@@ -6,20 +6,16 @@ import json
 from datetime import timedelta
 
 import pytest
-import structlog
-from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import AuditEntry, Organization, User
+from accounts.models import Organization
 from accounts.roles import Scope
 from billing.models import Subscription
-from licensing import issued_keys, licenses, moderation, overview
+from licensing import issued_keys, licenses, overview
 from licensing.models import License
 from superagent.foundation import tenancy
-from superagent.foundation.models import OutboxMessage
-from superagent.operations import backlogs
 from tests.accounts.conftest import founded, key_of, page_of, person
 from tests.licensing.conftest import NOW
 from tests.licensing.test_subscriptions import change, item, subscription
@@ -27,27 +23,6 @@ from tests.licensing.test_subscriptions import change, item, subscription
 DAY = timedelta(days=1)
 Status = License.Status
 __all__ = ["item", "subscription"]  # fixtures
-
-
-@pytest.fixture
-def staff(db: None) -> User:
-    with tenancy.system("test"):
-        return User.objects.create_user(email="staff@superagent.example", full_name="Sam", is_staff=True)
-
-
-def mails() -> list[str]:
-    with tenancy.system("test"):
-        return [
-            message.payload["context"]["heading"]
-            for message in OutboxMessage.objects.filter(topic="accounts.send_mail").order_by("id")
-            if message.payload["template"] == "licensing/email/license"
-        ]
-
-
-def audited(license_: License) -> list[str]:
-    with tenancy.system("test"):
-        entries = AuditEntry.objects.filter(target_id=str(license_.pk)).order_by("id")
-        return [entry.action for entry in entries]
 
 
 # --- One rule, in Python and in SQL
@@ -112,72 +87,6 @@ def test_validation_list_filter_page_and_admin_say_the_same_before_the_job_ran(
 
 
 # --- What staff hold
-
-
-def test_a_manual_suspension_survives_expiry_and_renewal(
-    system_scope: None, make_license, organization: Organization, staff: User
-) -> None:
-    license_ = make_license(organization, renews_at=NOW + 30 * DAY)
-    moderation.suspend(license_id=license_.pk, reason="Abuse", actor=staff, now=NOW)
-    assert licenses.sync_due_statuses(now=NOW + 60 * DAY) == 0
-    license_.refresh_from_db()
-    assert (license_.status, license_.suspension_reason) == ("suspended", "manual")
-    licenses.renew(license_id=license_.pk, renews_at=NOW + 90 * DAY, is_ending=False, now=NOW + 61 * DAY)
-    license_.refresh_from_db()
-    assert license_.status_at(NOW + 61 * DAY) == Status.SUSPENDED
-    moderation.reinstate(license_id=license_.pk, reason="Settled", actor=staff, now=NOW + 62 * DAY)
-    license_.refresh_from_db()
-    assert license_.status_at(NOW + 62 * DAY) == Status.ACTIVE
-
-
-@pytest.mark.parametrize("fact", ["dun", "suspend", "end", "renew"])
-def test_nothing_that_billing_says_lifts_what_staff_hold(
-    system_scope: None, license_: License, staff: User, fact: str
-) -> None:
-    moderation.suspend(license_id=license_.pk, reason="Abuse", actor=staff, now=NOW)
-    at = NOW + DAY
-    if fact == "dun":
-        licenses.start_payment_grace(license_id=license_.pk, since=at, now=at)
-    elif fact == "suspend":
-        licenses.suspend_for_payment(license_id=license_.pk, now=at)
-    elif fact == "end":
-        licenses.end(license_id=license_.pk, at=at, now=at)
-    else:
-        licenses.renew(license_id=license_.pk, renews_at=at + 30 * DAY, is_ending=False, now=at)
-    license_.refresh_from_db()
-    assert (license_.status_at(at), license_.suspension_reason) == (Status.SUSPENDED, "manual")
-    assert license_.note == "Abuse"
-
-
-def test_reinstating_one_that_ended_meanwhile_shows_it_ended(
-    system_scope: None, license_: License, staff: User
-) -> None:
-    moderation.suspend(license_id=license_.pk, reason="Abuse", actor=staff, now=NOW)
-    licenses.end(license_id=license_.pk, at=NOW + DAY, now=NOW + DAY)
-    moderation.reinstate(license_id=license_.pk, reason="Settled", actor=staff, now=NOW + 2 * DAY)
-    license_.refresh_from_db()
-    assert (license_.status, license_.suspension_reason) == ("expired", "")
-    assert audited(license_)[-1] == "license.hold_lifted"
-
-
-def test_reinstating_works_when_the_job_has_not_stored_the_suspension_yet(
-    system_scope: None, license_: License, staff: User
-) -> None:
-    licenses.start_payment_grace(license_id=license_.pk, since=NOW, now=NOW)
-    moderation.reinstate(license_id=license_.pk, reason="A courtesy", actor=staff, now=NOW + 8 * DAY)
-    license_.refresh_from_db()
-    assert license_.status_at(NOW + 14 * DAY) == Status.ACTIVE
-    assert license_.status_at(NOW + 15 * DAY) == Status.SUSPENDED, "a courtesy is no gift for ever"
-
-
-def test_a_grace_that_staff_gave_outlasts_the_next_failed_attempt(
-    system_scope: None, license_: License, staff: User
-) -> None:
-    licenses.start_payment_grace(license_id=license_.pk, since=NOW, now=NOW)
-    moderation.reinstate(license_id=license_.pk, reason="A courtesy", actor=staff, now=NOW + 8 * DAY)
-    licenses.start_payment_grace(license_id=license_.pk, since=NOW, now=NOW + 9 * DAY)
-    license_.refresh_from_db()
-    assert license_.status_at(NOW + 14 * DAY) == Status.ACTIVE
 
 
 # --- Late and missing facts
@@ -264,91 +173,3 @@ def test_a_panel_is_told_when_an_unpaid_license_stops(client: Client, subscripti
 
 
 # --- What is told
-
-
-def test_every_change_is_audited_and_mailed_once(
-    system_scope: None, subscription: Subscription, staff: User
-) -> None:
-    license_ = License.objects.get()
-    change(subscription)  # the same again says nothing new
-    change(subscription, cancel_at_period_end=True)
-    change(subscription, cancel_at_period_end=False)
-    change(subscription, status="unpaid")
-    change(subscription, status="active")
-    moderation.suspend(license_id=license_.pk, reason="Abuse", actor=staff, now=NOW)
-    moderation.reinstate(license_id=license_.pk, reason="Settled", actor=staff, now=NOW)
-    change(subscription, status="canceled", ended_at=NOW, ended_for_nonpayment=True)
-    moderation.revoke(license_id=license_.pk, reason="Fraud", actor=staff)
-    name = "NextPanel Professional"
-    assert mails() == [
-        f"Your {name} license is ready",
-        f"Your {name} license will end",
-        f"Your {name} license continues",
-        f"Your {name} license is suspended",
-        f"Your {name} license works again",
-        f"Your {name} license is suspended",
-        f"Your {name} license works again",
-        f"Your {name} license has ended",
-        f"Your {name} license was revoked",
-    ]
-    assert audited(license_) == [
-        "license.issued",
-        "license.ending",
-        "license.continued",
-        "license.suspended",
-        "license.reinstated",
-        "license.suspended",
-        "license.reinstated",
-        "license.expired",
-        "license.revoked",
-    ]
-
-
-def test_the_mail_names_reason_remedy_and_contact(
-    system_scope: None, license_: License, staff: User, settings
-) -> None:
-    from accounts import notifications
-
-    settings.SUPPORT_EMAIL = "help@example.com"
-    moderation.suspend(license_id=license_.pk, reason="Chargeback received", actor=staff, now=NOW)
-    message = OutboxMessage.objects.filter(topic="accounts.send_mail").latest("id")
-    mail = notifications.render(**message.payload)
-    assert mail.subject == "Your NextPanel Professional license is suspended"
-    html = mail.alternatives[0].content
-    for text in (mail.body, html):
-        assert "Chargeback received" in text
-        assert "You are not charged while it is suspended" in text
-        assert "help@example.com" in text
-        assert license_.masked_key in text
-        assert reverse("license", args=[license_.pk]) in text
-
-
-def test_what_the_dates_do_is_told_by_the_job(
-    system_scope: None, make_license, organization: Organization
-) -> None:
-    license_ = make_license(organization, renews_at=NOW)
-    licenses.sync_due_statuses(now=NOW + 4 * DAY)
-    licenses.sync_due_statuses(now=NOW + 4 * DAY)
-    assert audited(license_) == ["license.issued", "license.expired"]
-    assert mails()[-1] == "Your NextPanel Professional license has ended"
-
-
-def test_a_status_that_cannot_be_stored_is_an_alarm_until_it_is(
-    system_scope: None, make_license, organization: Organization
-) -> None:
-    now = timezone.now()
-    license_ = make_license(organization, renews_at=now - 30 * DAY)
-
-    def refuse(execute, sql, *more):
-        if 'UPDATE "licensing_license"' in sql:
-            raise OperationalError("the disk is full")
-        return execute(sql, *more)
-
-    with connection.execute_wrapper(refuse), structlog.testing.capture_logs() as logs:
-        assert licenses.sync_due_statuses(now=now) == 0
-    [told] = [each for each in logs if each["event"] == "license_status_not_synced"]
-    assert (told["license"], told["alarm"], told["log_level"]) == (str(license_.pk), True, "error")
-    [late] = backlogs.late()
-    assert (late.queue.name, late.count, late.oldest_at) == ("license_statuses_late", 1, license_.expires_at)
-    assert licenses.sync_due_statuses(now=now) == 1
-    assert backlogs.late() == []

@@ -12,14 +12,7 @@ from licensing import moderation
 from licensing.models import License
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import join
-from tests.billing.conftest import (
-    Customer,
-    customer,
-    impatient,
-    other_customer,
-    shop,
-    stripe_at_sandbox,
-)
+from tests.billing.conftest import Customer, customer, impatient, other_customer, shop, stripe_at_sandbox
 from tests.licensing.selling import DAY, TIER, Page, buy, paid, rehearsing, reread, staff, work_off
 
 __all__ = [
