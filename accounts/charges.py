@@ -1,4 +1,4 @@
-"""What an organization goes on paying for, and its end. The upper floor that charges provides it.
+"""What an organization is charged for, and how to end it. Provided by the upper app that charges.
 
 Each opens the scope that it needs, but for `paying`, whose answer is read by who asks.
 """
@@ -14,7 +14,7 @@ from superagent.foundation.ports import Port
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What is charged again and again, and when it ends if it is ended now; None: at once."""
+    """A recurring charge, and when it ends if it is ended now; None: immediately."""
 
     name: str
     ends_at: datetime | None
@@ -22,7 +22,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What was used and is still to be billed, as it stands now."""
+    """Usage that is not billed yet, as of now."""
 
     amount: int
     currency: str
@@ -31,25 +31,25 @@ class Due:
 
 @Port
 def running(organization: Organization) -> list[Charge]:
-    """Returns what goes on being charged; what is going to end already is not among it."""
+    """Returns the recurring charges, without those that are set to end."""
     return []
 
 
 @Port
 def paying(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
-    """Returns those for which something is `running`, whatever the number of the others. Read in the system scope."""
+    """Returns the organizations with `running` charges, in one query. Call it in the system scope."""
     return organizations.none()
 
 
 @Port
 def unbilled(organization: Organization) -> list[Due]:
-    """Returns use beyond what was included that no invoice has named yet: it is billed, whatever ends."""
+    """Returns overage that is on no invoice yet: it is billed even if the subscription ends."""
     return []
 
 
 @Port
 def end_all(organization: Organization) -> None:
-    """End all of it, each at the end of what was paid for. Calls out: not inside a transaction. Idempotent.
+    """End all charges, each at the end of its paid period. Calls Stripe: not inside a transaction. Idempotent.
 
-    Raises the refusals of who provides it.
+    Raises the refusals of the provider.
     """

@@ -1,8 +1,8 @@
-"""Closing an account: asked for, undone for two weeks, carried out by a job.
+"""Closing an account: requested by the user, reversible for two weeks, carried out by a job.
 
-A person who is the only owner of something that is still charged must end it first, or agree that it ends with the
-account: nobody could end it afterwards. An organization without an owner is suspended, and its API keys are revoked.
-The person's row stays, because the audit trail names it; the address is free for another sign-up.
+A user who is the only member of an organization with running charges must end them first, or agree that they end with
+the account: nobody could end them afterwards. An organization without members is suspended and its API keys revoked.
+The user's row stays, because the audit trail refers to it; the address can sign up again.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ from superagent.foundation import tenancy
 from superagent.foundation.problems import NotFound, Refusal
 from superagent.foundation.templatetags.formats import money
 
-UNUSED_FOR = timedelta(days=30)  # an account that was never confirmed
+UNUSED_FOR = timedelta(days=30)  # before an account that was never confirmed is closed
 BATCH = 500
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ class ClosureGone(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What becomes of one of the person's organizations. The rest is told where nobody is left."""
+    """What closing means for one of the user's organizations. The last three fields are set if nobody else is left."""
 
     membership: Membership
     is_left_alone: bool
@@ -72,13 +72,13 @@ class Consequence:
 
 
 def consequences(*, user: User, now: datetime, most: int | None = None) -> list[Consequence]:
-    """What closing the account means for each organization of the person, or for `most` of them.
+    """Returns what closing the account means for each of the user's organizations, or for the first `most`.
 
-    First those that need another owner, then those that are left alone, what is charged before the rest; by name.
-    `now` is real time, as below.
+    Sorted: those that need another owner, then those without other members (charged ones first), then by name.
+    `now` is real time, here and below.
     """
     with tenancy.system("what the end of an account means for its organizations"):
-        return [_consequence(membership, now) for membership in _places(user)[:most]]
+        return [_consequence(membership, now) for membership in _memberships(user)[:most]]
 
 
 def pending(*, user: User) -> AccountClosure | None:
@@ -86,15 +86,17 @@ def pending(*, user: User) -> AccountClosure | None:
 
 
 def ask(*, user: User, end_charges: bool, now: datetime) -> AccountClosure:
-    """Begin the two weeks; asking again changes nothing. With `end_charges`, what is charged ends with its period.
+    """Request the closing. Idempotent. With `end_charges`, running charges end with their paid period.
 
-    Raises memberships.LastOwner where others would be left without an owner, StillCharged, and what ending raises.
+    Raises memberships.LastOwner if others would be left without an owner, StillCharged, and what ending charges raises.
     """
     running = [each for each in _checked(user, now) if each.charges]
     if running and not end_charges:
         raise _still_charged(running)
     for each in running:
-        charges.end_all(each.organization)  # calls out, so before the transaction; what has ended stays so
+        charges.end_all(
+            each.organization
+        )  # calls Stripe, so before the transaction; it is not undone if that fails
     with transaction.atomic():
         user = people.lock(user)
         if (waiting := pending(user=user)) is not None:
@@ -119,24 +121,24 @@ def ask(*, user: User, end_charges: bool, now: datetime) -> AccountClosure:
 
 
 def find(token: str) -> AccountClosure:
-    """The waiting closure that a mailed link undoes, with its user. Raises NotFound, ClosureGone."""
+    """Returns the pending closure of a mailed link, with its user. Raises NotFound, ClosureGone."""
     closure_id = mail_links.closure_id(token)
     closure = (
         AccountClosure.objects.select_related("user").filter(pk=closure_id).first() if closure_id else None
     )
     if closure is None:
-        raise NotFound("This link is not complete. Open it from the mail again.")
+        raise NotFound("This link is incomplete. Open it from the e-mail again.")
     if not closure.is_pending:
         raise ClosureGone(
-            "The account is closed. Sign up again with your address."
+            "The account has been closed. You can sign up again with your address."
             if closure.closed_at
-            else "The account is not going to be closed any more."
+            else "The account will not be closed."
         )
     return closure
 
 
 def undo(*, closure: AccountClosure, now: datetime) -> None:
-    """Keep the account. What was ended with the request stays ended: it is resumed or bought again. Idempotent."""
+    """Withdraw the closing. Charges that were ended stay ended and can be resumed or bought again. Idempotent."""
     with transaction.atomic():
         user = people.lock(closure.user)
         if _withdraw(user, now):
@@ -145,11 +147,11 @@ def undo(*, closure: AccountClosure, now: datetime) -> None:
 
 
 def undo_by_staff(*, closure: AccountClosure, staff: User, reason: str, now: datetime) -> None:
-    """Keep the account of somebody who asked our support. Raises ClosureGone if it is closed, or kept already."""
+    """Withdraw the closing on behalf of the user. Raises ClosureGone if it is not pending."""
     with transaction.atomic():
         user = people.lock(closure.user)
         if not _withdraw(user, now):
-            raise ClosureGone("It is not waiting any more: the account is closed, or was kept already.")
+            raise ClosureGone("The closing is no longer pending: the account was closed or kept.")
         audit.record(
             action="user.closing_undone_by_staff", actor=staff, target=user, detail={"reason": reason}
         )
@@ -157,7 +159,7 @@ def undo_by_staff(*, closure: AccountClosure, staff: User, reason: str, now: dat
 
 
 def close_due(*, now: datetime) -> int:
-    """Close every account whose two weeks are over; returns how many. One that fails does not stop the others."""
+    """Close every account whose two weeks are over. Returns the number closed. A failure does not stop the others."""
     due = AccountClosure.objects.filter(withdrawn_at=None, closed_at=None, closes_at__lte=now)
     closed = 0
     for user in User.objects.filter(pk__in=due.values("user")).order_by("pk"):
@@ -169,10 +171,10 @@ def close_due(*, now: datetime) -> int:
 
 
 def end_stray_charges() -> int:
-    """End what was bought on a payment page that was still open when the last owner left; returns for how many.
+    """End charges of suspended organizations, bought on a payment page that was open when the last owner left.
 
-    For as long as it takes: the outside may be away for weeks, or refuse until staff have mended something. Calls out:
-    not inside a transaction. One that fails does not stop the others.
+    Returns the number of organizations. Retried by every run, as Stripe may be down for long. Calls Stripe: not inside
+    a transaction. A failure does not stop the others.
     """
     ended = 0
     suspended = Organization.objects.filter(suspended_at__isnull=False)
@@ -186,10 +188,10 @@ def end_stray_charges() -> int:
 
 
 def close_unused(*, now: datetime) -> int:
-    """Close accounts that were never confirmed and not used for a month, so that nobody occupies an address.
+    """Close accounts that were never confirmed and not used for a month, so that their addresses become free.
 
-    Returns how many, BATCH at most; the next run goes on. No mail: nobody has proven to read it. One that fails does
-    not stop the others.
+    Returns the number closed, at most BATCH; the next run continues. Sends no mail to unconfirmed addresses. A failure
+    does not stop the others.
     """
     long_ago = now - UNUSED_FOR
     unconfirmed = EmailAddress.objects.filter(user=OuterRef("pk"), verified=False)
@@ -208,7 +210,7 @@ def close_unused(*, now: datetime) -> int:
             with transaction.atomic():
                 locked = people.lock(user)
                 if not unused.filter(pk=locked.pk).exists():
-                    continue  # confirmed or used while the others were closed
+                    continue  # confirmed or used in the meantime
                 _close_if_free(locked, because="never confirmed", now=now)
             closed += 1
         except Refusal as refusal:
@@ -219,10 +221,10 @@ def close_unused(*, now: datetime) -> int:
 
 
 def give_way(*, email: str, now: datetime) -> None:
-    """An unconfirmed account that merely holds `email` is closed for whoever has proven to read its mail.
+    """Close an unconfirmed account that holds `email`, for somebody who has proven to read that mailbox.
 
-    Raises EmailTaken when the address is confirmed, staff's, or of somebody on whom others depend. The caller has
-    locked the accounts.
+    Raises EmailTaken if the address is confirmed, or the account is staff's, an only owner's or has charges. The caller
+    has locked the accounts.
     """
     holder = User.objects.filter(email=email).first()
     if holder is None:
@@ -240,7 +242,7 @@ def _close_due(user: User, now: datetime) -> bool:
         user = people.lock(user)
         closure = pending(user=user)
         if closure is None or closure.closes_at > now:
-            return False  # undone, or closed by another run
+            return False  # withdrawn, or closed by another run
         email = user.email
         try:
             _close_if_free(user, because="account closed", now=now)
@@ -276,7 +278,7 @@ def _close_if_free(user: User, *, because: str, now: datetime) -> None:
 
 
 def _leave(consequence: Consequence, user: User, because: str, now: datetime) -> None:
-    """The membership in what is left alone stays: it tells whose it was."""
+    """Leave one organization. The last membership of one that is suspended stays, to show whose it was."""
     membership, organization = consequence.membership, consequence.organization
     audit.record(
         action="member.left", organization=organization, actor=user, target=user,
@@ -293,7 +295,7 @@ def _leave(consequence: Consequence, user: User, because: str, now: datetime) ->
 
 
 def _checked(user: User, now: datetime) -> list[Consequence]:
-    """Raises memberships.LastOwner."""
+    """Returns the consequences. Raises memberships.LastOwner."""
     found = consequences(user=user, now=now)
     if stuck := [each for each in found if each.needs_another_owner]:
         names = _listed([each.organization.name for each in stuck])
@@ -301,7 +303,7 @@ def _checked(user: User, now: datetime) -> list[Consequence]:
     return found
 
 
-def _places(user: User) -> QuerySet[Membership]:
+def _memberships(user: User) -> QuerySet[Membership]:
     others = Membership.objects.filter(organization=OuterRef("organization"), user__is_active=True).exclude(
         user=user
     )
@@ -321,7 +323,7 @@ def _places(user: User) -> QuerySet[Membership]:
 
 
 def _consequence(membership: Any, now: datetime) -> Consequence:
-    """Of a row of `_places`."""
+    """Builds the consequence of a row of `_memberships`."""
     organization = membership.organization
     if not membership.is_left_alone:
         return Consequence(
@@ -340,13 +342,13 @@ def _consequence(membership: Any, now: datetime) -> Consequence:
 def _still_charged(running: Sequence[Consequence]) -> StillCharged:
     names = _listed([f"{charge.name} of {each.organization}" for each in running for charge in each.charges])
     return StillCharged(
-        f"{names}: you are the only one who could end it. Cancel it, make another member an owner, or agree that it "
+        f"{names}: nobody else could cancel it. Cancel it first, make another member an owner, or agree that it "
         "ends with your account."
     )
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Some by name, the rest as a number."""
+    """Returns the first names and the number of the others."""
     more = len(names) - memberships.MENU_SIZE
     return ", ".join(names[: memberships.MENU_SIZE]) + (f" and {more} more" if more > 0 else "")
 

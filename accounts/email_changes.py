@@ -1,8 +1,8 @@
-"""Changing the address of an account: confirmed from the new mailbox, agreed to from the old one, undone for a week.
+"""Changing the address of an account: confirmed by the new mailbox, approved by the old one, reversible for a week.
 
-Whoever asks has logged in, but may be a thief: nothing changes until the old address agrees, ending the log-ins
-withdraws what was asked for, and the old address may undo a change for seven days. An address that was never confirmed
-(a typing error at sign-up) is not asked, because nobody has proven to read it; such a change cannot be undone either.
+The person who asks is logged in but may be a thief. So nothing changes until the old address approves, ending all
+logins withdraws the request, and the old address can undo the change for seven days. An old address that was never confirmed
+(a typo at sign-up) is not asked, and such a change cannot be undone.
 """
 
 from datetime import datetime
@@ -24,7 +24,7 @@ from accounts import (
 from accounts.models import EmailChange, User
 from superagent.foundation.problems import Invalid, NotFound, Refusal
 
-# The pages of the mailed links.
+# URL names of the mailed links.
 CONFIRM, ANSWER, UNDO = "email-change-confirm", "email-change-answer", "email-change-undo"
 
 
@@ -34,33 +34,33 @@ class EmailChangeGone(Refusal):
     title = "This link no longer works"
 
     def __init__(self) -> None:
-        super().__init__("The change was made, withdrawn or undone, or the link has expired.")
+        super().__init__("The change was completed, withdrawn or undone, or the link has expired.")
 
 
 def pending(*, user: User, now: datetime) -> EmailChange | None:
-    """The change that waits for its mailboxes, if there is one. `now` is real time, here and below."""
+    """Returns the pending change, if any. `now` is real time, here and below."""
     change = EmailChange.objects.filter(user=user, made_at=None, withdrawn_at=None).first()
     return change if change is not None and _is_pending(change, user, now) else None
 
 
 def ask(*, user: User, new_email: str, now: datetime) -> EmailChange:
-    """Begin a change in the place of one that waits, and mail both addresses. Raises Invalid for the present address.
+    """Request a change, replacing a pending one, and mail both addresses. Raises Invalid for the current address.
 
-    Whether another account has the new address is told to its mailbox only.
+    Only the new mailbox learns whether another account has the address.
     """
     return _ask(user=user, new_email=new_email, staff=None, reason="", now=now)
 
 
 def ask_by_staff(*, user: User, new_email: str, staff: User, reason: str, now: datetime) -> EmailChange:
-    """As `ask`, for a person who cannot read the old mailbox any more: staff vouches that it is them.
+    """As `ask`, for a person who has lost access to the old mailbox and whom staff have identified.
 
-    The new address must be confirmed all the same; the old one may stop the change, and undo it for a week.
+    The new address must still confirm; the old one can stop the change, and undo it for a week.
     """
     return _ask(user=user, new_email=new_email, staff=staff, reason=reason, now=now)
 
 
 def mail_again(*, user: User, now: datetime) -> bool:
-    """Mail the links of the pending change once more; False without one."""
+    """Send the links of the pending change again. Returns False if there is none."""
     change = pending(user=user, now=now)
     if change is not None:
         _mail_both(change)
@@ -68,7 +68,7 @@ def mail_again(*, user: User, now: datetime) -> bool:
 
 
 def withdraw(*, user: User, now: datetime) -> bool:
-    """Take back the pending change; False without one."""
+    """Withdraw the pending change. Returns False if there is none."""
     with transaction.atomic():
         user = _locked(user)
         change = pending(user=user, now=now)
@@ -78,10 +78,10 @@ def withdraw(*, user: User, now: datetime) -> bool:
 
 
 def find(token: str, *, page: str, now: datetime) -> EmailChange:
-    """The change that a mailed link is about, with its user, while the link works. Raises NotFound, EmailChangeGone."""
+    """Returns the change of a mailed link, with its user, while the link is valid. Raises NotFound, EmailChangeGone."""
     change_id = mail_links.email_change_id(token, page=page)
     if change_id is None:
-        raise NotFound("This link is not complete. Open it from the mail again.")
+        raise NotFound("This link is incomplete. Open it from the e-mail again.")
     change = EmailChange.objects.select_related("user").filter(pk=change_id).first()
     if change is None:
         raise NotFound("There is no such change of address.")
@@ -92,10 +92,10 @@ def find(token: str, *, page: str, now: datetime) -> EmailChange:
 
 
 def confirm(*, change: EmailChange, now: datetime, keep: revocation.Keep = revocation.NOTHING) -> EmailChange:
-    """The new mailbox has proven itself; the caller has made sure that it is the account's person who opened it.
+    """Confirm from the new mailbox. The caller has checked that the account's user opened the link.
 
-    `keep` is what of the person's access survives a first confirmation. Raises EmailChangeGone and, when a confirmed
-    account has the address, EmailTaken.
+    `keep` is the access that a first confirmation does not revoke. Raises EmailChangeGone, and EmailTaken if another
+    confirmed account has the address.
     """
     with transaction.atomic():
         user, change = _locked_pending(change, now)
@@ -108,7 +108,7 @@ def confirm(*, change: EmailChange, now: datetime, keep: revocation.Keep = revoc
 
 
 def agree(*, change: EmailChange, now: datetime) -> EmailChange:
-    """The old mailbox says yes. Raises EmailChangeGone, EmailTaken."""
+    """Approve from the old mailbox. Raises EmailChangeGone, EmailTaken."""
     with transaction.atomic():
         user, change = _locked_pending(change, now)
         change.agreed_at = change.agreed_at or now
@@ -120,10 +120,10 @@ def agree(*, change: EmailChange, now: datetime) -> EmailChange:
 
 
 def refuse(*, change: EmailChange, now: datetime) -> User:
-    """The old mailbox says “this was not me”: somebody else is logged in, and knows the password.
+    """Refuse from the old mailbox (“this was not me”): somebody else is logged in and knows the password.
 
-    Nothing changes; the password stops working, every log-in ends, and so does what was set up since the change was
-    asked for. Answers the user, who chooses a new password by the mailbox. Raises EmailChangeGone.
+    Disables the password, ends every login and revokes what was set up since the change was requested. Returns the
+    user, who chooses a new password through the mailbox. Raises EmailChangeGone.
     """
     with transaction.atomic():
         user, change = _locked_pending(change, now)
@@ -134,9 +134,9 @@ def refuse(*, change: EmailChange, now: datetime) -> User:
 
 
 def undo(*, change: EmailChange, now: datetime) -> User:
-    """Give the account back to its former address, as `refuse` does; later changes are undone with this one.
+    """Restore the previous address, and secure the account as `refuse` does. Later changes are undone with this one.
 
-    Raises EmailChangeGone, and EmailTaken when another account has confirmed the former address since.
+    Raises EmailChangeGone, and EmailTaken if another account has confirmed the previous address since.
     """
     with transaction.atomic():
         user = _locked(change.user, change.old_email)
@@ -201,14 +201,14 @@ def _make(change: EmailChange, user: User, keep: revocation.Keep, now: datetime)
 
 
 def _lock_out(user: User, *, since: datetime, because: str, now: datetime) -> None:
-    """Nobody is logged in or knows a password that works; only the mailbox opens the account again."""
+    """Disable the password and end all access: only the mailbox can recover the account."""
     user.set_unusable_password()
     user.save(update_fields=["password"])
     revocation.revoke_access(user=user, since=since, keep=revocation.NOTHING, because=because, now=now)
 
 
 def _locked(user: User, *also_the_holder_of: str) -> User:
-    """The user, read anew under a lock, with the accounts that hold these addresses."""
+    """Returns the fresh user row, locked together with the accounts that hold these addresses."""
     return people.lock(user, *User.objects.filter(email__in=also_the_holder_of))
 
 
@@ -240,7 +240,7 @@ def _addresses(change: EmailChange) -> dict[str, Any]:
 
 
 def _mail_both(change: EmailChange) -> None:
-    """The new address may be a stranger's: it gets a few a day, whoever asks, and no word of who asks."""
+    """Mail both addresses. The new one may be a stranger's: it gets a few a day, and no text that the user typed."""
     is_taken = email_addresses.is_confirmed_by_anyone(change.new_email)
     if throttles.allows(name="mail_email_change", ident=change.new_email):
         if is_taken:

@@ -1,9 +1,9 @@
-"""Guessing passwords and codes slows the guesser, and not the owner (docs/decisions/0022).
+"""Limits on guessing passwords and codes, which slow the attacker and not the owner (docs/decisions/0022).
 
-Wrong guesses are counted for one account by network; for one network over all accounts; for one account over all
-networks. Whoever comes from a known place is held up by neither of the latter two, and a known browser has a count of
-its own, so that nobody else can use it up. Counted before the comparison and given back after a right one: guesses at
-the same moment are all counted.
+Wrong guesses are limited for an account and network, for a network over all accounts, and for an account over all
+networks. The last two do not apply to known browsers and networks, and a known browser has a limit of its own that
+nobody else can exhaust. An attempt is counted before the comparison and given back if it was right, so that concurrent
+guesses are all counted.
 """
 
 import functools
@@ -24,19 +24,19 @@ from superagent.foundation.networks import networks_of
 from superagent.foundation.problems import Refusal
 from superagent.foundation.rate_limits import Use
 
-PAIR_WIDE_FACTOR = 2  # the wider network of one account's guesser is hardly another person's
+PAIR_WIDE_FACTOR = 2  # other users of this account rarely share the wider network
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who guesses: an address, and the browser or session by which we know them for this account."""
+    """The client: its IP address, and the known browser or session, if any, for this account."""
 
     address: str | None
     known_as: str = ""
 
 
 def caller_of(request: HttpRequest, user: User | None) -> Caller:
-    """The caller of a page, who is about to prove to be `user`."""
+    """Returns the client of a page that is about to authenticate as `user`."""
     address = audit.client_address(request)
     if user is None:
         return Caller(address)
@@ -49,10 +49,9 @@ def caller_of(request: HttpRequest, user: User | None) -> Caller:
 
 @contextmanager
 def attempt(*, subject: str, user: User | None, caller: Caller, kind: Kind) -> Iterator[None]:
-    """Around the comparison of a password or code of `subject`, an account: a refusal that it raises was a wrong guess,
-    any other error was none.
+    """Wrap the comparison of a password or code of `subject`. A refusal or ValidationError counts as a wrong guess.
 
-    Raises throttles.TooManyAttempts before it. An account that does not exist is counted like any other.
+    Raises throttles.TooManyAttempts before the comparison. An unknown account is counted like any other.
     """
     uses = _admit(subject, user, caller)
     try:
@@ -60,7 +59,7 @@ def attempt(*, subject: str, user: User | None, caller: Caller, kind: Kind) -> I
     except (Refusal, ValidationError):
         security_events.note(kind=kind, user=user, typed_address="" if user else subject)
         raise
-    except Exception:  # a lost database, say: nobody has learned whether the guess was right
+    except Exception:  # such as a lost database: the guess revealed nothing
         rate_limits.give_back(*uses.own, *uses.shared)
         raise
     rate_limits.forget(*uses.own)
@@ -68,14 +67,16 @@ def attempt(*, subject: str, user: User | None, caller: Caller, kind: Kind) -> I
 
 
 def told(refusal: throttles.TooManyAttempts) -> str:
-    """What a page says to who has to wait, and how they need not: a link from a mail makes the browser a known one."""
-    return f"{refusal.detail} {_('A passkey, or a new password by mail, works at once.')}"
+    """Returns the message for a page: how long to wait, and what works at once."""
+    return f"{refusal.detail} {_('To continue now, use a passkey or reset your password by e-mail.')}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Uses:
-    own: list[Use]  # of this account and this place: a right guess ends them
-    shared: list[Use]  # a right guess only takes itself back, or a guesser's own log-in would end them
+    own: list[Use]  # of this account and network or browser: cleared by a right guess
+    shared: list[
+        Use
+    ]  # a right guess only gives back its own, else an attacker could clear them by logging in
 
 
 def _admit(subject: str, user: User | None, caller: Caller) -> _Uses:

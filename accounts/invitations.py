@@ -1,4 +1,4 @@
-"""Invitations: a place in an organization, offered by mail. Holding the mail's link proves to read that mailbox."""
+"""Invitations to join an organization, sent by mail. Opening the link proves access to the mailbox."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +21,12 @@ MAX_OPEN = 50
 
 class AlreadyMember(Refusal):
     code = "already_member"
-    title = "This person is a member already"
+    title = "This person is already a member"
 
 
 class AlreadyInvited(Refusal):
     code = "already_invited"
-    title = "This address is invited already"
+    title = "This address has already been invited"
 
 
 class TooManyInvitations(Refusal):
@@ -54,9 +54,9 @@ def invite(
     invited_by: User,
     now: datetime,
 ) -> Invitation:
-    """Offer `email` a place and mail the link. An API key invites nobody.
+    """Invite `email` to join with `role`, and mail the link. API keys cannot invite.
 
-    Raises people.EmailNotVerified, memberships.OwnersOnly and RoleNotAllowed (nobody gives more than they have),
+    Raises people.EmailNotVerified, memberships.OwnersOnly, memberships.RoleNotAllowed,
     AlreadyMember, AlreadyInvited, TooManyInvitations, throttles.TooManyAttempts. `now` is real time.
     """
     people.require_verified(invited_by)
@@ -64,9 +64,9 @@ def invite(
     with _within_limits(organization, email, invited_by), transaction.atomic():
         memberships.check_manager_may_give(organization=organization, user=invited_by, role=role)
         if Membership.objects.visible_to(organization).filter(user__email=email).exists():
-            raise AlreadyMember(f"{email} is a member. Change the role in the list of members.")
+            raise AlreadyMember(f"{email} is already a member. Change their role in the list of members.")
         own = Invitation.objects.visible_to(organization)
-        # An expired one still holds the place of its address: it gives way.
+        # Withdraw an expired one: the unique constraint allows one open invitation per address.
         own.filter(email=email, accepted_at=None, revoked_at=None, expires_at__lte=now).update(revoked_at=now)
         if own.open(now).count() >= MAX_OPEN:
             raise TooManyInvitations(f"Withdraw one of the {MAX_OPEN} open invitations first.")
@@ -81,9 +81,7 @@ def invite(
                     expires_at=now + LIFETIME,
                 )
         except IntegrityError:
-            raise AlreadyInvited(
-                f"An invitation to {email} is open. Withdraw it to send another one."
-            ) from None
+            raise AlreadyInvited(f"{email} has an open invitation. Withdraw it to send a new one.") from None
         _mail(invitation, organization, invited_by)
         audit.record(
             action="invitation.created",
@@ -97,8 +95,7 @@ def invite(
 
 @contextmanager
 def _within_limits(organization: Organization, email: str, invited_by: User) -> Iterator[None]:
-    """Invitations of one organization, of one person in whatever organization, from one network, and to one address
-    whoever invites it; there, one that is refused does not count."""
+    """Limit invitations by organization, inviter, network and recipient (there, only those that are sent)."""
     throttles.consume(name="invite", ident=str(organization.pk))
     throttles.consume(name="invite_person", ident=str(invited_by.pk))
     if (request := audit.current_request()) is not None:
@@ -113,7 +110,7 @@ def _within_limits(organization: Organization, email: str, invited_by: User) -> 
 
 
 def revoke(*, organization: Organization, invitation_id: UUID, now: datetime) -> Invitation:
-    """Withdraw an invitation; doing it again changes nothing. Raises NotFound, InvitationGone if it was accepted."""
+    """Withdraw an invitation. Idempotent. Raises NotFound, InvitationGone if it was accepted."""
     with transaction.atomic():
         invitation = (
             Invitation.objects.visible_to(organization)
@@ -124,7 +121,7 @@ def revoke(*, organization: Organization, invitation_id: UUID, now: datetime) ->
         if invitation is None:
             raise NotFound("There is no such invitation.")
         if invitation.accepted_at is not None:
-            raise InvitationGone("It was accepted: remove the member instead.")
+            raise InvitationGone("It was accepted. Remove the member instead.")
         if invitation.revoked_at is None:
             invitation.withdraw(now)
             audit.record(action="invitation.revoked", organization=organization, target=invitation)
@@ -132,10 +129,10 @@ def revoke(*, organization: Organization, invitation_id: UUID, now: datetime) ->
 
 
 def find(token: str) -> Invitation:
-    """The open invitation, with its organization, that a mail's link names. Raises NotFound, InvitationGone."""
+    """Returns the open invitation of a mailed link, with its organization. Raises NotFound, InvitationGone."""
     invitation_id = mail_links.invitation_id(token)
     if invitation_id is None:
-        raise NotFound("This link is not complete. Open it from the mail again.")
+        raise NotFound("This link is incomplete. Open it from the e-mail again.")
     with tenancy.system("an invitation is read before its reader is a member"):
         invitation = (
             Invitation.objects.select_related("organization", "invited_by").filter(pk=invitation_id).first()
@@ -143,12 +140,12 @@ def find(token: str) -> Invitation:
     if invitation is None:
         raise NotFound("There is no such invitation.")
     if not invitation.is_open(timezone.now()):
-        raise InvitationGone("It was accepted, withdrawn, or it has expired. Ask for a new one.")
+        raise InvitationGone("It was accepted or withdrawn, or has expired. Ask for a new one.")
     return invitation
 
 
 def open_for(user: User, now: datetime) -> list[Invitation]:
-    """Open invitations to the user's own address; the caller has made sure that the address is confirmed."""
+    """Returns the open invitations to the user's address. The caller has checked that the address is confirmed."""
     with tenancy.system("a person's invitations are read before they are a member"):
         return list(
             Invitation.objects.open(now).filter(email=user.email).select_related("organization", "invited_by")
@@ -164,7 +161,7 @@ def accept(*, invitation: Invitation, user: User, now: datetime) -> Membership:
 
 
 def register(*, invitation: Invitation, password: str, full_name: str, now: datetime) -> User:
-    """A new person for the invited address, which the link has proven, as a member of the organization.
+    """Sign up the invited person with the address that the link has proven, as a member of the organization.
 
     Raises registration.EmailTaken, Invalid, InvitationGone.
     """
@@ -189,14 +186,14 @@ def _accept(invitation: Invitation, user: User, now: datetime) -> Membership:
         .get(pk=invitation.pk)
     )
     if not stored.is_open(now):
-        raise InvitationGone("It was accepted, withdrawn, or it has expired. Ask for a new one.")
+        raise InvitationGone("It was accepted or withdrawn, or has expired. Ask for a new one.")
     stored.accepted_at, stored.accepted_by = now, user
     stored.save(update_fields=["accepted_at", "accepted_by"])
     return memberships.add(organization=stored.organization, user=user, role=Role(stored.role), now=now)
 
 
 def _mail(invitation: Invitation, organization: Organization, invited_by: User) -> None:
-    """Its subject is ours alone; in its text stand the inviter's address and the name of the organization."""
+    """Mail the invitation. No user-supplied text in the subject; names in the body are stripped of links."""
     notifications.send(
         template="accounts/email/invitation",
         to=[invitation.email],

@@ -1,7 +1,7 @@
-"""From where a person has logged in before: browsers by a signed cookie, networks by the audit trail.
+"""Browsers and networks that a user has logged in from: browsers by a signed cookie, networks by the audit trail.
 
-Guesses of strangers do not hold up who comes from a known place, and a log-in from any other is mailed to the person.
-A place is known for a password: another one makes all places new, but that where it was chosen.
+Guessing limits caused by others do not apply to them, and a login from an unknown one is mailed to the user. A new
+password makes all of them unknown, except the one where it was set.
 """
 
 import secrets
@@ -28,7 +28,7 @@ _NEW_PASSWORD = frozenset({"user.password_changed", "user.password_set", "user.p
 
 
 def browser_of(request: HttpRequest, user: User) -> str:
-    """The id of the browser, if `user` has logged in with it before; else empty."""
+    """Returns the id of the browser if `user` has logged in with it before, else an empty text."""
     for user_id, browser, stamp in _people(request):
         if user_id == str(user.pk) and constant_time_compare(stamp, _stamp(user)):
             return browser
@@ -36,7 +36,7 @@ def browser_of(request: HttpRequest, user: User) -> str:
 
 
 def remember_browser(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
-    """`user` has proven who they are with this browser: it is known from now on."""
+    """Set the cookie that marks this browser as known for `user`."""
     browser = browser_of(request, user) or secrets.token_urlsafe(9)
     others = [each for each in _people(request) if each[0] != str(user.pk)]
     people = [*others, [str(user.pk), browser, _stamp(user)]][-MOST_PEOPLE:]
@@ -52,7 +52,7 @@ def remember_browser(request: HttpRequest, response: HttpResponseBase, user: Use
 
 
 def is_known_network(*, user: User, address: str | None, now: datetime) -> bool:
-    """Whether the person has logged in from the network of `address` lately, or has chosen their password there."""
+    """Returns whether the user has recently logged in from the network of `address`, or set their password there."""
     network = networks_of(address).narrow
     with tenancy.system("a person's log-ins belong to no organization"):
         entries = list(
@@ -69,7 +69,7 @@ def is_known_network(*, user: User, address: str | None, now: datetime) -> bool:
 
 
 def has_logged_in(user: User, *, times: int = 1) -> bool:
-    """Whether the person has logged in at least so many times, ever."""
+    """Returns whether the user has ever logged in at least `times` times."""
     with tenancy.system("a person's log-ins belong to no organization"):
         return len(_log_ins(user).filter(action=LOGGED_IN).values("pk")[:times]) == times
 
@@ -80,7 +80,7 @@ def _log_ins(user: User) -> QuerySet[AuditEntry]:
 
 
 def _people(request: HttpRequest) -> list[list[str]]:
-    """[user id, browser id, stamp] of everybody whom the browser's cookie names; nothing if we did not sign it."""
+    """Returns [user id, browser id, stamp] of each user in the cookie; an empty list for an invalid signature."""
     try:
         found = signing.loads(request.COOKIES.get(COOKIE, ""), salt=COOKIE, max_age=LIFETIME)
     except signing.BadSignature:
@@ -89,5 +89,5 @@ def _people(request: HttpRequest) -> list[list[str]]:
 
 
 def _stamp(user: User) -> str:
-    """Changes with the password."""
+    """Returns a value that changes with the password."""
     return salted_hmac("accounts.known_places", user.password).hexdigest()[:16]

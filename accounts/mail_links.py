@@ -1,6 +1,6 @@
-"""Links that are as good as a password for a while: made when a mail is sent, so that no outbox row holds one.
+"""Secret links in mails, created when the mail is sent, so that no outbox row holds one.
 
-A mail's context names the link as {"link_to": kind, "id": …}; `make` turns that into the address.
+A mail's context names the link as {"link_to": kind, "id": …}; `make` turns that into the URL.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from django.urls import reverse
 from accounts.models import AccountClosure, EmailChange, Invitation, Organization, User
 
 VERIFICATION_LIFETIME = timedelta(days=3)
-ORGANIZATION = "organization"  # the parameter that `access.authorize` heeds
+ORGANIZATION = "organization"  # the query parameter that `access.authorize` reads
 _INVITATIONS = signing.Signer(salt="accounts.invitation")
 _CLOSURES = signing.Signer(salt="accounts.closure")
 _VERIFICATION_SALT = "accounts.verification"
@@ -67,26 +67,25 @@ def to_undo_closure(closure: AccountClosure) -> dict[str, str]:
 
 
 def make(reference: dict[str, Any], *, to: str) -> str:
-    """The absolute address that `reference` names, for the mailbox `to`. Raises LinkExpired. Runs in the system scope.
+    """Returns the absolute URL of `reference`, for the mailbox `to`. Call it in the system scope.
 
-    An address may change between the writing of a mail and its sending: a link never reaches a mailbox that is not
-    its account's any more.
+    Raises LinkExpired if the link has no purpose any more, or the account has another address by now.
     """
     return settings.PUBLIC_URL + _MAKERS[reference["link_to"]](reference.get("id", ""), to)
 
 
 def page(name: str, *args: object, organization: Organization) -> str:
-    """The absolute address of a page of the portal, for a mail: it opens in the organization that it is about."""
+    """Returns the absolute URL of a portal page for a mail; it opens in `organization`."""
     return f"{settings.PUBLIC_URL}{reverse(name, args=args)}?{ORGANIZATION}={organization.pk}"
 
 
 def invitation_token(invitation: Invitation) -> str:
-    """What the invitation's link carries; signed, because whoever holds it proves to read that mailbox."""
+    """Returns the signed token of the invitation's link, which proves access to the mailbox."""
     return _INVITATIONS.sign(str(invitation.pk))
 
 
 def invitation_id(token: str) -> str | None:
-    """The id in a token that we signed, else None."""
+    """Returns the id in a token that we signed, else None."""
     try:
         return _INVITATIONS.unsign(token)
     except signing.BadSignature:
@@ -94,7 +93,7 @@ def invitation_id(token: str) -> str | None:
 
 
 def reset_password_path(user: User) -> str:
-    """Where whoever has proven to read the user's mail chooses a new password."""
+    """Returns the path of the page to set a new password, for somebody who has proven access to the mailbox."""
     token = app_settings.PASSWORD_RESET_TOKEN_GENERATOR().make_token(user)
     return reverse(
         "account_reset_password_from_key", kwargs={"uidb36": user_pk_to_url_str(user), "key": quote(token)}
@@ -102,12 +101,12 @@ def reset_password_path(user: User) -> str:
 
 
 def verification_token(user: User) -> str:
-    """What a confirmation's link carries: the address too, since a link is for the mailbox that it was sent to."""
+    """Returns the token of a confirmation link, with the address: a link is valid for one mailbox."""
     return signing.dumps([str(user.pk), user.email], salt=_VERIFICATION_SALT)
 
 
 def verified_claim(token: str) -> tuple[str, str] | None:
-    """The user's id and the address in a confirmation's token that is ours and not too old, else None."""
+    """Returns the user's id and address in a valid confirmation token, else None."""
     try:
         user_id, email = signing.loads(token, salt=_VERIFICATION_SALT, max_age=VERIFICATION_LIFETIME)
     except signing.BadSignature:
@@ -116,7 +115,7 @@ def verified_claim(token: str) -> tuple[str, str] | None:
 
 
 def email_change_id(token: str, *, page: str) -> str | None:
-    """The id in a token that we signed for this page, else None."""
+    """Returns the id in a token that we signed for this page, else None."""
     try:
         return _EMAIL_CHANGES[page].unsign(token)
     except signing.BadSignature:
@@ -124,7 +123,7 @@ def email_change_id(token: str, *, page: str) -> str | None:
 
 
 def closure_id(token: str) -> str | None:
-    """The id in a token that we signed, else None."""
+    """Returns the id in a token that we signed, else None."""
     try:
         return _CLOSURES.unsign(token)
     except signing.BadSignature:

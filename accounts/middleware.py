@@ -1,4 +1,4 @@
-"""Middleware of accounts: where audit entries come from, and the system scope of the admin."""
+"""Middleware of accounts: audit context, known browsers, session and rate limits, the system scope of the admin."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from superagent.foundation.middleware import WrappingMiddleware
 
 
 class AuditContext(WrappingMiddleware):
-    """Audit entries know the request that they are written in, and what was refused to whom is noted."""
+    """Attributes audit entries to the request, and records 403 responses as security events."""
 
     @contextmanager
     def around(self, request: HttpRequest) -> Iterator[None]:
@@ -45,7 +45,7 @@ class AuditContext(WrappingMiddleware):
 
 
 class KnownBrowsers(MiddlewareMixin):
-    """A browser with which a person has proven who they are gets the cookie by which it is known."""
+    """Sets the known-browser cookie after a successful login."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if user := getattr(request, "proven_user", None):
@@ -54,7 +54,7 @@ class KnownBrowsers(MiddlewareMixin):
 
 
 class SessionLimits(MiddlewareMixin):
-    """A log-in on the portal ends after a while, and earlier if nobody is there (accounts.sessions)."""
+    """Logs out portal sessions at their lifetime or idle timeout (accounts.sessions)."""
 
     def process_request(self, request: HttpRequest) -> None:
         user = getattr(request, "user", None)  # API requests have none
@@ -68,8 +68,10 @@ class SessionLimits(MiddlewareMixin):
 
 
 class PageLimits(MiddlewareMixin):
-    """Counts what strangers send to pages by their network, as the API does. allauth's own limits by address are off
-    (ACCOUNT_RATE_LIMITS): they know no wider network and do not tell how long to wait."""
+    """Rate limits for anonymous forms by network, as on the API.
+
+    allauth's own limits (ACCOUNT_RATE_LIMITS) are off: they do not count wider networks or say how long to wait.
+    """
 
     LIMITS = {
         "account_login": ("login",),
@@ -92,7 +94,7 @@ class PageLimits(MiddlewareMixin):
         if request.method != "POST" or match is None or match.view_name not in self.LIMITS:
             return None
         if match.view_name == "account_login" and _is_known(request):
-            return None  # guessing.py counts a known browser by itself: its neighbors do not hold it up
+            return None  # guessing.py has a separate limit for a known browser
         try:
             for name in self.LIMITS[match.view_name]:
                 throttles.consume_network(name=name, address=audit.client_address(request))
@@ -107,13 +109,13 @@ def _is_known(request: HttpRequest) -> bool:
         return False
     email = email_addresses.normalized(request.POST.get("login", ""))
     if "\0" in email:
-        return False  # the form says so; PostgreSQL would refuse to look for it
+        return False  # the form reports it; PostgreSQL would raise an error
     user = User.objects.filter(email=email).first()
     return user is not None and bool(known_places.browser_of(request, user))
 
 
 class AdminScope(WrappingMiddleware):
-    """Staff look after every organization: for those who may enter, the admin's pages run in the system scope."""
+    """Runs admin pages in the system scope, for staff who have access."""
 
     @contextmanager
     def around(self, request: HttpRequest) -> Iterator[None]:

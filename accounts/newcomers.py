@@ -1,7 +1,7 @@
-"""Sign-up on a page, which is the same for every address: only its mailbox learns whether it has an account.
+"""Sign-up on a page, which looks the same for every address: only the mailbox learns whether it has an account.
 
-Nobody is logged in by it. The browser remembers as whom it signed up, and there the mailed link logs in without more;
-behind an address that was taken, that is nobody (docs/decisions/0027).
+Signing up does not log in. The session remembers who signed up, so that the mailed link logs them in there without a
+password; for an address that was taken, it remembers an id of nobody (docs/decisions/0027).
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _KEY = "signed_up"
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """What a browser remembers of a sign-up whose mail it waits for."""
+    """A sign-up in this session that is waiting for its confirmation."""
 
     email: str
     user_id: str  # of the new person; of nobody, where the address was taken
@@ -35,7 +35,7 @@ def sign_up(
     continue_to: str,
     now: datetime,
 ) -> None:
-    """Make the person and mail the link that confirms the address; or mail who has it that somebody tried.
+    """Create a user and mail the link that confirms the address; if it is taken, mail its owner instead.
 
     Raises Invalid for a weak password.
     """
@@ -52,7 +52,7 @@ def sign_up(
     except EmailTaken:
         tell_of_account(email=email)
         before = waiting(session)
-        is_again = before is not None and before.email == email  # who presses the button twice is no stranger
+        is_again = before is not None and before.email == email  # the same person pressed the button twice
         user_id = before.user_id if before and is_again else str(uuid7())
     else:
         user_id = str(person.pk)
@@ -60,13 +60,13 @@ def sign_up(
 
 
 def waiting(session: SessionBase) -> SignUp | None:
-    """The sign-up that this browser waits with, if any."""
+    """Returns the session's pending sign-up, if any."""
     found = session.get(_KEY)
     return SignUp(**found) if found else None
 
 
 def has_signed_up(session: SessionBase, user: User) -> bool:
-    """Whether `user` is who signed up with this browser."""
+    """Returns whether `user` signed up in this session."""
     found = waiting(session)
     return found is not None and found.user_id == str(user.pk)
 
@@ -76,7 +76,7 @@ def forget(session: SessionBase) -> None:
 
 
 def mail_again(*, sign_up: SignUp) -> bool:
-    """The mail of a sign-up once more; False if that was a moment ago. The answer is the same for a taken address."""
+    """Send the mail of a sign-up again. Returns False if the last one was just sent. The same for a taken address."""
     if not throttles.allows(name="email_link", ident=sign_up.email):
         return False
     user = User.objects.filter(pk=sign_up.user_id, email=sign_up.email, is_active=True).first()
@@ -88,6 +88,6 @@ def mail_again(*, sign_up: SignUp) -> bool:
 
 
 def tell_of_account(*, email: str) -> None:
-    """Tell the mailbox of `email` that somebody tried to sign up with it, at most once a day."""
+    """Mail `email` that somebody tried to sign up with it, at most once a day."""
     if throttles.allows(name="mail_account_exists", ident=email):
         notifications.send(template="accounts/email/account_exists", to=[email], context={}, dedupe_key=None)

@@ -44,7 +44,7 @@ def mail_reset_link(*, email: str) -> None:
 
 def change(*, user: User, password: str, now: datetime) -> None:
     """Set a new, validated password and end every login; the view keeps its own session."""
-    user.set_password(password)  # outside of the transaction: it takes a quarter of a second on purpose
+    user.set_password(password)  # outside the transaction: hashing takes a quarter of a second
     with transaction.atomic():
         user.save(update_fields=["password"])
         log_ins.end_all(user=user, now=now, because="password changed")

@@ -1,4 +1,4 @@
-"""Sign-up: a person and the organization that they own, in one transaction."""
+"""Sign-up: creates a user and their organization in one transaction."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -26,9 +26,9 @@ from superagent.foundation.problems import FieldError, Invalid
 def register(
     *, email: str, password: str, full_name: str, organization_name: str, now: datetime, continue_to: str = ""
 ) -> User:
-    """A new person with their own organization, and a mail to confirm the address.
+    """Create a user with their own organization, and mail a link to confirm the address.
 
-    `continue_to` is the page to go on with after the confirmation, such as a plan's checkout. Raises EmailTaken, and
+    `continue_to` is the page to open after the confirmation, such as a plan's checkout. Raises EmailTaken, and
     Invalid for a weak password.
     """
 
@@ -62,11 +62,11 @@ def create_person(
     organization_name: str = "",
     has_proven_email: bool = False,
 ) -> User:
-    """A new person and, in the same transaction, what `and_then` makes for them. Raises EmailTaken, Invalid."""
+    """Create a user and, in the same transaction, what `and_then` creates for them. Raises EmailTaken, Invalid."""
     email = email_addresses.normalized(email)
     user = User(email=email, full_name=full_name.strip(), created_at=now, continue_to=continue_to)
     _check_password(password, user, organization_name)
-    user.set_password(password)  # outside of the transaction: it takes a quarter of a second on purpose
+    user.set_password(password)  # outside the transaction: hashing takes a quarter of a second
     with tenancy.system("a new person has no organization yet"):
         try:
             with transaction.atomic():
@@ -80,9 +80,9 @@ def create_person(
 
 
 def send_verification(*, user: User, dedupe_key: str | None) -> bool:
-    """Mail the link that confirms the user's address; False if the address has had as many today as it may get.
+    """Mail the link that confirms the user's address. Returns False if the address has reached its daily limit.
 
-    The link is made when the mail is sent. Nothing that the person wrote is in it: it may be a stranger's address.
+    The link is created when the mail is sent. The mail has no text that the user typed: the address may not be theirs.
     """
     if not throttles.allows(name="mail_verify", ident=user.email):
         return False
@@ -104,9 +104,9 @@ class _Taken(Exception):
 
 
 def _save_new(user: User) -> None:
-    """The unique constraint decides, so that two sign-ups at once cannot both win.
+    """Save a new user; the unique constraint decides between concurrent sign-ups.
 
-    A conflict is asked for, not provoked: PostgreSQL's log quotes the values of a statement that fails.
+    ON CONFLICT instead of an error, because PostgreSQL's log would quote the values of a failing statement.
     """
     if EmailAddress.objects.filter(email=user.email, verified=True).exists():
         raise _Taken

@@ -1,9 +1,9 @@
-"""Facts that accounts tells the floors above, inside the transaction that makes them true."""
+"""Signals of accounts to upper apps, sent inside the transaction of the change."""
 
 from django.dispatch import Signal
 
 organization_created = Signal()
-"""`organization`, `now`: a new organization exists."""
+"""`organization`, `now`: an organization was created."""
 
 organization_changed = Signal()
-"""`organization`: what it is called, or where its bills go, was changed."""
+"""`organization`: its name or billing address was changed."""

@@ -7,42 +7,42 @@ from superagent.foundation import tenancy
 
 @shared_task
 def record_key_uses() -> int:
-    """Every minute: when each API key was last used, from Redis into PostgreSQL in one statement."""
+    """Every minute: write from Redis to PostgreSQL when each API key was last used."""
     with tenancy.system("record the use of API keys"):
         return api_keys.record_uses(uses=key_records.take_uses())
 
 
 @shared_task
 def forget_token_families() -> int:
-    """Daily: drop log-ins whose last refresh token has expired."""
+    """Daily: delete API logins whose last refresh token has expired."""
     with tenancy.system("forget expired log-ins"):
         return tokens.forget_expired(now=timezone.now())
 
 
 @shared_task
 def forget_sessions() -> int:
-    """Daily: drop sessions of the portal that have expired."""
+    """Daily: delete expired portal sessions."""
     with tenancy.system("forget expired sessions"):
         return sessions.forget_expired(now=timezone.now())
 
 
 @shared_task
 def store_security_events() -> int:
-    """Every minute: what was refused to whom, from Redis into PostgreSQL."""
+    """Every minute: write security events from Redis to PostgreSQL."""
     with tenancy.system("what was refused may concern nobody who is known"):
         return security_events.store(now=timezone.now())
 
 
 @shared_task
 def forget_security_events() -> int:
-    """Daily: drop what was refused longer ago than it is kept."""
+    """Daily: delete security events older than the retention period."""
     with tenancy.system("forget old security events"):
         return security_events.forget_old(now=timezone.now())
 
 
 @shared_task
 def close_accounts() -> int:
-    """Hourly: close the accounts whose two weeks are over, and end what was bought while they closed."""
+    """Hourly: close accounts whose two weeks are over, and end charges that were bought meanwhile."""
     with tenancy.system("close accounts that are due"):
         closed = closures.close_due(now=timezone.now())
         closures.end_stray_charges()
@@ -51,6 +51,6 @@ def close_accounts() -> int:
 
 @shared_task
 def close_unused_accounts() -> int:
-    """Daily: close accounts that were never confirmed nor used, so that nobody occupies an address for ever."""
+    """Daily: close accounts that were never confirmed or used, so that their addresses become free."""
     with tenancy.system("close accounts that were never confirmed"):
         return closures.close_unused(now=timezone.now())

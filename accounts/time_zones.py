@@ -11,7 +11,7 @@ DEFAULT = "UTC"
 
 @cache
 def names() -> frozenset[str]:
-    """Those that people call their own: a place on a continent or in an ocean, and UTC."""
+    """Returns the zones that people choose: region and city, and UTC."""
     areas = ("Africa/", "America/", "Antarctica/", "Arctic/", "Asia/", "Atlantic/", "Australia/", "Europe/")
     return frozenset(
         name for name in available_timezones() if name.startswith((*areas, "Indian/", "Pacific/"))
@@ -19,16 +19,16 @@ def names() -> frozenset[str]:
 
 
 def choices() -> list[tuple[str, str]]:
-    """For a select: UTC first, then by name."""
+    """Returns choices for a form: UTC first, then by name."""
     places = sorted(names() - {DEFAULT})
     return [(DEFAULT, DEFAULT), *((name, name.replace("_", " ")) for name in places)]
 
 
 def validate(name: str) -> None:
     if name not in names():
-        raise ValidationError(_("There is no time zone of this name."), code="unknown_time_zone")
+        raise ValidationError(_("There is no time zone with this name."), code="unknown_time_zone")
 
 
 def find(name: str) -> ZoneInfo:
-    """UTC for a name that this machine's database has not, so that an old page still shows."""
+    """Returns the zone; UTC for a name that this machine's database lacks."""
     return ZoneInfo(name if name in names() else DEFAULT)

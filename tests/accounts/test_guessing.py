@@ -48,7 +48,7 @@ def test_pages_and_api_share_one_count_and_tell_the_time_to_wait(owner):
     assert "not correct" in page_log_in(owner.email, "wrong")
     said = page_log_in(owner.email)
     assert "Too many failed attempts from your network. Try again in 34 hours." in said
-    assert "A passkey, or a new password by mail, works at once." in said
+    assert "To continue now, use a passkey or reset your password by e-mail." in said
     assert api_log_in(owner.email) == 429
     answer = Api().post(
         "auth/login", {"email": owner.email, "password": PASSWORD}, **{"X-Forwarded-For": HERE}
