@@ -1,7 +1,7 @@
 """Changing the address of an account: confirmed by the new mailbox, approved by the old one, reversible for a week.
 
 The person who asks is logged in but may be a thief. So nothing changes until the old address approves, ending all
-logins withdraws the request, and the old address can undo the change for seven days. An old address that was never confirmed
+logins withdraws the request, and the old address can undo the change for seven days. An old address never confirmed
 (a typo at sign-up) is not asked, and such a change cannot be undone.
 """
 
