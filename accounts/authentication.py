@@ -125,7 +125,7 @@ def _choose_organization(request: Request, user: User) -> Principal | None:
         scopes=SCOPES_OF_ROLE[membership.role],
         label=user.email,
         livemode=organization.livemode,
-        rehearsal_now=organization.rehearsal_now,
+        test_clock_time=organization.test_clock_time,
     )
     cast(AuthenticatedRequest, request._request).membership = membership
     bind_tenant(request, organization, principal)

@@ -362,7 +362,7 @@ class ApiKeyForm(forms.Form):
         ]
 
     def expires_at(self) -> datetime | None:
-        """Real time: a credential does not rehearse."""
+        """Real time: test clocks do not apply to credentials."""
         lifetime: str = self.cleaned_data["lifetime"]
         return None if lifetime == "never" else timezone.now() + timedelta(days=int(lifetime))
 

@@ -1,6 +1,6 @@
 """The cache of API keys in Redis, so that a request needs no query. `api_keys` decides what is written.
 
-`key:{sha256 hex}` → JSON {id, organization, scopes, expires_at, livemode, rehearsal_now, name}, or `TOMBSTONE`.
+`key:{sha256 hex}` → JSON {id, organization, scopes, expires_at, livemode, test_clock_time, name}, or `TOMBSTONE`.
 `key-uses` → a hash of key id → unix time of its last use, emptied into PostgreSQL by a job every minute.
 """
 
@@ -80,7 +80,9 @@ def dump(key: ApiKey) -> bytes:
             "scopes": key.scopes,
             "expires_at": key.expires_at.timestamp() if key.expires_at else None,
             "livemode": organization.livemode,
-            "rehearsal_now": organization.rehearsal_now.timestamp() if organization.rehearsal_now else None,
+            "test_clock_time": organization.test_clock_time.timestamp()
+            if organization.test_clock_time
+            else None,
             "name": str(key),
         }
     ).encode()
@@ -98,7 +100,7 @@ def parse(stored: bytes) -> CachedKey | None:
         scopes=frozenset(fields["scopes"]),
         label=fields["name"],
         livemode=fields["livemode"],
-        rehearsal_now=_time(fields["rehearsal_now"]),
+        test_clock_time=_time(fields["test_clock_time"]),
     )
     return CachedKey(principal, _time(fields["expires_at"]))
 

@@ -85,18 +85,18 @@ def suspend(*, organization: Organization, because: str, now: datetime) -> None:
         )
 
 
-def set_rehearsal_time(*, organization: Organization, rehearsal_now: datetime | None) -> None:
-    """Move the organization's clock to the frozen time of its Stripe test clock; None ends the rehearsal."""
-    with tenancy.system("rehearsal"), transaction.atomic():
+def set_test_clock_time(*, organization: Organization, test_clock_time: datetime | None) -> None:
+    """Move the organization's clock to the frozen time of its Stripe test clock; None returns to real time."""
+    with tenancy.system("test clock"), transaction.atomic():
         stored = Organization.objects.select_for_update().get(pk=organization.pk)
-        if stored.rehearsal_now != rehearsal_now:  # called repeatedly while the clock stands still
-            stored.rehearsal_now = rehearsal_now
-            stored.save(update_fields=["rehearsal_now"])
+        if stored.test_clock_time != test_clock_time:  # called repeatedly while the clock stands still
+            stored.test_clock_time = test_clock_time
+            stored.save(update_fields=["test_clock_time"])
             audit.record(
-                action="organization.rehearsal_time_set",
+                action="organization.test_clock_time_set",
                 organization=stored,
                 target=stored,
-                detail={"rehearsal_now": rehearsal_now.isoformat() if rehearsal_now else None},
+                detail={"test_clock_time": test_clock_time.isoformat() if test_clock_time else None},
             )
         api_keys.publish_all(organization=stored)
-    organization.rehearsal_now = rehearsal_now
+    organization.test_clock_time = test_clock_time

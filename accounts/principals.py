@@ -11,7 +11,7 @@ from accounts.models import Organization
 class Principal:
     """A member by JWT (`user_id`) or an API key (`api_key_id`), acting for one organization.
 
-    `label` names the actor in the audit trail. `livemode` and `rehearsal_now` are the organization's, so that the
+    `label` names the actor in the audit trail. `livemode` and `test_clock_time` are the organization's, so that the
     clock can be read without a query.
     """
 
@@ -21,7 +21,7 @@ class Principal:
     scopes: frozenset[str]
     label: str
     livemode: bool = False
-    rehearsal_now: datetime | None = None
+    test_clock_time: datetime | None = None
 
     @property
     def is_api_key(self) -> bool:
@@ -39,6 +39,6 @@ class Principal:
         """Returns the organization with the fields that the clock needs; others are deferred."""
         return Organization.from_db(
             "default",
-            ["id", "livemode", "rehearsal_now"],
-            [self.organization_id, self.livemode, self.rehearsal_now],
+            ["id", "livemode", "test_clock_time"],
+            [self.organization_id, self.livemode, self.test_clock_time],
         )

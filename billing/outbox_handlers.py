@@ -74,7 +74,9 @@ def keep_one_plan(message: OutboxMessage) -> None:
 
 
 @outbox.handler(test_clocks.ADVANCE, queue=PAYMENTS)
-def advance_rehearsal(message: OutboxMessage) -> None:
+def advance_test_clock(message: OutboxMessage) -> None:
     """Steps for a minute, then hands on to a message of its own, so that no lease runs out."""
-    with tenancy.system("rehearsal"):
-        test_clocks.go_on(organization_id=message.payload["organization"], to=message.payload["to"])
+    with tenancy.system("test clock"):
+        test_clocks.continue_advancing(
+            organization_id=message.payload["organization"], to=message.payload["to"]
+        )

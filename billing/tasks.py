@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 
 
 @shared_task
-def drain_lane(lane: str) -> int:
-    return inbox.drain(lane)
+def process_webhooks(partition_key: str) -> int:
+    return inbox.process_queue(partition_key)
 
 
 @shared_task

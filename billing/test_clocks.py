@@ -1,8 +1,8 @@
-"""Rehearsals: an organization's time on one of Stripe's test clocks, on the sandbox as on Stripe.
+"""Stripe test clocks: simulate an organization's time, with the sandbox as with Stripe.
 
-The driver steps, it does not jump: to the next moment at which something happens and a second more, then it waits until
-Stripe is ready and everything that came of it is worked off. A jump would finalize a renewal's draft before our line is
-on it. Only in test mode; a clock is attached for good, and ending it deletes its customer at Stripe.
+Time advances in steps: to one second after the next event, then it waits until Stripe is ready and all resulting work
+is processed. One long step would finalize a renewal's draft before our overage line is on it. Test mode only. Attaching
+a clock is permanent; deleting it deletes its customer at Stripe.
 """
 
 import math
@@ -31,9 +31,9 @@ from superagent.foundation.models import OutboxMessage
 from superagent.foundation.problems import Refusal
 from superagent.foundation.templatetags.formats import absolute
 
-ADVANCE = "billing.advance_rehearsal"
+ADVANCE = "billing.advance_test_clock"
 READY_TIMEOUT_SECONDS = 120
-SETTLE_TIMEOUT_SECONDS = 120
+IDLE_TIMEOUT_SECONDS = 120
 LONGEST_POLL_SECONDS = 1.0
 MOMENT = timedelta(seconds=1)
 LONGEST_STEP = timedelta(days=27)  # well under the two intervals that Stripe allows
@@ -44,12 +44,12 @@ Tell = Callable[[datetime], None]
 class OnlyInTestMode(Refusal):
     status = HTTPStatus.CONFLICT
     code = "only_in_test_mode"
-    title = "Time can be rehearsed in test mode only"
+    title = "Test clocks need test mode"
 
 
-class NotRehearsing(Refusal):
+class NotOnTestClock(Refusal):
     status = HTTPStatus.CONFLICT
-    code = "not_rehearsing"
+    code = "not_on_test_clock"
     title = "This organization is not on a test clock"
 
 
@@ -66,14 +66,14 @@ class StillAdvancing(Refusal):
 
 
 class Stuck(retries.Retryable):
-    """Stripe's clock or our own work did not come to rest in time."""
+    """The test clock or our own queues did not finish in time."""
 
 
 def start(organization: Organization) -> BillingAccount:
-    """Attach the organization's customer to a new test clock that stands at this moment. Idempotent. Calls Stripe."""
+    """Attach the organization's customer to a new test clock set to the present. Idempotent. Calls Stripe."""
     _refuse_live(organization)
     customer = stripe_customers.ensure(organization)
-    with tenancy.system("rehearsal"):
+    with tenancy.system("test clock"):
         account = BillingAccount.objects.get(organization=organization)
         if account.test_clock_id:
             return account
@@ -85,7 +85,7 @@ def start(organization: Organization) -> BillingAccount:
 
 
 def _clock_of(customer: str) -> Json | None:
-    """The clock that a lost answer has attached already."""
+    """The clock attached by an earlier call whose response was lost, if any."""
     attached = identifier(client.call("customers.retrieve", customer).get("test_clock"))
     return client.call("test_helpers.test_clocks.retrieve", attached) if attached else None
 
@@ -100,11 +100,11 @@ def _new_clock(customer: str, name: str) -> Json:
 
 
 def advance(*, organization: Organization, to: datetime) -> None:
-    """Have the organization's time advanced to `to` by a worker: `advancing_to` tells until when.
+    """Enqueue advancing the organization's time to `to`; `advancing_to` returns the target while a worker is at it.
 
-    Raises NotRehearsing, TimeRunsForward, StillAdvancing.
+    Raises NotOnTestClock, TimeRunsForward, StillAdvancing.
     """
-    with tenancy.system("rehearsal"), transaction.atomic():
+    with tenancy.system("test clock"), transaction.atomic():
         BillingAccount.objects.select_for_update().filter(organization=organization).first()  # one at a time
         account = _account(organization)
         if target := advancing_to(account):
@@ -115,9 +115,9 @@ def advance(*, organization: Organization, to: datetime) -> None:
             raise TimeRunsForward(
                 f"It is {clock.now(account.organization):%Y-%m-%d %H:%M} UTC there already."
             )
-        BillingAccount.objects.filter(pk=account.pk).update(rehearsal_target=to)
+        BillingAccount.objects.filter(pk=account.pk).update(test_clock_target=to)
         audit.record(
-            action="organization.rehearsal_advanced",
+            action="organization.test_clock_advanced",
             organization=account.organization,
             target=account.organization,
             detail={"to": to.isoformat()},
@@ -130,27 +130,30 @@ def advance(*, organization: Organization, to: datetime) -> None:
 
 
 def advancing_to(account: BillingAccount) -> datetime | None:
-    """Where a worker is taking its time; None once it is there, and when the worker gave up."""
-    if account.rehearsal_target is None:
+    """Returns the target while a worker advances the clock; None once it is reached or the worker gave up."""
+    if account.test_clock_target is None:
         return None
     steps = OutboxMessage.objects.filter(
         organization_id=account.organization_id, topic=ADVANCE, state=OutboxMessage.State.PENDING
     )
-    return account.rehearsal_target if steps.exists() else None
+    return account.test_clock_target if steps.exists() else None
 
 
 def run(
     *, organization: Organization, to: datetime, seconds: float = math.inf, tell: Tell | None = None
 ) -> bool:
-    """Step until `to`, for at most `seconds` of real time; False if there is more to do. `tell` hears each step."""
+    """Step until `to`, for at most `seconds` of real time; `tell` is called after each step.
+
+    Returns False if `to` is not reached.
+    """
     deadline = time.monotonic() + seconds
-    with tenancy.system("rehearsal"):
+    with tenancy.system("test clock"):
         while time.monotonic() < deadline:
             account = _account(organization)
             wait_until_idle(account)
-            here = _follow_clock(account)
+            here = _sync_time(account)
             if here >= to.replace(microsecond=0):
-                BillingAccount.objects.filter(pk=account.pk).update(rehearsal_target=None)
+                BillingAccount.objects.filter(pk=account.pk).update(test_clock_target=None)
                 return True
             there = _next_moment(account, here, to)
             client.call(
@@ -161,57 +164,57 @@ def run(
             )
             _wait_until_ready(account.test_clock_id)
             wait_until_idle(account)
-            _follow_clock(account)
+            _sync_time(account)
             if tell is not None:
                 tell(there)
     return False
 
 
 def stop(organization: Organization) -> None:
-    """End the rehearsal: back to real time and the free plan, with a new customer. What was bought on the clock ends.
+    """Delete the clock: back to real time and the free plan, with a new customer. What was bought on the clock ends.
 
     Idempotent. Calls Stripe, where the clock is deleted with its customer.
     """
-    with tenancy.system("rehearsal"):
+    with tenancy.system("test clock"):
         account = _account(organization)
-        with suppress(client.Gone):
+        with suppress(client.StripeObjectMissing):
             client.call("test_helpers.test_clocks.delete", account.test_clock_id)
         with transaction.atomic():
             now = clock.now(account.organization)
-            _end_what_was_bought(account, now)
-            _forgive_what_was_owed(account)
+            _end_subscriptions(account, now)
+            _void_open_invoices(account)
             stripe_customers.replace(account, generation=account.test_clock_id)
-            organizations.set_rehearsal_time(organization=account.organization, rehearsal_now=None)
-            plans.put_in_force(organization=account.organization, now=timezone.now())
-    organization.rehearsal_now = None
+            organizations.set_test_clock_time(organization=account.organization, test_clock_time=None)
+            plans.apply_current_plan(organization=account.organization, now=timezone.now())
+    organization.test_clock_time = None
 
 
 def sync_clock(clock_id: str) -> None:
-    """A clock is ready: its organizations' time moves once their lanes are empty. Raises Stuck until then."""
+    """Apply the time of a clock that is ready, once its customers' events are processed. Raises Stuck until then."""
     for account in BillingAccount.objects.filter(test_clock_id=clock_id).select_related("organization"):
-        lane = account.stripe_customer_id or ""
-        inbox.drain(lane)
-        if inbox.pending([lane]):
-            raise Stuck(f"events of {lane} are still to be worked off")
-        _follow_clock(account)
+        customer = account.stripe_customer_id or ""
+        inbox.drain(customer)
+        if inbox.pending([customer]):
+            raise Stuck(f"events of {customer} are not processed yet")
+        _sync_time(account)
 
 
 def wait_until_idle(account: BillingAccount) -> None:
-    """Work off all that Stripe reported and all that we owe Stripe, until nothing is left. Raises Stuck."""
-    lane = account.stripe_customer_id or ""
-    deadline = time.monotonic() + SETTLE_TIMEOUT_SECONDS
+    """Process the customer's events and outbox messages until none are left. Raises Stuck."""
+    customer = account.stripe_customer_id or ""
+    deadline = time.monotonic() + IDLE_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
-        inbox.fetch_missing(lanes=[lane])
-        inbox.drain(lane)
+        inbox.fetch_missing(partition_keys=[customer])
+        inbox.drain(customer)
         messages = _messages(account)
         for message in messages.filter(due_at__lte=timezone.now()):
             outbox.deliver(message.pk)
-        if not inbox.pending([lane]) and not messages.exists():
-            if inbox.fetch_missing(lanes=[lane]) == 0:
+        if not inbox.pending([customer]) and not messages.exists():
+            if inbox.fetch_missing(partition_keys=[customer]) == 0:
                 return
             continue
         time.sleep(0.05)
-    raise Stuck(f"the work of {account.organization} did not come to rest")
+    raise Stuck(f"the queues of {account.organization} did not become empty in time")
 
 
 def _messages(account: BillingAccount):  # type: ignore[no-untyped-def]  # the queryset's type is made by the plugin
@@ -225,7 +228,7 @@ def _messages(account: BillingAccount):  # type: ignore[no-untyped-def]  # the q
 def _account(organization: Organization) -> BillingAccount:
     account = BillingAccount.objects.select_related("organization").filter(organization=organization).first()
     if account is None or not account.test_clock_id:
-        raise NotRehearsing("Start a rehearsal first.")
+        raise NotOnTestClock("Attach it to a test clock first.")
     _refuse_live(account.organization)
     return account
 
@@ -236,7 +239,7 @@ def _refuse_live(organization: Organization) -> None:
 
 
 def _next_moment(account: BillingAccount, here: datetime, to: datetime) -> datetime:
-    """The next moment at which something happens, and a second more; never beyond `to`."""
+    """Returns one second after the next event on the timeline, at most `to`."""
     organization = account.organization
     moments: list[datetime | None] = []
     running = Subscription.objects.filter(organization=organization, ended_at__isnull=True)
@@ -268,8 +271,8 @@ def _wait_until_ready(clock_id: str) -> None:
     raise Stuck(f"the test clock {clock_id} is still advancing")
 
 
-def _follow_clock(account: BillingAccount) -> datetime:
-    """Set our time to the clock's, close what has ended by it, and answer it; while it advances nothing moves."""
+def _sync_time(account: BillingAccount) -> datetime:
+    """Set our time to the clock's unless it is advancing, close the periods that have ended, and return the time."""
     found = client.call("test_helpers.test_clocks.retrieve", account.test_clock_id)
     organization = account.organization
     if found["status"] == "ready":
@@ -285,11 +288,11 @@ def _follow_clock(account: BillingAccount) -> datetime:
 
 def _set_time(organization: Organization, frozen_time: int) -> None:
     frozen = datetime.fromtimestamp(frozen_time, UTC)
-    if organization.rehearsal_now is None or organization.rehearsal_now < frozen:
-        organizations.set_rehearsal_time(organization=organization, rehearsal_now=frozen)
+    if organization.test_clock_time is None or organization.test_clock_time < frozen:
+        organizations.set_test_clock_time(organization=organization, test_clock_time=frozen)
 
 
-def _end_what_was_bought(account: BillingAccount, now: datetime) -> None:
+def _end_subscriptions(account: BillingAccount, now: datetime) -> None:
     from billing.signals import subscription_changed
 
     running = Subscription.objects.select_for_update().filter(
@@ -306,16 +309,16 @@ def _end_what_was_bought(account: BillingAccount, now: datetime) -> None:
         )  # fmt: skip
 
 
-def _forgive_what_was_owed(account: BillingAccount) -> None:
-    """Its customer is deleted at Stripe: nobody could pay these any more."""
+def _void_open_invoices(account: BillingAccount) -> None:
+    """Void open invoices: their customer is deleted at Stripe, so they cannot be paid."""
     unsettled = [Invoice.Status.DRAFT, Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE]
     Invoice.objects.filter(organization=account.organization, status__in=unsettled).update(
         status=Invoice.Status.VOID, next_payment_attempt=None
     )
 
 
-def go_on(*, organization_id: str, to: str, seconds: float = 60) -> None:
-    """What the worker does of `advance`: some steps, then the rest by another message."""
+def continue_advancing(*, organization_id: str, to: str, seconds: float = 60) -> None:
+    """The outbox handler of `advance`: take some steps, then enqueue the rest."""
     organization = Organization.objects.get(pk=organization_id)
     if not run(organization=organization, to=datetime.fromisoformat(to), seconds=seconds):
         with transaction.atomic():

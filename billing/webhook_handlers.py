@@ -17,7 +17,7 @@ def on_customer(event: WebhookEvent) -> None:
 
 @handles("payment_method.attached", "payment_method.automatically_updated", "payment_method.updated")
 def on_payment_method(event: WebhookEvent) -> None:
-    customers.refresh(event.lane)
+    customers.refresh(event.partition_key)
 
 
 @handles("payment_method.detached")

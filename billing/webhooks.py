@@ -27,12 +27,12 @@ def stripe_webhook(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
         if endpoint is None:
             return JsonResponse({"error": "There is no such endpoint."}, status=404)
         try:
-            lane = inbox.receive(
+            partition_key = inbox.receive(
                 endpoint=endpoint, payload=request.body, signature=request.headers.get("Stripe-Signature", "")
             )
-        except inbox.Unacceptable as error:
+        except inbox.InvalidDelivery as error:
             log.warning("webhook_refused", reason=str(error))
             return JsonResponse({"error": str(error)}, status=400)
-    if lane:
-        inbox.nudge(lane)
+    if partition_key:
+        inbox.nudge(partition_key)
     return JsonResponse({"received": True})

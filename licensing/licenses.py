@@ -155,13 +155,13 @@ def change_policy(*, license_id: UUID, policy: Policy) -> None:
 def sync_due_statuses(*, now: datetime) -> int:
     """The job: give every license the status that its dates have given it already; returns how many changed.
 
-    `status_at` has told the truth all along; this tells people. `now` is real time: an organization in rehearsal has
+    `status_at` has told the truth all along; this tells people. `now` is real time: an organization on a test clock has
     its own.
     """
     changed = 0
     due = License.objects.due(now).values_list("pk", flat=True)
-    in_rehearsal = License.objects.due_in_rehearsal().values_list("pk", flat=True)
-    for pk in [*due, *in_rehearsal]:
+    on_test_clocks = License.objects.due_on_test_clocks().values_list("pk", flat=True)
+    for pk in [*due, *on_test_clocks]:
         try:
             changed += _sync(pk, now)
         except Exception:  # one that fails does not keep the others; validation says the truth meanwhile
@@ -172,7 +172,7 @@ def sync_due_statuses(*, now: datetime) -> int:
 def _sync(license_id: UUID, now: datetime) -> bool:
     with transaction.atomic():
         license_ = locked(license_id)
-        return store(license_, now=license_.organization.rehearsal_now or now, before=license_.status)
+        return store(license_, now=license_.organization.test_clock_time or now, before=license_.status)
 
 
 def _expiry(policy: Policy, renews_at: datetime | None) -> datetime | None:

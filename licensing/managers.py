@@ -30,7 +30,7 @@ class LicenseQuerySet(OwnedQuerySet):
 
     def with_previous_key(self, key_hash: bytes, now: datetime) -> Self:
         """By a key that was replaced and works for a while yet, by the organization's clock."""
-        local_now = Coalesce("organization__rehearsal_now", Value(now))
+        local_now = Coalesce("organization__test_clock_time", Value(now))
         return self.filter(previous_key_hash=key_hash, previous_key_works_until__gt=local_now)
 
     def for_validation(self, fingerprint: str | None = None) -> Self:
@@ -54,7 +54,7 @@ class LicenseQuerySet(OwnedQuerySet):
 
     def with_status(self, now: datetime) -> Self:
         """Annotate `status_now`: `License.status_at` in SQL, each license by its organization's clock."""
-        local_now = Coalesce("organization__rehearsal_now", Value(now))
+        local_now = Coalesce("organization__test_clock_time", Value(now))
         return self.annotate(
             status_now=Case(
                 When(status__in=["revoked", "pending", "expired"], then=F("status")),
@@ -68,13 +68,15 @@ class LicenseQuerySet(OwnedQuerySet):
     def due(self, now: datetime) -> Self:
         """Those whose dates have made them something else than what is stored, of organizations whose clock is the real
         one. By indexes: a job asks it all day."""
-        rehearsing = Organization.objects.filter(pk=OuterRef("organization"), rehearsal_now__isnull=False)
-        return self.alias(due_at=DUE_AT).filter(~Exists(rehearsing), due_at__lte=now)
+        on_test_clock = Organization.objects.filter(
+            pk=OuterRef("organization"), test_clock_time__isnull=False
+        )
+        return self.alias(due_at=DUE_AT).filter(~Exists(on_test_clock), due_at__lte=now)
 
-    def due_in_rehearsal(self) -> Self:
+    def due_on_test_clocks(self) -> Self:
         """The same of organizations with clocks of their own, of which there are few."""
-        rehearsing = self.alias(due_at=DUE_AT).filter(organization__rehearsal_now__isnull=False)
-        return rehearsing.filter(due_at__lte=F("organization__rehearsal_now"))
+        on_test_clock = self.alias(due_at=DUE_AT).filter(organization__test_clock_time__isnull=False)
+        return on_test_clock.filter(due_at__lte=F("organization__test_clock_time"))
 
     def late(self, since: datetime) -> Self:
         """Those that count as active though their dates made them something else before `since`, of organizations whose

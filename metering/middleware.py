@@ -111,7 +111,7 @@ class _Meter:
         meter = cls(request, principal, response.status_code, started_ns)
         limits = meter.charge or getattr(request, "pace", None)
         if limits is not None:
-            clock = principal.rehearsal_now
+            clock = principal.test_clock_time
             now = clock.timestamp() if clock else started_ns / 1_000_000_000
             for name, value in limits.headers(now):
                 response.headers[name] = value
@@ -169,7 +169,7 @@ class _Meter:
 
     def _line(self, duration_us: int, response_bytes: int) -> bytes:
         request, principal, charge = self.request, self.principal, self.charge
-        clock = principal.rehearsal_now
+        clock = principal.test_clock_time
         started_us = int(clock.timestamp() * 1_000_000) if clock else self.started_ns // 1000
         counted = spool.NOT_COUNTED
         if self.is_counted and charge is not None:

@@ -16,8 +16,8 @@ from superagent.foundation import tenancy
 def follow_clock(
     *, instance: Organization, created: bool, update_fields: frozenset[str] | None, **_: Any
 ) -> None:
-    """The clock of a rehearsal moved: the period may have ended."""
-    if not created and (update_fields is None or "rehearsal_now" in update_fields):
+    """The test clock advanced: the period may have ended."""
+    if not created and (update_fields is None or "test_clock_time" in update_fields):
         counters.refresh_on_commit(instance)
 
 

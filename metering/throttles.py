@@ -37,7 +37,7 @@ def take(request: Any, principal: Principal) -> None:
             organization=principal.make_organization,
         )
     if not charge.is_taken:
-        clock = principal.rehearsal_now
+        clock = principal.test_clock_time
         charge.check(clock.timestamp() if clock else time.time())
 
 

@@ -26,7 +26,7 @@ WORKING = ("default", "bulk")
 PAYING = ("payments", "webhooks")
 QUEUES = (*WORKING, *PAYING)
 ROUTES = {
-    "billing.tasks.drain_lane": "webhooks",
+    "billing.tasks.process_webhooks": "webhooks",
     "billing.tasks.sweep_webhooks": "webhooks",
     "billing.tasks.catch_up_webhooks": "payments",
     "billing.tasks.reconcile_webhooks": "payments",

@@ -60,7 +60,7 @@ INSTALLED_APPS = [
     "metering",
     "billing",
     "licensing",
-    "superagent.operations.apps.WorkbenchConfig",  # django.contrib.admin
+    "superagent.operations.apps.AdminSiteConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",

@@ -98,10 +98,10 @@ def test_the_error_rate_is_compared_with_the_day_before_and_leads_to_the_failure
 
 
 def test_calls_made_on_a_test_clock_are_counted_when_they_are_made(owner: User, acme: Organization):
-    """The log runs on real time: in a rehearsed month the chart was empty, and "no calls" stood beside a call."""
+    """The log runs on real time: in a month on a test clock the chart was empty, and "no calls" stood beside a call."""
     now = timezone.now()
     call(acme, now)
-    organizations.set_rehearsal_time(organization=acme, rehearsal_now=now + timedelta(days=61))
+    organizations.set_test_clock_time(organization=acme, test_clock_time=now + timedelta(days=61))
     shown = figures(acme, owner, now + timedelta(days=61))
     assert shown["Error rate"].foot == "0 of 1 calls in 24 hours"
     assert shown["API requests"].spark is not None and not shown["API requests"].change
@@ -113,12 +113,12 @@ def test_what_was_done_again_and_again_is_one_line(owner: User, acme: Organizati
     with tenancy.tenant(acme):
         audit.record(action="member.added", organization=acme, actor=owner, target=owner)
         for _ in range(8):
-            audit.record(action="organization.rehearsal_time_set", organization=acme, target=acme)
+            audit.record(action="organization.test_clock_time_set", organization=acme, target=acme)
         audit.record(action="api_key.created", organization=acme, actor=owner, target=acme)
         activity = dashboard.activity.newest(acme)
     assert [(entry.text, entry.times) for entry in activity[:3]] == [
         ("API key created", 1),
-        ("Organization rehearsal time set", 8),
+        ("Organization test clock time set", 8),
         ("Member added", 1),
     ]
 

@@ -70,7 +70,7 @@ def test_processes_that_gave_a_sign_are_well(client: Client, db: None, monkeypat
     monkeypatch.setattr(health, "_memory", {})
     patience.breaker.reset()  # another test may have asked a Stripe that was not there
     for name in ("worker", "beat", health.TASK, health.PAYMENTS):
-        health.sign(name)
+        health.heartbeat(name)
     response = client.get("/health/ready")
     assert set(parts(response).values()) == {"ok"}, response.json()
     assert response.json()["status"] == "ok"
@@ -113,10 +113,10 @@ def test_a_database_that_hangs_holds_up_neither_the_answer_nor_more_than_one_thr
 def test_a_worker_whose_processes_finish_nothing_is_not_well(client: Client, db: None, monkeypatch) -> None:
     monkeypatch.setattr(health, "_signed_at", {})
     for name in ("worker", "beat"):
-        health.sign(name)
+        health.heartbeat(name)
     worker = client.get("/health/ready").json()["parts"]["worker"]
     assert worker == {"status": "failed", "detail": "no task was finished for 90 s"}
-    health.sign(health.TASK)
+    health.heartbeat(health.TASK)
     assert client.get("/health/ready").json()["parts"]["worker"]["status"] == "ok"
 
 
@@ -131,7 +131,7 @@ def test_work_that_is_tried_in_vain_for_an_hour_is_told(client: Client, monkeypa
             first_sent_at=timezone.now() - timedelta(hours=2), due_at=timezone.now() + timedelta(minutes=9)
         )
         assert backlogs.alarm() == 1
-        [late] = [measure for measure in backlogs.measures() if measure.is_stuck]
+        [late] = [measure for measure in backlogs.measure_all() if measure.is_stuck]
     assert late.queue.name == "outbox_late"
     monkeypatch.setattr(health, "_memory", {})
     assert client.get("/health/ready").json()["parts"]["work"] == {
@@ -167,7 +167,7 @@ def test_use_that_is_answered_but_not_recorded_is_told(client: Client, monkeypat
         )
         away = SpoolCheckpoint.objects.create(segment="host-3.spool")
         SpoolCheckpoint.objects.filter(pk=away.pk).update(updated_at=timezone.now() - timedelta(hours=1))
-        stuck = [measure.queue.name for measure in backlogs.measures() if measure.is_stuck]
+        stuck = [measure.queue.name for measure in backlogs.measure_all() if measure.is_stuck]
     assert stuck == ["spool_quarantine", "spool_failing", "spool_silent"]
     response = client.get("/health/ready").json()
     assert (response["status"], response["parts"]["metering"]["status"]) == ("degraded", "failed")

@@ -36,14 +36,14 @@ def acme(owner: User) -> Organization:
 def put_on_pro(organization: Organization, interval: str = "month") -> None:
     now = timezone.now()
     with tenancy.system("test"):
-        plan = plans.named("pro")
+        plan = plans.get_on_sale("pro")
         price = plans.price_of(plan, interval)
         Subscription.objects.create(
             organization=organization, stripe_id="sub_1", stripe_item_id="si_1", product=price.product, price=price,
             plan=plan, status="active", interval=interval, current_period_start=now,
             current_period_end=now + timedelta(days=30), started_at=now,
         )  # fmt: skip
-        plans.put_in_force(organization=organization, now=now)
+        plans.apply_current_plan(organization=organization, now=now)
 
 
 def body_of(client: Client, address: str) -> str:

@@ -107,8 +107,8 @@ def event(name: str, state: str, *, days: int) -> WebhookEvent:
     then = NOW - timedelta(days=days)
     low_bits = WebhookEvent().pk.int & (1 << 80) - 1
     return WebhookEvent.objects.create(
-        pk=UUID(int=first_at(then).int | low_bits), stripe_id=name, type="invoice.paid", lane="cus_1", livemode=False,
-        api_version="x", payload={"id": name}, state=state, created_at=then, received_at=then,
+        pk=UUID(int=first_at(then).int | low_bits), stripe_id=name, type="invoice.paid", partition_key="cus_1",
+        livemode=False, api_version="x", payload={"id": name}, state=state, created_at=then, received_at=then,
     )  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def test_measuring_what_waits_does_not_read_what_was_done(organization: Any) -> 
     for state in ("done", "ignored"):
         rows = [
             WebhookEvent(
-                stripe_id=f"{state}{number}", type="t", lane="l", livemode=False, api_version="x", payload={},
+                stripe_id=f"{state}{number}", type="t", partition_key="l", livemode=False, api_version="x", payload={},
                 state=state, created_at=then, received_at=then,
             )
             for number in range(many // 2)

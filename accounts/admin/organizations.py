@@ -57,19 +57,19 @@ class OrganizationAdmin(ActsAdmin):
         "email",
         "member_count",
         "livemode",
-        "rehearsal_now",
+        "test_clock_time",
         "suspended_at",
         "created_at",
     ]
     list_filter = [
         "livemode",
-        ("rehearsal_now", admin.EmptyFieldListFilter),
+        ("test_clock_time", admin.EmptyFieldListFilter),
         ("suspended_at", admin.EmptyFieldListFilter),
     ]
     search_fields = ["name", "email", "=id", "memberships__user__email"]
     date_hierarchy = "created_at"
-    fields = ["name", "email", "livemode", "rehearsal_now", "suspended_at", "created_at"]
-    readonly_fields = ["livemode", "rehearsal_now", "suspended_at", "created_at"]
+    fields = ["name", "email", "livemode", "test_clock_time", "suspended_at", "created_at"]
+    readonly_fields = ["livemode", "test_clock_time", "suspended_at", "created_at"]
     inlines = [MembershipInline]
     acts = (
         Act(

@@ -27,8 +27,8 @@ class Organization(Record):
     livemode = models.BooleanField(
         _("live mode"), default=False, help_text=_("Bills real money; fixed when the organization is made.")
     )
-    rehearsal_now = models.DateTimeField(
-        _("rehearsal time"),
+    test_clock_time = models.DateTimeField(
+        _("test clock time"),
         null=True,
         blank=True,
         help_text=_("Frozen time of the Stripe test clock that the customer is attached to."),
@@ -44,15 +44,15 @@ class Organization(Record):
     class Meta(Record.Meta):
         constraints = [
             models.CheckConstraint(
-                name="organization_rehearses_in_test_mode",
-                condition=models.Q(livemode=False) | models.Q(rehearsal_now__isnull=True),
+                name="organization_test_clock_in_test_mode",
+                condition=models.Q(livemode=False) | models.Q(test_clock_time__isnull=True),
             )
         ]
         indexes = [
             models.Index(
-                fields=["rehearsal_now"],
-                condition=models.Q(rehearsal_now__isnull=False),
-                name="organization_rehearses",
+                fields=["test_clock_time"],
+                condition=models.Q(test_clock_time__isnull=False),
+                name="organization_test_clock",
             )
         ]
 
@@ -174,5 +174,5 @@ class ApiKey(OrganizationOwned):
         return "active" if self.is_usable(timezone.now()) else "expired"
 
     def is_usable(self, now: datetime) -> bool:
-        """`now` is real time: a credential does not rehearse."""
+        """`now` is real time: test clocks do not apply to credentials."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

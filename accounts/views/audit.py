@@ -23,7 +23,7 @@ _NOT_SHOWN = ("changes", "from", "to", "schedule")  # the last is Stripe's name 
 _NAMES = {
     "interval": gettext_lazy("billed"),
     "effective_at": gettext_lazy("begins"),
-    "rehearsal_now": gettext_lazy("test clock at"),
+    "test_clock_time": gettext_lazy("test clock at"),
 }
 _INTERVALS = {"month": gettext_lazy("monthly"), "year": gettext_lazy("yearly")}
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*$")

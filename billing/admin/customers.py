@@ -25,22 +25,22 @@ CHANGE_SUBSCRIPTION = "billing.change_subscription"
 
 @admin.register(BillingAccount)
 class BillingAccountAdmin(FactsAdmin):
-    """What an organization is at Stripe. Its time can be rehearsed, in test mode."""
+    """What an organization is at Stripe. In test mode it can be attached to a test clock."""
 
-    list_display = ["organization", "stripe_customer_id", "plan", "card", "is_delinquent", "rehearsal_now"]
-    list_filter = ["is_delinquent", "plan__product", ("rehearsal_target", admin.EmptyFieldListFilter)]
+    list_display = ["organization", "stripe_customer_id", "plan", "card", "is_delinquent", "test_clock_time"]
+    list_filter = ["is_delinquent", "plan__product", ("test_clock_target", admin.EmptyFieldListFilter)]
     list_select_related = ["organization", "plan__product"]
     search_fields = ["organization__name", "organization__email", "=stripe_customer_id", "=organization__id"]
-    actions = ["refresh", "start_rehearsal", "advance_a_day", "advance_a_month", "stop_rehearsal"]
+    actions = ["refresh", "attach_test_clock", "advance_a_day", "advance_a_month", "delete_test_clock"]
 
     @admin.display(description=_("card"))
     def card(self, account: BillingAccount) -> str:
         return f"{account.card_brand} •••• {account.card_last_four}" if account.has_card else "–"
 
-    @admin.display(description=_("rehearses at"))
-    def rehearsal_now(self, account: BillingAccount) -> str:
+    @admin.display(description=_("test clock"))
+    def test_clock_time(self, account: BillingAccount) -> str:
         """The time on its test clock, and whether that is where staff have sent it."""
-        here, target = account.organization.rehearsal_now, account.rehearsal_target
+        here, target = account.organization.test_clock_time, account.test_clock_target
         if here is None:
             return "–"
         facts = {"here": absolute(here), "target": absolute(target) if target else ""}
@@ -59,14 +59,14 @@ class BillingAccountAdmin(FactsAdmin):
 
         self.act(request, queryset, permission=CHANGE_ACCOUNT, action="billing_account.refreshed", call=call)
 
-    @admin.action(description=_("Rehearsal: put on a test clock (for good)"), permissions=["view"])
-    def start_rehearsal(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
+    @admin.action(description=_("Attach to a Stripe test clock (permanent)"), permissions=["view"])
+    def attach_test_clock(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
         def call(account: BillingAccount, reason: str) -> bool:
             return bool(test_clocks.start(account.organization).test_clock_id)
 
-        self._rehearse(request, queryset, "organization.rehearsal_started", call)
+        self._move_clock(request, queryset, "organization.test_clock_attached", call)
 
-    @admin.action(description=_("Rehearsal: advance a day"), permissions=["view"])
+    @admin.action(description=_("Advance the test clock by a day"), permissions=["view"])
     def advance_a_day(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
         def call(account: BillingAccount, reason: str) -> bool:
             now = clock.now(account.organization)
@@ -75,7 +75,7 @@ class BillingAccountAdmin(FactsAdmin):
 
         self._advance(request, queryset, call)
 
-    @admin.action(description=_("Rehearsal: advance a month"), permissions=["view"])
+    @admin.action(description=_("Advance the test clock by a month"), permissions=["view"])
     def advance_a_month(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
         def call(account: BillingAccount, reason: str) -> bool:
             now = clock.now(account.organization)
@@ -84,21 +84,19 @@ class BillingAccountAdmin(FactsAdmin):
 
         self._advance(request, queryset, call)
 
-    @admin.action(
-        description=_("Rehearsal: end it (its customer is deleted at Stripe)"), permissions=["view"]
-    )
-    def stop_rehearsal(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
+    @admin.action(description=_("Delete the test clock and its customer at Stripe"), permissions=["view"])
+    def delete_test_clock(self, request: HttpRequest, queryset: QuerySet[BillingAccount]) -> None:
         def call(account: BillingAccount, reason: str) -> bool:
             test_clocks.stop(account.organization)
             return True
 
-        self._rehearse(request, queryset, "organization.rehearsal_stopped", call)
+        self._move_clock(request, queryset, "organization.test_clock_deleted", call)
 
     def _advance(self, request: HttpRequest, queryset: QuerySet[BillingAccount], call: Any) -> None:
-        action = "organization.rehearsal_advanced_by_staff"
-        self._rehearse(request, queryset, action, call, is_begun_only=True)
+        action = "organization.test_clock_advanced_by_staff"
+        self._move_clock(request, queryset, action, call, is_begun_only=True)
 
-    def _rehearse(
+    def _move_clock(
         self,
         request: HttpRequest,
         queryset: QuerySet[BillingAccount],

@@ -17,7 +17,16 @@ from superagent.foundation.admin import LargeList
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(ReasonedActions, LargeList):
-    list_display = ["received_at", "type", "state", "attempts", "lane", "object_id", "due_at", "error"]
+    list_display = [
+        "received_at",
+        "type",
+        "state",
+        "attempts",
+        "partition_key",
+        "object_id",
+        "due_at",
+        "error",
+    ]
     list_filter = ["state"]
     search_fields = ["=stripe_id", "=object_id"]
     search_help_text = _("The id of an event or of its object at Stripe, exactly.")
@@ -25,7 +34,7 @@ class WebhookEventAdmin(ReasonedActions, LargeList):
         "stripe_id",
         "type",
         "state",
-        "lane",
+        "partition_key",
         "object_id",
         ("livemode", "api_version"),
         ("attempts", "due_at"),

@@ -24,7 +24,7 @@ class Plans(RevalidatedView):
         responses=serializers.PlansResponse,
     )
     def get(self, request: ApiRequest) -> Response:
-        shown = serializers.PlanResponse(plans.public(), many=True, context={"request": request})
+        shown = serializers.PlanResponse(plans.on_sale(), many=True, context={"request": request})
         return Response({"data": shown.data, "packs": []})
 
 

@@ -1,4 +1,4 @@
-"""API plans: which are on sale, which one an organization has, and what it allows."""
+"""API plans: those on sale, an organization's current plan and its allowances."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -20,10 +20,10 @@ FREE = "free"
 class AlreadyOnPlan(Refusal):
     status = HTTPStatus.CONFLICT
     code = "already_on_plan"
-    title = "The organization has this plan already"
+    title = "The organization already has this plan"
 
 
-def public() -> QuerySet[Plan]:
+def on_sale() -> QuerySet[Plan]:
     """The plans on sale, lowest rank first, with prices and allowances: three queries."""
     return (
         Plan.objects.filter(is_published=True, product__is_active=True)
@@ -38,22 +38,22 @@ def public() -> QuerySet[Plan]:
     )
 
 
-def named(slug: str) -> Plan:
-    """The version on sale of the plan `slug`. Raises Invalid, which names the ones there are."""
-    plan = public().filter(product__slug=slug).first()
+def get_on_sale(slug: str) -> Plan:
+    """Returns the version on sale of the plan `slug`. Raises Invalid, naming the available plans."""
+    plan = on_sale().filter(product__slug=slug).first()
     if plan is None:
-        names = ", ".join(public().values_list("product__slug", flat=True))
+        names = ", ".join(on_sale().values_list("product__slug", flat=True))
         raise Invalid.field("/plan", "unknown_plan", f"There is no plan {slug!r}. Choose from: {names}.")
     return plan
 
 
 def free() -> Plan | None:
-    """The plan of everyone who pays nothing; None until the catalog is seeded."""
-    return public().filter(product__slug=FREE).first()
+    """Returns the free plan; None until the catalog is seeded."""
+    return on_sale().filter(product__slug=FREE).first()
 
 
 def price_of(plan: Plan, interval: str) -> Price:
-    """The price on sale. Raises Invalid when the plan is not sold at this interval."""
+    """Returns the price on sale. Raises Invalid if the plan is not sold at this interval."""
     price = plan.prices.filter(interval=interval, is_active=True).first()
     if price is None:
         offered = ", ".join(plan.prices.filter(is_active=True).values_list("interval", flat=True)) or "none"
@@ -62,14 +62,14 @@ def price_of(plan: Plan, interval: str) -> Price:
     return price
 
 
-def of(organization: Organization) -> Plan | None:
-    """The plan in force: the paid one, else free (None only before the catalog is seeded)."""
+def current_plan(organization: Organization) -> Plan | None:
+    """Returns the current plan: the paid one, else free (None only before the catalog is seeded)."""
     account = BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
     return account.plan if account is not None and account.plan is not None else free()
 
 
 def subscription_of(organization: Organization) -> Subscription | None:
-    """The subscription that pays for the plan in force; of several live ones the highest, then the newest."""
+    """Returns the subscription that pays for the current plan: the highest-ranked live one, then the newest."""
     return (
         Subscription.objects.visible_to(organization)
         .of_plans()
@@ -98,13 +98,13 @@ def is_paid(plan: Plan | None) -> bool:
     return plan is not None and plan.slug != FREE
 
 
-def put_in_force(*, organization: Organization, since: datetime | None = None, now: datetime) -> bool:
-    """Make the plan that is paid for (or free) the one in force, with its allowances. Idempotent.
+def apply_current_plan(*, organization: Organization, since: datetime | None = None, now: datetime) -> bool:
+    """Store the plan that is paid for (or free) as the current one and apply its allowances. Idempotent.
 
-    `since` is when it came into force, if that was before `now`. Answers whether it changed, and then has sent
-    `plan_changed`.
+    `since` is when it took effect, if that was before `now`. Returns True, after sending `plan_changed`, if the plan
+    changed.
     """
-    with tenancy.system("the plan in force"), transaction.atomic():
+    with tenancy.system("apply the current plan"), transaction.atomic():
         account = BillingAccount.objects.select_for_update().get(organization=organization)
         subscription = subscription_of(organization)
         plan = subscription.plan if subscription is not None else _free_plan_kept(account)
@@ -118,7 +118,7 @@ def put_in_force(*, organization: Organization, since: datetime | None = None, n
 
 
 def _free_plan_kept(account: BillingAccount) -> Plan | None:
-    """Who is on a version of free stays on it when another is published."""
+    """An organization on a version of the free plan keeps it when another version is published."""
     return free() if account.plan is None or is_paid(account.plan) else account.plan
 
 

@@ -74,7 +74,7 @@ class Choice:
 
 def choices(*, organization: Organization, interval: str) -> list[Choice]:
     """Every plan on sale, lowest rank first, with what its button does. Runs in the organization's scope."""
-    current = plans.of(organization)
+    current = plans.current_plan(organization)
     subscription = plans.subscription_of(organization)
     paid_interval = subscription.interval if subscription is not None else None
     return [_choice(offer, interval, current, paid_interval) for offer in plan_offers()]
@@ -101,7 +101,7 @@ def _choice(offer: PlanOffer, interval: str, current: Plan | None, paid_interval
 
 def plan_offers() -> list[PlanOffer]:
     """The plans on sale, lowest rank first: three queries."""
-    return [_offer(plan) for plan in plans.public()]
+    return [_offer(plan) for plan in plans.on_sale()]
 
 
 def _offer(plan: Plan) -> PlanOffer:

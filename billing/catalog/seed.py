@@ -180,5 +180,5 @@ def give_everyone_a_plan(*, now: datetime) -> int:
     with tenancy.system("seed the catalog"):
         waiting = list(BillingAccount.objects.filter(plan__isnull=True).select_related("organization"))
         for account in waiting:
-            plans.put_in_force(organization=account.organization, now=clock.now(account.organization))
+            plans.apply_current_plan(organization=account.organization, now=clock.now(account.organization))
     return len(waiting)

@@ -44,7 +44,7 @@ def _push_product(product: Product) -> None:
     stripe_id = f"superagent_{product.slug}"  # products may be given an id, which makes them findable
     try:
         found = client.call("products.retrieve", stripe_id)
-    except client.Gone:
+    except client.StripeObjectMissing:
         client.call("products.create", key=f"product:{product.pk}", params=wanted | {"id": stripe_id})
     else:
         if any(

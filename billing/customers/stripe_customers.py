@@ -28,7 +28,7 @@ def open_account(*, organization: Organization, now: datetime) -> BillingAccount
         )
         if is_new:
             _enqueue(organization)
-        plans.put_in_force(organization=organization, now=now)
+        plans.apply_current_plan(organization=organization, now=now)
         periods.ensure(organization=organization, now=now)
         account.refresh_from_db()
         return account
@@ -126,7 +126,7 @@ def replace(account: BillingAccount, *, generation: str) -> None:
     BillingAccount.objects.filter(pk=account.pk).update(
         stripe_customer_id=None,
         test_clock_id="",
-        rehearsal_target=None,
+        test_clock_target=None,
         payment_method_id="",
         card_brand="",
         card_last_four="",

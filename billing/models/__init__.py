@@ -3,7 +3,7 @@ from billing.models.customers import BillingAccount
 from billing.models.invoices import Invoice, InvoiceLine, OverageCharge, Payment, Refund
 from billing.models.orders import CheckoutSession, Order, OrderItem
 from billing.models.subscriptions import Subscription
-from billing.models.webhooks import ObjectFence, WebhookEndpoint, WebhookEvent, WebhookLane
+from billing.models.webhooks import ObjectFence, WebhookEndpoint, WebhookEvent, WebhookLease
 
 __all__ = [
     "BillingAccount",
@@ -24,5 +24,5 @@ __all__ = [
     "Subscription",
     "WebhookEndpoint",
     "WebhookEvent",
-    "WebhookLane",
+    "WebhookLease",
 ]

@@ -42,8 +42,8 @@ class BillingAccount(OrganizationOwned):
     is_delinquent = models.BooleanField(_("delinquent"), default=False)
     had_trial = models.BooleanField(_("had a trial"), default=False)
     test_clock_id = models.CharField(_("test clock"), max_length=255, blank=True)
-    rehearsal_target = models.DateTimeField(
-        _("rehearsal target"),
+    test_clock_target = models.DateTimeField(
+        _("test clock target"),
         null=True,
         blank=True,
         help_text=_("Where the test clock is being advanced to."),

@@ -6,11 +6,11 @@ from django.utils.translation import gettext_lazy as _
 from superagent.foundation.records import Record
 from superagent.foundation.row_security import SystemOnly
 
-_SYSTEM = SystemOnly("Stripe speaks for all organizations at once; the inbox is worked off by the system")
+_SYSTEM = SystemOnly("Stripe reports for all organizations; the inbox is processed by the system")
 
 
 class WebhookEndpoint(Record):
-    """An address that Stripe sends events to: `stripe/webhook/<id>/`. Its secret is told by Stripe once."""
+    """An address that Stripe sends events to: `stripe/webhook/<id>/`. Stripe shows its secret once."""
 
     row_security = _SYSTEM
 
@@ -27,7 +27,7 @@ class WebhookEndpoint(Record):
 
 
 class WebhookEvent(Record):
-    """The inbox: one row for each of Stripe's events, whatever the number of its deliveries. The row is the queue."""
+    """The inbox: one row for each Stripe event, however often it is delivered. The table is the queue."""
 
     row_security = _SYSTEM
 
@@ -39,10 +39,10 @@ class WebhookEvent(Record):
 
     stripe_id = models.CharField(_("Stripe event"), max_length=255, unique=True)
     type = models.CharField(_("type"), max_length=100)
-    lane = models.CharField(
-        _("lane"),
+    partition_key = models.CharField(
+        _("partition key"),
         max_length=255,
-        help_text=_("The customer; events of one lane are handled one after the other."),
+        help_text=_("The customer. Events of one partition are handled in order."),
     )
     object_id = models.CharField(_("object"), max_length=255, blank=True)
     livemode = models.BooleanField(_("live mode"))
@@ -58,7 +58,9 @@ class WebhookEvent(Record):
 
     class Meta(Record.Meta):
         indexes = [
-            models.Index(fields=["lane", "created_at"], condition=Q(state="pending"), name="webhook_lane"),
+            models.Index(
+                fields=["partition_key", "created_at"], condition=Q(state="pending"), name="webhook_partition"
+            ),
             models.Index(fields=["due_at"], condition=Q(state="pending"), name="webhook_due"),
             models.Index(fields=["state", "-id"], name="webhook_state"),
             models.Index(fields=["object_id"], condition=~Q(object_id=""), name="webhook_object"),
@@ -68,23 +70,23 @@ class WebhookEvent(Record):
         return f"{self.type} {self.stripe_id}"
 
 
-class WebhookLane(models.Model):
-    """Who works off a lane at the moment: a lease that ends by itself when its worker is killed."""
+class WebhookLease(models.Model):
+    """The worker that processes a partition at the moment; expires by itself when the worker is killed."""
 
     row_security = _SYSTEM
 
-    name = models.CharField(primary_key=True, max_length=255)
+    partition_key = models.CharField(primary_key=True, max_length=255)
     leased_until = models.DateTimeField()
     leased_by = models.UUIDField(
-        null=True, help_text=_("Which run of a worker: only it renews or releases the lease.")
+        null=True, help_text=_("The run of a worker that holds the lease; only it may renew or release it.")
     )
 
     def __str__(self) -> str:
-        return self.name
+        return self.partition_key
 
 
 class ObjectFence(models.Model):
-    """The number of the last fetch of an object that was applied; an older one must not be applied after it."""
+    """The fencing token of the last fetch of an object that was applied; older fetches are stale."""
 
     row_security = _SYSTEM
 

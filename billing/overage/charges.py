@@ -234,7 +234,7 @@ def collect(*, now: datetime) -> int:
         )
         for organization in waiting.iterator():
             with _isolated(organization):
-                place(organization=organization, now=organization.rehearsal_now or now)
+                place(organization=organization, now=organization.test_clock_time or now)
                 looked_at += 1
     return looked_at
 

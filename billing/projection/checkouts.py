@@ -13,7 +13,7 @@ def refresh(session_id: str) -> None:
     token = fencing.next_token()
     try:
         fetched = client.call("checkout.sessions.retrieve", session_id)
-    except client.Gone:
+    except client.StripeObjectMissing:
         return
     subscription_id = identifier(fetched.get("subscription"))
     with transaction.atomic():

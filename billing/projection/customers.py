@@ -19,7 +19,7 @@ def refresh(customer_id: str) -> None:
             customer_id,
             params={"expand": ["invoice_settings.default_payment_method", "default_source", "sources"]},
         )
-    except client.Gone:
+    except client.StripeObjectMissing:
         return
     with transaction.atomic():
         account = BillingAccount.objects.select_for_update().filter(stripe_customer_id=customer_id).first()

@@ -18,7 +18,7 @@ def refresh(invoice_id: str) -> Invoice | None:
     token = fencing.next_token()
     try:
         fetched = client.call("invoices.retrieve", invoice_id, params={"expand": EXPAND})
-    except client.Gone:
+    except client.StripeObjectMissing:
         _forget_draft(invoice_id, token)
         return None
     lines = fetched["lines"]["data"]

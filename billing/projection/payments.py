@@ -31,7 +31,7 @@ def refresh(intent_id: str) -> Payment | None:
             intent_id,
             params={"expand": ["latest_charge", "latest_charge.balance_transaction"]},
         )
-    except client.Gone:
+    except client.StripeObjectMissing:
         return None
     charge = fetched.get("latest_charge") or {}
     refunds = (
@@ -67,7 +67,7 @@ def refresh_charge(charge_id: str) -> None:
     """A charge is shown with its payment intent."""
     try:
         charge = client.call("charges.retrieve", charge_id)
-    except client.Gone:
+    except client.StripeObjectMissing:
         return
     if intent := identifier(charge.get("payment_intent")):
         refresh(intent)
@@ -76,7 +76,7 @@ def refresh_charge(charge_id: str) -> None:
 def refresh_refund(refund_id: str) -> None:
     try:
         refund = client.call("refunds.retrieve", refund_id)
-    except client.Gone:
+    except client.StripeObjectMissing:
         return
     if intent := identifier(refund.get("payment_intent")):
         refresh(intent)

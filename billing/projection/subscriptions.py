@@ -52,7 +52,7 @@ def refresh(subscription_id: str) -> Subscription | None:
             subscription_id,
             params={"expand": EXPAND},
         )
-    except client.Gone:
+    except client.StripeObjectMissing:
         return None
     return apply(fetched, token)
 
@@ -93,7 +93,7 @@ def apply(fetched: Json, token: int) -> Subscription | None:
             if subscription.is_live and (before is None or before.status not in Subscription.LIVE):
                 outbox.enqueue(topic=KEEP_ONE, payload={}, organization_id=organization.pk)
             since = _in_force_since(subscription, before, fetched, now)
-            plans.put_in_force(organization=organization, since=since, now=now)
+            plans.apply_current_plan(organization=organization, since=since, now=now)
             announcements.tell(subscription=subscription, before=before.told if before else None, token=token)
     mirror.keep(fetched, token)
     return subscription

@@ -39,7 +39,7 @@ def _end_now(subscription: Subscription, details: Json) -> Subscription:
             params={"invoice_now": False, "prorate": False, "expand": subscription_projection.EXPAND}
             | details,
         )
-    except client.Gone:  # it was done by a call whose answer was lost
+    except client.StripeObjectMissing:  # it was done by a call whose answer was lost
         token = fencing.next_token()
         answer = client.call(
             "subscriptions.retrieve",

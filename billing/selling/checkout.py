@@ -61,7 +61,7 @@ def start_plan(
     """
     client.require_charging()
     purchase_checks.require_verified_email(organization=organization, user=user)
-    wanted = plans.named(plan)
+    wanted = plans.get_on_sale(plan)
     price = plans.price_of(wanted, interval)
     if price.unit_amount == 0:
         raise NothingToPay("Cancel the paid plan to go back to the free one.")
@@ -142,7 +142,7 @@ def close(session: CheckoutSession) -> str:
     """Close a payment page that must not be paid any more; answers its status, which is `complete` if it was paid."""
     try:
         answer = client.call("checkout.sessions.expire", session.stripe_id, key=f"expire:{session.stripe_id}")
-    except client.Gone:
+    except client.StripeObjectMissing:
         answer = {"status": CheckoutSession.Status.EXPIRED}
     except client.Rejected:  # it is not open any more
         answer = client.call("checkout.sessions.retrieve", session.stripe_id)

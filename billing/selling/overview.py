@@ -48,7 +48,7 @@ def dashboard(organization: Organization, used: quota_status.Overview, now: date
     licenses = list(license_subscriptions(organization))
     account = BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
     return Dashboard(
-        plan=subscription.plan if subscription else plans.of(organization),
+        plan=subscription.plan if subscription else plans.current_plan(organization),
         subscription=subscription,
         licenses=licenses,
         account=account,
@@ -88,7 +88,7 @@ def plan_facts(*, organization: Organization, now: datetime) -> dict[str, Any]:
             "pending_change": subscription.pending,
             "trial_end": subscription.trial_end,
         }
-    plan = plans.of(organization)
+    plan = plans.current_plan(organization)
     period = periods.ensure(organization=organization, now=now)
     return {
         "plan": plan.slug if plan else plans.FREE,

@@ -215,7 +215,7 @@ def _choice(organization: Organization, plan: str, interval: str) -> tuple[Subsc
     if subscription is None:
         debts.require_none(organization)
         raise NoSubscription
-    return subscription, plans.price_of(plans.named(plan), interval)
+    return subscription, plans.price_of(plans.get_on_sale(plan), interval)
 
 
 def _refuse(subscription: Subscription, price: Price) -> None:
@@ -244,8 +244,10 @@ def _refuse(subscription: Subscription, price: Price) -> None:
 
 
 def _key_of_change(subscription: Subscription, price: Price, at: datetime) -> str:
-    """The same for a repetition. Time may stand still (a rehearsal), but each change has made an invoice, and a card
-    that was declined is replaced.
+    """Returns a key that is the same for a retry of the same change.
+
+    Time alone would not do, because it stands still on a test clock; but each change made an invoice, and a declined
+    card was replaced.
     """
     made = Invoice.objects.filter(subscription=subscription).count()
     card = BillingAccount.objects.values_list("payment_method_id", flat=True).get(

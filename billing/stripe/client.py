@@ -46,7 +46,7 @@ class Unavailable(Refusal, retries.Retryable):
 
 
 class Rejected(Refusal, retries.Permanent):
-    """Stripe refused the request as such: trying again changes nothing."""
+    """Stripe refused the request; a retry would be refused again."""
 
     status = HTTPStatus.BAD_GATEWAY
     code = "payments_rejected"
@@ -58,12 +58,12 @@ class Rejected(Refusal, retries.Permanent):
         self.param = param
 
 
-class Gone(Rejected):
-    """There is no such object at Stripe (any more)."""
+class StripeObjectMissing(Rejected):
+    """The object does not exist at Stripe, or was deleted."""
 
 
 class Declined(Refusal, retries.Permanent):
-    """The customer's bank or card said no."""
+    """The customer's bank declined the card."""
 
     status = HTTPStatus.PAYMENT_REQUIRED
     code = "card_declined"
@@ -71,7 +71,7 @@ class Declined(Refusal, retries.Permanent):
 
 
 class ChargingDisabled(Refusal, retries.Postponed):
-    """An operator switched charging off: what is queued waits until it is on again."""
+    """An operator disabled charging; queued work waits until it is enabled."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "charging_disabled"
@@ -82,11 +82,11 @@ class ChargingDisabled(Refusal, retries.Postponed):
 
 
 class BadSignature(Exception):
-    """A webhook that Stripe did not sign with this secret, or not now."""
+    """A webhook whose signature does not match the secret, or is too old."""
 
 
 def require_charging() -> None:
-    """Raises ChargingDisabled when the kill switch is thrown."""
+    """Raises ChargingDisabled while the kill switch is on."""
     if not settings.CHARGING_ENABLED:
         raise ChargingDisabled
 
@@ -164,8 +164,8 @@ def _client() -> stripe.StripeClient:
 def call(operation: str, *path: str, key: str | None = None, params: Json | None = None) -> Json:
     """`call("invoices.finalize_invoice", "in_1", key=…, params=…)`: one call of the client's v1 services.
 
-    `key` is Stripe's idempotency key: give one to whatever changes something. Raises Unavailable, Rejected, Gone,
-    Declined.
+    `key` is Stripe's idempotency key; every call that changes something needs one. Raises Unavailable, Rejected,
+    StripeObjectMissing, Declined.
     """
     return _translated(operation, _method(operation), *path, key=key, params=params).to_dict(for_json=True)
 
@@ -208,7 +208,11 @@ def _translated(
         ) from error
     except stripe.InvalidRequestError as error:
         _note(operation, error)
-        kind = Gone if error.code == "resource_missing" and error.param in _ID_PARAMS else Rejected
+        kind = (
+            StripeObjectMissing
+            if error.code == "resource_missing" and error.param in _ID_PARAMS
+            else Rejected
+        )
         raise kind(
             error.user_message or str(error), stripe_code=error.code or "", param=error.param or ""
         ) from error

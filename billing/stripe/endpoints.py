@@ -50,7 +50,7 @@ def _is_alive(endpoint: WebhookEndpoint) -> bool:
         return False
     try:
         found = client.call("webhook_endpoints.retrieve", endpoint.stripe_id)
-    except client.Gone:
+    except client.StripeObjectMissing:
         return False
     wanted = sorted(inbox.HANDLERS)
     if sorted(found["enabled_events"]) != wanted or found["status"] != "enabled":

@@ -15,18 +15,18 @@ LONGEST_ID, LONGEST_TYPE = 255, 100
 KEPT_CHARACTERS = 20_000
 
 
-class Malformed(Exception):
+class InvalidEvent(Exception):
     """It was signed, and is no event that we can read."""
 
 
 def parse(payload: bytes) -> Json:
-    """The event; what PostgreSQL cannot store in its texts is replaced. Raises Malformed."""
+    """The event; what PostgreSQL cannot store in its texts is replaced. Raises InvalidEvent."""
     try:
         event = _storable(json.loads(payload, parse_constant=str, parse_float=_finite))
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"it cannot be read: {type(error).__name__}") from error
+        raise InvalidEvent(f"it cannot be read: {type(error).__name__}") from error
     if not isinstance(event, dict) or event.get("object") != "event":
-        raise Malformed("it is not an event")
+        raise InvalidEvent("it is not an event")
     _check(event)
     return event
 
@@ -40,18 +40,18 @@ def _check(event: Json) -> None:
     data = event.get("data")
     subject = data.get("object") if isinstance(data, dict) else None
     if not isinstance(subject, dict):
-        raise Malformed("data.object is not an object")
+        raise InvalidEvent("data.object is not an object")
     if not _is_id(event.get("id")) or not _is_id(event.get("type"), LONGEST_TYPE):
-        raise Malformed("id or type is missing, too long or not a text")
+        raise InvalidEvent("id or type is missing, too long or not a text")
     if not isinstance(event.get("livemode"), bool):
-        raise Malformed("livemode is not true or false")
+        raise InvalidEvent("livemode is not true or false")
     created = event.get("created")
     if not isinstance(created, int) or isinstance(created, bool) or not 0 <= created < LATEST:
-        raise Malformed("created is not a moment")
+        raise InvalidEvent("created is not a moment")
     if not isinstance(event.get("api_version"), str | None):
-        raise Malformed("api_version is not a text")
+        raise InvalidEvent("api_version is not a text")
     if not _is_id(subject.get("id"), is_needed=subject.get("object") == "customer"):
-        raise Malformed("data.object.id is missing, too long or not a text")
+        raise InvalidEvent("data.object.id is missing, too long or not a text")
 
 
 def _is_id(value: Any, longest: int = LONGEST_ID, *, is_needed: bool = True) -> bool:

@@ -1,9 +1,9 @@
-"""The inbox of Stripe's events: stored by id, answered at once, worked off lane by lane.
+"""The inbox of Stripe's events: stored by id, acknowledged at once, processed in order for each customer.
 
-The row is the queue; Celery is only nudged. Each customer is a lane, worked off in the order of `created` by one worker
-at a time, under a lease that ends by itself when the worker is killed. An event that fails backs off alone and does not
-block its lane, for as long as it takes; only what can never work is a dead letter, which staff may replay and the
-nightly reconciliation tries once more.
+The table is the queue; Celery is only nudged. Events are partitioned by customer. One worker at a time processes a
+partition, in the order of `created`, under a lease that expires by itself when the worker is killed. A failed event is
+retried with backoff until it succeeds, without blocking its partition. Only what can never succeed becomes a dead
+letter, which staff may replay and the nightly reconciliation retries once.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing.models import WebhookEndpoint, WebhookEvent, WebhookLane
+from billing.models import WebhookEndpoint, WebhookEvent, WebhookLease
 from billing.stripe import client, event_payloads
 from superagent.foundation import identifiers, nudges, retention, tenancy
 from superagent.foundation.retries import RetryPolicy
 
 LEASE = timedelta(seconds=45)
 POLICY = RetryPolicy("webhook", longest_backoff=timedelta(minutes=15))
-LANE_OF_CATALOG = "catalog"
+CATALOG_PARTITION = "catalog"
 MALFORMED = "malformed"
-DRAIN = "billing.tasks.drain_lane"
+PROCESS_TASK = "billing.tasks.process_webhooks"
 RECENT_EVENTS = 20
 KEPT_FOR = timedelta(days=45)
 
@@ -41,8 +41,8 @@ HANDLERS: dict[str, Handler] = {}
 log = structlog.get_logger(__name__)
 
 
-class Unacceptable(Exception):
-    """A delivery that is answered 400: not signed by Stripe, too old, from another mode or another API version."""
+class InvalidDelivery(Exception):
+    """A delivery to refuse with 400: not signed by Stripe, too old, of another mode or another API version."""
 
 
 def handles(*types: str) -> Callable[[Handler], Handler]:
@@ -57,35 +57,35 @@ def handles(*types: str) -> Callable[[Handler], Handler]:
 
 
 def receive(*, endpoint: WebhookEndpoint, payload: bytes, signature: str) -> str | None:
-    """Store a delivery; answers the lane to nudge, None if there is nothing to do. Raises Unacceptable.
+    """Store a delivery. Returns the partition to nudge, or None if there is nothing to do. Raises InvalidDelivery.
 
-    What was signed and cannot be read is stored as a dead letter. No call to Stripe, no queue.
+    A signed payload that cannot be parsed is stored as a dead letter. Calls neither Stripe nor the queue.
     """
     try:
         client.verify_signature(payload=payload.decode(), header=signature, secrets=_secrets(endpoint))
     except (client.BadSignature, ValueError) as error:
-        raise Unacceptable(f"The signature is not valid: {error}.") from error
+        raise InvalidDelivery(f"The signature is not valid: {error}.") from error
     try:
         event = event_payloads.parse(payload)
-    except event_payloads.Malformed as error:
-        _bury(payload, str(error))
+    except event_payloads.InvalidEvent as error:
+        _store_dead_letter(payload, str(error))
         return None
     if event["livemode"] != settings.STRIPE_LIVE_MODE:
-        raise Unacceptable("The event is of another mode (live or test) than this installation.")
+        raise InvalidDelivery("The event is of another mode (live or test) than this installation.")
     if event.get("api_version") != client.API_VERSION:
-        raise Unacceptable(f"The event is of another API version than {client.API_VERSION}.")
+        raise InvalidDelivery(f"The event is of another API version than {client.API_VERSION}.")
     is_new = store([event]) > 0
-    return lane_of(event["data"]["object"]) if is_new and event["type"] in HANDLERS else None
+    return partition_of(_subject(event)) if is_new and event["type"] in HANDLERS else None
 
 
-def _bury(payload: bytes, why: str) -> None:
-    """Kept once, for people."""
+def _store_dead_letter(payload: bytes, why: str) -> None:
+    """Store a payload that cannot be parsed as a dead letter, once, for staff to read."""
     name = f"malformed:{hashlib.sha256(payload).hexdigest()}"
     now = timezone.now()
     letter = WebhookEvent(
         stripe_id=name,
         type=MALFORMED,
-        lane=MALFORMED,
+        partition_key=MALFORMED,
         livemode=settings.STRIPE_LIVE_MODE,
         api_version="",
         payload={"body": event_payloads.excerpt(payload)},
@@ -103,7 +103,7 @@ def _secrets(endpoint: WebhookEndpoint) -> list[str]:
 
 
 def store(events: Sequence[Json]) -> int:
-    """Write events that are not known yet; answers how many. Types that nobody handles are kept as ignored."""
+    """Insert events that are not stored yet. Returns their number. Types without a handler are stored as ignored."""
     known = set(
         WebhookEvent.objects.filter(stripe_id__in=[event["id"] for event in events]).values_list(
             "stripe_id", flat=True
@@ -115,12 +115,12 @@ def store(events: Sequence[Json]) -> int:
 
 
 def _row(event: Json) -> WebhookEvent:
-    subject = event["data"]["object"]
+    subject = _subject(event)
     is_handled = event["type"] in HANDLERS
     return WebhookEvent(
         stripe_id=event["id"],
         type=event["type"],
-        lane=lane_of(subject),
+        partition_key=partition_of(subject),
         object_id=subject.get("id") or "",
         livemode=event["livemode"],
         api_version=event.get("api_version") or "",
@@ -130,100 +130,103 @@ def _row(event: Json) -> WebhookEvent:
     )
 
 
-def lane_of(subject: Json) -> str:
-    """The customer that an object belongs to; clocks and the catalog have lanes of their own."""
+def _subject(event: Json) -> Json:
+    subject: Json = event["data"]["object"]
+    return subject
+
+
+def partition_of(subject: Json) -> str:
+    """Returns the customer that an object belongs to; test clocks and the catalog have their own partitions."""
     kind = subject.get("object")
     if kind in ("customer", "test_helpers.test_clock"):
-        return _id_of(subject) or LANE_OF_CATALOG
+        return _id_of(subject) or CATALOG_PARTITION
     names = ["customer"]
     if kind in ("refund", "charge", "invoice_payment"):
         names += ["payment_intent", "charge", "invoice", "id"]
-    return next((found for name in names if (found := _id_of(subject.get(name)))), LANE_OF_CATALOG)
+    return next((found for name in names if (found := _id_of(subject.get(name)))), CATALOG_PARTITION)
 
 
 def _id_of(reference: Any) -> str:
-    """Of a reference, expanded or not; '' for none, and for what is none."""
+    """Returns the id of a reference, expanded or not; '' if it is missing or malformed."""
     name = reference.get("id") if isinstance(reference, dict) else reference
     return name if isinstance(name, str) and len(name) <= event_payloads.LONGEST_ID else ""
 
 
-def nudge(lane: str) -> None:
-    """Tell a worker; the sweeper comes anyway."""
-    nudges.send(DRAIN, lane)
+def nudge(partition_key: str) -> None:
+    """Wake a worker. If the message is lost, the sweep finds the events."""
+    nudges.send(PROCESS_TASK, partition_key)
 
 
-# --- Working off
+# --- Processing
 
 
-def drain(lane: str) -> int:
-    """Work off what is due in a lane; answers how many events. Returns at once if another worker is at it.
+def process_queue(partition_key: str) -> int:
+    """Process the due events of a partition. Returns their number; 0 at once if another worker holds the lease.
 
-    After the lane is released it is looked at again: a nudge that met the lease is not lost.
+    Checks again after releasing the lease, so that a nudge that arrived meanwhile is not lost.
     """
     me = identifiers.uuid7()
-    tried: list[UUID] = []  # each once: what fails again and again waits for the sweeper
-    with tenancy.system("work off Stripe's events"):
-        while _next(lane, tried) is not None:
-            if not _lease(lane, me):
+    tried: list[UUID] = []  # each event once in a run: what failed waits for the sweep
+    with tenancy.system("process Stripe's events"):
+        while _next(partition_key, tried) is not None:
+            if not _lease(partition_key, me):
                 break
             try:
-                while (event := _next(lane, tried)) is not None:
+                while (event := _next(partition_key, tried)) is not None:
                     tried.append(event.pk)
                     _handle(event)
-                    if not _lease(lane, me):
-                        return len(tried)  # it took so long that another worker goes on
+                    if not _lease(partition_key, me):
+                        return len(tried)  # the lease expired and another worker took over
             finally:
-                _release(lane, me)
+                _release(partition_key, me)
     return len(tried)
 
 
 def sweep() -> int:
-    """Every lane with events that are due: those that a lost nudge or a killed worker left."""
+    """Process every partition with due events, such as those that a lost nudge or a killed worker left."""
     with tenancy.system("sweep Stripe's events"):
-        lanes = list(
-            POLICY.due(WebhookEvent.objects.all()).order_by().values_list("lane", flat=True).distinct()
+        partition_keys = list(
+            POLICY.due(WebhookEvent.objects.all())
+            .order_by()
+            .values_list("partition_key", flat=True)
+            .distinct()
         )
-    return sum(drain(lane) for lane in lanes)
+    return sum(process_queue(partition_key) for partition_key in partition_keys)
 
 
-def pending(lanes: Sequence[str]) -> bool:
-    """Is anything of these lanes still to be worked off, due or not?"""
-    return WebhookEvent.objects.filter(state=WebhookEvent.State.PENDING, lane__in=lanes).exists()
+def pending(partition_keys: Sequence[str]) -> bool:
+    """Returns True if these partitions have unprocessed events, due or not."""
+    return WebhookEvent.objects.filter(
+        state=WebhookEvent.State.PENDING, partition_key__in=partition_keys
+    ).exists()
 
 
 def replay(event: WebhookEvent) -> bool:
-    """Staff: try an event again, dead or done. Its effects have keys, so that nothing happens twice.
-
-    False for a type that nobody handles.
-    """
+    """Staff: process an event again, dead or done; effects are idempotent. Returns False if its type has no handler."""
     if event.type not in HANDLERS:
         return False
     POLICY.replay(WebhookEvent.objects.filter(pk=event.pk), last_error="")
-    transaction.on_commit(lambda: nudge(event.lane))
+    transaction.on_commit(lambda: nudge(event.partition_key))
     return True
 
 
 def dismiss(event: WebhookEvent) -> bool:
-    """Staff: nothing will mend it, and it is to count as a dead letter no more. False if it is not dead."""
+    """Staff: give a dead letter up, so that it no longer counts as one. Returns False if it is not dead."""
     dead = WebhookEvent.objects.filter(pk=event.pk, state=WebhookEvent.State.DEAD)
     return dead.update(state=WebhookEvent.State.IGNORED) > 0
 
 
-def fetch_missing(*, since: datetime | None = None, lanes: Sequence[str] = ()) -> int:
-    """Ask Stripe which events there were and store those that never arrived (Stripe keeps 30 days); answers how many.
+def fetch_missing(*, since: datetime | None = None, partition_keys: Sequence[str] = ()) -> int:
+    """List Stripe's events (kept for 30 days) and store those that never arrived. Returns their number.
 
-    Without `since` it goes back until a page of events is known already. `lanes` limits what is stored.
+    Without `since` it pages back until a page has nothing new. `partition_keys` limits what is stored.
     """
     params = {"created": {"gte": int(since.timestamp())}} if since else {"limit": RECENT_EVENTS}
-    stored = 0
+    wanted, stored = set(partition_keys), 0
     with tenancy.system("reconcile Stripe's events"):
         for page in _in_pages(client.listed("events.list", params=params), RECENT_EVENTS):
-            wanted = [
-                event
-                for event in page
-                if event["type"] in HANDLERS and (not lanes or lane_of(event["data"]["object"]) in lanes)
-            ]
-            new = store(wanted)
+            handled = [event for event in page if event["type"] in HANDLERS]
+            new = store([event for event in handled if not wanted or partition_of(_subject(event)) in wanted])
             stored += new
             if since is None and not new:
                 break
@@ -231,7 +234,7 @@ def fetch_missing(*, since: datetime | None = None, lanes: Sequence[str] = ()) -
 
 
 def revive(*, since: datetime) -> int:
-    """Try once more what died since then: its cause may have been mended. If not, it dies again. Answers how many."""
+    """Requeue the dead letters received since then; their cause may be fixed. Returns their number."""
     with tenancy.system("revive dead events"):
         dead = WebhookEvent.objects.filter(
             state=WebhookEvent.State.DEAD, received_at__gte=since, type__in=list(HANDLERS)
@@ -240,9 +243,9 @@ def revive(*, since: datetime) -> int:
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete events that are settled and came longer ago than they are kept; answers how many.
+    """Delete processed events after KEPT_FOR. Returns their number.
 
-    Stripe resends for days and lists events for thirty: what is deleted cannot come again.
+    Longer than Stripe resends (days) and lists (30 days) events, so a deleted event cannot arrive again.
     """
     settled = (WebhookEvent.State.DONE, WebhookEvent.State.IGNORED)
     first = identifiers.first_at(now - KEPT_FOR)
@@ -258,9 +261,9 @@ def _in_pages(events: Iterator[Json], size: int) -> Iterator[list[Json]]:
         yield page
 
 
-def _next(lane: str, tried: Sequence[UUID]) -> WebhookEvent | None:
+def _next(partition_key: str, tried: Sequence[UUID]) -> WebhookEvent | None:
     return (
-        POLICY.due(WebhookEvent.objects.filter(lane=lane))
+        POLICY.due(WebhookEvent.objects.filter(partition_key=partition_key))
         .exclude(pk__in=tried)
         .order_by("created_at", "id")
         .first()
@@ -274,22 +277,23 @@ def _handle(event: WebhookEvent) -> None:
         POLICY.run(event, HANDLERS[event.type], type=event.type, event_id=event.stripe_id)
 
 
-def _lease(lane: str, me: UUID) -> bool:
-    """Take the lane, or go on having it, unless somebody else has it."""
+def _lease(partition_key: str, me: UUID) -> bool:
+    """Acquire or renew the lease of a partition. Returns False if another worker holds it."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO billing_webhooklane AS lane (name, leased_until, leased_by)
+            INSERT INTO billing_webhooklease AS lease (partition_key, leased_until, leased_by)
             VALUES (%s, clock_timestamp() + make_interval(secs => %s), %s)
-            ON CONFLICT (name) DO UPDATE SET leased_until = excluded.leased_until, leased_by = excluded.leased_by
-            WHERE lane.leased_by = excluded.leased_by OR lane.leased_until < clock_timestamp()
+            ON CONFLICT (partition_key) DO UPDATE
+            SET leased_until = excluded.leased_until, leased_by = excluded.leased_by
+            WHERE lease.leased_by = excluded.leased_by OR lease.leased_until < clock_timestamp()
             RETURNING 1
             """,
-            [lane, LEASE.total_seconds(), me],
+            [partition_key, LEASE.total_seconds(), me],
         )
         return cursor.fetchone() is not None
 
 
-def _release(lane: str, me: UUID) -> None:
-    """Only what is one's own: a lease that ran out may be another worker's by now."""
-    WebhookLane.objects.filter(name=lane, leased_by=me).delete()
+def _release(partition_key: str, me: UUID) -> None:
+    """Deletes only our own lease: one that expired may be another worker's by now."""
+    WebhookLease.objects.filter(partition_key=partition_key, leased_by=me).delete()

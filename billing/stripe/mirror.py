@@ -79,7 +79,7 @@ def refresh(kind: str, stripe_id: str) -> None:
     token = fencing.next_token()
     try:
         fetched = client.call(f"{SERVICES[name]}.retrieve", stripe_id, params=_expansion(name))
-    except client.Gone:
+    except client.StripeObjectMissing:
         return
     keep(fetched, token)
 

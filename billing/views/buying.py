@@ -68,7 +68,7 @@ class Checkout(PortalView):
             except NoReverseMatch:
                 return reverse("plans")
         try:
-            price = plans.price_of(plans.named(query.get("plan", "")), interval)
+            price = plans.price_of(plans.get_on_sale(query.get("plan", "")), interval)
         except Refusal:
             return reverse("plans")
         is_subscribed = plans.subscription_of(self.request.organization) is not None
@@ -81,7 +81,7 @@ class Checkout(PortalView):
     def _page(self, form: CheckoutForm, pay_url: str = "") -> HttpResponse:
         interval = chosen_interval(self.request)
         try:
-            plan = plans.named(self.request.GET.get("plan", ""))
+            plan = plans.get_on_sale(self.request.GET.get("plan", ""))
             price = plans.price_of(plan, interval)
         except Refusal:
             return redirect("plans")

@@ -63,7 +63,7 @@ def choose(request: PortalRequest) -> HttpResponse:
     context = {
         "choices": pricing.choices(organization=request.organization, interval=interval),
         "interval": interval,
-        "current": plans.of(request.organization),
+        "current": plans.current_plan(request.organization),
         "subscription": subscription,
         "owed": debts.owed(request.organization),
     }
@@ -121,7 +121,7 @@ class Change(PortalView):
             return redirect("billing")
         except Refusal as refusal:
             problem = problem or refusal
-        current = plans.of(organization)
+        current = plans.current_plan(organization)
         target = shown.plan if shown is not None else self._target(problem, plan)
         subscription = plans.subscription_of(organization)
         is_later = subscription is not None and shown is not None and not shown.at_once
@@ -147,7 +147,7 @@ class Change(PortalView):
 
     def _target(self, problem: Refusal | None, plan: str) -> Plan | None:
         """What our own catalog tells of the plan while Stripe, which knows the amounts, cannot be asked."""
-        return plans.named(plan) if isinstance(problem, client.Unavailable) else None
+        return plans.get_on_sale(plan) if isinstance(problem, client.Unavailable) else None
 
 
 def _done_sentence(done: Preview) -> str:

@@ -41,7 +41,7 @@ class Facts:
 
     def within(self, moment_us: int) -> int:
         """`moment_us`, put inside the period in which the unit was taken: clocks differ, and a request that began
-        before the turn may be counted after it. What is further away (a rehearsal that ended) stays where it is."""
+        before the turn may be counted after it. What is further away (a deleted test clock) stays where it is."""
         inside = min(max(moment_us, self.start_us), self.end_us - 1)
         return inside if abs(inside - moment_us) < CLOCKS_DIFFER_US else moment_us
 

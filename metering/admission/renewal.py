@@ -16,7 +16,7 @@ from metering.admission.charges import EPOCH, facts_text, microseconds
 from metering.admission.counters import counter_key
 from metering.models import Quota, UsagePeriod
 
-REHEARSAL_REFRESH = timedelta(seconds=30)
+TEST_CLOCK_REFRESH = timedelta(seconds=30)
 """Nothing tells Redis that a frozen clock has moved past the period's end."""
 KEPT_AFTER_END = timedelta(days=40)
 ASK_AGAIN_AFTER_US = 2_000_000
@@ -77,8 +77,8 @@ def _make_anew(
     is_same_line = counter.state == "due" and counter.period == period.pk.hex
     line = counter.seed.partition(".")[0] if is_same_line else secrets.token_hex(4)
     seed = f"{line}.{secrets.token_hex(4)}"
-    expires_at = counter.now + (REHEARSAL_REFRESH if organization.rehearsal_now else allotments.LIFETIME)
-    if not organization.rehearsal_now:
+    expires_at = counter.now + (TEST_CLOCK_REFRESH if organization.test_clock_time else allotments.LIFETIME)
+    if not organization.test_clock_time:
         expires_at = min(expires_at, period.end)
     grant = Grant(allotments.UNLIMITED)
     if quota is not None:

@@ -33,7 +33,7 @@ def raise_due(*, now: datetime) -> int:
 
     Reads what PostgreSQL knows: the task ships this host's requests first, other hosts ship theirs every 2 seconds.
     """
-    open_now = Coalesce(F("period__organization__rehearsal_now"), now)
+    open_now = Coalesce(F("period__organization__test_clock_time"), now)
     quotas = (
         Quota.objects.filter(
             _is_untold(),
@@ -95,7 +95,7 @@ def _raise(quota: Quota, now: datetime) -> bool:
                     meter_id=quota.meter_id,
                     threshold_percent=each,
                     used=used,
-                    raised_at=quota.period.organization.rehearsal_now or now,
+                    raised_at=quota.period.organization.test_clock_time or now,
                 )
                 for each in new
             ],

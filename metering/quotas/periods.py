@@ -30,7 +30,7 @@ def ensure(*, organization: Organization, now: datetime) -> UsagePeriod:
     """The period that use at `now` counts in: the one of that moment, made if it is missing, with all between.
 
     The first one starts a month that is counted from sign-up. Time never runs back in our books: with a `now` in a
-    period that is closed already (a rehearsal that ended), the newest is the answer.
+    period that is closed already (a deleted test clock), the newest is the answer.
     """
     newest = current(organization=organization, now=now)
     if newest is not None and now < newest.end:
@@ -52,7 +52,7 @@ def containing(*, organization: Organization, moment: datetime, now: datetime) -
     """The period in which use of `moment` counts, closed or open; what came before the first one counts in that.
 
     A client's clock may be ahead, so the next period may begin before its time. Books that are ahead of the clock (a
-    rehearsal that ended) count everything in their newest period.
+    deleted test clock) count everything in their newest period.
     """
     present = ensure(organization=organization, now=now)
     if moment >= present.end:
@@ -113,7 +113,7 @@ def begin(
 
 
 def opened_ahead(present: UsagePeriod) -> QuerySet[UsagePeriod]:
-    """Open periods after `present`: of use whose clock was ahead, or of a rehearsal that ended."""
+    """Open periods after `present`: of use whose clock was ahead, or of a deleted test clock."""
     return UsagePeriod.objects.filter(
         organization_id=present.organization_id, start__gte=present.end, closed_at__isnull=True
     ).order_by("start")
@@ -159,7 +159,7 @@ def close_due(*, now: datetime) -> int:
     """
     due = (
         UsagePeriod.objects.filter(
-            closed_at__isnull=True, end__lte=Coalesce(F("organization__rehearsal_now"), now)
+            closed_at__isnull=True, end__lte=Coalesce(F("organization__test_clock_time"), now)
         )
         .select_related("organization")
         .order_by("end", "id")
@@ -170,7 +170,7 @@ def close_due(*, now: datetime) -> int:
         if period.organization_id in failed:
             continue  # its periods are closed in order
         try:
-            closed += close(period=period, now=period.organization.rehearsal_now or now)
+            closed += close(period=period, now=period.organization.test_clock_time or now)
         except Exception:  # whatever a receiver raised: it is logged, and the period stays open
             failed.add(period.organization_id)
             log.exception(

@@ -65,5 +65,5 @@ def _charge_in_postgres(organization: Organization) -> Charge:
 
 def _counting_now(organization: Organization, now: datetime) -> tuple[UsagePeriod, Quota | None]:
     """The period that requests of `now` count in, and its quota of them, if there is one."""
-    period = periods.ensure(organization=organization, now=organization.rehearsal_now or now)
+    period = periods.ensure(organization=organization, now=organization.test_clock_time or now)
     return period, Quota.objects.filter(period_id=period.pk, meter__slug=REQUESTS).first()

@@ -103,7 +103,7 @@ def _is_of(period: UsagePeriod | None, line: Line) -> bool:
     return (
         period is not None
         and period.organization_id == line.organization_id
-        and line.started_at < period.end  # it may begin later: the books of a stopped rehearsal are ahead
+        and line.started_at < period.end  # it may begin later: periods of a deleted test clock are ahead
     )
 
 

@@ -10,14 +10,14 @@ from typing import Protocol
 from django.utils import timezone
 
 
-class Rehearsable(Protocol):
+class HasTestClock(Protocol):
     """What the clock needs of an organization."""
 
-    rehearsal_now: datetime | None
+    test_clock_time: datetime | None
 
 
-def now(organization: Rehearsable | None = None) -> datetime:
-    """Aware UTC: the frozen time of the organization's test clock while it rehearses, else the real time."""
-    if organization is not None and organization.rehearsal_now is not None:
-        return organization.rehearsal_now
+def now(organization: HasTestClock | None = None) -> datetime:
+    """Returns aware UTC: the frozen time of the organization's test clock if it has one, else the real time."""
+    if organization is not None and organization.test_clock_time is not None:
+        return organization.test_clock_time
     return timezone.now()

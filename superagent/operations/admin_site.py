@@ -37,8 +37,8 @@ SECTIONS = (
 RECENT = 10
 
 
-class Workbench(admin.AdminSite):
-    """Apps register with it by `admin.register` as usual (superagent.apps.WorkbenchConfig)."""
+class StaffSite(admin.AdminSite):
+    """Apps register with it by `admin.register` as usual (superagent.apps.AdminSiteConfig)."""
 
     site_title = _("SuperAgent staff")
     site_header = _("SuperAgent")
@@ -91,7 +91,7 @@ class Workbench(admin.AdminSite):
         return redirect("account_change_password")
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        rows = [(measure, _address(measure.queue)) for measure in backlogs.measures()]
+        rows = [(measure, _address(measure.queue)) for measure in backlogs.measure_all()]
         own = AuditEntry.objects.filter(actor=request.user.pk).order_by("-id")[:RECENT]
         return super().index(request, (extra_context or {}) | {"queues": rows, "recent_acts": own})
 

@@ -15,8 +15,8 @@ class OperationsConfig(AppConfig):
         from superagent.operations import checks, health  # noqa: F401 - imported for their effect
 
 
-class WorkbenchConfig(admin.AdminConfig):
+class AdminSiteConfig(admin.AdminConfig):
     """Django's admin with our site as the default one."""
 
     default = False
-    default_site = "superagent.operations.admin_site.Workbench"
+    default_site = "superagent.operations.admin_site.StaffSite"

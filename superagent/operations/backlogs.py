@@ -197,7 +197,7 @@ QUEUES: tuple[Queue, ...] = (
 )
 
 
-def measures() -> list[Measure]:
+def measure_all() -> list[Measure]:
     """All queues, for whoever is in the system scope."""
     return [queue.measure() for queue in QUEUES]
 

@@ -226,8 +226,8 @@ def _can_connect(url: str) -> bool:
 _signed_at: dict[str, float] = {}
 
 
-def sign(name: str) -> None:
-    """Write into Redis that the process `name` works; at most every few seconds."""
+def heartbeat(name: str) -> None:
+    """Store a heartbeat of the process `name` in Redis, at most every BEAT_SECONDS."""
     if time.monotonic() - _signed_at.get(name, -BEAT_SECONDS) < BEAT_SECONDS:
         return
     _signed_at[name] = time.monotonic()
@@ -239,7 +239,7 @@ def sign(name: str) -> None:
 
 @signals.heartbeat_sent.connect
 def _worker_lives(**kwargs: Any) -> None:
-    sign("worker")
+    heartbeat("worker")
 
 
 @signals.task_postrun.connect
@@ -247,7 +247,7 @@ def _task_ended(**kwargs: Any) -> None:
     """In the process that does the work: the worker's main process lives on when all of those hang."""
     request = kwargs["task"].request
     if not request.called_directly:
-        sign(PAYMENTS if request.delivery_info.get("routing_key") in PAYING else TASK)
+        heartbeat(PAYMENTS if request.delivery_info.get("routing_key") in PAYING else TASK)
 
 
 @signals.beat_init.connect
@@ -257,4 +257,4 @@ def _beat_starts(**kwargs: Any) -> None:
 
 
 def _beat_lives(**kwargs: Any) -> None:
-    sign("beat")
+    heartbeat("beat")

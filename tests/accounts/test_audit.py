@@ -141,6 +141,6 @@ def test_details_are_told_in_words_and_not_twice(acme, owner):
 
 def test_a_test_clock_that_stands_still_leaves_one_line(acme):
     for _ in range(3):
-        organizations.set_rehearsal_time(organization=acme, rehearsal_now=datetime(2027, 1, 1, tzinfo=UTC))
+        organizations.set_test_clock_time(organization=acme, test_clock_time=datetime(2027, 1, 1, tzinfo=UTC))
     with tenancy.tenant(acme):
-        assert AuditEntry.objects.filter(action="organization.rehearsal_time_set").count() == 1
+        assert AuditEntry.objects.filter(action="organization.test_clock_time_set").count() == 1

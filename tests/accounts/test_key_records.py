@@ -28,8 +28,8 @@ def test_the_rehearsal_clock_reaches_cached_keys(acme):
     _key, plain_text = create(acme)
     api_keys.resolve(plain_text)
     later = timezone.now() + timedelta(days=31)
-    organizations.set_rehearsal_time(organization=acme, rehearsal_now=later)
-    assert api_keys.resolve(plain_text).rehearsal_now == later
+    organizations.set_test_clock_time(organization=acme, test_clock_time=later)
+    assert api_keys.resolve(plain_text).test_clock_time == later
 
 
 def test_uses_are_noted_once_a_minute_and_written_in_one_statement(acme, django_assert_num_queries):

@@ -35,7 +35,7 @@ def test_a_principal_allows_its_scopes_only():
 
 def test_the_clock_of_its_organization_needs_no_query(acme, django_assert_num_queries):
     with django_assert_num_queries(0):
-        made = principal(organization_id=acme.pk, rehearsal_now=THEN).make_organization()
+        made = principal(organization_id=acme.pk, test_clock_time=THEN).make_organization()
         assert (made.pk, clock.now(made)) == (acme.pk, THEN)
     with tenancy.tenant(acme):
         assert made.name == "Acme"  # read when it is asked for

@@ -113,7 +113,7 @@ class Customer:
         assert self.subscription is not None
         return self.subscription
 
-    def rehearse(self) -> None:
+    def start_test_clock(self) -> None:
         test_clocks.start(self.organization)
         self.organization.refresh_from_db()
 

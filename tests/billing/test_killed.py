@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from billing import tasks
 from billing.catalog import seed, sync
-from billing.models import Invoice, OverageCharge, Payment, Subscription, WebhookEvent, WebhookLane
+from billing.models import Invoice, OverageCharge, Payment, Subscription, WebhookEvent, WebhookLease
 from billing.overage import charges
 from billing.stripe import client, inbox
 from metering.models import Quota, UsagePeriod
@@ -73,28 +73,33 @@ def buyer(transactional_db: None, stripe_at_sandbox: Sandbox) -> Iterator[Custom
 
 def run_out_leases() -> None:
     """What a minute would do."""
-    WebhookLane.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+    WebhookLease.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
     WebhookEvent.objects.filter(state="pending").update(due_at=timezone.now() - timedelta(seconds=1))
     OutboxMessage.objects.filter(state="pending").update(due_at=timezone.now() - timedelta(seconds=1))
 
 
 def test_a_worker_killed_in_the_middle_of_a_webhook(buyer: Customer, sandbox: Sandbox) -> None:
     buyer.pay(buyer.visit("pro", "month").url)
-    lane = buyer.account.stripe_customer_id
-    inbox.fetch_missing(lanes=[lane])
+    customer_id = buyer.account.stripe_customer_id
+    inbox.fetch_missing(partition_keys=[customer_id])
     sandbox.fault("slow", path="/v1/subscriptions", times=1, seconds=30)
     with worker(sandbox) as first:
-        tasks.drain_lane.apply_async(args=[lane])
-        # The lane is leased and an event is being worked on: the worker waits for the slow answer.
-        wait_for(lambda: WebhookEvent.objects.filter(lane=lane, state="pending", attempts=1).exists(), 60)
+        tasks.process_webhooks.apply_async(args=[customer_id])
+        # The partition is leased and an event is being worked on: the worker waits for the slow answer.
+        wait_for(
+            lambda: WebhookEvent.objects.filter(
+                partition_key=customer_id, state="pending", attempts=1
+            ).exists(),
+            60,
+        )
         kill(first)
     assert not Subscription.objects.exists()
-    assert WebhookEvent.objects.filter(lane=lane, state="pending").exists()
+    assert WebhookEvent.objects.filter(partition_key=customer_id, state="pending").exists()
     sandbox.mend()
     run_out_leases()
     with worker(sandbox):
         tasks.sweep_webhooks.apply_async()
-        wait_for(lambda: not inbox.pending([lane]), 90)
+        wait_for(lambda: not inbox.pending([customer_id]), 90)
     assert Subscription.objects.get().status == "active"
     assert [invoice.total for invoice in Invoice.objects.all()] == [2900]
     assert [payment.amount for payment in Payment.objects.all()] == [2900]
@@ -108,7 +113,7 @@ def test_a_worker_killed_in_the_middle_of_the_invoice_job(
 ) -> None:
     """`slow`: killed before Stripe did it; `timeout_after`: Stripe has made the item, and nobody heard the answer."""
     buyer.buy("pro", "month")
-    buyer.rehearse()
+    buyer.start_test_clock()
     period = UsagePeriod.objects.filter(organization=buyer.organization).latest("start")
     Quota.objects.filter(period=period, meter__slug="api_requests").update(used=60_000)
     charge = _at_the_draft(buyer)
@@ -146,9 +151,9 @@ def _at_the_draft(buyer: Customer) -> OverageCharge:
         params={"frozen_time": int(end.timestamp()) + 1},
     )  # fmt: skip
     wait_for(lambda: client.call("test_helpers.test_clocks.retrieve", clock_id)["status"] == "ready", 60)
-    lane = buyer.account.stripe_customer_id
-    inbox.fetch_missing(lanes=[lane])
-    inbox.drain(lane)
+    customer_id = buyer.account.stripe_customer_id
+    inbox.fetch_missing(partition_keys=[customer_id])
+    inbox.process_queue(customer_id)
     return OverageCharge.objects.get(organization=buyer.organization)
 
 

@@ -43,7 +43,7 @@ def test_a_checkout_makes_the_plan_active(customer: Customer) -> None:
 
 def test_the_renewal_carries_the_overage_and_the_quota_starts_anew(customer: Customer) -> None:
     subscription = customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     use(customer, "api_requests", 52_000)
     use(customer, "ai_tokens", 3_000_000)
     customer.advance(months.add(customer.now, 1) + timedelta(days=1))
@@ -62,7 +62,7 @@ def test_the_renewal_carries_the_overage_and_the_quota_starts_anew(customer: Cus
 
 def test_an_upgrade_costs_what_its_preview_said(customer: Customer) -> None:
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(customer.now + timedelta(days=10))
     shown = subscriptions.preview_plan(
         organization=customer.organization, plan="enterprise", interval="month", now=customer.now
@@ -88,7 +88,7 @@ def test_an_upgrade_costs_what_its_preview_said(customer: Customer) -> None:
 
 def test_a_yearly_plan_pays_its_overage_every_month(customer: Customer) -> None:
     customer.buy("pro", "year")
-    customer.rehearse()
+    customer.start_test_clock()
     use(customer, "api_requests", 51_000)
     customer.advance(months.add(customer.now, 1) + timedelta(days=1))
     own = Invoice.objects.get(organization=customer.organization, billing_reason="manual")
@@ -99,7 +99,7 @@ def test_a_yearly_plan_pays_its_overage_every_month(customer: Customer) -> None:
 
 def test_a_declined_renewal_is_past_due_then_canceled_and_free_again(customer: Customer) -> None:
     customer.buy("pro", "month", card=FAILS_LATER_CARD)
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(months.add(customer.now, 1) + timedelta(hours=3))
     assert customer.subscription.status == "past_due"
     assert customer.account.plan.slug == "pro"
@@ -111,13 +111,13 @@ def test_a_declined_renewal_is_past_due_then_canceled_and_free_again(customer: C
 
 def test_a_cancellation_bills_the_last_overage_on_an_invoice_of_its_own(customer: Customer) -> None:
     subscription = customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     use(customer, "api_requests", 60_000)
     cancellations.cancel(subscription=subscription, reason="too much", now=customer.now)
     assert customer.subscription.is_canceling
     customer.advance(subscription.current_period_end + timedelta(days=2))
     assert customer.subscription is None
-    assert plans.of(customer.organization).slug == "free"
+    assert plans.current_plan(customer.organization).slug == "free"
     last = Invoice.objects.get(organization=customer.organization, billing_reason="manual")
     assert (last.total, last.status) == (500, "paid")
     assert charges.differences() == []

@@ -43,7 +43,7 @@ def upgrade_that_nobody_tells(customer: Customer, settings: Any, plan: str, inte
 
 def let_time_pass(customer: Customer, to: datetime) -> None:
     """On our side only: months are closed and charged while Stripe is not heard."""
-    organizations.set_rehearsal_time(organization=customer.organization, rehearsal_now=to)
+    organizations.set_test_clock_time(organization=customer.organization, test_clock_time=to)
     customer.organization.refresh_from_db()
     periods.close_due(now=to)
     charges.collect(now=to)
@@ -54,7 +54,7 @@ def test_an_upgrade_told_after_its_month_was_closed_gives_what_was_paid_for_it(
 ) -> None:
     """The closed month gets the share that was paid, once; what was charged beyond the old limit comes back."""
     customer.buy("pro", "year")
-    customer.rehearse()
+    customer.start_test_clock()
     start = customer.subscription.current_period_start
     end = months.add(start, 1)
     at = start + timedelta(days=10)
@@ -87,7 +87,7 @@ def test_an_upgrade_told_after_its_month_was_closed_gives_what_was_paid_for_it(
 
 def test_an_upgrade_told_two_months_late_gives_both_months(customer: Customer, settings: Any) -> None:
     customer.buy("pro", "year")
-    customer.rehearse()
+    customer.start_test_clock()
     start = customer.subscription.current_period_start
     upgrade_that_nobody_tells(customer, settings, "enterprise", "year")
     let_time_pass(customer, months.add(start, 2) + timedelta(days=1))
@@ -101,7 +101,7 @@ def test_an_upgrade_told_two_months_late_gives_both_months(customer: Customer, s
 def test_a_lower_plan_told_late_charges_nothing_for_months_that_were_closed(customer: Customer) -> None:
     """Nobody pays afterwards for what the page said was included."""
     customer.buy("enterprise", "year")
-    customer.rehearse()
+    customer.start_test_clock()
     subscription = customer.subscription
     start, year_end = subscription.current_period_start, subscription.current_period_end
     change(customer, "pro", "year")
@@ -134,7 +134,7 @@ def test_a_hard_limit_gives_at_most_one_month_more_than_was_paid(customer: Custo
     """Month to year on the tenth day, every month used up at once, the last one is cut short: of a month that was paid
     for a third, no more than that month was had, and the attack works once for each year that is paid."""
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     anchor = customer.subscription.current_period_start
     customer.advance(anchor + timedelta(days=10))
     change(customer, "pro", "year")
@@ -151,7 +151,7 @@ def test_a_hard_limit_gives_at_most_one_month_more_than_was_paid(customer: Custo
         used += 50_000
         moment = months.add(anchor, len([each for each in months_of(customer) if each >= anchor]))
     customer.advance(year_end + timedelta(days=1))
-    assert customer.subscription is None and plans.of(customer.organization).slug == "free"
+    assert customer.subscription is None and plans.current_plan(customer.organization).slug == "free"
     cut = Quota.objects.get(
         organization=customer.organization, meter__slug="api_requests", period__start=last[0]
     )

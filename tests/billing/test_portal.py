@@ -104,7 +104,7 @@ def test_a_strange_pricing_link_ends_on_a_page(browser: Browser, query: str) -> 
 
 def test_the_button_of_a_change_names_the_amount_that_is_paid(browser: Browser, customer: Customer) -> None:
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(customer.now + timedelta(days=10))
     page = browser.get("/billing/plans/enterprise/?interval=month")
     form = hidden(page)
@@ -121,7 +121,7 @@ def test_a_change_names_its_card_and_the_rates_that_change_with_dates_in_one_for
     browser: Browser, customer: Customer
 ) -> None:
     customer.buy("pro", "month", card="5555555555554444")
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(customer.now + timedelta(days=10))
     BillingAccount.objects.update(
         card_brand="visa", card_last_four="4242"
@@ -174,7 +174,7 @@ def test_a_stale_preview_is_made_again(browser: Browser, customer: Customer) -> 
 
 def test_a_declined_upgrade_changes_nothing(browser: Browser, customer: Customer) -> None:
     customer.buy("pro", "month", card=FAILS_LATER_CARD)
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(customer.now + timedelta(days=3))
     answer = browser.post("/billing/plans/enterprise/", hidden(browser.get("/billing/plans/enterprise/")))
     assert answer.status_code == 402
@@ -254,7 +254,7 @@ def test_the_month_in_which_a_plan_ends_before_the_month_does_is_told(
     browser: Browser, customer: Customer
 ) -> None:
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(customer.now + timedelta(days=10))
     assert "in the month from" not in text(browser.get("/billing/cancel/"))
     page = browser.get("/billing/plans/pro/?interval=year")
@@ -275,7 +275,7 @@ def test_the_plans_offer_no_change_while_the_plan_is_canceled(browser: Browser, 
 
 def test_past_due_is_a_banner_on_every_page(browser: Browser, customer: Customer) -> None:
     customer.buy("pro", "month", card=FAILS_LATER_CARD)
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(months.add(customer.now, 1) + timedelta(hours=3))
     for path in ("/billing/", "/invoices/", "/orders/"):
         assert "Your payment of $29.00 was declined" in text(browser.get(path))

@@ -19,7 +19,7 @@ from tests.billing.test_lifecycle import use
 
 def test_an_upgrade_keeps_what_was_used_and_adds_the_share_of_the_month(customer: Customer) -> None:
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     begun = months_of(customer)
     start, end = customer.subscription.current_period_start, customer.subscription.current_period_end
     use(customer, "ai_tokens", 700_000)
@@ -36,7 +36,7 @@ def test_an_upgrade_keeps_what_was_used_and_adds_the_share_of_the_month(customer
 def test_an_upgrade_told_late_counts_from_when_it_was_made(customer: Customer, settings: Any) -> None:
     """Stripe did it, its answer was lost, and the webhook came three days later."""
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     start, end = customer.subscription.current_period_start, customer.subscription.current_period_end
     customer.advance(start + timedelta(days=10))
     at = customer.now
@@ -49,7 +49,9 @@ def test_an_upgrade_told_late_counts_from_when_it_was_made(customer: Customer, s
     with pytest.raises(client.Unavailable):
         change(customer, "enterprise")
     customer.sandbox.mend()
-    organizations.set_rehearsal_time(organization=customer.organization, rehearsal_now=at + timedelta(days=3))
+    organizations.set_test_clock_time(
+        organization=customer.organization, test_clock_time=at + timedelta(days=3)
+    )
     customer.settle()
     assert customer.account.plan.slug == "enterprise"
     assert quota(customer).included == 1_000_000 + int(19_000_000 * months.share(end - at, end - start))
@@ -59,7 +61,7 @@ def test_usage_months_keep_their_anchor_when_stripe_moves_its_own(customer: Cust
     """Month to year on the tenth day: overage is invoiced by our months, and the month in which the year ends includes
     only the share that was paid."""
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     anchor = customer.subscription.current_period_start
     customer.advance(anchor + timedelta(days=10))
     change(customer, "pro", "year")
@@ -88,7 +90,7 @@ def test_usage_months_keep_their_anchor_when_stripe_moves_its_own(customer: Cust
 def test_a_declined_upgrade_changes_nothing_and_another_card_is_asked_anew(customer: Customer) -> None:
     """While time stands still, too."""
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     stripe_id = customer.account.stripe_customer_id
     save_card(customer, DECLINED_CARD)
     with pytest.raises(client.Declined):
@@ -120,9 +122,9 @@ def save_card(customer: Customer, number: str) -> None:
 
 
 def test_a_change_in_a_trial_costs_nothing_before_it_ends(customer: Customer) -> None:
-    plans.public().filter(product__slug="pro").update(trial_days=14)
+    plans.on_sale().filter(product__slug="pro").update(trial_days=14)
     bought = customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     shown = preview(customer, "enterprise")
     assert (shown.at_once, shown.amount_due, shown.renews_at) == (True, 0, bought.trial_end)
     assert change(customer, "enterprise").amount_due == 0
@@ -136,9 +138,9 @@ def test_a_change_in_a_trial_costs_nothing_before_it_ends(customer: Customer) ->
 
 
 def test_a_trial_ended_early_leads_to_the_free_plan_once(customer: Customer) -> None:
-    plans.public().filter(product__slug="pro").update(trial_days=14)
+    plans.on_sale().filter(product__slug="pro").update(trial_days=14)
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     use(customer, "ai_tokens", 400_000)
     cancellations.cancel(subscription=customer.subscription, at_period_end=False, now=customer.now)
     customer.settle()

@@ -209,7 +209,7 @@ def test_the_same_events_three_times_in_any_order_have_their_effect_once(
         mine = [
             each
             for each in listed
-            if inbox.lane_of(each["data"]["object"]) == customer.account.stripe_customer_id
+            if inbox.partition_of(each["data"]["object"]) == customer.account.stripe_customer_id
         ]
         assert len(mine) > 8
         copies = mine * 3
@@ -227,7 +227,7 @@ def test_the_same_events_three_times_in_any_order_have_their_effect_once(
     assert Payment.objects.get(organization=customer.organization).amount == 2900
     assert changes == [None]
     before = facts(customer)
-    for each in WebhookEvent.objects.filter(lane=customer.account.stripe_customer_id, state="done"):
+    for each in WebhookEvent.objects.filter(partition_key=customer.account.stripe_customer_id, state="done"):
         inbox.replay(each)
     inbox.sweep()
     assert facts(customer) == before
@@ -246,7 +246,7 @@ def test_an_event_about_something_that_is_gone_is_done(customer: Customer) -> No
         }
     }
     inbox.store([body])
-    inbox.drain(customer.account.stripe_customer_id)
+    inbox.process_queue(customer.account.stripe_customer_id)
     assert WebhookEvent.objects.get(stripe_id=body["id"]).state == "done"
 
 

@@ -125,7 +125,7 @@ class Life:
 
 @pytest.mark.parametrize("seed", [12, 27, 35])
 def test_books_and_stripe_agree_at_the_end_of_a_life(customer: Customer, seed: int) -> None:
-    customer.rehearse()
+    customer.start_test_clock()
     life = Life(customer, seed)
     for _ in range(STEPS):
         life.step()
@@ -217,7 +217,7 @@ def _periods_are_without_gap(customer: Customer) -> None:
 
 
 def test_bought_on_the_last_of_january_renews_on_the_last_day_of_each_month(customer: Customer) -> None:
-    customer.rehearse()
+    customer.start_test_clock()
     year = customer.now.year + 1
     customer.advance(datetime(year, 1, 31, 12, tzinfo=UTC))
     bought = customer.buy("pro", "month").current_period_start

@@ -34,7 +34,7 @@ GRANTS = {
     NONE: (
         "accounts_securityevent", "accounts_user_groups", "accounts_user_user_permissions", "auth_group",
         "auth_group_permissions", "auth_permission", "billing_objectfence", "billing_webhookendpoint",
-        "billing_webhookevent", "billing_webhooklane", "django_admin_log",
+        "billing_webhookevent", "billing_webhooklease", "django_admin_log",
         "django_celery_beat_clockedschedule", "django_celery_beat_crontabschedule",
         "django_celery_beat_intervalschedule", "django_celery_beat_periodictask",
         "django_celery_beat_periodictasks", "django_celery_beat_solarschedule", "metering_quarantinedline",

@@ -150,7 +150,7 @@ def renew(system: System, customer: httpx.Client, organization: str) -> None:
     before = customer.get("billing/subscription").json()
     assert meter(customer, "ai_tokens")["overage_quantity"] == 300_000
     for step in ("1m", "2h"):  # Stripe leaves the renewal's draft open for an hour
-        system.manage("rehearse", "--organization", organization, "--advance", step)
+        system.manage("test_clock", "--organization", organization, "--advance", step)
     after = eventually(
         lambda: (
             (s := customer.get("billing/subscription").json())["current_period_start"]

@@ -149,7 +149,7 @@ def validate(system: System, license_key: str) -> None:
 
 def a_month_passes(page: Page, system: System) -> None:
     for step in ("1m", "2h"):  # Stripe leaves the renewal's draft open for an hour
-        system.manage("rehearse", "--organization", EMAIL, "--advance", step)
+        system.manage("test_clock", "--organization", EMAIL, "--advance", step)
     page.goto("/invoices/")
     total = "$29.50"  # 250,000 tokens over the allowance at $2.00 a million
     expect(page.get_by_text(total).first).to_be_visible()

@@ -216,11 +216,11 @@ def let_a_month_pass(tour: Tour, step: Step, staff: Page) -> None:
     staff.get_by_role("main").get_by_role("button", name="Log in", exact=True).click()
     staff.get_by_role("link", name=step.label("Billing accounts"), exact=True).first.click()
     for label in (
-        "Rehearsal: put on a test clock (for good)",
-        "Rehearsal: advance a month",
-        "Rehearsal: advance a day",
+        "Attach to a Stripe test clock (permanent)",
+        "Advance the test clock by a month",
+        "Advance the test clock by a day",
     ):
-        rehearse(staff, step, label, tour.organization)
+        move_clock(staff, step, label, tour.organization)
     page = tour.page
     page.goto("/dashboard/")
     for words in ("$29.50", "250,000 tokens"):
@@ -245,7 +245,7 @@ def look_behind(tour: Tour, step: Step, staff: Page) -> None:
         assert answer.status == 200, address
 
 
-def rehearse(staff: Page, step: Step, label: str, organization: str) -> None:
+def move_clock(staff: Page, step: Step, label: str, organization: str) -> None:
     """One action of the list, and the new time after some reloads."""
     mine = staff.locator("#result_list tbody tr", has_text=organization)
     before = mine.inner_text()

@@ -89,6 +89,6 @@ def staff(customer: Customer) -> User:
 
 
 @pytest.fixture
-def rehearsing(customer: Customer) -> Customer:
-    customer.rehearse()
+def on_test_clock(customer: Customer) -> Customer:
+    customer.start_test_clock()
     return customer

@@ -12,43 +12,45 @@ from metering.quotas import months
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, customer, impatient, shop, stripe_at_sandbox
-from tests.licensing.selling import DAY, buy, paid, rehearsing, reread, staff, work_off
+from tests.licensing.selling import DAY, buy, paid, on_test_clock, reread, staff, work_off
 
-__all__ = ["customer", "impatient", "rehearsing", "shop", "staff", "stripe_at_sandbox"]  # fixtures
+__all__ = ["customer", "impatient", "on_test_clock", "shop", "staff", "stripe_at_sandbox"]  # fixtures
 
 
 def test_revoking_ends_the_subscription_and_nothing_is_charged_again(
-    rehearsing: Customer, staff: User
+    on_test_clock: Customer, staff: User
 ) -> None:
-    license_ = buy(rehearsing)
+    license_ = buy(on_test_clock)
     moderation.revoke(license_id=license_.pk, reason="Fraud", actor=staff)
-    work_off(rehearsing)
+    work_off(on_test_clock)
     assert reread(license_)[1].status == "canceled"
-    before = paid(rehearsing)
-    rehearsing.advance(months.add(rehearsing.now, 2))
-    assert paid(rehearsing) == before
+    before = paid(on_test_clock)
+    on_test_clock.advance(months.add(on_test_clock.now, 2))
+    assert paid(on_test_clock) == before
     assert reread(license_)[0].status == "revoked"
 
 
-def test_nothing_is_charged_while_staff_hold_a_license(rehearsing: Customer, staff: User) -> None:
-    license_ = buy(rehearsing)
-    moderation.suspend(license_id=license_.pk, reason="Abuse", actor=staff, now=rehearsing.now)
-    work_off(rehearsing)
+def test_nothing_is_charged_while_staff_hold_a_license(on_test_clock: Customer, staff: User) -> None:
+    license_ = buy(on_test_clock)
+    moderation.suspend(license_id=license_.pk, reason="Abuse", actor=staff, now=on_test_clock.now)
+    work_off(on_test_clock)
     assert reread(license_)[1].is_collection_paused
-    before = paid(rehearsing)
-    rehearsing.advance(months.add(rehearsing.now, 1) + DAY)
-    work_off(rehearsing)
+    before = paid(on_test_clock)
+    on_test_clock.advance(months.add(on_test_clock.now, 1) + DAY)
+    work_off(on_test_clock)
     held, subscription = reread(license_)
-    assert paid(rehearsing) == before
-    assert (held.status_at(rehearsing.now), subscription.status) == ("suspended", "active")
-    renewal = Invoice.objects.get(organization=rehearsing.organization, billing_reason="subscription_cycle")
+    assert paid(on_test_clock) == before
+    assert (held.status_at(on_test_clock.now), subscription.status) == ("suspended", "active")
+    renewal = Invoice.objects.get(
+        organization=on_test_clock.organization, billing_reason="subscription_cycle"
+    )
     assert renewal.status == "void", "no debt is left behind"
-    moderation.reinstate(license_id=license_.pk, reason="Settled", actor=staff, now=rehearsing.now)
-    work_off(rehearsing)
+    moderation.reinstate(license_id=license_.pk, reason="Settled", actor=staff, now=on_test_clock.now)
+    work_off(on_test_clock)
     again, subscription = reread(license_)
-    assert (again.status_at(rehearsing.now), subscription.is_collection_paused) == ("active", False)
-    rehearsing.advance(months.add(rehearsing.now, 1))
-    assert paid(rehearsing) == before + 1900, "collected again from the next renewal on"
+    assert (again.status_at(on_test_clock.now), subscription.is_collection_paused) == ("active", False)
+    on_test_clock.advance(months.add(on_test_clock.now, 1))
+    assert paid(on_test_clock) == before + 1900, "collected again from the next renewal on"
 
 
 def test_what_the_license_is_now_counts_whatever_order_the_messages_come_in(

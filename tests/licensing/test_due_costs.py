@@ -55,13 +55,13 @@ def test_due_licenses_are_found_by_indexes(
     crowd(others, due, status="expired", expires_at=now - 9 * DAY)
     crowd(others, due, status="suspended", suspension_reason="payment", expires_at=now + DAY)
     crowd(others, due, status="suspended", suspension_reason="manual", expires_at=now - DAY)
-    rehearsing = Organization.objects.create(name="Rehearsing", email="olga@acme.example")
-    in_rehearsal = make_license(rehearsing, renews_at=now + 30 * DAY)
-    organizations.set_rehearsal_time(organization=rehearsing, rehearsal_now=now + 90 * DAY)
+    on_test_clock = Organization.objects.create(name="Test clock", email="olga@acme.example")
+    on_test_clocks = make_license(on_test_clock, renews_at=now + 30 * DAY)
+    organizations.set_test_clock_time(organization=on_test_clock, test_clock_time=now + 90 * DAY)
     analyze("licensing_license", "accounts_organization")
     asked = {
         due: License.objects.due(now),
-        in_rehearsal: License.objects.due_in_rehearsal(),
+        on_test_clocks: License.objects.due_on_test_clocks(),
     }
     for found, queryset in asked.items():
         assert list(queryset) == [found]

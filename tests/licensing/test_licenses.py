@@ -125,7 +125,7 @@ def test_the_job_uses_the_clock_of_a_rehearsing_organization(
     license_ = make_license(organization, renews_at=NOW + 30 * DAY)
     with tenancy.system("test"):
         assert licenses.sync_due_statuses(now=NOW) == 0
-        Organization.objects.filter(pk=organization.pk).update(rehearsal_now=NOW + 60 * DAY)
+        Organization.objects.filter(pk=organization.pk).update(test_clock_time=NOW + 60 * DAY)
         assert licenses.sync_due_statuses(now=NOW) == 1
         license_.refresh_from_db()
     assert license_.status == Status.EXPIRED

@@ -12,13 +12,13 @@ from tests.billing.conftest import (
     shop,
     stripe_at_sandbox,
 )
-from tests.licensing.selling import DAY, buy, paid, refund, rehearsing, reread, staff, work_off
+from tests.licensing.selling import DAY, buy, on_test_clock, paid, refund, reread, staff, work_off
 
 __all__ = [
     "customer",
     "impatient",
+    "on_test_clock",
     "other_customer",
-    "rehearsing",
     "shop",
     "staff",
     "stripe_at_sandbox",
@@ -28,16 +28,16 @@ __all__ = [
 # --- Refunds
 
 
-def test_a_full_refund_revokes_the_license_and_ends_its_subscription(rehearsing: Customer) -> None:
-    license_ = buy(rehearsing)
-    refund(Payment.objects.get(organization=rehearsing.organization))
-    work_off(rehearsing)
+def test_a_full_refund_revokes_the_license_and_ends_its_subscription(on_test_clock: Customer) -> None:
+    license_ = buy(on_test_clock)
+    refund(Payment.objects.get(organization=on_test_clock.organization))
+    work_off(on_test_clock)
     revoked, subscription = reread(license_)
     assert (revoked.status, revoked.note) == ("revoked", "The payment was refunded in full.")
     assert subscription.status == "canceled"
-    before = paid(rehearsing)
-    rehearsing.advance(months.add(rehearsing.now, 2))
-    assert paid(rehearsing) == before, "nothing is charged for a license that was taken back"
+    before = paid(on_test_clock)
+    on_test_clock.advance(months.add(on_test_clock.now, 2))
+    assert paid(on_test_clock) == before, "nothing is charged for a license that was taken back"
 
 
 def test_refunds_that_add_up_to_all_of_it_revoke_too(customer: Customer) -> None:
@@ -52,12 +52,12 @@ def test_refunds_that_add_up_to_all_of_it_revoke_too(customer: Customer) -> None
     assert reread(license_)[0].status == "revoked"
 
 
-def test_a_refund_of_a_month_that_is_over_is_a_courtesy(rehearsing: Customer) -> None:
-    license_ = buy(rehearsing)
-    first = Payment.objects.get(organization=rehearsing.organization)
-    rehearsing.advance(months.add(rehearsing.now, 1) + DAY)
+def test_a_refund_of_a_month_that_is_over_is_a_courtesy(on_test_clock: Customer) -> None:
+    license_ = buy(on_test_clock)
+    first = Payment.objects.get(organization=on_test_clock.organization)
+    on_test_clock.advance(months.add(on_test_clock.now, 1) + DAY)
     refund(first)
-    work_off(rehearsing)
+    work_off(on_test_clock)
     still, subscription = reread(license_)
     assert (still.status, subscription.status) == ("active", "active")
 
@@ -102,18 +102,18 @@ def test_a_refund_that_is_heard_before_its_invoice_is_not_lost(customer: Custome
 # --- Payments that fail
 
 
-def test_a_renewal_that_fails_suspends_after_the_grace_and_paying_lifts_it(rehearsing: Customer) -> None:
-    license_ = buy(rehearsing, card=FAILS_LATER_CARD)
+def test_a_renewal_that_fails_suspends_after_the_grace_and_paying_lifts_it(on_test_clock: Customer) -> None:
+    license_ = buy(on_test_clock, card=FAILS_LATER_CARD)
     end = reread(license_)[1].current_period_end
-    rehearsing.advance(end + DAY)
-    work_off(rehearsing)
+    on_test_clock.advance(end + DAY)
+    work_off(on_test_clock)
     owing, subscription = reread(license_)
     assert subscription.status == "past_due"
-    assert owing.status_at(rehearsing.now) == "active"
+    assert owing.status_at(on_test_clock.now) == "active"
     assert owing.works_until == owing.suspends_at
     assert owing.status_at(owing.suspends_at) == "suspended"
     client.call("invoices.pay", Invoice.objects.get(
-        organization=rehearsing.organization, status="open").stripe_id, params={"payment_method": "pm_card_visa"}
+        organization=on_test_clock.organization, status="open").stripe_id, params={"payment_method": "pm_card_visa"}
     )  # fmt: skip
-    work_off(rehearsing)
+    work_off(on_test_clock)
     assert reread(license_)[0].suspends_at is None

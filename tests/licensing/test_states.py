@@ -34,14 +34,14 @@ STORED = [(status, "") for status in Status if status != Status.SUSPENDED] + [
 ]
 
 
-@pytest.mark.parametrize("is_rehearsing", [False, True])
+@pytest.mark.parametrize("is_on_test_clock", [False, True])
 def test_sql_and_python_agree_on_every_state(
-    system_scope: None, organization: Organization, make_license, *, is_rehearsing: bool
+    system_scope: None, organization: Organization, make_license, *, is_on_test_clock: bool
 ) -> None:
     license_ = make_license(organization)
-    if is_rehearsing:
-        Organization.objects.filter(pk=organization.pk).update(rehearsal_now=NOW)
-    real_now = NOW + 400 * DAY if is_rehearsing else NOW
+    if is_on_test_clock:
+        Organization.objects.filter(pk=organization.pk).update(test_clock_time=NOW)
+    real_now = NOW + 400 * DAY if is_on_test_clock else NOW
     for (status, reason), expires_at, suspends_at in itertools.product(STORED, DATES, DATES):
         License.objects.filter(pk=license_.pk).update(
             status=status, suspension_reason=reason, expires_at=expires_at, suspends_at=suspends_at
@@ -49,7 +49,7 @@ def test_sql_and_python_agree_on_every_state(
         row = License.objects.with_status(real_now).get(pk=license_.pk)
         case = f"{status}/{reason}, expires {expires_at}, suspends {suspends_at}"
         assert row.status_now == row.status_at(NOW), case
-        due = License.objects.due_in_rehearsal() if is_rehearsing else License.objects.due(real_now)
+        due = License.objects.due_on_test_clocks() if is_on_test_clock else License.objects.due(real_now)
         is_due = due.filter(pk=license_.pk).exists()
         assert is_due == (row.status_at(NOW) != row.status), case
 

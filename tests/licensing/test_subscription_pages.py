@@ -13,23 +13,23 @@ from licensing.models import License
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import join
 from tests.billing.conftest import Customer, customer, impatient, other_customer, shop, stripe_at_sandbox
-from tests.licensing.selling import DAY, TIER, Page, buy, paid, rehearsing, reread, staff, work_off
+from tests.licensing.selling import DAY, TIER, Page, buy, paid, on_test_clock, reread, staff, work_off
 
 __all__ = [
     "customer",
     "impatient",
+    "on_test_clock",
     "other_customer",
-    "rehearsing",
     "shop",
     "staff",
     "stripe_at_sandbox",
 ]  # fixtures
 
 
-def test_a_license_is_canceled_with_its_period_and_resumed_in_the_portal(rehearsing: Customer) -> None:
-    license_ = buy(rehearsing)
-    rehearsing.buy("pro")
-    page = Page(rehearsing.user)
+def test_a_license_is_canceled_with_its_period_and_resumed_in_the_portal(on_test_clock: Customer) -> None:
+    license_ = buy(on_test_clock)
+    on_test_clock.buy("pro")
+    page = Page(on_test_clock.user)
     subscription = reread(license_)[1]
     cancel, resume = (reverse(f"license-{name}", args=[subscription.pk]) for name in ("cancel", "resume"))
     own = reverse("license", args=[license_.pk])
@@ -38,23 +38,23 @@ def test_a_license_is_canceled_with_its_period_and_resumed_in_the_portal(rehears
     asked = page.get(cancel).content.decode()
     assert "They continue and are charged as before." in asked and "$19.00" in asked
     assert page.post(cancel, {"reason": "Moving elsewhere"})["Location"] == own
-    work_off(rehearsing)
+    work_off(on_test_clock)
     ending, subscription = reread(license_)
     assert (subscription.cancel_at_period_end, subscription.cancellation_reason) == (True, "Moving elsewhere")
     assert ending.expires_at == subscription.current_period_end
     for address in (own, reverse("billing")):
         assert resume in page.get(address).content.decode(), address
     assert page.post(resume)["Location"] == own
-    work_off(rehearsing)
+    work_off(on_test_clock)
     going_on, subscription = reread(license_)
     assert not subscription.is_canceling and going_on.expires_at > subscription.current_period_end
     page.post(cancel, {"reason": ""})
     end: datetime = reread(license_)[1].current_period_end
-    rehearsing.advance(end + DAY)
-    work_off(rehearsing)
+    on_test_clock.advance(end + DAY)
+    work_off(on_test_clock)
     ended, subscription = reread(license_)
-    assert (ended.status_at(rehearsing.now), subscription.status) == ("expired", "canceled")
-    assert rehearsing.subscription is not None and rehearsing.subscription.status == "active", (
+    assert (ended.status_at(on_test_clock.now), subscription.status) == ("expired", "canceled")
+    assert on_test_clock.subscription is not None and on_test_clock.subscription.status == "active", (
         "the plan goes on"
     )
 
@@ -94,48 +94,50 @@ def confirm(page: Page, address: str) -> None:
     assert page.post(address, data).status_code == 302
 
 
-def test_a_larger_tier_begins_at_once_for_the_amount_on_the_page(rehearsing: Customer) -> None:
-    license_ = buy(rehearsing)
-    rehearsing.advance(rehearsing.now + 10 * DAY)
+def test_a_larger_tier_begins_at_once_for_the_amount_on_the_page(on_test_clock: Customer) -> None:
+    license_ = buy(on_test_clock)
+    on_test_clock.advance(on_test_clock.now + 10 * DAY)
     subscription = reread(license_)[1]
-    page = Page(rehearsing.user)
+    page = Page(on_test_clock.user)
     assert "NextPanel Business" in page.get(reverse("license-tiers", args=[subscription.pk])).content.decode()
-    before = paid(rehearsing)
+    before = paid(on_test_clock)
     address = reverse("license-change", args=[subscription.pk, "nextpanel-business"])
     shown = page.get(address)
     due = shown.context["preview"].amount_due
     assert 0 < due < 4900
     confirm(page, address)
-    work_off(rehearsing)
+    work_off(on_test_clock)
     larger, subscription = reread(license_)
     assert larger.policy.product_slug == "nextpanel-business"
     assert larger.features.get(slug="databases").limit == 500
-    assert paid(rehearsing) == before + due
+    assert paid(on_test_clock) == before + due
     assert larger.masked_key == license_.masked_key
 
 
-def test_a_smaller_tier_begins_when_the_paid_period_ends_and_can_be_taken_back(rehearsing: Customer) -> None:
-    license_ = buy(rehearsing)
-    page = Page(rehearsing.user)
+def test_a_smaller_tier_begins_when_the_paid_period_ends_and_can_be_taken_back(
+    on_test_clock: Customer,
+) -> None:
+    license_ = buy(on_test_clock)
+    page = Page(on_test_clock.user)
     subscription = reread(license_)[1]
     address = reverse("license-change", args=[subscription.pk, "nextpanel-starter"])
-    before = paid(rehearsing)
+    before = paid(on_test_clock)
     confirm(page, address)
-    work_off(rehearsing)
+    work_off(on_test_clock)
     same, subscription = reread(license_)
-    assert (same.policy.product_slug, paid(rehearsing)) == (TIER, before)
+    assert (same.policy.product_slug, paid(on_test_clock)) == (TIER, before)
     own = reverse("license", args=[license_.pk])
     assert "NextPanel Starter begins on" in page.get(own).content.decode()
     page.post(reverse("license-resume", args=[subscription.pk]))
-    work_off(rehearsing)
+    work_off(on_test_clock)
     assert reread(license_)[1].pending_price is None
     confirm(page, address)
-    rehearsing.advance(reread(license_)[1].current_period_end + DAY)
-    work_off(rehearsing)
+    on_test_clock.advance(reread(license_)[1].current_period_end + DAY)
+    work_off(on_test_clock)
     smaller, _ = reread(license_)
     assert smaller.policy.product_slug == "nextpanel-starter"
     assert smaller.features.get(slug="databases").limit == 10
-    assert paid(rehearsing) == before + 900
+    assert paid(on_test_clock) == before + 900
 
 
 def mails(license_: License) -> list[tuple[str, str]]:
@@ -148,10 +150,10 @@ def mails(license_: License) -> list[tuple[str, str]]:
 
 
 def test_a_tier_that_begins_later_is_mailed_shown_with_its_price_and_dropped_by_a_cancellation(
-    rehearsing: Customer,
+    on_test_clock: Customer,
 ) -> None:
-    license_ = buy(rehearsing)
-    page = Page(rehearsing.user)
+    license_ = buy(on_test_clock)
+    page = Page(on_test_clock.user)
     subscription = reread(license_)[1]
     address, cancel, resume, own = (
         reverse("license-change", args=[subscription.pk, "nextpanel-starter"]),
@@ -160,11 +162,11 @@ def test_a_tier_that_begins_later_is_mailed_shown_with_its_price_and_dropped_by_
         reverse("license", args=[license_.pk]),
     )
     confirm(page, address)
-    work_off(rehearsing)
+    work_off(on_test_clock)
     heading, text = mails(license_)[-1]
     assert heading == "Your NextPanel Professional license becomes NextPanel Starter"
     assert "costs $9.00 a month from then on" in text
-    work_off(rehearsing)
+    work_off(on_test_clock)
     assert len(mails(license_)) == 2  # and the one about its issue; told once
     billing = page.get(reverse("billing")).content.decode()
     card = billing[billing.index("License subscriptions") :]
@@ -173,7 +175,7 @@ def test_a_tier_that_begins_later_is_mailed_shown_with_its_price_and_dropped_by_
     )
 
     page.post(resume)
-    work_off(rehearsing)
+    work_off(on_test_clock)
     heading, text = mails(license_)[-1]
     assert heading == "Your license stays NextPanel Professional" and "for $19.00 a month." in text
 
@@ -183,13 +185,13 @@ def test_a_tier_that_begins_later_is_mailed_shown_with_its_price_and_dropped_by_
     assert "$9.00 a month</dd>" in asked  # not charged again
     assert "it then renews for $19.00 a month, with the same key." in asked
     page.post(cancel, {"reason": ""})
-    work_off(rehearsing)
+    work_off(on_test_clock)
     heading, text = mails(license_)[-1]
     assert heading == "Your NextPanel Professional license will end" and "for $19.00 a month." in text
     for path in (own, reverse("licenses"), reverse("billing")):
         assert "Canceling" in page.get(path).content.decode(), path
     page.post(resume)
-    work_off(rehearsing)
+    work_off(on_test_clock)
     assert reread(license_)[1].pending_price is None
     assert mails(license_)[-1][1].endswith("for $19.00 a month.")
 

@@ -13,12 +13,12 @@ from licensing.models import License
 from superagent.foundation import tenancy
 from tests.accounts.conftest import Api, key_of
 from tests.billing.conftest import Customer, customer, other_customer, shop, stripe_at_sandbox
-from tests.licensing.selling import DAY, TIER, Page, buy, paid, rehearsing, reread, staff, work_off
+from tests.licensing.selling import DAY, TIER, Page, buy, on_test_clock, paid, reread, staff, work_off
 
 __all__ = [
     "customer",
+    "on_test_clock",
     "other_customer",
-    "rehearsing",
     "shop",
     "staff",
     "stripe_at_sandbox",
@@ -45,11 +45,11 @@ def call(customer: Customer) -> Caller:
 
 
 def test_a_larger_tier_costs_what_its_preview_says_and_is_bought_once(
-    rehearsing: Customer, call: Caller
+    on_test_clock: Customer, call: Caller
 ) -> None:
-    license_ = buy(rehearsing)
-    rehearsing.advance(rehearsing.now + 10 * DAY)
-    before, path = paid(rehearsing), f"licenses/{license_.pk}/tier"
+    license_ = buy(on_test_clock)
+    on_test_clock.advance(on_test_clock.now + 10 * DAY)
+    before, path = paid(on_test_clock), f"licenses/{license_.pk}/tier"
     shown = call(f"{path}/preview", {"product": LARGER}).json()
     assert (shown["at_once"], shown["renewal_amount"], shown["currency"]) == (True, 4_900, "usd")
     assert 0 < shown["amount_due"] < 3_000
@@ -58,12 +58,12 @@ def test_a_larger_tier_costs_what_its_preview_says_and_is_bought_once(
     assert [each.status_code for each in done] == [200, 200]
     assert done[0].json() == done[1].json() and done[1]["Idempotent-Replayed"] == "true"
     assert done[0].json()["amount_due"] == shown["amount_due"]
-    work_off(rehearsing)
+    work_off(on_test_clock)
     larger, subscription = reread(license_)
     assert (larger.policy.product_slug, subscription.product.slug) == (LARGER, LARGER)
     assert larger.features.get(slug="databases").limit == 500
     assert larger.masked_key == license_.masked_key
-    assert paid(rehearsing) == before + shown["amount_due"]
+    assert paid(on_test_clock) == before + shown["amount_due"]
     other = call(path, {"product": SMALLER}, **{"Idempotency-Key": "up"})
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
     again = call(path, body)

@@ -115,14 +115,12 @@ def test_a_suspension_holds_from_the_next_question_on(
     assert "works again once it is paid" in answer["detail"]
 
 
-def test_an_expiry_follows_the_clock_of_a_rehearsal(
-    client: Client, organization: Organization, make_license
-) -> None:
+def test_an_expiry_follows_the_test_clock(client: Client, organization: Organization, make_license) -> None:
     license_ = make_license(organization, renews_at=NOW + timedelta(days=3650))
     key = issued_keys.reveal(license_=license_, actor=None)
     assert ask(client, license_key=key).json()["code"] == "VALID"
     with tenancy.system("test"):
-        Organization.objects.filter(pk=organization.pk).update(rehearsal_now=NOW + timedelta(days=3660))
+        Organization.objects.filter(pk=organization.pk).update(test_clock_time=NOW + timedelta(days=3660))
     assert ask(client, license_key=key).json()["code"] == "EXPIRED"
 
 

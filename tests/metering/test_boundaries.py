@@ -167,15 +167,15 @@ def test_late_use_of_a_closed_period_that_had_none_of_its_meter_is_late(organiza
 
 
 @pytest.mark.usefixtures("system_scope")
-def test_after_a_rehearsal_what_is_used_counts_in_the_open_period(organization: Organization) -> None:
+def test_after_a_test_clock_what_is_used_counts_in_the_open_period(organization: Organization) -> None:
     """Metering A5: the books are ahead of the clock; nothing goes into periods that are closed."""
     signed_up(organization, terms("ai_tokens", 1000, hard=True))
-    organization.rehearsal_now = START + timedelta(days=200)
+    organization.test_clock_time = START + timedelta(days=200)
     organization.save()
-    report(organization, "rehearsed", 1000, at=START + timedelta(days=1), now=START + timedelta(days=1))
-    periods.ensure(organization=organization, now=organization.rehearsal_now)
+    report(organization, "on-test-clock", 1000, at=START + timedelta(days=1), now=START + timedelta(days=1))
+    periods.ensure(organization=organization, now=organization.test_clock_time)
     assert periods.close_due(now=START) == 6
-    organization.rehearsal_now = None
+    organization.test_clock_time = None
     organization.save()
     now = START + timedelta(days=2)
     report(organization, "real", 700, at=now, now=now)

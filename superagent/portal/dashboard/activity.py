@@ -25,7 +25,7 @@ class Activity:
 
 
 def newest(organization: Organization) -> list[Activity]:
-    """The newest entries; what was done again and again, such as the steps of a rehearsal, is one line."""
+    """The newest entries; what was done again and again, such as the steps of a test clock, is one line."""
     entries = AuditEntry.objects.visible_to(organization).order_by("-id")[:READ]
     runs = groupby(entries, key=lambda entry: (entry.action, entry.target_label, entry.actor_label))
     return [_activity_of(list(run)) for _what, run in islice(runs, ROWS)]

@@ -35,7 +35,7 @@ class Calls:
 
 def clock_of(organization: Organization, now: datetime) -> datetime:
     """Calls are logged when they are made, also those of an organization whose own time a test clock moves."""
-    return now if organization.rehearsal_now is None else timezone.now()
+    return now if organization.test_clock_time is None else timezone.now()
 
 
 def of_last_days(organization: Organization, now: datetime, zone: tzinfo) -> Calls:

@@ -51,7 +51,7 @@ def _calls(organization: Organization, usage: quota_status.Overview, calls: Call
     period = usage.period
     earlier = ranges.period_before(organization, period)
     change = ""
-    if earlier is not None and organization.rehearsal_now is None:  # months of a test clock pass in minutes
+    if earlier is not None and organization.test_clock_time is None:  # months of a test clock pass in minutes
         end = min(earlier.start + (now - period.start), earlier.end)
         before = dict(statistics.by_meter(organization, earlier.start, end)).get(REQUESTS, 0)
         change = delta(used, before, good="none", label=_("vs. the same time last period"))

@@ -33,15 +33,15 @@ def items(customer: Customer) -> list[dict[str, Any]]:
 
 
 def drained(customer: Customer) -> None:
-    lane = customer.account.stripe_customer_id
-    inbox.fetch_missing(lanes=[lane])
-    inbox.drain(lane)
+    customer_id = customer.account.stripe_customer_id
+    inbox.fetch_missing(partition_keys=[customer_id])
+    inbox.process_queue(customer_id)
 
 
 def at_the_draft(customer: Customer) -> OverageCharge:
     """A renewal's draft exists and its overage is charged, but not sent to Stripe yet."""
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     use(customer, "api_requests", 60_000)
     end = customer.subscription.current_period_end
     clock_id = customer.account.test_clock_id
@@ -131,7 +131,7 @@ def test_the_job_charges_a_closed_period_that_nobody_charged(customer: Customer)
 
 
 def test_a_free_plan_is_never_charged(customer: Customer) -> None:
-    customer.rehearse()
+    customer.start_test_clock()
     use(customer, "api_requests", 1_000)
     customer.advance(months.add(customer.now, 2))
     assert (
@@ -143,7 +143,7 @@ def test_a_free_plan_is_never_charged(customer: Customer) -> None:
 def own_charge(customer: Customer) -> OverageCharge:
     """A charge that goes onto an invoice of its own: the plan was canceled at once."""
     subscription = customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     use(customer, "api_requests", 60_000)
     cancellations.cancel(subscription=subscription, at_period_end=False, now=customer.now)
     return OverageCharge.objects.get(organization=customer.organization)
@@ -209,7 +209,7 @@ def test_one_period_that_cannot_be_charged_does_not_hold_up_the_others(
 
 def test_what_comes_late_for_a_closed_period_is_invoiced_with_the_next(customer: Customer) -> None:
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     former = UsagePeriod.objects.filter(organization=customer.organization).latest("start")
     use(customer, "ai_tokens", 1_000_000)  # all that is included
     customer.advance(former.end + timedelta(days=2))

@@ -36,7 +36,7 @@ def acme(owner: User) -> Organization:
     """Its clock stands at NOW."""
     with tenancy.system("test"):
         organization = organizations.create(name="Acme", owner=owner, now=START - timedelta(days=2))
-        Organization.objects.filter(pk=organization.pk).update(rehearsal_now=NOW)
+        Organization.objects.filter(pk=organization.pk).update(test_clock_time=NOW)
         organization.refresh_from_db()
     return organization
 

@@ -38,14 +38,14 @@ def test_a_paid_invoice_is_receipted_once(customer: Customer) -> None:
 
 def test_a_renewal_has_a_receipt_of_its_own(customer: Customer) -> None:
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(months.add(customer.now, 1) + timedelta(days=1))
     assert len(mails(customer, "receipt")) == 2
 
 
 def test_a_declined_renewal_is_told_and_not_receipted(customer: Customer) -> None:
     customer.buy("pro", "month", card=FAILS_LATER_CARD)
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(months.add(customer.now, 1) + timedelta(hours=3))
     assert len(mails(customer, "receipt")) == 1
     (told,) = mails(customer, "payment_failed")
@@ -139,7 +139,7 @@ def test_a_planned_change_that_begins_and_a_plan_that_ends_are_mailed_and_in_the
     customer: Customer,
 ) -> None:
     customer.buy("enterprise", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     change(customer, "pro")
     customer.advance(customer.subscription.current_period_end + timedelta(hours=2))
     assert headings(customer)[-1] == "Your plan is now Pro, Monthly"

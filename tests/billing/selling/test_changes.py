@@ -22,7 +22,7 @@ from tests.billing.test_lifecycle import use
 def test_enterprise_paid_once_is_one_allowance_whatever_is_changed(customer: Customer) -> None:
     """A1, the attack: use all, go down, go up, use all again."""
     customer.buy("enterprise", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     begun = months_of(customer)
     use(customer, "ai_tokens", 20_000_000)
     for _ in range(3):
@@ -43,7 +43,7 @@ def test_enterprise_paid_once_is_one_allowance_whatever_is_changed(customer: Cus
 def test_another_interval_is_no_new_allowance_and_no_credit(customer: Customer) -> None:
     """A1, the attack by pro month and pro year in turn."""
     customer.buy("pro", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     begun = months_of(customer)
     use(customer, "ai_tokens", 1_000_000)
     done = change(customer, "pro", "year")
@@ -58,7 +58,7 @@ def test_another_interval_is_no_new_allowance_and_no_credit(customer: Customer) 
 
 def test_a_downgrade_waits_for_the_end_of_what_is_paid(customer: Customer) -> None:
     before = customer.buy("enterprise", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(customer.now + timedelta(days=10))
     use(customer, "api_requests", 60_000)  # within enterprise's, beyond pro's
     shown = preview(customer, "pro")
@@ -84,7 +84,7 @@ def test_a_downgrade_waits_for_the_end_of_what_is_paid(customer: Customer) -> No
 
 def test_what_is_coming_can_be_replaced_and_taken_back(customer: Customer) -> None:
     before = customer.buy("enterprise", "year")
-    customer.rehearse()
+    customer.start_test_clock()
     change(customer, "pro", "year")
     change(customer, "pro", "month")
     assert customer.subscription.pending_price.interval == "month"
@@ -106,7 +106,7 @@ def test_what_is_coming_can_be_replaced_and_taken_back(customer: Customer) -> No
 
 def test_an_upgrade_is_refused_while_another_change_is_coming(customer: Customer) -> None:
     customer.buy("pro", "year")
-    customer.rehearse()
+    customer.start_test_clock()
     change(customer, "pro", "month")
     for call in (preview, change):
         with pytest.raises(subscriptions.ChangePending, match="Pro begins on"):
@@ -119,7 +119,7 @@ def test_an_upgrade_is_refused_while_another_change_is_coming(customer: Customer
 def test_a_schedule_that_came_to_its_end_does_not_stand_in_the_way(customer: Customer) -> None:
     """Stripe keeps it for the first period of what was planned: it is released when something changes."""
     customer.buy("enterprise", "month")
-    customer.rehearse()
+    customer.start_test_clock()
     change(customer, "pro")
     customer.advance(customer.subscription.current_period_end + timedelta(days=1))
     assert customer.subscription.schedule_id

@@ -20,7 +20,7 @@ from tests.billing.test_portal import Browser, text
 def declined_renewal(customer: Customer, plan: str = "enterprise") -> Invoice:
     """Bought, and the card of the first renewal refused: past due."""
     customer.buy(plan, "month", card=FAILS_LATER_CARD)
-    customer.rehearse()
+    customer.start_test_clock()
     customer.advance(months.add(customer.now, 1) + timedelta(hours=3))
     assert customer.subscription.status == "past_due"
     return Invoice.objects.get(organization=customer.organization, status="open")
@@ -56,7 +56,7 @@ def test_no_credit_comes_out_of_an_unpaid_invoice(customer: Customer) -> None:
 def test_a_debt_that_only_stripe_knows_counts_too(customer: Customer) -> None:
     """The card was refused a moment ago, and the webhook is on its way."""
     customer.buy("pro", "month", card=FAILS_LATER_CARD)
-    customer.rehearse()
+    customer.start_test_clock()
     end = customer.subscription.current_period_end
     clock = customer.account.test_clock_id
     client.call(
@@ -181,7 +181,7 @@ def test_a_written_off_invoice_is_owed_and_a_voided_one_is_forgiven(customer: Cu
     assert customer.visit("pro").url
 
 
-def test_ending_a_rehearsal_leaves_no_debt_that_nobody_can_pay(customer: Customer) -> None:
+def test_deleting_a_test_clock_leaves_no_debt_that_nobody_can_pay(customer: Customer) -> None:
     invoice = declined_renewal(customer, "pro")
     test_clocks.stop(customer.organization)
     customer.settle()

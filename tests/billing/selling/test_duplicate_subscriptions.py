@@ -38,7 +38,7 @@ def test_a_page_that_was_paid_a_moment_ago_is_not_followed_by_another(customer: 
     assert customer.pay(customer.visit("pro").url).status_code == 303
     with pytest.raises(checkout.AlreadySubscribed):
         customer.visit("enterprise")
-    assert plans.of(customer.organization).slug == "pro"
+    assert plans.current_plan(customer.organization).slug == "pro"
     assert at_stripe(customer) == ["active"]
 
 
@@ -59,7 +59,7 @@ def test_of_two_pages_paid_at_once_one_plan_stays_and_the_other_is_credited(
         assert customer.pay(url).status_code == 303
     customer.settle()
     assert at_stripe(customer) == ["active", "canceled"]
-    assert customer.subscription.plan.slug == plans.of(customer.organization).slug == "enterprise"
+    assert customer.subscription.plan.slug == plans.current_plan(customer.organization).slug == "enterprise"
     assert customer.account.credit == 2_900  # all of the pro plan's month
     customer.settle()
     assert at_stripe(customer) == ["active", "canceled"]
@@ -78,6 +78,6 @@ def test_a_suspended_plan_ends_when_another_one_is_paid(customer: Customer) -> N
 def test_a_plan_that_was_bought_and_canceled_can_be_bought_again(customer: Customer) -> None:
     cancellations.cancel(subscription=customer.buy("pro"), at_period_end=False, now=customer.now)
     customer.settle()
-    assert plans.of(customer.organization).slug == "free"
+    assert plans.current_plan(customer.organization).slug == "free"
     customer.buy("pro")
     assert at_stripe(customer) == ["active", "canceled"]

@@ -1,4 +1,4 @@
-"""Events are worked off lane by lane in their order; what fails waits and is tried again, and nothing is lost."""
+"""Events are processed in order for each customer; what fails is retried with backoff, and nothing is lost."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from billing.models import WebhookEvent, WebhookLane
+from billing.models import WebhookEvent, WebhookLease
 from billing.stripe import client, fencing, inbox
 from superagent.foundation import retries, tenancy
 from superagent.foundation.identifiers import uuid7
@@ -30,8 +30,10 @@ def handle(monkeypatch: pytest.MonkeyPatch) -> Callable[[inbox.Handler], None]:
     return register
 
 
-def put(lane: str = "cus_1", created: int = 100) -> WebhookEvent:
-    body = event("test.thing", created=created) | {"data": {"object": {"id": lane, "object": "customer"}}}
+def put(customer_id: str = "cus_1", created: int = 100) -> WebhookEvent:
+    body = event("test.thing", created=created) | {
+        "data": {"object": {"id": customer_id, "object": "customer"}}
+    }
     inbox.store([body])
     return WebhookEvent.objects.get(stripe_id=body["id"])
 
@@ -42,7 +44,7 @@ def test_a_lane_is_worked_off_in_the_order_of_created(
     seen: list[str] = []
     handle(lambda event: seen.append(event.stripe_id))
     late, early = put(created=200), put(created=100)
-    assert inbox.drain("cus_1") == 2
+    assert inbox.process_queue("cus_1") == 2
     assert seen == [early.stripe_id, late.stripe_id]
 
 
@@ -55,7 +57,7 @@ def test_a_failing_event_backs_off_alone_until_it_works(
 
     handle(work)
     bad, good = put(created=1), put(created=2)
-    inbox.drain("cus_1")
+    inbox.process_queue("cus_1")
     bad.refresh_from_db()
     good.refresh_from_db()
     assert (good.state, bad.state, bad.attempts) == ("done", "pending", 1)
@@ -104,11 +106,11 @@ def test_an_event_that_arrives_while_its_lane_is_held_is_not_lost(
         seen.append(1)
         if len(seen) == 1:
             put(created=300)
-            assert inbox.drain("cus_1") == 0  # its nudge meets the lease
+            assert inbox.process_queue("cus_1") == 0  # its nudge meets the lease
 
     handle(work)
     put(created=1)
-    inbox.drain("cus_1")
+    inbox.process_queue("cus_1")
     assert len(seen) == 2
 
 
@@ -116,7 +118,7 @@ def test_an_event_that_arrives_while_its_lane_is_held_is_not_lost(
 def test_a_worker_whose_lease_ran_out_neither_renews_nor_ends_the_one_of_who_came_after(
     handle: Callable[[inbox.Handler], None],
 ) -> None:
-    """It did both: then a third worked on the lane beside the second."""
+    """It did both: then a third worked on the partition beside the second."""
     seen: list[str] = []
     working = {name: threading.Event() for name in ("slow", "second")}
     may_end = {name: threading.Event() for name in ("slow", "second")}
@@ -129,7 +131,7 @@ def test_a_worker_whose_lease_ran_out_neither_renews_nor_ends_the_one_of_who_cam
 
     def drain() -> int:
         try:
-            return inbox.drain("cus_1")
+            return inbox.process_queue("cus_1")
         finally:
             connection.close()
 
@@ -144,17 +146,17 @@ def test_a_worker_whose_lease_ran_out_neither_renews_nor_ends_the_one_of_who_cam
     with tenancy.system("test"):
         put(created=1), put(created=2)
         slow = start("slow")
-        WebhookLane.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+        WebhookLease.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
         second = start("second")
-        [held] = WebhookLane.objects.all()
+        [held] = WebhookLease.objects.all()
         may_end["slow"].set()
         assert slow.result(60) == 1
-        [still] = WebhookLane.objects.all()
+        [still] = WebhookLease.objects.all()
         assert (still.leased_by, still.leased_until) == (held.leased_by, held.leased_until)
-        assert inbox.drain("cus_1") == 0
+        assert inbox.process_queue("cus_1") == 0
         may_end["second"].set()
         assert second.result(60) == 2
-        assert not WebhookLane.objects.exists() and not inbox.pending(["cus_1"])
+        assert not WebhookLease.objects.exists() and not inbox.pending(["cus_1"])
     assert seen == ["slow 01", "second 01", "second 02"]
 
 
@@ -188,10 +190,10 @@ def test_whatever_the_order_the_newest_fetch_stays(system_scope: None, order: li
 def test_stripe_down_leaves_the_event_to_be_tried_again(customer: Customer) -> None:
     customer.pay(customer.visit("pro", "month").url)
     customer.sandbox.fault("error_500", path="/v1/subscriptions", times=100)
-    inbox.fetch_missing(lanes=[customer.account.stripe_customer_id])
-    inbox.drain(customer.account.stripe_customer_id)
+    inbox.fetch_missing(partition_keys=[customer.account.stripe_customer_id])
+    inbox.process_queue(customer.account.stripe_customer_id)
     assert customer.subscription is None
-    waiting = WebhookEvent.objects.filter(state="pending", lane=customer.account.stripe_customer_id)
+    waiting = WebhookEvent.objects.filter(state="pending", partition_key=customer.account.stripe_customer_id)
     assert waiting.exists() and all("Unavailable" in each.last_error for each in waiting)
     customer.sandbox.mend()
     waiting.update(due_at=timezone.now())
@@ -203,14 +205,14 @@ def test_two_days_without_stripe_s_api_kill_no_event(customer: Customer, impatie
     """B1: everything was dead after 68 minutes, and nothing brought it back."""
     page = customer.visit("pro")
     customer.pay(page.url)
-    lane = customer.account.stripe_customer_id
-    inbox.fetch_missing(lanes=[lane])
+    customer_id = customer.account.stripe_customer_id
+    inbox.fetch_missing(partition_keys=[customer_id])
     customer.sandbox.fault("error_500", path="/v1/", method="GET", times=100_000)
     for _ in range(30):
         WebhookEvent.objects.filter(state="pending").update(due_at=timezone.now())
-        inbox.drain(lane)
+        inbox.process_queue(customer_id)
     assert not WebhookEvent.objects.filter(state="dead").exists()
-    waiting = WebhookEvent.objects.filter(lane=lane, state="pending")
+    waiting = WebhookEvent.objects.filter(partition_key=customer_id, state="pending")
     assert waiting.exists() and customer.account.plan.slug == "free"
     waiting.update(received_at=timezone.now() - timedelta(hours=2))
     assert [measure.queue.name for measure in backlogs.late()] == ["stripe_events_late"]
@@ -226,12 +228,12 @@ def test_a_key_of_ours_that_is_refused_is_asked_with_again_and_alarms(
     customer: Customer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     customer.pay(customer.visit("pro").url)
-    lane = customer.account.stripe_customer_id
-    inbox.fetch_missing(lanes=[lane])
+    customer_id = customer.account.stripe_customer_id
+    inbox.fetch_missing(partition_keys=[customer_id])
     with monkeypatch.context() as patch:
         patch.setattr("django.conf.settings.STRIPE_SECRET_KEY", "sk_test_no")
         client._client.cache_clear()
-        inbox.drain(lane)
+        inbox.process_queue(customer_id)
     client._client.cache_clear()
     assert not WebhookEvent.objects.filter(state="dead").exists()
     assert "stripe_refuses_our_key" in caplog.text

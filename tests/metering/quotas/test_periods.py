@@ -112,13 +112,13 @@ def test_close_due_closes_every_ended_period_once(organization: Organization) ->
     assert UsagePeriod.objects.filter(closed_at__isnull=True).count() == 1
 
 
-def test_a_rehearsing_organization_has_its_own_clock(organization: Organization) -> None:
+def test_an_organization_on_a_test_clock_has_its_own_time(organization: Organization) -> None:
     signed_up(organization, at(1))
     periods.ensure(organization=organization, now=at(1))
-    organization.rehearsal_now = at(1, 20)
+    organization.test_clock_time = at(1, 20)
     organization.save()
     assert periods.close_due(now=at(6)) == 0
-    organization.rehearsal_now = at(2)
+    organization.test_clock_time = at(2)
     organization.save()
     assert periods.close_due(now=at(1, 5)) == 1
     assert UsagePeriod.objects.get(closed_at__isnull=False).closed_at == at(2)

@@ -64,7 +64,7 @@ def staff_of_the_house() -> Client:
 
 def disproved() -> list[tuple[object, int]]:
     with tenancy.system("test"):
-        [measure] = [each for each in backlogs.measures() if each.queue.name == "quota_disproved"]
+        [measure] = [each for each in backlogs.measure_all() if each.queue.name == "quota_disproved"]
         rows = list(reconciliation.disproved().values_list("pk", "difference"))
         assert measure.count == len(rows)
         return rows

@@ -13,20 +13,20 @@ from superagent.foundation.problems import Refusal
 
 
 class Command(BaseCommand):
-    help = (
-        "Puts an organization on one of Stripe's test clocks and advances it, step by step. Test mode only."
-    )
+    help = "Attaches an organization to a Stripe test clock and advances it step by step. Test mode only."
 
     def add_arguments(self, parser):
         parser.add_argument(
             "--organization", required=True, help="Its id, or the e-mail address that it is billed at."
         )
         parser.add_argument(
-            "--advance", help="How far: 6h, 3d, 2w, 1m (months), 1y. Starts the rehearsal if needed."
+            "--advance", help="How far: 6h, 3d, 2w, 1m (months), 1y. Attaches a test clock if needed."
         )
         parser.add_argument("--to", help="Or until when: 2027-01-31T12:00:00Z.")
         parser.add_argument(
-            "--stop", action="store_true", help="End it: real time, a new customer, the free plan."
+            "--stop",
+            action="store_true",
+            help="Delete the clock: back to real time and the free plan, with a new customer at Stripe.",
         )
 
     def handle(self, *args, **options):
@@ -37,7 +37,7 @@ class Command(BaseCommand):
                 self.stdout.write("stopped: back to real time")
                 return
             test_clocks.start(organization)
-            with tenancy.system("rehearsal"):
+            with tenancy.system("test clock"):
                 organization.refresh_from_db()
             now = clock.now(organization)
             to = _target(options, now)
@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
 
 def _organization(given: str) -> Organization:
-    with tenancy.system("rehearsal"):
+    with tenancy.system("test clock"):
         try:
             found = Organization.objects.filter(pk=UUID(given))
         except ValueError:
