@@ -193,7 +193,7 @@ def sync_clock(clock_id: str) -> None:
     """Apply the time of a clock that is ready, once its customers' events are processed. Raises Stuck until then."""
     for account in BillingAccount.objects.filter(test_clock_id=clock_id).select_related("organization"):
         customer = account.stripe_customer_id or ""
-        inbox.drain(customer)
+        inbox.process_queue(customer)
         if inbox.pending([customer]):
             raise Stuck(f"events of {customer} are not processed yet")
         _sync_time(account)
@@ -205,7 +205,7 @@ def wait_until_idle(account: BillingAccount) -> None:
     deadline = time.monotonic() + IDLE_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         inbox.fetch_missing(partition_keys=[customer])
-        inbox.drain(customer)
+        inbox.process_queue(customer)
         messages = _messages(account)
         for message in messages.filter(due_at__lte=timezone.now()):
             outbox.deliver(message.pk)
