@@ -9,7 +9,7 @@ from superagent.foundation import tenancy
 
 
 def debt(request: HttpRequest) -> dict[str, Any]:
-    """For the banner of every portal page: what a card was declined for, asked for when it is shown."""
+    """For the banner of every portal page: the invoice that a card was declined for. Lazy: queried when it is shown."""
     organization = getattr(request, "organization", None)
     if organization is None:
         return {}
@@ -17,5 +17,5 @@ def debt(request: HttpRequest) -> dict[str, Any]:
 
 
 def _debt(organization: Organization) -> debts.Debt | None:
-    with tenancy.tenant(organization):  # pages of allauth, which have the frame too, open no scope
+    with tenancy.tenant(organization):  # allauth's pages have the frame too, but no tenant scope
         return debts.declined(organization)

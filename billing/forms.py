@@ -3,7 +3,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ConfirmForm(forms.Form):
-    """What the buyer saw, sent back: the moment of the preview and the amount that the button named."""
+    """What the buyer saw: the time of the preview and the amount on the button."""
 
     effective_at = forms.DateTimeField(widget=forms.HiddenInput)
     amount_due = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
@@ -14,7 +14,7 @@ class CheckoutForm(forms.Form):
         label=_("Promotion code"),
         max_length=100,
         required=False,
-        help_text=_("If you have one. It is checked before you pay."),
+        help_text=_("Optional. We check it before you pay."),
     )
 
 
@@ -24,5 +24,5 @@ class CancelForm(forms.Form):
         max_length=300,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_("People read this."),
+        help_text=_("We read every answer."),
     )

@@ -7,7 +7,7 @@ from superagent.foundation.middleware import WrappingMiddleware
 
 
 class StripeBudget(WrappingMiddleware):
-    """What one request may spend on waiting for Stripe, with all its calls and retries."""
+    """Limits how long one request may wait for Stripe, over all its calls and retries."""
 
     def around(self, request: HttpRequest) -> AbstractContextManager[None]:
         return patience.budget(patience.REQUEST_SECONDS)

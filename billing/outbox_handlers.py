@@ -1,4 +1,4 @@
-"""What each message of billing's leads to: one call, of Stripe."""
+"""Handlers of billing's outbox messages: each makes one call to Stripe."""
 
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ PAYMENTS = "payments"  # the queue of what calls Stripe
 
 
 def _sent_before(message: OutboxMessage) -> datetime | None:
-    """When it was sent first, if Stripe may have forgotten its key since: then it is looked up before it is sent."""
+    """Returns when it was first sent if Stripe may have forgotten the key: look it up before sending again."""
     first = message.first_sent_at
     return first if first is not None and timezone.now() - first > KEYS_LIVE else None
 
@@ -38,7 +38,7 @@ def update_customer(message: OutboxMessage) -> None:
 
 @outbox.handler(sync.PUSH, queue=PAYMENTS)
 def push_catalog(message: OutboxMessage) -> None:
-    """Staff changed the catalog: bring Stripe in step."""
+    """Staff changed the catalog: sync it to Stripe."""
     sync.push()
 
 
@@ -54,7 +54,7 @@ def place_overage(message: OutboxMessage) -> None:
 
 @outbox.handler(subscriptions.ADOPT_CARD, queue=PAYMENTS)
 def adopt_card(message: OutboxMessage) -> None:
-    """Make the card of a first purchase the customer's own; one that is gone again is no matter."""
+    """Make the card of a first purchase the customer's default. Ignores a card that was removed again."""
     customer = message.payload["customer"]
     try:
         client.call(
@@ -75,7 +75,7 @@ def keep_one_plan(message: OutboxMessage) -> None:
 
 @outbox.handler(test_clocks.ADVANCE, queue=PAYMENTS)
 def advance_test_clock(message: OutboxMessage) -> None:
-    """Steps for a minute, then hands on to a message of its own, so that no lease runs out."""
+    """Advance for a minute, then continue in another message, so that no lease expires."""
     with tenancy.system("test clock"):
         test_clocks.continue_advancing(
             organization_id=message.payload["organization"], to=message.payload["to"]

@@ -1,4 +1,4 @@
-"""What billing does when a floor below tells a fact: one idempotent call each, that only writes rows."""
+"""Receivers of signals from lower layers: each makes one idempotent call that only writes rows."""
 
 from datetime import datetime
 from typing import Any

@@ -33,7 +33,10 @@ class PlanAllowanceResponse(serializers.ModelSerializer):
     unit = serializers.CharField(source="meter.unit")
     hard = serializers.BooleanField(source="is_hard")
     overage_rate = serializers.DecimalField(
-        max_digits=20, decimal_places=12, normalize_output=True, help_text="Minor units for each unit beyond."
+        max_digits=20,
+        decimal_places=12,
+        normalize_output=True,
+        help_text="Minor units for each unit of overage.",
     )
 
     class Meta:
@@ -82,7 +85,7 @@ class ProductsResponse(serializers.Serializer):
 
 
 class PendingChangeResponse(serializers.Serializer):
-    """Taken back by billing/subscription/resume until then."""
+    """Canceled by billing/subscription/resume until then."""
 
     product = serializers.CharField(source="pending_price.product.slug")
     interval = serializers.CharField(source="pending_price.interval")
@@ -97,7 +100,7 @@ class PendingPlanResponse(PendingChangeResponse):
 
 
 class PlanSubscriptionResponse(PartialResponse):
-    """The API plan; without a paid one: `free`, `active`, periods of use."""
+    """The API plan; without a paid one: `free`, `active`, usage periods."""
 
     plan = serializers.CharField()
     status = serializers.CharField()
@@ -105,7 +108,7 @@ class PlanSubscriptionResponse(PartialResponse):
     current_period_start = serializers.DateTimeField()
     current_period_end = serializers.DateTimeField()
     cancel_at_period_end = serializers.BooleanField()
-    pending_change = PendingPlanResponse(allow_null=True, help_text="What begins when the paid period ends.")
+    pending_change = PendingPlanResponse(allow_null=True, help_text="The scheduled change, if any.")
     trial_end = serializers.DateTimeField(allow_null=True)
 
 
@@ -120,13 +123,13 @@ class CheckoutRequest(KeyedRequest, PlanChoiceRequest):
 
 class ChangePlanRequest(KeyedRequest, PlanChoiceRequest):
     effective_at = serializers.DateTimeField(
-        required=False, allow_null=True, default=None, help_text="Of the preview, so that its amounts hold."
+        required=False, allow_null=True, default=None, help_text="A preview's, so that its amounts hold."
     )
     max_amount_due = serializers.IntegerField(
         required=False,
         allow_null=True,
         default=None,
-        help_text="The most to pay now, in minor units; more is refused with price_changed.",
+        help_text="The maximum to pay now, in minor units; a higher amount is refused with price_changed.",
     )
 
 
@@ -141,10 +144,10 @@ class PreviewLineResponse(serializers.Serializer):
 
 class PreviewResponse(serializers.Serializer):
     at_once = serializers.BooleanField(
-        help_text="False for less or a shorter interval: it begins at effective_at, when what is paid ends."
+        help_text="False for a downgrade or a shorter interval: it begins at effective_at, the end of the paid period."
     )
     amount_due = serializers.IntegerField(help_text="Charged now, in minor units.")
-    credit = serializers.IntegerField(help_text="Kept for the next invoices, in minor units.")
+    credit = serializers.IntegerField(help_text="Credit for the next invoices, in minor units.")
     currency = serializers.CharField()
     lines = PreviewLineResponse(many=True)
     effective_at = serializers.DateTimeField()
@@ -251,10 +254,10 @@ class SubscriptionResponse(PartialResponse, serializers.ModelSerializer):
     order_item = serializers.UUIDField(
         source="order_item_id",
         allow_null=True,
-        help_text="What was ordered, for a license: licenses?subscription= finds the license.",
+        help_text="The license's order item; licenses?subscription= finds the license.",
     )
     pending_change = PendingChangeResponse(
-        source="pending", allow_null=True, help_text="What begins when the paid period ends."
+        source="pending", allow_null=True, help_text="The scheduled change, if any."
     )
 
     class Meta:
@@ -290,7 +293,7 @@ class OrderItemRequest(serializers.Serializer):
 class OrderRequest(KeyedRequest):
     items = OrderItemRequest(many=True, allow_empty=False)
     max_total = serializers.IntegerField(
-        min_value=0, help_text="The most to pay, in minor units: the total that the buyer was shown."
+        min_value=0, help_text="The maximum to pay, in minor units: the total that the buyer was shown."
     )
     currency = serializers.RegexField(r"^[A-Za-z]{3}$", default="usd")
     payment = serializers.ChoiceField(choices=Order.Payment.choices, default=Order.Payment.CHECKOUT)
@@ -302,7 +305,7 @@ class OrderRequest(KeyedRequest):
 class OrderItemResponse(serializers.ModelSerializer):
     product = serializers.CharField(source="product.slug")
     subscription = serializers.SerializerMethodField(
-        help_text="What is charged for it; null until it is paid."
+        help_text="The subscription that pays for it; null until it is paid."
     )
 
     class Meta:

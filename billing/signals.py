@@ -1,4 +1,4 @@
-"""Facts that billing tells the floors above, inside the transaction that makes them true."""
+"""Signals of billing for higher layers, sent inside the transaction of the change."""
 
 from django.dispatch import Signal
 
@@ -10,10 +10,10 @@ subscription_changed = Signal()
 period or end changed, or the change that is coming."""
 
 plan_changed = Signal()
-"""`organization`, `plan`, `now`: another plan is in force; the allowances are those of the plan already."""
+"""`organization`, `plan`, `now`: the current plan changed; its allowances are applied already."""
 
 payment_refunded = Signal()
-"""`payment` (Payment, with its invoice), `now`: it is paid back in full; sent again whenever it is read again."""
+"""`payment` (Payment, with its invoice), `now`: it is refunded in full; sent again whenever it is applied again."""
 
 catalog_changed = Signal()
 """`product`: what is on sale changed by other ways than saving rows."""

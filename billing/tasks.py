@@ -23,19 +23,19 @@ def process_webhooks(partition_key: str) -> int:
 
 @shared_task
 def sweep_webhooks() -> int:
-    """Every 10 seconds: events that a lost nudge or a killed worker left."""
+    """Every 10 seconds: process events left by a lost nudge or a killed worker."""
     return inbox.sweep()
 
 
 @shared_task
 def catch_up_webhooks() -> int:
-    """Every five minutes: the latest events, in case that deliveries do not reach us."""
+    """Every five minutes: fetch the latest events, in case deliveries do not arrive."""
     return inbox.fetch_missing(since=timezone.now() - CAUGHT_UP)
 
 
 @shared_task
 def reconcile_webhooks() -> int:
-    """Nightly: events of the last three days that never arrived, and dead ones once more."""
+    """Nightly: fetch events of the last three days that never arrived, and requeue their dead letters."""
     since = timezone.now() - RECONCILED
     found, revived = inbox.fetch_missing(since=since), inbox.revive(since=since)
     if found or revived:
@@ -45,25 +45,25 @@ def reconcile_webhooks() -> int:
 
 @shared_task
 def forget_webhooks() -> int:
-    """Daily: events that were settled and that Stripe does not know any more."""
+    """Daily: delete processed events that Stripe no longer lists."""
     return inbox.forget_old(now=timezone.now())
 
 
 @shared_task
 def sweep_payments() -> int:
-    """Every 15 seconds: what a lost nudge or a killed worker left of the messages that call Stripe."""
+    """Every 15 seconds: deliver messages to Stripe left by a lost nudge or a killed worker."""
     return outbox.sweep(queue=PAYMENTS)
 
 
 @shared_task
 def collect_overage() -> int:
-    """Hourly, the invoice job: every closed period is charged, every charge finds its invoice, missed runs heal."""
+    """Hourly: charge every closed period and invoice every pending charge, including those of missed runs."""
     return charges.collect(now=timezone.now())
 
 
 @shared_task
 def check_overage() -> int:
-    """Daily: for each period, rated = invoiced + adjusted + waived; what differs is an alarm."""
+    """Daily: check rated = invoiced + adjusted + waived for each period; a difference raises an alarm."""
     found = charges.differences()
     for difference in found:
         log.error(
@@ -78,5 +78,5 @@ def check_overage() -> int:
 
 @shared_task
 def expire_orders() -> int:
-    """Hourly: orders whose payment page was left."""
+    """Hourly: expire orders whose checkout session was abandoned."""
     return orders.expire_stale(now=timezone.now())

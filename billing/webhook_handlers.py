@@ -1,4 +1,4 @@
-"""What each of Stripe's events leads to: fetch what it is about, and apply. Types that are not here are ignored."""
+"""Handlers of Stripe's events: fetch the object and apply it. Types without a handler are ignored."""
 
 from billing import test_clocks
 from billing.models import Invoice, Subscription, WebhookEvent
@@ -22,7 +22,7 @@ def on_payment_method(event: WebhookEvent) -> None:
 
 @handles("payment_method.detached")
 def on_payment_method_detached(event: WebhookEvent) -> None:
-    """A detached card names its customer only in what it was before."""
+    """A detached card names its customer only in `previous_attributes`."""
     before = event.payload["data"].get("previous_attributes") or {}
     if customer := before.get("customer"):
         customers.refresh(identifier(customer))
@@ -79,7 +79,7 @@ def on_invoice(event: WebhookEvent) -> None:
 
 @handles("invoice.created")
 def on_invoice_created(event: WebhookEvent) -> None:
-    """A renewal's draft: the period has moved, so ours is closed first; then what it cost goes onto the draft."""
+    """A renewal's draft: close the usage period that ended, then put its overage on the draft."""
     invoice = _refresh_invoice(event.object_id)
     if invoice is None or invoice.subscription is None:
         return
@@ -159,9 +159,9 @@ def on_test_clock(event: WebhookEvent) -> None:
 
 
 def _refresh_invoice(invoice_id: str) -> Invoice | None:
-    """The invoice as it is now stored; what a newer fetch has written is left, and still has to be acted on.
+    """Returns the invoice as stored; if a newer fetch was applied already, its state still has to be acted on.
 
-    An invoice may arrive before the subscription that it is for: the subscription is fetched first then.
+    An invoice may arrive before its subscription, which is then fetched first.
     """
     invoices.refresh(invoice_id)
     invoice = (

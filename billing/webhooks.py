@@ -1,4 +1,4 @@
-"""The address that Stripe calls: verify, store, answer. No call to Stripe and no work here."""
+"""The webhook endpoint: verify, store, acknowledge. Does no work and does not call Stripe."""
 
 from uuid import UUID
 
@@ -21,11 +21,11 @@ log = structlog.get_logger(__name__)
 @login_not_required
 @transaction.non_atomic_requests
 def stripe_webhook(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
-    """Stripe's delivery: 200 once it is stored, 400 if Stripe did not send it, 404 for an unknown endpoint."""
-    with tenancy.system("Stripe speaks for all organizations"):
+    """Returns 200 once the delivery is stored, 400 if Stripe did not send it, 404 for an unknown endpoint."""
+    with tenancy.system("Stripe reports for all organizations"):
         endpoint = WebhookEndpoint.objects.filter(pk=endpoint_id, is_active=True).first()
         if endpoint is None:
-            return JsonResponse({"error": "There is no such endpoint."}, status=404)
+            return JsonResponse({"error": "No webhook endpoint has this id."}, status=404)
         try:
             partition_key = inbox.receive(
                 endpoint=endpoint, payload=request.body, signature=request.headers.get("Stripe-Signature", "")

@@ -156,7 +156,7 @@ def test_choosing_the_plan_that_one_has_says_so(owner: User, acme: Organization)
     put_on_pro(acme)
     answer = page_of(owner).get("/checkout/?plan=pro&interval=month", follow=True)
     assert answer.redirect_chain[-1][0] == "/billing/"
-    assert "has this plan already" in answer.content.decode()
+    assert "already has this plan" in answer.content.decode()
 
 
 def test_a_choice_survives_the_making_of_an_organization(owner: User):

@@ -1,4 +1,4 @@
-"""Billing for staff: the catalog is edited, facts are read. Pages run in the system scope."""
+"""Billing's admin: staff edit the catalog; everything else is read-only. Pages run in the system scope."""
 
 from billing.admin import catalog, customers, mirrored, records, webhooks
 

@@ -1,4 +1,4 @@
-"""Products, plans and prices. What was sold does not change: staff make a new version and publish it."""
+"""Products, plans and prices. A plan that was sold is immutable: staff create a new version and publish it."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ CHANGE_PLAN = "billing.change_plan"
 
 
 class _CatalogAdmin(AuditedAdmin):
-    """Saving writes rows and has Stripe brought in step by the outbox."""
+    """Saving writes rows and enqueues the sync to Stripe."""
 
     def after_change(self, request: HttpRequest, row: Any, reason: str, changes: dict[str, Any]) -> None:
         outbox.enqueue(topic=sync.PUSH, payload={})
@@ -51,13 +51,13 @@ class PlanAllowanceInline(admin.StackedInline):  # a table's cells have no label
 
 
 def _is_fixed(plan: Plan) -> bool:
-    """On sale, or bought by somebody: what it includes must stay what was promised."""
+    """True if the plan is on sale or was bought: its allowances must not change any more."""
     return plan.is_published or plan.subscriptions.exists()
 
 
 @admin.register(Plan)
 class PlanAdmin(_CatalogAdmin):
-    """To change a plan: select it, "Make a new version", edit that one, publish it. Who has the old one keeps it."""
+    """To change a plan: select it, "Make a new version", edit that, publish it. Customers keep the old version."""
 
     list_display = ["product", "version", "rank", "trial_days", "is_published"]
     list_filter = ["is_published", "product"]
@@ -77,13 +77,15 @@ class PlanAdmin(_CatalogAdmin):
     def make_version(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
         def call(plan: Plan, reason: str) -> bool:
             copy = versions.new_version(plan)
-            self.message_user(request, _("%s was made: edit it, then publish it.") % copy, messages.SUCCESS)
+            self.message_user(
+                request, _("%s was created. Edit it, then publish it.") % copy, messages.SUCCESS
+            )
             return True
 
         self.act(request, queryset, permission=CHANGE_PLAN, action="plan.version_made", call=call)
 
     @admin.action(
-        description=_("Publish: put on sale in place of the present version"), permissions=["change"]
+        description=_("Publish: put on sale, replacing the current version"), permissions=["change"]
     )
     def publish(self, request: HttpRequest, queryset: QuerySet[Plan]) -> None:
         if queryset.count() != 1:
@@ -102,7 +104,7 @@ class PlanAdmin(_CatalogAdmin):
 
 @admin.register(Price)
 class PriceAdmin(_CatalogAdmin):
-    """A price that was sold or is known to Stripe only goes on and off sale. For a new amount add a new price."""
+    """A price that was sold or synced to Stripe can only go on and off sale. For a new amount add a price."""
 
     list_display = ["product", "plan", "interval", "unit_amount", "currency", "is_active", "stripe_id"]
     list_filter = ["is_active", "interval", "product"]

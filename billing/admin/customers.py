@@ -25,7 +25,7 @@ CHANGE_SUBSCRIPTION = "billing.change_subscription"
 
 @admin.register(BillingAccount)
 class BillingAccountAdmin(FactsAdmin):
-    """What an organization is at Stripe. In test mode it can be attached to a test clock."""
+    """An organization's customer at Stripe. In test mode it can be attached to a test clock."""
 
     list_display = ["organization", "stripe_customer_id", "plan", "card", "is_delinquent", "test_clock_time"]
     list_filter = ["is_delinquent", "plan__product", ("test_clock_target", admin.EmptyFieldListFilter)]
@@ -39,7 +39,7 @@ class BillingAccountAdmin(FactsAdmin):
 
     @admin.display(description=_("test clock"))
     def test_clock_time(self, account: BillingAccount) -> str:
-        """The time on its test clock, and whether that is where staff have sent it."""
+        """The time of its test clock, and the target if it is being advanced."""
         here, target = account.organization.test_clock_time, account.test_clock_target
         if here is None:
             return "–"
@@ -47,7 +47,7 @@ class BillingAccountAdmin(FactsAdmin):
         if target is None:
             return facts["here"]
         if test_clocks.advancing_to(account) is None:
-            return gettext("%(here)s. Stopped on its way to %(target)s: see Outbox, given up.") % facts
+            return gettext("%(here)s. Advancing to %(target)s failed: see the outbox's dead letters.") % facts
         return gettext("%(here)s. Advancing to %(target)s…") % facts
 
     @admin.action(description=_("Fetch from Stripe again"), permissions=["view"])
@@ -144,7 +144,7 @@ class SubscriptionAdmin(FactsAdmin):
             request, queryset, permission=CHANGE_SUBSCRIPTION, action="subscription.refreshed", call=call
         )
 
-    @admin.action(description=_("Cancel with the end of the period"), permissions=["view"])
+    @admin.action(description=_("Cancel at the end of the period"), permissions=["view"])
     def cancel_at_period_end(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> None:
         def call(subscription: Subscription, reason: str) -> bool:
             now = clock.now(subscription.organization)
@@ -189,7 +189,7 @@ class OrderAdmin(FactsAdmin):
 
 @admin.register(CheckoutSession)
 class CheckoutSessionAdmin(FactsAdmin):
-    """Visits to Stripe's payment page."""
+    """Stripe Checkout sessions."""
 
     list_display = ["created_at", "organization", "status", "plan", "order", "stripe_id"]
     list_filter = ["status"]

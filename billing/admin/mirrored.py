@@ -1,4 +1,4 @@
-"""dj-stripe's mirror, read-only, without its mixins: those print the secret key and let anyone cancel."""
+"""dj-stripe's mirror, read-only. Its own admin mixins are not used: they print the secret key and let anyone cancel."""
 
 import json
 
@@ -16,16 +16,16 @@ SHOWN = ["id", "livemode", "created", "djstripe_created", "djstripe_updated"]
 
 
 class MirrorAdmin(LargeList):
-    """One of Stripe's objects as it was fetched last. Nothing is decided by it: our own projection is."""
+    """A Stripe object as last fetched. For looking up only: decisions use our own projection."""
 
     list_display = ["id", "livemode", "created", "djstripe_updated"]
     search_fields = ["=id"]
-    search_help_text = _("The id at Stripe, exactly.")
+    search_help_text = _("The exact Stripe id.")
     ordering = ["-djstripe_id"]
     fields = [*SHOWN, "as_stripe_said"]
     readonly_fields = [*SHOWN, "as_stripe_said"]
 
-    @admin.display(description=_("as Stripe said"))
+    @admin.display(description=_("as returned by Stripe"))
     def as_stripe_said(self, mirrored: models.Model) -> SafeString:
         return format_html(
             '<pre tabindex="0">{}</pre>',
@@ -34,6 +34,6 @@ class MirrorAdmin(LargeList):
 
 
 def register() -> None:
-    """dj-stripe's own pages are not taken by the site: they print the secret key and let anyone cancel."""
+    """Replaces dj-stripe's own pages, which print the secret key and let anyone cancel."""
     for name in SERVICES:
         admin.site.register(apps.get_model("djstripe", name), MirrorAdmin)

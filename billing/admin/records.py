@@ -84,7 +84,7 @@ class PaymentAdmin(FactsAdmin):
 
 @admin.register(OverageCharge)
 class OverageChargeAdmin(FactsAdmin):
-    """What closed periods cost beyond the allowance: rated = invoiced + adjusted + waived."""
+    """Overage of closed periods: rated = invoiced + adjusted + waived."""
 
     list_display = ["created_at", "organization", "meter", "quantity", "money", "status", "invoice_item_id"]
     list_filter = ["status", "meter", "is_carried_over"]
@@ -97,7 +97,7 @@ class OverageChargeAdmin(FactsAdmin):
     def money(self, charge: OverageCharge) -> str:
         return str(Money(charge.amount, charge.currency))
 
-    @admin.action(description=_("Waive: do not invoice"), permissions=["view"])
+    @admin.action(description=_("Waive (never invoice)"), permissions=["view"])
     def waive(self, request: HttpRequest, queryset: QuerySet[OverageCharge]) -> None:
         def call(charge: OverageCharge, reason: str) -> bool:
             return charges.waive(charge=charge, reason=reason)
@@ -110,7 +110,7 @@ class OverageChargeAdmin(FactsAdmin):
             call=call,
         )
 
-    @admin.action(description=_("Put on an invoice now, if it can be"), permissions=["view"])
+    @admin.action(description=_("Invoice now"), permissions=["view"])
     def place(self, request: HttpRequest, queryset: QuerySet[OverageCharge]) -> None:
         def call(charge: OverageCharge, reason: str) -> bool:
             return charges.place_now(charge)

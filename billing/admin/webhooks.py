@@ -1,4 +1,4 @@
-"""Stripe's events: what arrived, what became of it, and another try. Endpoints never show their secret."""
+"""Stripe's events: status, payload and replay. Endpoints never show their secret."""
 
 import json
 
@@ -29,7 +29,7 @@ class WebhookEventAdmin(ReasonedActions, LargeList):
     ]
     list_filter = ["state"]
     search_fields = ["=stripe_id", "=object_id"]
-    search_help_text = _("The id of an event or of its object at Stripe, exactly.")
+    search_help_text = _("The exact Stripe id of an event or its object.")
     fields = [
         "stripe_id",
         "type",
@@ -71,7 +71,7 @@ class WebhookEventAdmin(ReasonedActions, LargeList):
             call=call,
         )
 
-    @admin.action(description=_("Dismiss dead letters: nothing will mend them"), permissions=["view"])
+    @admin.action(description=_("Dismiss dead letters"), permissions=["view"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[WebhookEvent]) -> None:
         def call(event: WebhookEvent, reason: str) -> bool:
             return inbox.dismiss(event)

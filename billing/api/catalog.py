@@ -1,4 +1,4 @@
-"""billing/plans and billing/products: what is on sale."""
+"""billing/plans and billing/products: the catalog on sale."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
@@ -18,9 +18,7 @@ class Plans(RevalidatedView):
     @extend_schema(
         operation_id="billing_plans_list",
         summary="List plans",
-        description=(
-            "The API plans on sale, with prices, allowances and the rates beyond them; and packs of tokens."
-        ),
+        description=("The API plans on sale, with prices, allowances and overage rates."),
         responses=serializers.PlansResponse,
     )
     def get(self, request: ApiRequest) -> Response:
@@ -35,7 +33,7 @@ class Products(RevalidatedView):
     @extend_schema(
         operation_id="billing_products_list",
         summary="List products",
-        description="Licenses and whatever else can be ordered.",
+        description="Licenses and other products that can be ordered.",
         responses=serializers.ProductsResponse,
     )
     def get(self, request: ApiRequest) -> Response:

@@ -56,7 +56,7 @@ class Orders(ListView):
 
     @idempotent
     def _place(self, request: ApiRequest) -> Response:
-        """The same Idempotency-Key is the same order, whose payment page is then opened if it was not."""
+        """The same Idempotency-Key returns the same order; its payment page is then opened if it was not yet."""
         body = parsed_body(request, serializers.OrderRequest)
         order = orders.place(
             organization=request.organization,
@@ -78,7 +78,7 @@ class OrderDetail(ApiView):
     def get(self, request: ApiRequest, order_id: UUID) -> Response:
         found = _of(request).filter(pk=order_id).first()
         if found is None:
-            raise NotFound("There is no such order.")
+            raise NotFound("No order has this id.")
         return Response(serializers.OrderResponse(found, context={"request": request}).data)
 
 

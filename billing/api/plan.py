@@ -1,4 +1,4 @@
-"""The organization's API plan: what it is, what a change costs, change, cancel, resume; checkout and portal."""
+"""The organization's API plan: get, preview, change, cancel, resume; checkout and customer portal."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class PlanSubscription(ApiView):
     @extend_schema(
         operation_id="billing_subscription_get",
         summary="Get the API plan",
-        description="The plan in force; without a paid one, `free`.",
+        description="The current plan; `free` without a paid one.",
         responses=serializers.PlanSubscriptionResponse,
     )
     def get(self, request: ApiRequest) -> Response:
@@ -41,7 +41,7 @@ class Preview(ApiView):
     @extend_schema(
         operation_id="billing_subscription_preview",
         summary="Preview a change of plan",
-        description="What the change would cost now and at the next renewal. Changes nothing.",
+        description="Returns what the change would cost now and at the next renewal. Changes nothing.",
         request=serializers.PlanChoiceRequest,
         responses=serializers.PreviewResponse,
     )
@@ -64,9 +64,9 @@ class Change(ApiView):
         operation_id="billing_subscription_change",
         summary="Change the API plan",
         description=(
-            "A larger plan is in force at once and charged now; a smaller one, or a shorter interval, when "
-            "the paid period ends. Send `effective_at` of a preview for its very amounts, and "
-            "`max_amount_due` to be refused a higher one."
+            "An upgrade takes effect and is charged at once; a downgrade, or a shorter interval, takes effect "
+            "when the paid period ends. Send the `effective_at` of a preview to get exactly its amounts, and "
+            "`max_amount_due` to refuse a higher one."
         ),
         request=serializers.ChangePlanRequest,
         responses=serializers.PreviewResponse,
@@ -93,7 +93,7 @@ class Cancel(ApiView):
     @extend_schema(
         operation_id="billing_subscription_cancel",
         summary="Cancel the API plan",
-        description="With the paid period, or at once.",
+        description="At the end of the paid period, or at once.",
         request=serializers.CancelPlanRequest,
         responses=serializers.PlanSubscriptionResponse,
     )
@@ -116,7 +116,7 @@ class Resume(ApiView):
     @extend_schema(
         operation_id="billing_subscription_resume",
         summary="Resume the API plan",
-        description="Takes back a cancellation, or a change, that has not come into force.",
+        description="Undoes a cancellation or a change that has not taken effect yet.",
         request=None,
         responses=serializers.PlanSubscriptionResponse,
     )
@@ -133,9 +133,7 @@ class CreateCheckoutSession(ApiView):
     @extend_schema(
         operation_id="billing_checkout_session_create",
         summary="Open a checkout for a plan",
-        description=(
-            "Answers with the address of Stripe's payment page. The plan is in force once it is paid."
-        ),
+        description=("Returns the URL of Stripe's payment page. The plan takes effect once it is paid."),
         request=serializers.CheckoutRequest,
         responses={201: serializers.CheckoutResponse},
     )
@@ -160,7 +158,7 @@ class CustomerPortal(ApiView):
     @extend_schema(
         operation_id="billing_customer_portal_get",
         summary="Open the customer portal",
-        description="Answers with a short-lived address of Stripe's page for cards and billing details.",
+        description="Returns a short-lived URL of Stripe's page for cards and billing details.",
         responses=serializers.UrlResponse,
     )
     def get(self, request: ApiRequest) -> Response:
@@ -175,7 +173,7 @@ class Usage(ApiView):
     @extend_schema(
         operation_id="billing_usage_get",
         summary="Get billable usage",
-        description="What was used in the current period, and what is charged beyond the allowances.",
+        description="Usage in the current period, and the overage to be charged.",
         responses=serializers.UsageResponse,
     )
     def get(self, request: ApiRequest) -> Response:

@@ -1,4 +1,4 @@
-"""billing/invoices and billing/payments: what was billed and paid."""
+"""billing/invoices and billing/payments."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from superagent.foundation.views import DetailView, ListView
         tags=["billing"],
         operation_id="billing_invoices_list",
         summary="List invoices",
-        description="With their lines.",
+        description="Invoices with their lines.",
     )
 )
 class Invoices(ListView):
@@ -49,7 +49,7 @@ class InvoiceDetail(DetailView):
         tags=["billing"],
         operation_id="billing_payments_list",
         summary="List payments",
-        description="With what was refunded of each.",
+        description="Payments with their refunded amounts.",
     )
 )
 class Payments(ListView):

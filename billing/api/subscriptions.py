@@ -1,4 +1,4 @@
-"""subscriptions: of plans and licenses; create, and DELETE, which ends one with its period."""
+"""subscriptions: of plans and licenses; list, create, cancel, resume."""
 
 from typing import Any
 from uuid import UUID
@@ -35,7 +35,7 @@ class Subscriptions(ListView):
     @extend_schema(
         operation_id="subscriptions_list",
         summary="List subscriptions",
-        description="Of the API plan and of licenses.",
+        description="Subscriptions to the API plan and to licenses.",
     )
     def get(self, request: Request) -> Response:
         return self.list(request)
@@ -44,7 +44,7 @@ class Subscriptions(ListView):
         operation_id="subscriptions_create",
         summary="Subscribe to a plan",
         description=(
-            "Answers with the address of Stripe's payment page; the subscription follows when it is paid."
+            "Returns the URL of Stripe's payment page; the subscription is created when it is paid."
         ),
         request=serializers.CheckoutRequest,
         responses={201: serializers.CheckoutResponse},
@@ -87,7 +87,7 @@ class SubscriptionDetail(ApiView):
     @extend_schema(
         operation_id="subscriptions_cancel",
         summary="Cancel a subscription",
-        description="It ends with its paid period; until then it can be used. Answers with the subscription.",
+        description="It stays usable until its paid period ends. Returns the subscription.",
         responses={200: serializers.SubscriptionResponse},
     )
     def delete(self, request: ApiRequest, subscription_id: UUID) -> Response:
@@ -104,7 +104,7 @@ class SubscriptionResume(ApiView):
     @extend_schema(
         operation_id="subscriptions_resume",
         summary="Resume a subscription",
-        description="Takes back a cancellation, or a change, that has not come into force.",
+        description="Undoes a cancellation or a change that has not taken effect yet.",
         request=None,
         responses=serializers.SubscriptionResponse,
     )
@@ -125,7 +125,7 @@ def _of(request: ApiRequest) -> QuerySet[Any]:
 def _one(request: ApiRequest, subscription_id: UUID) -> Subscription:
     found: Subscription | None = _of(request).filter(pk=subscription_id).first()
     if found is None:
-        raise NotFound("There is no such subscription.")
+        raise NotFound("No subscription has this id.")
     return found
 
 

@@ -1,1 +1,1 @@
-"""What is sold: plans in versions with their prices, the first day's catalog, and its copy at Stripe."""
+"""The catalog: versioned plans and prices, the initial catalog, and the sync to Stripe."""

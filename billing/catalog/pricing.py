@@ -1,4 +1,4 @@
-"""Plans as a price table shows them, and what choosing one means for an organization."""
+"""Plans for a pricing table, and what choosing one does for an organization."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +17,7 @@ FEATURED = "pro"
 
 @dataclass(frozen=True, slots=True)
 class AllowanceOffer:
-    """`overage_text` is like "then $0.50 per 1,000"; empty when nothing is billed beyond. `unit` is empty
+    """`overage_text` is like "then $0.50 per 1,000"; empty without overage. `unit` is empty
     where the name says it: 50,000 API requests."""
 
     meter_name: str
@@ -48,7 +48,7 @@ class PlanOffer:
 
 
 class Action(StrEnum):
-    """What the button of a plan does: first purchase, change of the subscription, its end, or nothing."""
+    """What a plan's button does: first purchase, change, cancellation, or nothing."""
 
     BUY = "buy"
     CHANGE = "change"
@@ -73,7 +73,7 @@ class Choice:
 
 
 def choices(*, organization: Organization, interval: str) -> list[Choice]:
-    """Every plan on sale, lowest rank first, with what its button does. Runs in the organization's scope."""
+    """Returns every plan on sale, lowest rank first, with its action. Runs in the organization's scope."""
     current = plans.current_plan(organization)
     subscription = plans.subscription_of(organization)
     paid_interval = subscription.interval if subscription is not None else None
@@ -100,7 +100,7 @@ def _choice(offer: PlanOffer, interval: str, current: Plan | None, paid_interval
 
 
 def plan_offers() -> list[PlanOffer]:
-    """The plans on sale, lowest rank first: three queries."""
+    """Returns the plans on sale, lowest rank first, in three queries."""
     return [_offer(plan) for plan in plans.on_sale()]
 
 
@@ -124,7 +124,7 @@ def _offer(plan: Plan) -> PlanOffer:
 
 
 def _highlights(plan: Plan) -> tuple[str, ...]:
-    """The plan's sentences without those that repeat an allowance, which has a line of its own."""
+    """Returns the plan's highlights without those that repeat an allowance, which has its own line."""
     repeated = tuple(f"{row.included:,} " for row in plan.allowances.all() if row.included is not None)
     return tuple(feature for feature in plan.features if not (repeated and str(feature).startswith(repeated)))
 
@@ -145,6 +145,6 @@ def overage_text(rate: Decimal, currency: str) -> str:
 
 
 def per_period(price: Price) -> str:
-    """What a subscription costs, as a sentence says it: `$49.00 a month`."""
+    """Returns the price of a subscription as text: `$49.00 a month`."""
     every = _("a year") if price.interval == Interval.YEAR else _("a month")
     return f"{money(price.unit_amount, price.currency)} {every}"

@@ -1,4 +1,4 @@
-"""The catalog as it is sold on the first day. Written into the database once; from then on the rows belong to staff."""
+"""The initial catalog. Written into the database once; after that, staff own the rows."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,7 @@ from superagent.foundation import clock, tenancy
 
 @dataclass(frozen=True, slots=True)
 class SeedAllowance:
-    """`included` None is unlimited; `rate` is cents for each unit beyond it."""
+    """`included` None is unlimited; `rate` is cents for each unit over it."""
 
     meter: str
     included: int | None
@@ -50,14 +50,14 @@ PRODUCTS = (
         slug="free",
         name="Free",
         kind=Product.Kind.API_PLAN,
-        description="To try the API, for as long as you like.",
+        description="For trying out the API.",
         monthly=0,
         yearly=0,
         rank=0,
         features=(
             "1,000 API requests a month",
             "10,000 AI tokens a month",
-            "Stops at the limit, never costs anything",
+            "Stops at the limit, never bills you",
         ),
         allowances=(
             SeedAllowance("api_requests", 1_000, is_hard=True),
@@ -76,7 +76,7 @@ PRODUCTS = (
         features=(
             "50,000 API requests a month, then $0.50 per 1,000",
             "1,000,000 AI tokens a month, then $2.00 per million",
-            "Goes on beyond the limit",
+            "Keeps working past the limit (billed)",
             "Support by e-mail",
         ),
         allowances=(
@@ -96,8 +96,8 @@ PRODUCTS = (
         features=(
             "1,000,000 API requests a month, then $0.30 per 1,000",
             "20,000,000 AI tokens a month, then $1.50 per million",
-            "Goes on beyond the limit",
-            "Support with priority",
+            "Keeps working past the limit (billed)",
+            "Priority support",
         ),
         allowances=(
             SeedAllowance("api_requests", 1_000_000, rate=_cents("0.30", 1_000)),
@@ -134,7 +134,7 @@ PRODUCTS = (
 
 @transaction.atomic
 def write() -> int:
-    """Write the products that are not there yet; what staff changed stays. Answers how many are new."""
+    """Create missing products; rows that staff changed stay. Returns the number created."""
     added = 0
     for position, product in enumerate(PRODUCTS):
         row, is_new = Product.objects.get_or_create(
@@ -176,7 +176,7 @@ def _seed_prices(row: Product, product: SeedProduct, plan: Plan | None) -> None:
 
 
 def give_everyone_a_plan(*, now: datetime) -> int:
-    """Organizations that signed up before the catalog was there get the free plan; answers how many."""
+    """Give the free plan to organizations that signed up before the catalog existed. Returns their number."""
     with tenancy.system("seed the catalog"):
         waiting = list(BillingAccount.objects.filter(plan__isnull=True).select_related("organization"))
         for account in waiting:

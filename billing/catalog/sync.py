@@ -1,4 +1,4 @@
-"""The catalog at Stripe, kept in step with our rows. May be repeated."""
+"""Sync the catalog to Stripe. Idempotent."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Synced:
 
 
 def push() -> Synced:
-    """Create at Stripe what is not there, found by our id or lookup key, and update names. Calls Stripe."""
+    """Create missing products and prices at Stripe (found by our id or lookup key) and update names. Calls Stripe."""
     products = list(Product.objects.order_by("kind", "position"))
     for product in products:
         _push_product(product)
@@ -57,9 +57,9 @@ def _push_product(product: Product) -> None:
 
 
 def _lookup_keys(prices: list[Price]) -> dict[UUID, str]:
-    """What finds each price at Stripe. An amount that comes back after another one is a new price: its key is numbered.
+    """Returns the lookup key of each price. An amount that returns after another is a new price with a numbered key.
 
-    Prices are never deleted, nor changed once they are known to Stripe, so that the numbers stay.
+    The numbers are stable: prices are never deleted, nor changed once they are at Stripe.
     """
     seen: Counter[str] = Counter()
     keys = {}
@@ -71,7 +71,7 @@ def _lookup_keys(prices: list[Price]) -> dict[UUID, str]:
 
 
 def _known_prices(keys: list[str]) -> dict[str, dict[str, Any]]:
-    """Stripe's prices by lookup key; ten keys may be asked for at a time."""
+    """Returns Stripe's prices by lookup key; Stripe allows ten keys a request."""
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(keys), 10):
         for price in client.listed("prices.list", params={"lookup_keys": keys[start : start + 10]}):

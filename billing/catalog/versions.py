@@ -1,4 +1,4 @@
-"""Versions of a plan: a published one never changes; staff copy it, edit the copy and publish that."""
+"""Versions of a plan: a published version is immutable; staff copy it, edit the copy and publish that."""
 
 from django.db import transaction
 from django.db.models import Max
@@ -9,7 +9,7 @@ from billing.signals import catalog_changed
 
 @transaction.atomic
 def publish(plan: Plan) -> None:
-    """Put a version of a plan on sale in place of the one before; who has that one keeps it."""
+    """Put a version of a plan on sale, replacing the previous one; subscribers keep theirs."""
     Product.objects.select_for_update().get(pk=plan.product_id)
     Plan.objects.filter(product=plan.product_id, is_published=True).exclude(pk=plan.pk).update(
         is_published=False
@@ -22,7 +22,7 @@ def publish(plan: Plan) -> None:
 
 @transaction.atomic
 def new_version(plan: Plan) -> Plan:
-    """A copy of `plan` to edit and then publish: next version, same allowances and prices, not on sale yet."""
+    """Returns a draft copy of `plan` as its next version, with the same allowances and prices."""
     Product.objects.select_for_update().get(pk=plan.product_id)
     latest = Plan.objects.filter(product=plan.product_id).aggregate(latest=Max("version"))["latest"]
     copy = Plan.objects.create(

@@ -1,1 +1,1 @@
-"""Who pays: an organization's billing account with its customer at Stripe, the cards, and Stripe's own portal."""
+"""Billing accounts: the customer at Stripe, its cards, and Stripe's customer portal."""

@@ -1,4 +1,4 @@
-"""Which card a subscription is charged to, as Stripe will choose it."""
+"""Which card Stripe will charge for a subscription."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Card:
 
 
 def charged_for(subscription: Subscription) -> Card | None:
-    """The subscription's own card, else the customer's; None for none, or while Stripe is away. Calls Stripe."""
+    """Returns the subscription's card, else the customer's, else None; None if Stripe is down. Calls Stripe."""
     try:
         fetched = client.call(
             "subscriptions.retrieve", subscription.stripe_id, params={"expand": ["default_payment_method"]}

@@ -1,4 +1,4 @@
-"""Stripe's customer portal: cards, addresses and tax ids are kept there, never here."""
+"""Stripe's customer portal, where customers manage cards, addresses and tax ids; we store none of these."""
 
 from django.conf import settings
 from django.urls import reverse
@@ -11,7 +11,7 @@ CONFIGURATION_MARK = "superagent"
 
 
 def open_for(organization: Organization) -> str:
-    """The address of a short-lived portal session. Calls Stripe. Raises client.Unavailable."""
+    """Returns the URL of a short-lived portal session. Calls Stripe. Raises client.Unavailable."""
     session = client.call(
         "billing_portal.sessions.create",
         params={
@@ -23,9 +23,9 @@ def open_for(organization: Organization) -> str:
 
 
 def configure() -> str:
-    """Make the portal do only what our pages do not: cards, details and invoices. Idempotent; answers the id.
+    """Configure the portal for cards, billing details and invoices only. Idempotent. Returns the configuration's id.
 
-    Plans are changed on our pages, where the preview is, and so are cancellations.
+    Plans are changed and canceled on our own pages, which show a preview.
     """
     wanted = {
         "business_profile": {"headline": "SuperAgent: your cards and billing details"},

@@ -1,4 +1,4 @@
-"""What an organization is at Stripe: its customer, made by the outbox, so that sign-up works while Stripe is down."""
+"""Stripe customers of organizations. Created through the outbox, so that sign-up works while Stripe is down."""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 def open_account(*, organization: Organization, now: datetime) -> BillingAccount:
-    """Give a new organization its billing account, the free plan, and a customer that follows. Idempotent."""
+    """Give a new organization its billing account and the free plan, and enqueue its Stripe customer. Idempotent."""
     with tenancy.system("open a billing account"), transaction.atomic():
         account, is_new = BillingAccount.objects.get_or_create(
             organization=organization, defaults={"created_at": now}
@@ -35,7 +35,7 @@ def open_account(*, organization: Organization, now: datetime) -> BillingAccount
 
 
 def stripe_id(organization: Organization) -> str | None:
-    """Stripe's customer id; None until it is known. Fills the port accounts.customers.id_of."""
+    """Returns the Stripe customer id, or None before it is created. Implements accounts.customers.id_of."""
     with tenancy.system("Stripe's customer of an organization"):
         return (
             BillingAccount.objects.filter(organization=organization)
@@ -45,7 +45,7 @@ def stripe_id(organization: Organization) -> str | None:
 
 
 def account_of(organization: Organization) -> BillingAccount:
-    """The billing account, opened now if the organization came into being without one."""
+    """Returns the billing account; opens it if the organization has none."""
     with tenancy.system("billing account"):
         account = (
             BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
@@ -54,7 +54,7 @@ def account_of(organization: Organization) -> BillingAccount:
 
 
 def ensure(organization: Organization) -> str:
-    """Stripe's customer id, created on the spot if the outbox has not done it yet. Calls Stripe: not in a transaction.
+    """Returns the Stripe customer id; creates the customer if needed. Calls Stripe: not in a transaction.
 
     Raises client.Unavailable.
     """
@@ -71,9 +71,9 @@ def ensure(organization: Organization) -> str:
 
 
 def create(payload: dict[str, Any], *, sent_before: datetime | None = None) -> str:
-    """Create the customer at Stripe, once: the key and the parameters were frozen when it was decided.
+    """Create the customer at Stripe, once: key and parameters were fixed when the message was enqueued.
 
-    `sent_before`: it was sent then, and Stripe may have forgotten the key: it is looked for first.
+    `sent_before`: an earlier try, whose key Stripe may have forgotten; it is looked up first.
     """
     with tenancy.system("create a Stripe customer"):
         account = BillingAccount.objects.get(organization_id=payload["organization"])
@@ -102,12 +102,12 @@ def _found(payload: dict[str, Any], sent_before: datetime | None) -> Json | None
 
 
 def follow_organization(organization: Organization) -> None:
-    """Have Stripe told the organization's new name and billing address. Only a row, in the caller's transaction."""
+    """Enqueue the update of the customer's name and billing e-mail, in the caller's transaction."""
     outbox.enqueue(topic=UPDATE, payload={}, organization_id=organization.pk)
 
 
 def update(organization_id: UUID) -> None:
-    """Tell Stripe the organization's present name and billing address, until they are what they were. Calls Stripe."""
+    """Push name and billing e-mail to Stripe; repeat if they changed while the call was in flight. Calls Stripe."""
     with tenancy.system("update a Stripe customer"):
         organization = Organization.objects.get(pk=organization_id)
         told = None
@@ -118,11 +118,11 @@ def update(organization_id: UUID) -> None:
                 params={"name": present[0], "email": present[1]},
             )
             told = present
-            organization.refresh_from_db(fields=["name", "email"])  # changed while Stripe was told
+            organization.refresh_from_db(fields=["name", "email"])  # changed while the call was in flight
 
 
 def replace(account: BillingAccount, *, generation: str) -> None:
-    """The customer was deleted at Stripe with its test clock: forget it, and have another one made."""
+    """Forget a customer that was deleted at Stripe with its test clock, and enqueue a new one."""
     BillingAccount.objects.filter(pk=account.pk).update(
         stripe_customer_id=None,
         test_clock_id="",
@@ -140,7 +140,7 @@ def replace(account: BillingAccount, *, generation: str) -> None:
 
 
 def organization_of(customer_id: str) -> Organization | None:
-    """Whose customer it is; None for a customer that is not ours. In the system scope."""
+    """Returns the organization of a customer; None if it is not ours. Runs in the system scope."""
     account = (
         BillingAccount.objects.filter(stripe_customer_id=customer_id).select_related("organization").first()
     )
@@ -153,7 +153,7 @@ def _enqueue(organization: Organization, *, generation: str = "") -> None:
 
 
 def _creation(organization: Organization, generation: str = "") -> dict[str, Any]:
-    """What is sent to Stripe, and under which key. `generation` tells a second customer from the first."""
+    """Returns the parameters and idempotency key of the call. `generation` distinguishes a replacement customer."""
     metadata = {"organization": str(organization.pk), "djstripe_subscriber": str(organization.pk)}
     return {
         "organization": str(organization.pk),

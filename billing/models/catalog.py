@@ -10,7 +10,7 @@ from metering.quotas import allowances
 from superagent.foundation.records import Record
 from superagent.foundation.row_security import Published
 
-_CATALOG = Published("the catalog is public; staff and sync_catalog write it as the system")
+_CATALOG = Published("the catalog is public; staff and sync_catalog write it in the system scope")
 
 
 class Interval(models.TextChoices):
@@ -29,7 +29,7 @@ class Product(Record):
         LICENSE = "license", _("License")
 
     slug = models.SlugField(
-        _("slug"), max_length=60, unique=True, help_text=_("Never changes: the API names it.")
+        _("slug"), max_length=60, unique=True, help_text=_("Immutable: the API uses it as the id.")
     )
     name = models.CharField(_("name"), max_length=100)
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
@@ -49,7 +49,7 @@ class Product(Record):
 
 
 class Plan(Record):
-    """One version of an API plan. A published version never changes: subscriptions keep the one they bought."""
+    """One version of an API plan. A published version is immutable: subscriptions keep the one they bought."""
 
     row_security = _CATALOG
 
@@ -58,10 +58,12 @@ class Plan(Record):
     rank = models.PositiveSmallIntegerField(
         _("rank"), help_text=_("A change to a higher rank is an upgrade.")
     )
-    features = models.JSONField(_("features"), default=list, help_text=_("Sentences for the price table."))
+    features = models.JSONField(
+        _("features"), default=list, help_text=_("Selling points for the pricing table.")
+    )
     trial_days = models.PositiveSmallIntegerField(_("trial days"), default=0)
     is_published = models.BooleanField(
-        _("published"), default=False, help_text=_("The version that is on sale.")
+        _("published"), default=False, help_text=_("Whether this version is on sale.")
     )
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -87,7 +89,7 @@ class Plan(Record):
 
 
 class PlanAllowance(Record):
-    """What a plan includes of one meter in a usage period, and what more costs."""
+    """A plan's allowance of one meter in a usage period, and the overage rate."""
 
     row_security = _CATALOG
 
@@ -97,14 +99,14 @@ class PlanAllowance(Record):
         _("included"), null=True, blank=True, help_text=_("Empty is unlimited.")
     )
     is_hard = models.BooleanField(
-        _("hard"), default=True, help_text=_("Refuse beyond it, instead of billing more.")
+        _("hard"), default=True, help_text=_("Refuse requests over it instead of billing overage.")
     )
     overage_rate = models.DecimalField(
         _("overage rate"),
         max_digits=20,
         decimal_places=12,
         default=0,
-        help_text=_("Minor units for each unit beyond what is included."),
+        help_text=_("Minor units for each unit over the included amount."),
     )
     currency = models.CharField(_("currency"), max_length=3, default="usd")
 
@@ -129,7 +131,7 @@ class PlanAllowance(Record):
 
 
 class Price(Record):
-    """What a product costs. Never changed once sold: a new amount is a new row, the old one is taken off sale."""
+    """A product's price. Immutable once sold: a new amount is a new row, and the old one is taken off sale."""
 
     row_security = _CATALOG
 
@@ -164,6 +166,6 @@ class Price(Record):
 
     @property
     def lookup_key(self) -> str:
-        """What finds this price at Stripe; it holds all that makes the price what it is."""
+        """Stripe's lookup key of this price; it contains everything that identifies the price."""
         version = f"v{self.plan.version}" if self.plan else "v1"
         return f"{self.product.slug}_{version}_{self.interval}_{self.currency}_{self.unit_amount}"

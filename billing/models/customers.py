@@ -7,7 +7,7 @@ from billing.models.catalog import Plan
 
 
 class BillingAccount(OrganizationOwned):
-    """What an organization is at Stripe, and the plan it has now."""
+    """An organization's Stripe customer and current plan."""
 
     organization = models.OneToOneField(
         Organization, on_delete=models.PROTECT, related_name="billing_account"
@@ -16,7 +16,7 @@ class BillingAccount(OrganizationOwned):
         _("Stripe customer"), max_length=255, unique=True, null=True, blank=True
     )
     plan = models.ForeignKey(
-        Plan, null=True, on_delete=models.PROTECT, related_name="+", help_text=_("The plan in force.")
+        Plan, null=True, on_delete=models.PROTECT, related_name="+", help_text=_("The current plan.")
     )
     payment_method_id = models.CharField(max_length=255, blank=True)
     card_brand = models.CharField(_("card"), max_length=30, blank=True)
@@ -26,15 +26,15 @@ class BillingAccount(OrganizationOwned):
         max_length=255,
         blank=True,
         db_default="",
-        help_text=_("The saved card whose newest charge was declined."),
+        help_text=_("The saved card whose latest charge was declined."),
     )
     card_tried_at = models.DateTimeField(
-        null=True, blank=True, help_text=_("When a saved card was charged last, well or not.")
+        null=True, blank=True, help_text=_("When a saved card was last charged, successfully or not.")
     )
     balance = models.IntegerField(
         _("balance"),
         default=0,
-        help_text=_("In minor units; what is negative is credit for the next invoice."),
+        help_text=_("In minor units; a negative balance is credit for the next invoice."),
     )
     currency = models.CharField(
         _("currency"), max_length=3, default="usd", db_default="usd", help_text=_("Of the balance.")
@@ -58,7 +58,7 @@ class BillingAccount(OrganizationOwned):
 
     @property
     def credit(self) -> int:
-        """What is left of refunds and downgrades for the next invoices, in minor units."""
+        """Credit for the next invoices, in minor units."""
         return max(0, -self.balance)
 
     @property
@@ -73,5 +73,5 @@ class BillingAccount(OrganizationOwned):
 
     @property
     def is_card_declined(self) -> bool:
-        """The saved card would be charged next, and the bank declined it last time."""
+        """True if the bank declined the latest charge of the saved card."""
         return self.has_card and self.declined_method_id == self.payment_method_id

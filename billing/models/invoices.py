@@ -9,7 +9,7 @@ from superagent.foundation.row_security import Projection
 
 
 class Invoice(OrganizationOwned):
-    """Our projection of one of Stripe's invoices."""
+    """Projection of a Stripe invoice."""
 
     class Status(models.TextChoices):
         DRAFT = "draft", _("Draft")
@@ -87,11 +87,11 @@ class InvoiceLine(OrganizationOwned):
 
 
 class Payment(OrganizationOwned):
-    """Our projection of one of Stripe's payment intents, with the state of its charge."""
+    """Projection of a Stripe payment intent with the state of its charge."""
 
     class Status(models.TextChoices):
         PROCESSING = "processing", _("Processing")
-        REQUIRES_ACTION = "requires_action", _("Waits for the customer")
+        REQUIRES_ACTION = "requires_action", _("Requires action by the customer")
         FAILED = "failed", _("Failed")
         SUCCEEDED = "succeeded", _("Succeeded")
         CANCELED = "canceled", _("Canceled")
@@ -125,13 +125,13 @@ class Payment(OrganizationOwned):
         return self.stripe_id
 
     def is_refunded(self) -> bool:
-        """In full, and for certain: a refund that is pending may still fail."""
+        """True if refunded in full; pending refunds do not count, because they may fail."""
         returned = sum(refund.amount for refund in self.refunds.all() if refund.status == "succeeded")
         return self.status == self.Status.SUCCEEDED and returned >= self.amount > 0
 
 
 class Refund(OrganizationOwned):
-    """Our projection of one of Stripe's refunds."""
+    """Projection of a Stripe refund."""
 
     stripe_id = models.CharField(_("Stripe refund"), max_length=255, unique=True)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
@@ -151,7 +151,7 @@ class Refund(OrganizationOwned):
 
 
 class OverageCharge(OrganizationOwned):
-    """What a closed usage period costs beyond its allowance, for one meter: rated once, invoiced once."""
+    """The overage of a closed usage period for one meter: rated once, invoiced once."""
 
     class Status(models.TextChoices):
         PENDING = "pending", _("Pending")
@@ -173,10 +173,10 @@ class OverageCharge(OrganizationOwned):
         _("target invoice"),
         max_length=255,
         blank=True,
-        help_text=_("Stripe's invoice that it is being put on."),
+        help_text=_("The Stripe invoice to put it on."),
     )
     is_carried_over = models.BooleanField(
-        default=False, help_text=_("The target was final already; it goes onto the next invoice.")
+        default=False, help_text=_("The target was final already; it goes on the next invoice.")
     )
     invoice_item_id = models.CharField(
         _("Stripe invoice item"), max_length=255, unique=True, null=True, blank=True

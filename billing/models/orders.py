@@ -9,7 +9,7 @@ from billing.models.catalog import Plan, Price, Product
 
 
 class Order(OrganizationOwned):
-    """What a customer decided to buy, at the prices that it was shown."""
+    """A purchase at the prices that the customer was shown."""
 
     class Status(models.TextChoices):
         PENDING = "pending", _("Pending")
@@ -36,7 +36,7 @@ class Order(OrganizationOwned):
     class Meta(OrganizationOwned.Meta):
         indexes = [
             models.Index(fields=["organization", "-id"], name="order_organization"),
-            # the few that wait, for jobs and for people, among all that were ever paid
+            # jobs and staff look for the few unpaid orders
             models.Index(fields=["created_at"], condition=Q(status="pending"), name="order_pending"),
             models.Index(fields=["created_at"], condition=Q(status="failed"), name="order_failed"),
         ]
@@ -46,7 +46,7 @@ class Order(OrganizationOwned):
 
 
 class OrderItem(OrganizationOwned):
-    """One thing of an order. A license's item is what its subscription pays for."""
+    """An item of an order. A license's subscription pays for one item."""
 
     class Status(models.TextChoices):
         PENDING = "pending", _("Pending")
@@ -72,7 +72,7 @@ class OrderItem(OrganizationOwned):
 
 
 class CheckoutSession(OrganizationOwned):
-    """A visit to Stripe's hosted payment page, for a plan or for an order."""
+    """A Stripe Checkout session, for a plan or for an order."""
 
     class Status(models.TextChoices):
         OPEN = "open", _("Open")

@@ -11,11 +11,11 @@ from billing.models.orders import OrderItem
 
 class SubscriptionQuerySet(OwnedQuerySet):
     def live(self) -> "SubscriptionQuerySet":
-        """Those that entitle to what was bought: paid, in trial, or with a payment that is being retried."""
+        """Subscriptions that grant what was bought: active, trialing, or past due while the payment is retried."""
         return self.filter(status__in=Subscription.LIVE)
 
     def running(self) -> "SubscriptionQuerySet":
-        """Those that have not ended and are not about to: they go on being charged, or tried to be."""
+        """Subscriptions that have not ended and are not canceled: they will be charged again."""
         is_canceling = Q(status__in=Subscription.LIVE) & (
             Q(cancel_at_period_end=True) | Q(cancel_at__isnull=False)
         )
@@ -29,7 +29,7 @@ SubscriptionManager = models.Manager.from_queryset(SubscriptionQuerySet)
 
 
 class Subscription(OrganizationOwned):
-    """Our typed projection of one of Stripe's subscriptions: an API plan's, or a license's with its order item."""
+    """Projection of a Stripe subscription: of an API plan, or of a license with its order item."""
 
     class Status(models.TextChoices):
         INCOMPLETE = "incomplete", _("Incomplete")
@@ -62,7 +62,7 @@ class Subscription(OrganizationOwned):
     cancel_at = models.DateTimeField(null=True, blank=True)
     cancellation_reason = models.CharField(max_length=300, blank=True)
     ended_for_nonpayment = models.BooleanField(
-        default=False, db_default=False, help_text=_("Stripe gave up collecting and ended it.")
+        default=False, db_default=False, help_text=_("Ended by Stripe because payment failed.")
     )
     is_collection_paused = models.BooleanField(
         _("collection paused"), default=False, db_default=False, help_text=_("Renewals are not charged.")
@@ -79,7 +79,7 @@ class Subscription(OrganizationOwned):
         db_index=False,
         related_name="+",
         verbose_name=_("follows"),
-        help_text=_("What it is for when the paid period ends; empty: the same as now."),
+        help_text=_("The price from the end of the paid period; empty if it stays the same."),
     )
     pending_at = models.DateTimeField(_("follows on"), null=True, blank=True)
     past_due_since = models.DateTimeField(null=True, blank=True)
@@ -90,7 +90,7 @@ class Subscription(OrganizationOwned):
         blank=True,
         default="",
         db_default="",
-        help_text=_("Of the last call of ours that changed it."),
+        help_text=_("Mark of our last call that changed it."),
     )
 
     objects = SubscriptionManager()  # type: ignore[misc]  # a richer manager than the base's
@@ -125,12 +125,12 @@ class Subscription(OrganizationOwned):
 
     @property
     def pending(self) -> "Subscription | None":
-        """Itself while a change is coming: `pending_price` from `pending_at`."""
+        """Returns the subscription itself if a change is scheduled (`pending_price` from `pending_at`), else None."""
         return self if self.pending_price_id else None
 
     @property
     def renewal_price(self) -> Price:
-        """What the next period costs."""
+        """The price of the next period."""
         return self.pending_price or self.price
 
     @property

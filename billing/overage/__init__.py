@@ -1,1 +1,1 @@
-"""What use beyond the allowance costs: charges of closed periods, and their way onto an invoice."""
+"""Overage: charges of closed periods, and their invoicing."""

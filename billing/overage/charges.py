@@ -1,8 +1,8 @@
-"""Overage: what a closed period costs beyond its allowance becomes a line of an invoice, once.
+"""Overage: usage of a closed period over its allowance is invoiced once.
 
-For each period and meter there is one charge: rated = invoiced + adjusted + waived, in the end. It goes onto the draft
-of the renewal invoice of that moment; where there is none (a yearly plan's months, a canceled plan, a draft that
-became final too early) onto an invoice of its own, or onto the next one.
+Each period and meter has one charge; in the end, rated = invoiced + adjusted + waived. It goes on the draft
+of the renewal invoice of that time; without one (months of a yearly plan, a canceled plan, a draft that
+was finalized too early) on a separate invoice, or on the next one.
 """
 
 from collections import defaultdict
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 def charge(*, period: UsagePeriod, now: datetime) -> list[OverageCharge]:
-    """Write the charges of a closed period, one for each meter, and have them invoiced. Idempotent, only rows."""
+    """Create the charges of a closed period, one for each meter, and enqueue their invoicing. Idempotent, rows only."""
     with tenancy.system("charge a closed period"), transaction.atomic():
         subscription = _subscription_at(period)
         lines: dict[tuple[Meter, str], list[rating.Line]] = defaultdict(list)
@@ -62,7 +62,7 @@ def charge(*, period: UsagePeriod, now: datetime) -> list[OverageCharge]:
 
 
 def _subscription_at(period: UsagePeriod) -> Subscription | None:
-    """The plan's subscription that the period belonged to: the last one that began before its end."""
+    """Returns the plan subscription that the period belonged to: the last one that began before its end."""
     return (
         Subscription.objects.filter(organization_id=period.organization_id, started_at__lt=period.end)
         .of_plans()
@@ -74,10 +74,10 @@ def _subscription_at(period: UsagePeriod) -> Subscription | None:
 
 
 def place(*, organization: Organization, now: datetime) -> int:
-    """Find an invoice for each pending charge and have it put there; what must wait for a draft, waits.
+    """Enqueue each pending charge for an invoice; a charge whose renewal draft is still expected waits.
 
-    Idempotent, only rows: called when a period closes, when a draft appears, and by the hourly job. Answers how many
-    were sent on their way.
+    Idempotent, rows only: called when a period closes, when a draft appears, and by the hourly job. Returns the
+    number enqueued.
     """
     if not settings.CHARGING_ENABLED:
         return 0
@@ -104,7 +104,7 @@ def place(*, organization: Organization, now: datetime) -> int:
 
 
 def _renewal_draft(pending: OverageCharge) -> Invoice | None:
-    """The draft that renews the subscription at the end of the period (or later, for what missed its own)."""
+    """Returns the draft of the renewal at the end of the period (or a later one, if that was missed)."""
     if pending.subscription is None:
         return None
     return (
@@ -120,11 +120,11 @@ def _renewal_draft(pending: OverageCharge) -> Invoice | None:
 
 
 def _expects_draft(pending: OverageCharge, now: datetime) -> bool:
-    """Is a renewal's draft still to come for a period that ended with the subscription's own?"""
+    """Returns True if the renewal's draft for this period is still expected."""
     subscription = pending.subscription
     if subscription is None or subscription.has_ended or not subscription.is_live:
         return False
-    # Only a month that ends with Stripe's period: not those within a year, nor after an anchor was moved.
+    # Only a month that ends with Stripe's period: not months of a yearly plan, nor after the anchor moved.
     if pending.period.end not in (subscription.current_period_start, subscription.current_period_end):
         return False
     if subscription.cancel_at_period_end and pending.period.end >= subscription.current_period_end:
@@ -136,7 +136,7 @@ def _expects_draft(pending: OverageCharge, now: datetime) -> bool:
 
 
 def _send(pending: OverageCharge) -> int:
-    """Once, ever; a message that died is tried again: what it did before is found first."""
+    """Enqueue the charge's message, once ever; a dead letter is replayed, which first looks for what it did before."""
     dedupe_key = item_key(pending)
     outbox.enqueue(
         topic=PLACE,
@@ -150,15 +150,15 @@ def _send(pending: OverageCharge) -> int:
 
 
 def item_key(charge: OverageCharge) -> str:
-    """Stripe's idempotency key of the charge's invoice item."""
+    """Returns Stripe's idempotency key of the charge's invoice item."""
     subscription = charge.subscription.stripe_id if charge.subscription else charge.organization_id
     return f"overage:{subscription}:{charge.period_id}:{charge.meter_id}:{charge.currency}"
 
 
 def put_on_invoice(charge_id: str, *, sent_before: datetime | None = None) -> None:
-    """Put a charge on its invoice, once: the keys are the charge's own. Calls Stripe: outside of any transaction.
+    """Put a charge on its invoice, once: idempotency keys derive from the charge. Calls Stripe: not in a transaction.
 
-    `sent_before`: it was sent then, and Stripe may have forgotten the keys: its item is looked for first.
+    `sent_before`: an earlier try, whose keys Stripe may have forgotten; its item is looked up first.
 
     Raises client.Unavailable, client.ChargingDisabled.
     """
@@ -202,7 +202,7 @@ def _invoiced(pending: OverageCharge, item_id: str) -> None:
 
 
 def waive(*, charge: OverageCharge, reason: str) -> bool:
-    """Staff: do not invoice a pending charge. False if it is on its way or invoiced already."""
+    """Staff: never invoice a pending charge. Returns False if it is enqueued or invoiced already."""
     with transaction.atomic():
         locked = OverageCharge.objects.select_for_update().get(pk=charge.pk)
         is_sent = OutboxMessage.objects.filter(
@@ -216,13 +216,13 @@ def waive(*, charge: OverageCharge, reason: str) -> bool:
 
 
 def place_now(charge: OverageCharge) -> bool:
-    """Staff: find an invoice for the organization's pending charges; False if there is none to be placed."""
+    """Staff: enqueue the organization's pending charges for invoicing. Returns False if there are none."""
     return place(organization=charge.organization, now=clock.now(charge.organization)) > 0
 
 
 def collect(*, now: datetime) -> int:
-    """The invoice job: charge every closed period that has no charges, place every pending charge. Answers how many
-    organizations were looked at; each by its own clock, one's failure does not stop the others.
+    """The invoice job: charge closed periods without charges, place pending charges. Returns the number of
+    organizations processed. Each has its own clock, and its failure does not stop the others.
     """
     looked_at = 0
     with tenancy.system("invoice job"):
@@ -243,12 +243,12 @@ def collect(*, now: datetime) -> int:
 def _isolated(organization: Organization) -> Iterator[None]:
     try:
         yield
-    except Exception:  # whatever it was is logged, and tried again in an hour
+    except Exception:  # any failure is logged, and retried in an hour
         log.exception("overage_not_placed", organization=str(organization.pk), alarm=True)
 
 
 def _uncharged() -> list[UsagePeriod]:
-    """Closed periods with rated lines whose charges are missing: normally none."""
+    """Returns closed periods with rated lines whose charges are missing: normally none."""
     charged = OverageCharge.objects.filter(
         period=OuterRef("period"), meter=OuterRef("meter"), currency=OuterRef("currency")
     )
@@ -265,7 +265,7 @@ def _uncharged() -> list[UsagePeriod]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A period whose books do not agree."""
+    """A period whose rated and charged amounts differ."""
 
     period_id: UUID
     currency: str
@@ -274,7 +274,7 @@ class Difference:
 
 
 def differences() -> list[Difference]:
-    """The check: for each period and currency, rated = invoiced + adjusted + waived + still pending."""
+    """Returns the periods and currencies where rated is not invoiced + adjusted + waived + pending."""
     rated, charged = (model._meta.db_table for model in (RatedLine, OverageCharge))
     with tenancy.system("check that rated = invoiced"), connection.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,4 @@
-"""Invoice items and invoices of our own making at Stripe. Calls Stripe: never in a transaction."""
+"""Create invoice items and invoices at Stripe. Calls Stripe: never in a transaction."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from metering.rating import rating
 
 
 def add_item(charge: OverageCharge, *, invoice_id: str, key: str) -> str:
-    """Put `charge` on a draft invoice; answers the item's id. The same `key` makes one item.
+    """Add `charge` to a draft invoice. Returns the item's id. The same `key` creates one item.
 
     Raises client.Rejected when the invoice is no longer a draft, client.Unavailable.
     """
@@ -42,7 +42,7 @@ def add_item(charge: OverageCharge, *, invoice_id: str, key: str) -> str:
 
 
 def find_item(charge: OverageCharge, *, sent_before: datetime) -> str:
-    """The id of the item that an earlier try made, since `sent_before`; '' if none did."""
+    """Returns the id of the item that an earlier try created since `sent_before`; '' if there is none."""
     params = {
         "customer": stripe_customers.ensure(charge.organization),
         "created": {"gte": int(sent_before.timestamp()) - stripe_customers.CLOCKS_DIFFER_SECONDS},
@@ -54,10 +54,10 @@ def find_item(charge: OverageCharge, *, sent_before: datetime) -> str:
 
 
 def open_for(charge: OverageCharge) -> str:
-    """The draft of an invoice of its own for what a period costs; one for all meters of the period.
+    """Returns the id of a separate draft invoice for the period's overage, shared by all its meters.
 
-    Stripe finalizes and charges it by itself an hour later, so that all items find their way onto it. Found final by a
-    charge that comes too late, another one is opened for that charge alone.
+    Stripe finalizes it an hour later, which leaves time for all items. If a late charge finds it final, it gets
+    another invoice for itself.
     """
     common = f"overage-invoice:{charge.organization_id}:{charge.period_id}:{charge.currency}"
     invoice = _open(charge, key=common)

@@ -1,5 +1,5 @@
-"""What happened to a plan is told in the transaction that makes it true: by mail, and, where no call of ours has
-written it, in the audit trail. Licenses have words of their own (licensing.announcements).
+"""Announce changes of a plan in the transaction that makes them: by mail and, unless a call of ours already did, in
+the audit trail. Licenses have their own texts (licensing.announcements).
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ TEMPLATE = "billing/email/plan"
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What a subscription was before Stripe's word was applied to it."""
+    """A subscription before the fetched state was applied."""
 
     status: str
     price_id: UUID
@@ -50,7 +50,7 @@ class Words:
 
 
 def tell(*, subscription: Subscription, before: Before | None, token: int) -> None:
-    """Mail what has become of a plan's subscription; once for each fetch of it, which `token` names."""
+    """Mail the changes of a plan's subscription, once for each fetch, identified by `token`."""
     for kind in _happened(subscription, before):
         _record(kind, subscription, before)
         words = _canceled(subscription, before) if kind == "canceled" else _WORDS[kind](subscription)
@@ -83,13 +83,13 @@ def _id(price: Price | None) -> UUID | None:
     return price.pk if price is not None else None
 
 
-# What no call of ours has written: a purchase is paid at Stripe, and time brings the others.
+# Not recorded by a call of ours: purchases are paid at Stripe, the others happen with time.
 _RECORDED = {
     "started": "subscription.started",
     "began": "subscription.change_began",
     "ended": "subscription.ended",
 }
-# What a call of ours writes itself; without one it was done at Stripe: in its customer portal or by our own staff.
+# Recorded by our own calls; otherwise done at Stripe, in its customer portal or by our staff.
 _RECORDED_OF_STRIPE = {
     "changed": "subscription.changed_at_stripe",
     "canceled": "subscription.canceled_at_stripe",
@@ -114,7 +114,7 @@ def _record(kind: str, subscription: Subscription, before: Before | None) -> Non
 
 
 def _buyer(organization: Organization) -> User | None:
-    """Who opened the payment page; None for a program, or for one that was opened at Stripe."""
+    """Returns who opened the payment page; None for an API key, or if it was opened at Stripe."""
     opened = (
         AuditEntry.objects.filter(organization=organization, action=CHECKOUT_STARTED).order_by("-id").first()
     )
@@ -137,7 +137,7 @@ def _mail(kind: str, subscription: Subscription, words: Words, token: int) -> No
 
 
 def _started(subscription: Subscription) -> Words | None:
-    """A plan that is paid has its receipt; a trial has none."""
+    """Mail the start of a trial. A paid plan has its receipt instead."""
     if subscription.status != Subscription.Status.TRIALING:
         return None
     return Words(
@@ -203,7 +203,7 @@ def _canceled(subscription: Subscription, before: Before | None) -> Words:
 
 
 def _others(organization: Organization) -> tuple[str, ...]:
-    """What is charged again beside the plan, if there is anything."""
+    """Names the other subscriptions that will renew, if any."""
     rows = Subscription.objects.filter(organization=organization, plan=None).live().select_related("product")
     names = sorted({each.product.name for each in rows if coming.renews(each)})
     return (

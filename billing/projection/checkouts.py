@@ -1,4 +1,4 @@
-"""Visits to the payment page: complete, with what they led to, or expired."""
+"""Checkout sessions: complete, with the result, or expired."""
 
 from django.db import transaction
 
@@ -9,7 +9,7 @@ from billing.stripe.reading import identifier
 
 
 def refresh(session_id: str) -> None:
-    """Fetch and apply; a visit that is not ours, or is gone, changes nothing."""
+    """Fetch and apply. Ignores a session that is not ours or no longer exists."""
     token = fencing.next_token()
     try:
         fetched = client.call("checkout.sessions.retrieve", session_id)

@@ -1,5 +1,5 @@
-"""The invoices that are coming, from our own rows: what each subscription renews for, and what use beyond the allowance
-costs so far and at this pace. An estimate: no call to Stripe.
+"""Upcoming invoices, from our own rows: renewals, and overage so far and at the current pace. An estimate: does not
+call Stripe.
 """
 
 from collections.abc import Collection
@@ -24,7 +24,7 @@ class Line:
 
 @dataclass(slots=True)
 class ComingInvoice:
-    """`lines` sum up to `total`. Use until `at` is added; `is_due`: it is being made at this moment."""
+    """`lines` sum up to `total`. Usage until `at` will be added; `is_due`: it is being created now."""
 
     at: datetime
     currency: str
@@ -44,9 +44,9 @@ def invoices(
     used: quota_status.Overview,
     now: datetime,
 ) -> list[ComingInvoice]:
-    """The next invoice of each live subscription and of the overage, in the order of their dates; three queries.
+    """Returns the next invoice of each live subscription and of the overage, by date, in three queries.
 
-    `subscriptions` are the live ones with their prices' products; `used` is the period of use that is open.
+    `subscriptions` are the live ones with their prices' products; `used` is the open usage period.
     """
     coming = _Coming(now)
     for subscription in subscriptions:
@@ -74,7 +74,7 @@ def invoices(
 def overage(
     *, organization: Organization, plan: Subscription | None, used: quota_status.Overview, now: datetime
 ) -> list[ComingInvoice]:
-    """Only what use beyond the allowance costs until now, and when it is charged: an entry for each date."""
+    """Returns the overage until now by the date on which it is charged."""
     coming = _Coming(now)
     _add_waiting_overage(coming, organization, None, {})
     end = _end_of_use(plan, used)
@@ -84,14 +84,14 @@ def overage(
 
 
 def renews(subscription: Subscription) -> bool:
-    """Is it charged again when its period ends?"""
+    """Returns True if it renews when its period ends."""
     if not subscription.is_live or subscription.cancel_at_period_end or subscription.is_collection_paused:
         return False
     return subscription.cancel_at is None or subscription.cancel_at > subscription.current_period_end
 
 
 class _Coming:
-    """Invoices under construction: one for each date and subscription."""
+    """Builds upcoming invoices: one for each date and subscription."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
@@ -110,7 +110,7 @@ class _Coming:
 
 
 def _drafts(organization: Organization) -> QuerySet[Invoice]:
-    """Renewals that Stripe has begun, and charges within the hour."""
+    """Drafts of renewals, which Stripe charges within the hour."""
     rows: QuerySet[Invoice] = Invoice.objects.visible_to(organization).filter(status=Invoice.Status.DRAFT)
     return rows.prefetch_related("lines")
 
@@ -126,7 +126,7 @@ def _add_draft(coming: _Coming, draft: Invoice) -> None:
 def _add_waiting_overage(
     coming: _Coming, organization: Organization, plan: Subscription | None, drafts: dict[str, Invoice]
 ) -> None:
-    """Closed periods that are not invoiced yet: they go onto a draft, or onto an invoice of their own."""
+    """Closed periods that are not invoiced yet: they go on a draft or on a separate invoice."""
     waiting = OverageCharge.objects.visible_to(organization).filter(status=OverageCharge.Status.PENDING)
     for charge in waiting.select_related("period").order_by("id"):
         at, subscription = charge.period.end, _renewed_at(plan, charge.period.end)
@@ -138,7 +138,7 @@ def _add_waiting_overage(
 def _add_open_overage(
     coming: _Coming, plan: Subscription | None, used: quota_status.Overview, now: datetime
 ) -> None:
-    """The open period: what is beyond the allowance so far, and what this pace adds until its end."""
+    """The open period: overage so far, and what the current pace adds until its end."""
     end = _end_of_use(plan, used)
     for view in used.quotas:
         subscription = _renewed_at(plan, end)
@@ -151,7 +151,7 @@ def _add_open_overage(
 
 
 def _end_of_use(plan: Subscription | None, used: quota_status.Overview) -> datetime:
-    """When the open period is rated: at its end, or with the plan that ends before."""
+    """Returns when the open period is rated: at its end, or when the plan ends earlier."""
     if plan is None or renews(plan):
         return used.period.end
     return min(used.period.end, plan.cancel_at or plan.current_period_end)
@@ -168,12 +168,12 @@ def _add_overage_so_far(
 
 
 def _renewed_at(plan: Subscription | None, end: datetime) -> UUID | None:
-    """The subscription on whose renewal the use until `end` is charged; None for an invoice of its own."""
+    """Returns the subscription whose renewal invoice includes the usage until `end`; None for a separate invoice."""
     return plan.pk if plan is not None and renews(plan) and plan.current_period_end == end else None
 
 
 def _add_balance(found: list[ComingInvoice], balance: int) -> None:
-    """Credit (negative) pays the first invoices; what was too little to charge is added to the first."""
+    """Credit (negative) is applied to the first invoices; a balance below the minimum charge is added to the first."""
     for invoice in found:
         if balance > 0:
             invoice.lines.append(Line(str(_("Carried over")), balance))

@@ -1,4 +1,4 @@
-"""Customers: the card, the balance, and whether they owe."""
+"""Customer projection: default card, balance, delinquency."""
 
 import structlog
 from django.db import transaction
@@ -11,7 +11,7 @@ log = structlog.get_logger(__name__)
 
 
 def refresh(customer_id: str) -> None:
-    """Fetch and apply; a customer that is not ours, or is gone, changes nothing."""
+    """Fetch and apply. Ignores a customer that is not ours or no longer exists."""
     token = fencing.next_token()
     try:
         customer = client.call(

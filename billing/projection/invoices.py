@@ -1,4 +1,4 @@
-"""Invoices with their lines. An invoice leads to its payments, which Stripe no longer links back."""
+"""Invoice projection with lines and payments; Stripe links payments from the invoice only."""
 
 from django.db import transaction
 
@@ -14,7 +14,7 @@ EXPAND = ["discounts", "lines.data.discounts", "payments"]
 
 
 def refresh(invoice_id: str) -> Invoice | None:
-    """Fetch and apply with lines and payments; None if it is not ours, gone, or a newer fetch was applied before."""
+    """Fetch and apply with lines and payments. Returns None if it is not ours, missing, or the fetch is stale."""
     token = fencing.next_token()
     try:
         fetched = client.call("invoices.retrieve", invoice_id, params={"expand": EXPAND})
@@ -37,7 +37,7 @@ def refresh(invoice_id: str) -> Invoice | None:
 
 
 def _link(intent: str, invoice: Invoice) -> None:
-    """The payment belongs to the invoice; that it was paid back may have been heard before."""
+    """Link the payment to the invoice; its refund may have been applied earlier."""
     with transaction.atomic():
         if Payment.objects.filter(stripe_id=intent, invoice__isnull=True).update(invoice=invoice):
             payments.tell_refund(
@@ -98,7 +98,7 @@ def _write(organization: Organization, fetched: Json) -> Invoice:
 
 
 def _write_lines(invoice: Invoice, lines: list[Json]) -> None:
-    """Replace the lines: those of a draft come and go, those of a final invoice are the same each time."""
+    """Replace the lines: a draft's may change, a final invoice's are the same each time."""
     invoice.lines.all().delete()
     InvoiceLine.objects.bulk_create(
         InvoiceLine(
@@ -120,7 +120,7 @@ def _write_lines(invoice: Invoice, lines: list[Json]) -> None:
 
 
 def subscription_named_by(invoice: Invoice) -> str:
-    """The subscription that a stored invoice names, when it was not known yet; '' for none."""
+    """Returns the id of the subscription that a stored invoice names but was not linked to; '' for none."""
     return invoice.stripe_subscription_id if invoice.subscription_id is None else ""
 
 
@@ -136,7 +136,7 @@ def _invoice_item(line: Json) -> str:
 
 
 def _confirm_overage(invoice: Invoice, lines: list[Json]) -> None:
-    """A charge whose answer was lost is found again by its line's metadata."""
+    """Complete a charge whose response was lost, found by its line's metadata."""
     now = clock.now(invoice.organization)
     for line in lines:
         charge = (line.get("metadata") or {}).get("overage_charge")
@@ -148,7 +148,7 @@ def _confirm_overage(invoice: Invoice, lines: list[Json]) -> None:
 
 
 def _forget_draft(invoice_id: str, token: int) -> None:
-    """A draft that was deleted at Stripe is no longer ours either."""
+    """Delete a draft that was deleted at Stripe."""
     with transaction.atomic():
         if fencing.accept(invoice_id, token):
             Invoice.objects.filter(stripe_id=invoice_id, status=Invoice.Status.DRAFT).delete()

@@ -1,4 +1,4 @@
-"""Mails about money, each once: to the organization's billing address."""
+"""Mails about payments, each sent once to the organization's billing address."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from superagent.foundation.templatetags.formats import absolute, money
 
 
 def receipt(invoice: Invoice) -> None:
-    """An invoice was paid; once for each, and not for one that cost nothing."""
+    """Mail the receipt of a paid invoice, once; none if the amount is zero."""
     if not invoice.amount_paid:
         return
     credit = invoice.total - invoice.amount_due
@@ -31,7 +31,7 @@ def receipt(invoice: Invoice) -> None:
 
 
 def payment_failed(invoice: Invoice) -> None:
-    """The card was declined; once for each attempt."""
+    """Mail that the card was declined, once for each attempt."""
     subscription = invoice.subscription
     latest = invoice.payments.order_by("-created_at").first()
     billing_mail.send(
@@ -52,7 +52,7 @@ def payment_failed(invoice: Invoice) -> None:
 
 
 def trial_will_end(subscription: Subscription) -> None:
-    """Three days before the first charge."""
+    """Mail three days before the first charge."""
     billing_mail.send(
         organization=subscription.organization,
         template="billing/email/trial_will_end",

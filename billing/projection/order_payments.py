@@ -1,4 +1,4 @@
-"""What Stripe's word on a payment makes of an order: paid, failed, or expired with its payment page."""
+"""Apply a payment's result to its order: paid, failed, or expired with its checkout session."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from billing.signals import order_item_paid
 
 
 def mark_paid(*, item: OrderItem, now: datetime) -> bool:
-    """The item's first payment arrived; the order is paid when all its items are. True the first time.
+    """Mark an item paid, and the order when all its items are. Returns True the first time.
 
     Call it in a transaction; sends `order_item_paid` in it.
     """
@@ -29,7 +29,7 @@ def mark_paid(*, item: OrderItem, now: datetime) -> bool:
 
 
 def fail(*, item: OrderItem, reason: str) -> None:
-    """The item could not be paid: the order has failed, and says why."""
+    """Mark the order failed, with the reason."""
     with transaction.atomic():
         Order.objects.select_for_update().get(pk=item.order_id)
         OrderItem.objects.filter(pk=item.pk, status=OrderItem.Status.PENDING).update(
@@ -41,5 +41,5 @@ def fail(*, item: OrderItem, reason: str) -> None:
 
 
 def expire(order: Order) -> None:
-    """Its payment page was left until it expired."""
+    """Mark the order expired, with its checkout session."""
     Order.objects.filter(pk=order.pk, status=Order.Status.PENDING).update(status=Order.Status.EXPIRED)

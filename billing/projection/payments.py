@@ -1,4 +1,4 @@
-"""Payments: a payment intent with its latest charge and its refunds is one row, and a row for each refund."""
+"""Payment projection: a payment intent with its latest charge is one row, each refund another."""
 
 from django.db import transaction
 from django.db.models import Q
@@ -23,7 +23,7 @@ _STATUS = {
 
 
 def refresh(intent_id: str) -> Payment | None:
-    """Fetch the intent, its charge and refunds, and apply; None if not ours, gone or stale."""
+    """Fetch the intent, its charge and refunds, and apply. Returns None if not ours, missing or stale."""
     token = fencing.next_token()
     try:
         fetched = client.call(
@@ -57,14 +57,15 @@ def refresh(intent_id: str) -> Payment | None:
 
 
 def tell_refund(payment: Payment) -> None:
-    """Say that a payment is paid back in full. Call it in a transaction, whenever the payment or its invoice is read:
-    which of the two is known first differs."""
+    """Send the signal for a payment that is refunded in full.
+
+    Call it in a transaction whenever the payment or its invoice is applied: either may come first."""
     if payment.invoice is not None and payment.is_refunded():
         payment_refunded.send(sender=Payment, payment=payment, now=clock.now(payment.organization))
 
 
 def refresh_charge(charge_id: str) -> None:
-    """A charge is shown with its payment intent."""
+    """Refresh the payment intent of a charge."""
     try:
         charge = client.call("charges.retrieve", charge_id)
     except client.StripeObjectMissing:
@@ -104,9 +105,9 @@ def _write(organization: Organization, fetched: Json, charge: Json) -> Payment:
 
 
 def _judge_card(organization: Organization, charge: Json) -> None:
-    """Keep what the bank said last of the saved card: paying with another one leaves it saved, and forgets nothing.
+    """Store the bank's latest response for the saved card; paying with another card does not change it.
 
-    The newest charge counts, in whichever order payments are read.
+    The newest charge counts, in whatever order payments are applied.
     """
     if not charge:
         return

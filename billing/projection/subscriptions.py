@@ -1,4 +1,4 @@
-"""Subscriptions: of API plans, which decide the plan in force and the usage periods, and of licenses."""
+"""Subscription projection: API plans, which decide the current plan and the usage periods, and licenses."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,9 +20,9 @@ from superagent.foundation import clock, outbox, retries
 ADOPT_CARD = "billing.adopt_card"
 KEEP_ONE = "billing.keep_one_plan"
 CHANGED_TO, CHANGED_AT = "changed_to", "changed_at"
-"""Our marks at Stripe's subscription, set by the call that changes its price: to which price, and when."""
+"""Metadata on Stripe's subscription, set by the call that changes its price: the price, and when."""
 ACT = "act"
-"""Our mark of the last call of ours that changed it. What differs under the same mark was changed at Stripe."""
+"""Metadata: mark of our last call that changed it. A change under the same mark was made at Stripe."""
 EXPAND = ["default_payment_method", "discounts", "schedule"]
 _WATCHED = ("status", "product_id", "price_id", "current_period_end", "cancel_at_period_end", "cancel_at",
             "ended_at", "pending_price_id")  # fmt: skip
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class UnknownPrice(retries.Permanent):
-    """A subscription to a price that is not in our catalog: somebody made it in Stripe's dashboard."""
+    """A subscription to a price that is not in our catalog: it was created in Stripe's dashboard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Before:
 
 
 def refresh(subscription_id: str) -> Subscription | None:
-    """Fetch and apply; None if it is not ours, gone, or a newer fetch was applied before."""
+    """Fetch and apply. Returns None if it is not ours, missing, or the fetch is stale."""
     token = fencing.next_token()
     try:
         fetched = client.call(
@@ -58,7 +58,7 @@ def refresh(subscription_id: str) -> Subscription | None:
 
 
 def apply(fetched: Json, token: int) -> Subscription | None:
-    """Apply what was fetched (or answered to a call of ours) with the fence's `token`."""
+    """Apply a fetched (or returned) object with its fencing `token`."""
     schedule = schedules.attached(fetched)  # it calls Stripe if the schedule was not expanded
     with transaction.atomic():
         organization = stripe_customers.organization_of(identifier(fetched["customer"]))
@@ -117,7 +117,7 @@ def _watched(subscription: Subscription) -> tuple[Any, ...]:
 def _in_force_since(
     subscription: Subscription, before: _Before | None, fetched: Json, now: datetime
 ) -> datetime:
-    """Since when the plan is what it is now: the webhook that tells of it may be late."""
+    """Returns since when the plan is the current one; the webhook may arrive later."""
     if subscription.has_ended:
         return subscription.ended_at or now
     start = subscription.current_period_start
@@ -186,7 +186,7 @@ def _pending(fetched: Json, schedule: Json | None) -> tuple[Price, datetime] | t
 
 
 def _order_item(organization: Organization, fetched: Json) -> OrderItem | None:
-    """The item that our own checkout or purchase named; another organization's is not taken."""
+    """Returns the item named by our own checkout or purchase; never another organization's."""
     item_id = (fetched.get("metadata") or {}).get("order_item")
     if not item_id:
         return None
@@ -200,7 +200,7 @@ def _remember_trial(account: BillingAccount, subscription: Subscription) -> None
 
 
 def _adopt_card(account: BillingAccount, fetched: Json) -> None:
-    """The card of the first checkout becomes the customer's card, for later orders and other subscriptions."""
+    """Make the card of the first checkout the customer's default, for later orders and subscriptions."""
     method = identifier(fetched.get("default_payment_method"))
     if method and not account.payment_method_id and account.stripe_customer_id:
         outbox.enqueue(

@@ -1,7 +1,7 @@
-"""Usage months follow the plan in force: their own anchor, whatever Stripe's billing period is and wherever it moves.
+"""Usage months follow the current plan, with their own anchor that is independent of Stripe's billing period.
 
-A month begins anew where nothing is paid for: when a paid plan begins on the free one, when a trial begins and when
-it becomes paid, and when a paid plan ends before its month does. Never by a change inside of what was paid for.
+A new month starts only where nothing is paid yet: when a paid plan replaces the free one, when a trial begins and
+when it becomes paid, and when a paid plan ends before its month. Never by a change within a paid period.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from metering.quotas import months, periods
 
 
 def sync_from_subscription(*, subscription: Subscription, was_live: bool, now: datetime) -> None:
-    """Turn the organization's usage periods as `subscription` says. Idempotent; in the transaction of the change.
+    """Adjust the organization's usage periods to `subscription`. Idempotent; call in the transaction of the change.
 
-    The period that ends is closed and rated under the terms that it had, so call it before the plan in force changes.
+    The ending period is closed and rated under its own terms, so call it before the current plan changes.
     """
     organization = subscription.organization
     paying = plans.subscription_of(organization)
@@ -32,14 +32,14 @@ def sync_from_subscription(*, subscription: Subscription, was_live: bool, now: d
 
 @dataclass(frozen=True, slots=True)
 class CutMonth:
-    """The month of use in which what is paid ends before the month does, and what it includes in all of each meter."""
+    """The usage month in which the paid period ends before the month does, with its total allowance of each meter."""
 
     start: datetime
     included: dict[str, int]
 
 
 def month_that_is_cut(*, subscription: Subscription, follows: Plan | None) -> CutMonth | None:
-    """What people are told before they cancel (`follows` None) or go down; None when both end together."""
+    """Returns what to show before a cancellation (`follows` None) or downgrade; None if both end together."""
     end = subscription.current_period_end
     newest = UsagePeriod.objects.visible_to(subscription.organization).order_by("-start").first()
     if newest is None or subscription.plan is None:
@@ -62,7 +62,7 @@ def _begin(subscription: Subscription, now: datetime) -> None:
     is_first = not plans.is_paid(BillingAccount.objects.get(organization=organization).plan)
     had_trial = _trial_periods(subscription).exists()
     if subscription.status == Subscription.Status.TRIALING:
-        if is_first or had_trial:  # its end can be moved at Stripe
+        if is_first or had_trial:  # staff can move its end at Stripe
             periods.begin(
                 organization=organization,
                 start=subscription.started_at,
@@ -74,14 +74,14 @@ def _begin(subscription: Subscription, now: datetime) -> None:
 
 
 def _trial_periods(subscription: Subscription):  # type: ignore[no-untyped-def]  # the plugin makes the type
-    """The usage period that the trial is: of its own, with the months counted from its end."""
+    """The trial is a separate usage period; months are counted from its end."""
     return UsagePeriod.objects.filter(
         organization_id=subscription.organization_id, end__gt=subscription.started_at, anchor__gt=F("start")
     )
 
 
 def _end(subscription: Subscription, now: datetime) -> None:
-    """Back to the free plan: with the month, if both end together; else a free month begins."""
+    """Back to the free plan: at the end of the month if both end together, else a free month begins now."""
     organization = subscription.organization
     end = subscription.ended_at or now
     periods.close_before(organization=organization, moment=end, now=now)

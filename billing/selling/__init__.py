@@ -1,1 +1,1 @@
-"""What a customer does: buys, changes, cancels and resumes; what must be true before, and what is owed."""
+"""What customers do: buy, change, cancel, resume; its preconditions, and open debts."""

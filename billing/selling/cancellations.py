@@ -1,4 +1,4 @@
-"""Cancel a subscription, of an API plan or of a license, and resume it. Calls Stripe: never in a transaction."""
+"""Cancel and resume subscriptions, of API plans and licenses. Calls Stripe: never in a transaction."""
 
 from datetime import datetime
 
@@ -15,9 +15,9 @@ from superagent.foundation.identifiers import uuid7
 def cancel(
     *, subscription: Subscription, at_period_end: bool = True, reason: str = "", now: datetime
 ) -> Subscription:
-    """End the subscription, with its period or at once (nothing is paid back). Idempotent. Raises Ended.
+    """Cancel the subscription at the end of its period, or at once without a refund. Idempotent. Raises Ended.
 
-    A change that was coming is taken back by it.
+    A scheduled change is canceled, too.
     """
     if subscription.has_ended:
         raise Ended(f"It ended on {subscription.ended_at or now:%Y-%m-%d}.")
@@ -39,7 +39,7 @@ def _end_now(subscription: Subscription, details: Json) -> Subscription:
             params={"invoice_now": False, "prorate": False, "expand": subscription_projection.EXPAND}
             | details,
         )
-    except client.StripeObjectMissing:  # it was done by a call whose answer was lost
+    except client.StripeObjectMissing:  # an earlier call did it; its response was lost
         token = fencing.next_token()
         answer = client.call(
             "subscriptions.retrieve",
@@ -50,23 +50,23 @@ def _end_now(subscription: Subscription, details: Json) -> Subscription:
 
 
 def resume(*, subscription: Subscription, now: datetime) -> Subscription:
-    """Take back a cancellation, or a change, that has not come into force. Idempotent.
+    """Undo a cancellation or a change that has not taken effect yet. Idempotent.
 
     Raises Ended, debts.PaymentDue.
     """
     if subscription.has_ended:
-        raise Ended("It cannot be resumed: buy it again.")
+        raise Ended("It cannot be resumed. Buy it again.")
     if not subscription.is_canceling:
         return take_back(subscription=subscription, now=now)
     debts.require_none(subscription.organization)
-    # A date of its own, which staff set at Stripe, is another parameter than the end of the period.
+    # A custom end date, which staff set at Stripe, is a different parameter than the end of the period.
     undo: Json = {"cancel_at_period_end": False} if subscription.cancel_at_period_end else {"cancel_at": ""}
     answer, token = _updated(subscription, undo)
     return apply_answer("subscription.resumed", subscription, answer, token, {})
 
 
 def _updated(subscription: Subscription, params: Json) -> tuple[Json, int]:
-    """The subscription at Stripe with `params`, and its fencing token. Raises Ended if it has ended there."""
+    """Update the subscription at Stripe. Returns it with its fencing token. Raises Ended if it has ended there."""
     token = fencing.next_token()
     act = {"metadata": {subscription_projection.ACT: uuid7().hex}}
     expanded = params | act | {"expand": subscription_projection.EXPAND}
@@ -75,5 +75,5 @@ def _updated(subscription: Subscription, params: Json) -> tuple[Json, int]:
     except client.Rejected:
         present, _ = as_stripe_says(subscription)
         if present.has_ended:  # by another request, or at Stripe, a moment ago
-            raise Ended("It has just been ended.") from None
+            raise Ended("It has just ended.") from None
         raise

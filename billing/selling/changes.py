@@ -1,7 +1,7 @@
-"""What a change of a subscription is: when it takes effect, and what it costs.
+"""Rules of a subscription change: when it takes effect, and what it costs.
 
-More is had at once and paid at once; less, and a shorter interval, begins when what is paid for ends. So nothing that
-was paid for is lost, and nothing that was used is credited.
+Upgrades take effect and are charged at once; downgrades, and shorter intervals, take effect at the end of the paid
+period. So nothing paid for is lost, and nothing used is credited.
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class PreviewLine:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a change costs: due at once, and at the next renewal.
+    """The cost of a change: due now, and at the next renewal.
 
-    `credit` is what stays of this change for later invoices, `credit_used` what earlier credit pays of it. A change
-    that is not `at_once` takes effect at `effective_at`, and costs nothing before.
+    `credit` is left over from this change for later invoices; `credit_used` is earlier credit applied to it. A change
+    that is not `at_once` takes effect at `effective_at` and costs nothing before.
     """
 
     price: Price
@@ -56,7 +56,7 @@ class Preview:
 
 
 def is_lower(*, current: Price, target: Price) -> bool:
-    """Is `target` of a lower plan or tier? A plan's rank says it; without one, the price for the same time."""
+    """Returns True if `target` is a lower plan or tier: by rank, or by price for the same interval."""
     if target.product_id == current.product_id and target.plan_id == current.plan_id:
         return False
     if current.plan is not None and target.plan is not None and current.plan.rank != target.plan.rank:
@@ -65,7 +65,7 @@ def is_lower(*, current: Price, target: Price) -> bool:
 
 
 def _for_the_time_of(price: Price, interval: str) -> Fraction:
-    """What the product of `price` costs for `interval`: by its own price for that, or in proportion."""
+    """Returns the product's amount for `interval`: its own price for it, else in proportion."""
     if price.interval == interval:
         return Fraction(price.unit_amount)
     own = Price.objects.filter(
@@ -81,18 +81,18 @@ def _for_the_time_of(price: Price, interval: str) -> Fraction:
 
 
 def takes_effect_at_once(*, current: Price, target: Price) -> bool:
-    """A higher plan or tier, or a longer interval of one that is not lower."""
+    """Returns True for a higher plan or tier, or a longer interval of one that is not lower."""
     is_shorter = MONTHS[Interval(target.interval)] < MONTHS[Interval(current.interval)]
     return not is_shorter and not is_lower(current=current, target=target)
 
 
 def later(subscription: Subscription, price: Price) -> Preview:
-    """A change that waits for the end of the period: nothing is due before."""
+    """Preview of a change at the end of the period: nothing is due before."""
     return _free_of_charge(subscription, price, at=subscription.current_period_end, at_once=False)
 
 
 def in_trial(subscription: Subscription, price: Price, at: datetime) -> Preview:
-    """A change during a trial: the first charge comes when the trial ends."""
+    """Preview of a change during a trial: the first charge is at the end of the trial."""
     return _free_of_charge(subscription, price, at=at.replace(microsecond=0), at_once=True)
 
 
@@ -113,9 +113,9 @@ def _free_of_charge(subscription: Subscription, price: Price, *, at: datetime, a
 
 
 def of_invoice(invoice: Json, subscription: Subscription, price: Price, at: datetime) -> Preview:
-    """A change at once, by the invoice that it makes, to come or made."""
+    """Preview of an immediate change, from its upcoming or actual invoice."""
     lines = tuple(_line(line) for line in invoice["lines"]["data"])
-    # Not of the credit: it may be for longer than the period that begins.
+    # Not from the credit's line, whose period may be longer than the new one.
     new_end = max((line.period_end for line in lines if not line.is_proration), default=at)
     return Preview(
         price=price,

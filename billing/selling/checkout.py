@@ -1,4 +1,4 @@
-"""Stripe's hosted payment page: for a plan, or for an order. What it leads to arrives by webhook."""
+"""Stripe Checkout: sessions for a plan or for an order. Results arrive by webhook."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ SEEN_SECONDS = 24 * 3600
 class AlreadySubscribed(Refusal):
     status = HTTPStatus.CONFLICT
     code = "already_subscribed"
-    title = "The organization has a paid plan already"
+    title = "The organization already has a paid plan"
 
 
 class NothingToPay(Refusal):
@@ -54,7 +54,7 @@ def start_plan(
     promotion_code: str = "",
     now: datetime,
 ) -> CheckoutStarted:
-    """Open the payment page for a first paid plan. Asked again for the same, it answers the page that is open.
+    """Open a checkout session for a first paid plan. Returns the open session if there is one for the same plan.
 
     Calls Stripe: not in a transaction. Raises AlreadySubscribed, NothingToPay, debts.PaymentDue, Invalid (plan,
     interval, promotion_code), people.EmailNotVerified, client.Unavailable, client.ChargingDisabled.
@@ -76,12 +76,12 @@ def start_plan(
             if session.price_id == price.pk and not promotion_code and _is_usable(session):
                 return CheckoutStarted(session.stripe_id, session.url)
             if close(session) == CheckoutSession.Status.COMPLETE:
-                checkouts.refresh(session.stripe_id)  # its webhook is still on the way
-                raise AlreadySubscribed("A payment page was paid a moment ago: look at your plan first.")
+                checkouts.refresh(session.stripe_id)  # its webhook has not arrived yet
+                raise AlreadySubscribed("You have just paid on a payment page. Check your plan first.")
         account = BillingAccount.objects.get(organization=organization)
         created = client.call(
             "checkout.sessions.create",
-            # The how-manieth visit it is makes the key: two clicks at once are one visit.
+            # The number of earlier sessions is part of the key, so a double click creates one session.
             key=f"checkout:{organization.pk}:{price.pk}:{promotion_code}:{past.count()}",
             params=_parameters(customer, price, discount)
             | {"subscription_data": _subscription_data(organization, wanted, account)},
@@ -97,7 +97,7 @@ def start_plan(
 
 
 def start_order(*, order: Order, now: datetime) -> CheckoutStarted:
-    """Open the payment page of an order of one item; again it answers the same page. Calls Stripe.
+    """Open a checkout session for an order of one item. Idempotent. Calls Stripe.
 
     Raises client.Unavailable, client.ChargingDisabled.
     """
@@ -116,7 +116,7 @@ def start_order(*, order: Order, now: datetime) -> CheckoutStarted:
             | {
                 "metadata": metadata,
                 "subscription_data": {"metadata": metadata},
-                # Who leaves the payment page finds what to pay, and how to give it up.
+                # The order's page offers to pay or to cancel.
                 "cancel_url": settings.PUBLIC_URL + reverse("order", args=[order.pk]),
             },
         )
@@ -124,7 +124,7 @@ def start_order(*, order: Order, now: datetime) -> CheckoutStarted:
 
 
 def cancel_order(*, order: Order) -> None:
-    """Close the order's payment page and give the order up. Idempotent. Calls Stripe.
+    """Expire the order's checkout session and cancel the order. Idempotent. Calls Stripe.
 
     Raises orders.NotPending for one that was paid meanwhile or by a saved card, client.Unavailable.
     """
@@ -133,20 +133,20 @@ def cancel_order(*, order: Order) -> None:
     with tenancy.system("give up an order"):
         for session in order.checkout_sessions.filter(status=CheckoutSession.Status.OPEN):
             if close(session) == CheckoutSession.Status.COMPLETE:
-                checkouts.refresh(session.stripe_id)  # its webhook is still on the way
+                checkouts.refresh(session.stripe_id)  # its webhook has not arrived yet
                 raise orders.NotPending("It was paid a moment ago.")
         orders.cancel(order=order)
 
 
 def close(session: CheckoutSession) -> str:
-    """Close a payment page that must not be paid any more; answers its status, which is `complete` if it was paid."""
+    """Expire a checkout session. Returns its status, which is `complete` if it was paid meanwhile."""
     try:
         answer = client.call("checkout.sessions.expire", session.stripe_id, key=f"expire:{session.stripe_id}")
     except client.StripeObjectMissing:
         answer = {"status": CheckoutSession.Status.EXPIRED}
-    except client.Rejected:  # it is not open any more
+    except client.Rejected:  # it is no longer open
         answer = client.call("checkout.sessions.retrieve", session.stripe_id)
-    if answer["status"] != CheckoutSession.Status.COMPLETE:  # what was paid is applied by the projection
+    if answer["status"] != CheckoutSession.Status.COMPLETE:  # the projection applies what was paid
         CheckoutSession.objects.filter(pk=session.pk, status=CheckoutSession.Status.OPEN).update(
             status=answer["status"]
         )
@@ -154,7 +154,7 @@ def close(session: CheckoutSession) -> str:
 
 
 def outcome(*, organization: Organization, session_id: str) -> tuple[CheckoutSession | None, bool]:
-    """What the return page shows: the visit, and whether what was bought is in force. Reads our own rows only."""
+    """Returns what the return page shows: the session, and whether the purchase is active. Does not call Stripe."""
     session = (
         CheckoutSession.objects.visible_to(organization)
         .filter(stripe_id=session_id)
@@ -172,10 +172,10 @@ def outcome(*, organization: Organization, session_id: str) -> tuple[CheckoutSes
 
 
 def ask_if_late(session: CheckoutSession) -> None:
-    """Ask Stripe itself what became of a visit whose webhook is late: a few seconds after the first look, then seldom.
+    """Poll Stripe for a session whose webhook is late: after a few seconds first, then less often.
 
-    What it says is applied as the webhook would. Calls Stripe, for a few seconds at most; without an answer the webhook
-    or the next look brings it.
+    Applies the result as the webhook would. Calls Stripe, for a few seconds at most; if that fails, the webhook or the
+    next poll applies it.
     """
     key = f"checkout-asked:{session.pk}"
     if cache.add(f"{key}:seen", 1, SEEN_SECONDS):
@@ -196,7 +196,7 @@ def _promotion(code: str) -> str | None:
         client.listed("promotion_codes.list", params={"code": code, "active": True, "limit": 1}), None
     )
     if found is None:
-        detail = "This code is not known or no longer valid. Remove it, or check its spelling."
+        detail = "This code is invalid or has expired. Check the spelling, or remove it."
         raise Invalid.field("/promotion_code", "unknown_promotion_code", detail)
     return str(found["id"])
 

@@ -1,4 +1,4 @@
-"""Pausing what a subscription collects: invoices of the time are voided, so that it is never charged."""
+"""Pause a subscription's collection: invoices of that time are voided and never charged."""
 
 from billing.models import Subscription
 from billing.projection import subscriptions
@@ -7,14 +7,14 @@ from superagent.foundation import tenancy
 
 
 def pause(*, subscription: Subscription) -> None:
-    """Void every renewal's invoice until `resume`. Idempotent. Calls Stripe; raises client.Unavailable."""
+    """Void renewal invoices until `resume`. Idempotent. Calls Stripe; raises client.Unavailable."""
     _update(subscription, {"behavior": "void"})
 
 
 def resume(*, subscription: Subscription) -> None:
     """Collect again from the next renewal on. Idempotent. Calls Stripe; raises client.Unavailable.
 
-    Asked even of one that we do not know to be paused: the answer to `pause` may have been lost.
+    Calls Stripe even if our row is not paused: the response to `pause` may have been lost.
     """
     _update(subscription, "")
 

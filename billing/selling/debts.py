@@ -1,4 +1,4 @@
-"""What an organization owes. While it does, nothing is sold or changed but the way to pay it."""
+"""Debts: while an organization has an open invoice, it cannot buy or change anything but how it pays."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from superagent.foundation import tenancy
 from superagent.foundation.problems import Refusal
 from superagent.foundation.templatetags.formats import money
 
-OWED = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)  # who forgives a debt voids the invoice
+OWED = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)  # staff void the invoice to forgive a debt
 
 
 class PaymentDue(Refusal):
@@ -23,12 +23,12 @@ class PaymentDue(Refusal):
 
     status = HTTPStatus.CONFLICT
     code = "payment_due"
-    title = "An invoice has to be paid first"
+    title = "An open invoice must be paid first"
 
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """The oldest invoice that waits for its payment, and the subscription that it was for, if that has ended."""
+    """The oldest open invoice, and its subscription if that has ended."""
 
     invoice: Invoice
     ended: Subscription | None
@@ -39,7 +39,7 @@ class Debt:
 
 
 def open_invoices(organization: Organization) -> QuerySet[Invoice]:
-    """Oldest first; those too whose payment is being tried for the first time at this moment."""
+    """Returns open invoices, oldest first, including those whose first payment is in progress."""
     rows = Invoice.objects.visible_to(organization).filter(status__in=OWED, amount_remaining__gt=0)
     never_begun = [Subscription.Status.INCOMPLETE, Subscription.Status.INCOMPLETE_EXPIRED]
     found: QuerySet[Invoice] = (
@@ -51,13 +51,13 @@ def open_invoices(organization: Organization) -> QuerySet[Invoice]:
 
 
 def owed(organization: Organization) -> Debt | None:
-    """What keeps anything from being bought or changed, for the pages that would offer it; their banner may say it."""
+    """Returns the debt that blocks purchases and changes, for pages that would offer them."""
     invoice = open_invoices(organization).first()
     return _debt(invoice) if invoice is not None else None
 
 
 def declined(organization: Organization) -> Debt | None:
-    """What the banner tells: the oldest invoice that a card was declined for. Every page asks: usually there is none,
+    """Returns the oldest invoice that a card was declined for, for the banner. Every page asks: usually there is none,
     which the cheaper question tells."""
     tried = Invoice.objects.visible_to(organization).filter(attempt_count__gt=0)
     if not tried.filter(status__in=OWED, amount_remaining__gt=0).exists():
@@ -74,7 +74,7 @@ def require_none(organization: Organization) -> None:
     overdue = Subscription.objects.visible_to(organization).filter(
         status__in=[Subscription.Status.PAST_DUE, Subscription.Status.UNPAID]
     )
-    if overdue.exists():  # its invoice is on the way
+    if overdue.exists():  # its invoice has not arrived yet
         raise PaymentDue(
             "A payment is overdue. Pay the open invoice, then try again.",
             invoice=None,
@@ -85,7 +85,7 @@ def require_none(organization: Organization) -> None:
 
 
 def require_none_at_stripe(organization: Organization) -> None:
-    """The same, by what Stripe knows at this moment: its webhook may be on the way. Calls Stripe."""
+    """Like `require_none`, but asks Stripe, whose webhook may not have arrived yet. Calls Stripe."""
     require_none(organization)
     with tenancy.system("open invoices at Stripe"):
         account = BillingAccount.objects.get(organization=organization)

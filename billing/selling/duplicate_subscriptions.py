@@ -1,4 +1,4 @@
-"""One paid plan for each organization: two payment pages that were paid at the same time must not both renew."""
+"""One paid plan per organization: of two checkout sessions paid at the same time only one may renew."""
 
 import structlog
 
@@ -13,15 +13,15 @@ from superagent.foundation import tenancy
 
 log = structlog.get_logger(__name__)
 
-_HARMLESS = (*Subscription.ENDED, Subscription.Status.INCOMPLETE)  # one that was never paid ends by itself
+_HARMLESS = (*Subscription.ENDED, Subscription.Status.INCOMPLETE)  # never paid: Stripe ends it by itself
 
 
 def cancel_duplicates(organization: Organization) -> None:
-    """Close the payment pages that are still open, and end every plan's subscription but the one in force.
+    """Expire open checkout sessions, and cancel every plan subscription but the current one.
 
-    What was paid in advance for the others is kept as credit. Idempotent. Calls Stripe. Raises client.Unavailable.
+    Prepaid time of the others is credited. Idempotent. Calls Stripe. Raises client.Unavailable.
     """
-    with tenancy.system("one paid plan for each organization"):
+    with tenancy.system("cancel duplicate subscriptions"):
         paying = plans.subscription_of(organization)
         if paying is None:
             return
@@ -44,7 +44,7 @@ def _end(subscription: Subscription, *, kept: Subscription) -> None:
             key=f"double:{subscription.stripe_id}",
             params={"invoice_now": True, "prorate": subscription.status == Subscription.Status.ACTIVE},
         )
-    except client.Rejected:  # it has ended meanwhile
+    except client.Rejected:  # it has ended in the meantime
         subscriptions.refresh(subscription.stripe_id)
         return
     audit.record(

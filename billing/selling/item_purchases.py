@@ -1,4 +1,4 @@
-"""Buying an order's item with the saved card: what a worker does of an order. Calls Stripe."""
+"""Buy order items with the saved card, in a worker. Calls Stripe."""
 
 from datetime import datetime
 from typing import Any
@@ -15,9 +15,9 @@ log = structlog.get_logger(__name__)
 
 
 def buy(payload: dict[str, str], *, sent_before: datetime | None = None) -> None:
-    """Subscribe to an item with the card that was saved when it was ordered, once: the key is the item's. Calls Stripe.
+    """Subscribe to an item with the card that was saved when it was ordered. Idempotent by item. Calls Stripe.
 
-    `sent_before`: it was sent then, and Stripe may have forgotten the key: it is looked for first. A refusal, by the
+    `sent_before`: an earlier try, whose key Stripe may have forgotten; it is looked up first. A refusal, by the
     bank or by Stripe, fails the order and says why. Raises client.Unavailable and client.ChargingDisabled.
     """
     with tenancy.system("buy an order item"):
@@ -44,7 +44,7 @@ def buy(payload: dict[str, str], *, sent_before: datetime | None = None) -> None
         except client.Rejected as refusal:
             log.error("order_item_refused", item=str(item.pk), error=refusal.detail, alarm=True)
             order_payments.fail(
-                item=item, reason="The saved card cannot be used any more. Order again by checkout."
+                item=item, reason="The saved card can no longer be used. Order again by checkout."
             )
             return
         subscriptions.refresh(subscription["id"])

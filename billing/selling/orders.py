@@ -1,4 +1,4 @@
-"""Orders: what a customer decided to buy at the prices that it was shown, and how it came to be paid."""
+"""Orders: purchases at the prices that the customer was shown, paid by saved card or checkout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ STALE_AFTER = timedelta(days=2)
 class PriceChanged(Refusal):
     status = HTTPStatus.CONFLICT
     code = "price_changed"
-    title = "The total is higher than the most that you agreed to pay"
+    title = "The total is higher than max_total"
 
 
 class PaymentMethodMissing(Refusal):
@@ -37,7 +37,7 @@ class PaymentMethodMissing(Refusal):
 class NotPending(Refusal):
     status = HTTPStatus.CONFLICT
     code = "order_not_pending"
-    title = "The order does not wait for a payment any more"
+    title = "The order is no longer pending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def place(
     payment: str,
     now: datetime,
 ) -> Order:
-    """Write the order; only rows. With `saved_card` the outbox pays it, with `checkout` follow with `open_checkout`.
+    """Create the order, rows only. With `saved_card` the outbox pays it; with `checkout` call `open_checkout` next.
 
     `max_total` is the most that the customer agreed to, in minor units of `currency`. Raises PriceChanged above it,
     Invalid for unknown products and options, PaymentMethodMissing, debts.PaymentDue, people.EmailNotVerified,
@@ -107,7 +107,7 @@ def _add_item(order: Order, wanted: Wanted, price: Price, account: BillingAccoun
     if order.payment == Order.Payment.SAVED_CARD:
         outbox.enqueue(
             topic=BUY_ITEM,
-            # Frozen: a repetition under the same key must ask Stripe for the same.
+            # Fixed now: a retry under the same key must send Stripe the same parameters.
             payload={
                 "item": str(item.pk),
                 "customer": account.stripe_customer_id,
@@ -162,7 +162,7 @@ def _check_shape(items: Sequence[Wanted], payment: str) -> None:
 
 
 def metadata_of(item: OrderItem) -> dict[str, str]:
-    """What ties Stripe's subscription to the item, for good."""
+    """Returns the metadata that links Stripe's subscription to the item."""
     return {
         "organization": str(item.organization_id),
         "order": str(item.order_id),
@@ -171,18 +171,18 @@ def metadata_of(item: OrderItem) -> dict[str, str]:
 
 
 def cancel(*, order: Order) -> None:
-    """The buyer gave it up before it was paid; its payment page is closed already. Idempotent. Raises NotPending."""
+    """Cancel an unpaid order whose checkout session is expired already. Idempotent. Raises NotPending."""
     with transaction.atomic():
         if Order.objects.filter(pk=order.pk, status=Order.Status.PENDING).update(
             status=Order.Status.CANCELED
         ):
             audit.record(action="order.canceled", organization=order.organization, target=order)
         elif Order.objects.get(pk=order.pk).status != Order.Status.CANCELED:
-            raise NotPending("It was paid, or has failed or expired: look at it again.")
+            raise NotPending("It was paid, failed or expired. Load it again.")
 
 
 def expire_stale(*, now: datetime) -> int:
-    """Orders by checkout whose page can no longer be paid: answers how many were expired. `now` is real time."""
+    """Expire orders whose checkout session can no longer be paid. Returns their number. `now` is real time."""
     with tenancy.system("expire stale orders"):
         return (
             Order.objects.filter(

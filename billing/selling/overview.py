@@ -1,4 +1,4 @@
-"""What the portal and the dashboard show of billing, from our own rows: no call to Stripe."""
+"""Billing facts for the portal and the dashboard, from our own rows; does not call Stripe."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from metering.quotas import periods, quota_status
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """Plan, its subscription (None on the free plan), those of licenses, account, and the invoices that are coming."""
+    """Plan, its subscription (None on the free plan), license subscriptions, account and upcoming invoices."""
 
     plan: Plan | None
     subscription: Subscription | None
@@ -32,7 +32,7 @@ class Dashboard:
 
     @property
     def status(self) -> str:
-        """For a badge: of the subscription, or `active` on the free plan."""
+        """The subscription's status for a badge; `active` on the free plan."""
         if self.subscription is None:
             return "active"
         return "canceling" if self.subscription.is_canceling else self.subscription.status
@@ -43,7 +43,7 @@ class Dashboard:
 
 
 def dashboard(organization: Organization, used: quota_status.Overview, now: datetime) -> Dashboard:
-    """Everything that the dashboard's and the billing page's cards need; `used` is the open period of use."""
+    """Returns what the cards of the dashboard and the billing page need; `used` is the open usage period."""
     subscription = plans.subscription_of(organization)
     licenses = list(license_subscriptions(organization))
     account = BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
@@ -64,7 +64,7 @@ def dashboard(organization: Organization, used: quota_status.Overview, now: date
 
 
 def license_subscriptions(organization: Organization) -> QuerySet[Subscription]:
-    """The live ones of licenses, with their products and prices."""
+    """Returns live license subscriptions with their products and prices."""
     rows: QuerySet[Subscription] = (
         Subscription.objects.visible_to(organization)
         .filter(plan__isnull=True)
@@ -75,7 +75,7 @@ def license_subscriptions(organization: Organization) -> QuerySet[Subscription]:
 
 
 def plan_facts(*, organization: Organization, now: datetime) -> dict[str, Any]:
-    """What `billing/subscription` answers; without a paid plan its periods are those of use."""
+    """Returns the data of `billing/subscription`; without a paid plan its periods are the usage periods."""
     subscription = plans.subscription_of(organization)
     if subscription is not None and subscription.plan is not None:
         return {

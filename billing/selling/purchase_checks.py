@@ -1,4 +1,4 @@
-"""Who may buy: an address that nobody has confirmed may log in, but not spend money."""
+"""Who may buy: users with an unconfirmed e-mail address may log in but not purchase."""
 
 from allauth.account.models import EmailAddress
 

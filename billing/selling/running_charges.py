@@ -1,4 +1,4 @@
-"""What an organization goes on paying for: fills the ports of accounts.charges, for who closes an account."""
+"""Charges that would continue, shown when an account is closed: implements the ports of accounts.charges."""
 
 from django.db.models import Exists, OuterRef, QuerySet
 
@@ -13,7 +13,7 @@ from superagent.foundation import clock, tenancy
 
 
 def running(organization: Organization) -> list[Charge]:
-    """Subscriptions that have not ended and are not about to."""
+    """Returns subscriptions that have not ended and are not canceled."""
     return [
         Charge(
             name=subscription.product.name,
@@ -24,12 +24,12 @@ def running(organization: Organization) -> list[Charge]:
 
 
 def paying(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
-    """Those with such a subscription. Read in the system scope."""
+    """Returns the organizations with such a subscription. Runs in the system scope."""
     return organizations.filter(Exists(Subscription.objects.running().filter(organization=OuterRef("pk"))))
 
 
 def unbilled(organization: Organization) -> list[Due]:
-    """Use beyond the allowance that no invoice has named yet: in the open period, and in those that wait for theirs."""
+    """Returns overage that is not invoiced yet, of the open and of closed periods."""
     now = clock.now(organization)
     with tenancy.system("use that is still to be billed, asked by who closes their account"):
         found = coming.overage(
@@ -42,9 +42,9 @@ def unbilled(organization: Organization) -> list[Due]:
 
 
 def end_all(organization: Organization) -> None:
-    """End them with their periods; one that gives nothing (unpaid, never paid) at once. Raises client.Unavailable.
+    """Cancel them at the end of their periods; an unpaid one at once. Raises client.Unavailable.
 
-    The plan last: the mail about its end names what else goes on.
+    The plan comes last, because the mail about its end names the other subscriptions.
     """
     now = clock.now(organization)
     for subscription in sorted(_running(organization), key=lambda each: each.plan_id is not None):

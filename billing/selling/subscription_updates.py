@@ -1,4 +1,4 @@
-"""What every change of a subscription at Stripe shares: the state there now; the answer, applied with an audit line."""
+"""Shared by all changes of a subscription: fetch its state at Stripe; apply the response with an audit entry."""
 
 from contextlib import suppress
 from http import HTTPStatus
@@ -23,7 +23,7 @@ class Ended(Refusal):
 
 
 def as_stripe_says(subscription: Subscription) -> tuple[Subscription, Json]:
-    """The subscription as it is at Stripe at this moment: a webhook may be on its way."""
+    """Returns the subscription as it is at Stripe now; a webhook may not have arrived yet."""
     token = fencing.next_token()
     fetched = client.call(
         "subscriptions.retrieve", subscription.stripe_id, params={"expand": subscriptions.EXPAND}
@@ -42,7 +42,7 @@ def apply_answer(
     *,
     to: Price | None = None,
 ) -> Subscription:
-    """Apply what Stripe answered to a change of ours, and record the change as `action`."""
+    """Apply Stripe's response to our change, and record it as `action`."""
     with tenancy.system("apply a change of a subscription"):
         record(action, subscription, detail, to=to)
         subscriptions.apply(answer, token)
@@ -79,9 +79,9 @@ def record(
 def record_once(
     action: str, subscription: Subscription, detail: dict[str, Any], *, to: Price | None = None
 ) -> None:
-    """Record unless the newest line about the subscription says it already: a repetition, or the same at the same time.
+    """Record unless the newest entry about the subscription is the same: a retry or a concurrent request.
 
-    A schedule that was released does not come back, so the same words about another one are news.
+    A released schedule does not return, so the same entry about another schedule is recorded.
     """
     with tenancy.system("one line for one change"), transaction.atomic():
         BillingAccount.objects.select_for_update().get(organization=subscription.organization_id)
@@ -95,6 +95,6 @@ def record_once(
 
 
 def _refresh_invoice(answer: Json) -> None:
-    """Show the invoice of the change at once; if Stripe is away now, its webhook brings it."""
+    """Fetch the invoice of the change now; if Stripe is unavailable, the webhook brings it later."""
     with suppress(client.Unavailable):
         invoices.refresh(identifier(answer["latest_invoice"]))

@@ -1,4 +1,4 @@
-"""Subscriptions, of API plans and of licenses: what a change would cost, the change, and its undoing.
+"""Change subscriptions of API plans and licenses: preview, change, undo.
 
 All of it calls Stripe: never in a transaction.
 """
@@ -46,27 +46,27 @@ class NoSubscription(Refusal):
 class StalePreview(Refusal):
     status = HTTPStatus.CONFLICT
     code = "price_changed"
-    title = "The amount is not the one of the preview any more"
+    title = "The amount differs from the preview"
 
 
 class Ending(Refusal):
-    """It is canceled for the end of its period: what should follow then is nothing."""
+    """It is canceled at the end of its period, so no change can follow."""
 
     status = HTTPStatus.CONFLICT
     code = "subscription_ending"
-    title = "This subscription ends with its period"
+    title = "This subscription is canceled"
 
 
 class ChangePending(Refusal):
-    """Another change waits for the end of the period: a change at once would have to guess what becomes of it."""
+    """Another change is scheduled; cancel it before making an immediate one."""
 
     status = HTTPStatus.CONFLICT
     code = "change_pending"
-    title = "Another change is coming"
+    title = "Another change is scheduled"
 
 
 def preview_plan(*, organization: Organization, plan: str, interval: str, now: datetime) -> Preview:
-    """What `change_plan` will do. Raises NoSubscription, Invalid, and as `preview` does."""
+    """Preview `change_plan`. Raises NoSubscription, Invalid, and as `preview` does."""
     subscription, price = _choice(organization, plan, interval)
     return preview(subscription=subscription, price=price, now=now)
 
@@ -94,7 +94,7 @@ def change_plan(
 
 
 def preview(*, subscription: Subscription, price: Price, now: datetime) -> Preview:
-    """What `change` at `effective_at` will do, by Stripe's own arithmetic.
+    """Preview `change` at `effective_at`, calculated by Stripe.
 
     Raises plans.AlreadyOnPlan, Ended, Ending, ChangePending, debts.PaymentDue, client.Unavailable.
     """
@@ -111,11 +111,11 @@ def change(
     max_amount_due: int | None = None,
     now: datetime,
 ) -> Preview:
-    """Change what a subscription is for. Answers what was done, or what is coming.
+    """Change a subscription's price. Returns what was done or scheduled.
 
-    More takes effect and is charged at once; less, and a shorter interval, when the paid period ends, until when
-    `take_back` undoes it. `previewed_at` repeats the moment of a preview that is at most ten minutes old, so that its
-    amounts hold and a repetition is the same change; above `max_amount_due` it raises StalePreview.
+    Upgrades take effect and are charged at once; downgrades, and shorter intervals, at the end of the paid period,
+    until then `take_back` undoes them. `previewed_at` is the time of a preview at most ten minutes old: its amounts
+    then hold, and a retry is the same change. An amount above `max_amount_due` raises StalePreview.
 
     Raises as `preview` does, and client.Declined (nothing is changed then), client.ChargingDisabled.
     """
@@ -129,7 +129,7 @@ def change(
     debts.require_none_at_stripe(subscription.organization)
     if not changes.takes_effect_at_once(current=subscription.price, target=price):
         return _change_later(subscription, price, fetched)
-    if subscription.schedule_id:  # it has nothing planned: _refuse saw to it
+    if subscription.schedule_id:  # nothing is scheduled: _refuse made sure
         schedules.release(subscription.schedule_id)
     at = now
     if (
@@ -186,9 +186,9 @@ def _change_later(subscription: Subscription, price: Price, fetched: Json) -> Pr
 
 
 def take_back(*, subscription: Subscription, now: datetime) -> Subscription:
-    """Undo a change that is coming. Idempotent. Raises Ended, debts.PaymentDue."""
+    """Undo a scheduled change. Idempotent. Raises Ended, debts.PaymentDue."""
     if subscription.has_ended:
-        raise Ended("Nothing is coming any more: buy it again.")
+        raise Ended("No change is scheduled any more. Buy it again.")
     debts.require_none(subscription.organization)
     if subscription.schedule_id:
         schedules.release(subscription.schedule_id)
@@ -199,7 +199,7 @@ def take_back(*, subscription: Subscription, now: datetime) -> Subscription:
 
 
 def _done_before(subscription: Subscription, price: Price, fetched: Json) -> Preview:
-    """What the change came to: Stripe did it, but its answer and its webhook have not reached us."""
+    """Returns the result of a change that Stripe made but whose response and webhook we did not receive."""
     record("subscription.changed", subscription, price_facts(price), to=price)
     latest = identifier(fetched.get("latest_invoice"))
     if not latest or subscription.status == Subscription.Status.TRIALING:
@@ -224,12 +224,12 @@ def _refuse(subscription: Subscription, price: Price) -> None:
         raise Ended("Buy it again.")
     if price.unit_amount == 0:
         raise plans.AlreadyOnPlan(
-            "To go back to the free plan, cancel the paid one: it stays until its period ends."
+            "To go back to the free plan, cancel the paid one. It stays until its period ends."
         )
     debts.require_none(subscription.organization)
     if price.pk == subscription.price_id:
         raise plans.AlreadyOnPlan(
-            "Take back the change that is coming by billing/subscription/resume."
+            "Cancel the scheduled change with billing/subscription/resume."
             if subscription.pending_price_id
             else "Choose another plan or interval."
         )
@@ -237,10 +237,10 @@ def _refuse(subscription: Subscription, price: Price) -> None:
         if subscription.pending_price is not None and subscription.pending_at is not None:
             raise ChangePending(
                 f"{subscription.pending_price.product.name} begins on {subscription.pending_at:%Y-%m-%d}. "
-                "Take that back first, then change.",
+                "Cancel that first, then change.",
             )
     elif subscription.is_canceling:
-        raise Ending("Resume it first, then plan what follows.")
+        raise Ending("Resume it first, then schedule the change.")
 
 
 def _key_of_change(subscription: Subscription, price: Price, at: datetime) -> str:
@@ -257,7 +257,7 @@ def _key_of_change(subscription: Subscription, price: Price, at: datetime) -> st
 
 
 def _parameters(subscription: Subscription, price: Price, at: datetime) -> dict[str, Any]:
-    """The same for the preview and for the change, so that the one says what the other does."""
+    """Returns the parameters shared by preview and change, so that both agree."""
     parameters: dict[str, Any] = {
         "items": [{"id": subscription.stripe_item_id, "price": price.stripe_id}],
         "proration_behavior": "always_invoice",

@@ -1,1 +1,1 @@
-"""Speaking with Stripe: the only client, how long anybody waits for it, and what it reports. It decides nothing."""
+"""Communication with Stripe: the client, its timeouts and circuit breaker, and the webhook inbox. No business rules."""

@@ -1,8 +1,8 @@
-"""The only door to Stripe: time-outs, retries, and errors translated at the edge. Callers give idempotency keys.
+"""The only Stripe client: timeouts, retries and translated errors. Callers give idempotency keys.
 
-How long a call may take, and whether it is made at all while Stripe does not answer, says `billing.stripe.patience`.
+`billing.stripe.patience` decides how long a call may take, and whether it is made while Stripe is down.
 
-Every function answers plain dicts (Stripe's objects as JSON) and raises one of four errors. Each is a `Refusal`, so a
+Every function returns plain dicts (Stripe's objects as JSON) and raises one of four errors. Each is a `Refusal`, so a
 view can show it, and tells the outbox whether to try again. Nothing here writes to the database. Keys and card data
 never reach a log: what is logged of an error is its type, code and request id.
 """
@@ -26,7 +26,7 @@ from superagent.foundation.problems import Refusal
 API_VERSION: str = settings.STRIPE_API_VERSION
 NETWORK_RETRIES = 2
 CONNECT_SECONDS = 2.0
-LEAST_SECONDS = 0.5  # with less there is no use in asking
+LEAST_SECONDS = 0.5  # with less, a call cannot succeed
 RETRY_SECONDS = 2.5  # a retry waits up to two seconds first
 WEBHOOK_TOLERANCE_SECONDS = 300
 
@@ -92,11 +92,11 @@ def require_charging() -> None:
 
 
 class _NotAsked(stripe.APIConnectionError):
-    """The call was not made: nobody has the time to wait for it."""
+    """The call was not made: no time is left to wait for it."""
 
 
 class PatientClient(stripe.RequestsClient):
-    """Waits no longer than the caller may, and does not try again when there is no time or no answer to be had."""
+    """Waits no longer than the caller's budget, and does not retry without time or while Stripe is down."""
 
     def __init__(self, *, seconds: float) -> None:
         self._seconds = seconds
@@ -120,7 +120,7 @@ class PatientClient(stripe.RequestsClient):
         try:
             patience.breaker.check()
             if (patience.seconds_left() or LEAST_SECONDS) < LEAST_SECONDS:
-                raise patience.OutOfPatience("the time that a request may wait for Stripe is over")
+                raise patience.OutOfPatience("the request's time budget for Stripe is used up")
             with patience.slot():
                 return self._ask(method, url, headers, post_data)
         except patience.OutOfPatience as error:
@@ -144,7 +144,7 @@ class PatientClient(stripe.RequestsClient):
 
 
 def be_patient() -> None:
-    """Whoever calls Stripe past this door, as dj-stripe does for what it misses, waits no longer than we do."""
+    """Apply our timeouts to calls that bypass this client, such as dj-stripe's own."""
     stripe.default_http_client = PatientClient(seconds=settings.STRIPE_TIMEOUT_SECONDS)
     stripe.max_network_retries = 0
 
@@ -171,7 +171,7 @@ def call(operation: str, *path: str, key: str | None = None, params: Json | None
 
 
 def listed(operation: str, *path: str, params: Json | None = None) -> Iterator[Json]:
-    """Every object of a list, page by page."""
+    """Yields every object of a list, page by page."""
     page = _translated(
         operation, _method(operation), *path, key=None, params={"limit": 100, **(params or {})}
     )
@@ -218,11 +218,11 @@ def _translated(
         ) from error
     except stripe.IdempotencyError as error:
         _note(operation, error)
-        if error.http_status == HTTPStatus.CONFLICT:  # the same key is being worked on at this moment
+        if error.http_status == HTTPStatus.CONFLICT:  # a request with the same key is in progress
             raise Unavailable from error
         raise Rejected(type(error).__name__, stripe_code=error.code or "") from error
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        # A wrong key of ours says nothing about what was asked for: it is asked again when the key is mended.
+        # A wrong API key is our fault, not the request's: retry once the key is fixed.
         _note(operation, error)
         log.error("stripe_refuses_our_key", operation=operation, alarm=True)
         raise Unavailable from error
@@ -253,7 +253,7 @@ def _note(operation: str, error: stripe.StripeError) -> None:
 
 
 def as_stripe_object(data: Json) -> Any:
-    """Plain JSON as the library's object, which dj-stripe's mirror needs."""
+    """Returns plain JSON as the library's object, which dj-stripe's mirror needs."""
     return stripe.convert_to_stripe_object(data)
 
 
@@ -271,11 +271,11 @@ def verify_signature(*, payload: str, header: str, secrets: Sequence[str]) -> No
         raise BadSignature("no secret of this endpoint signed it, or it is too old")
     signed_at = int(next(part[2:] for part in header.split(",") if part.startswith("t=")))
     if signed_at > time.time() + WEBHOOK_TOLERANCE_SECONDS:
-        raise BadSignature("it is from the future")
+        raise BadSignature("its timestamp is in the future")
 
 
 def dashboard_url(stripe_id: str) -> str:
-    """Where staff find an object in Stripe's dashboard (or in the sandbox's)."""
+    """Returns the URL of an object in Stripe's dashboard (or the sandbox's)."""
     if settings.STRIPE_USES_SANDBOX:
         return ""
     return (

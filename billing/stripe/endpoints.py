@@ -1,4 +1,4 @@
-"""Where Stripe sends its events: registered once, the secret kept. Stripe tells the secret at creation only."""
+"""Webhook endpoints: registered once, with their secret, which Stripe returns only at creation."""
 
 from django.conf import settings
 
@@ -10,9 +10,9 @@ PATH = "/stripe/webhook/{id}/"
 
 
 def register() -> WebhookEndpoint:
-    """The endpoint of this installation at Stripe, made or brought up to date. Idempotent. Calls Stripe.
+    """Create or update this installation's endpoint at Stripe. Idempotent. Calls Stripe.
 
-    With STRIPE_WEBHOOK_SECRET (a laptop with `stripe listen`) nothing is registered: only our address is made.
+    With STRIPE_WEBHOOK_SECRET (a laptop with `stripe listen`) nothing is registered at Stripe, only our row is made.
     """
     known = WebhookEndpoint.objects.filter(url__startswith=settings.PUBLIC_URL + "/", is_active=True).first()
     if known is not None and (settings.STRIPE_WEBHOOK_SECRET or _is_alive(known)):
@@ -45,7 +45,7 @@ def register() -> WebhookEndpoint:
 
 
 def _is_alive(endpoint: WebhookEndpoint) -> bool:
-    """Is it still at Stripe, with all the types of events that we handle? Those are brought up to date."""
+    """Returns True if it still exists at Stripe; updates its event types to those that we handle."""
     if not endpoint.stripe_id:
         return False
     try:
@@ -63,7 +63,7 @@ def _is_alive(endpoint: WebhookEndpoint) -> bool:
 
 
 def _forget_former() -> None:
-    """An endpoint of ours for this address whose secret we do not have (a database that was thrown away) is removed."""
+    """Delete an endpoint for this URL whose secret we do not have (the database was recreated)."""
     prefix = settings.PUBLIC_URL + "/stripe/webhook/"
     for found in client.listed("webhook_endpoints.list"):
         if found["url"].startswith(prefix) and (found.get("metadata") or {}).get("made_by") == "superagent":

@@ -1,7 +1,7 @@
-"""The body of a delivery that Stripe signed, read so that whatever it holds can be stored.
+"""Parse the body of a delivery that Stripe signed, so that it can be stored whatever it contains.
 
-A signed delivery is never answered with an error: Stripe would send it again for days. What cannot be read is kept as
-a dead letter for people.
+A signed delivery is never refused: Stripe would resend it for days. A body that cannot be parsed is stored as a dead
+letter for staff.
 """
 
 import json
@@ -16,11 +16,11 @@ KEPT_CHARACTERS = 20_000
 
 
 class InvalidEvent(Exception):
-    """It was signed, and is no event that we can read."""
+    """The body was signed but is not an event that we can parse."""
 
 
 def parse(payload: bytes) -> Json:
-    """The event; what PostgreSQL cannot store in its texts is replaced. Raises InvalidEvent."""
+    """Returns the event; characters that PostgreSQL cannot store are replaced. Raises InvalidEvent."""
     try:
         event = _storable(json.loads(payload, parse_constant=str, parse_float=_finite))
     except (ValueError, RecursionError) as error:
@@ -32,7 +32,7 @@ def parse(payload: bytes) -> Json:
 
 
 def excerpt(payload: bytes) -> str:
-    """The beginning of a body, as text that can be stored."""
+    """Returns the beginning of a body as text that can be stored."""
     return _text(payload.decode("utf-8", "replace"))[:KEPT_CHARACTERS]
 
 
@@ -71,7 +71,7 @@ def _storable(value: Any) -> Any:
 
 
 def _text(value: str) -> str:
-    """Without NUL and halves of pairs."""
+    """Replaces NUL and lone surrogates."""
     return value.replace("\0", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 

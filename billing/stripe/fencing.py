@@ -1,21 +1,21 @@
-"""Fencing tokens: of several fetches of one object only the newest is applied, whatever the order of arrival.
+"""Fencing tokens: of concurrent fetches of an object, an older one is never applied after a newer one.
 
-Take a token, fetch the object, then ask in the transaction that applies it: a fetch whose token is older than the last
-one that was accepted is stale. Take the token before the fetch; taken after it, stale results win races.
+Take a token, fetch the object, then call `accept` in the transaction that applies it: a fetch whose token is older
+than the last accepted one is stale. Take the token before the fetch; otherwise stale results win races.
 """
 
 from django.db import connection
 
 
 def next_token() -> int:
-    """The next token; take it before the fetch."""
+    """Returns the next token. Take it before the fetch."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('billing_fence_number')")
         return int(cursor.fetchone()[0])
 
 
 def accept(object_id: str, token: int) -> bool:
-    """May the fetch with `token` be applied? Call it in the transaction that applies it; locks the object's fence."""
+    """Returns True if the fetch may be applied. Call it in the transaction that applies it; locks the object's row."""
     with connection.cursor() as cursor:
         cursor.execute(
             """

@@ -1,7 +1,7 @@
-"""dj-stripe's tables: a mirror of Stripe's objects for staff, beside our projection. Nothing is decided by it.
+"""dj-stripe's tables: a mirror of Stripe's objects for staff. Decisions use our projection only.
 
-Parents are brought in first, so that dj-stripe finds them and makes no calls of its own. A mirror that fails is
-logged and does not hold up the work: the next change of the object tries again.
+Parents are written first, so that dj-stripe finds them and makes no calls itself. A failure is logged and does not
+stop the work: the next change of the object writes it again.
 """
 
 from typing import Any
@@ -43,8 +43,8 @@ log = structlog.get_logger(__name__)
 
 
 def prepare() -> None:
-    """At start: end dj-stripe's habit of storing the secret key, its calls for features, and its checks of webhooks,
-    which we do not use and which read a table that no web process may read; what calls remain wait no longer than ours.
+    """At start, disable dj-stripe's storing of the secret key, its calls for features, and its webhook checks, which
+    read a table that web processes may not read. Its remaining calls get our timeouts.
     """
     client.be_patient()
     from djstripe import checks
@@ -57,7 +57,7 @@ def prepare() -> None:
 
 
 def keep(fetched: Json, token: int, *, depth: int = 0) -> None:
-    """Write the mirror of a fetched object unless a newer one is there. `token` was drawn before the fetch."""
+    """Write the mirror of a fetched object unless a newer one is stored. `token` was taken before the fetch."""
     name = MODELS.get(fetched.get("object", ""))
     if name is None or fetched.get("deleted"):
         return
@@ -74,7 +74,7 @@ def keep(fetched: Json, token: int, *, depth: int = 0) -> None:
 
 
 def refresh(kind: str, stripe_id: str) -> None:
-    """Fetch an object of `kind` (as Stripe names it) and write its mirror; one that is gone changes nothing."""
+    """Fetch an object of `kind` (Stripe's name) and write its mirror. Ignores one that no longer exists."""
     name = MODELS[kind]
     token = fencing.next_token()
     try:
@@ -109,5 +109,5 @@ def _expansion(name: str) -> Json:
 
 
 def _sound(fetched: Json) -> Json:
-    """What breaks dj-stripe for good is left out: a discount on the customer."""
+    """Removes a customer's discount, which dj-stripe cannot store."""
     return {**fetched, "discount": None} if fetched.get("object") == "customer" else fetched

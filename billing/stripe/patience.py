@@ -1,9 +1,9 @@
-"""How long anybody waits for Stripe: a person a few seconds in all, and nobody while it does not answer.
+"""Timeouts and circuit breaker for Stripe: web requests wait a few seconds in all, and not at all while it is down.
 
-- **Budget**: what a web request may spend on all its calls and their retries together.
-- **Slots**: of the threads that answer requests, only half may wait for Stripe at a time; the others serve the rest.
-- **Breaker**: after a few time-outs in a row Stripe is left alone for a while, by all processes (Redis tells them), and
-  callers are refused at once. Then one call of each process tries.
+- **Budget**: the time that a web request may spend on all its calls and retries.
+- **Slots**: only half of the request threads may wait for Stripe at a time.
+- **Breaker**: after a few timeouts in a row calls are refused at once for a while, in all processes (through Redis).
+  Then each process tries one call.
 """
 
 import threading
@@ -32,12 +32,12 @@ _slots = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
 
 class OutOfPatience(Exception):
-    """Stripe is not asked now. `str()` says why."""
+    """The call is not made. `str()` gives the reason."""
 
 
 @contextmanager
 def budget(seconds: float) -> Iterator[None]:
-    """All calls within take `seconds` at most, together; of two budgets the shorter one counts."""
+    """Limits all calls within to `seconds` together; of nested budgets the shorter one applies."""
     end = time.monotonic() + seconds
     before = _deadline.get()
     token = _deadline.set(end if before is None else min(end, before))
@@ -48,14 +48,14 @@ def budget(seconds: float) -> Iterator[None]:
 
 
 def seconds_left() -> float | None:
-    """None for jobs, which nobody waits for."""
+    """Returns the rest of the budget; None for jobs, which have none."""
     deadline = _deadline.get()
     return None if deadline is None else deadline - time.monotonic()
 
 
 @contextmanager
 def slot() -> Iterator[None]:
-    """A place among those who wait for Stripe while somebody waits for them. Raises OutOfPatience."""
+    """Holds one of the slots for requests that wait for Stripe. Raises OutOfPatience."""
     if _deadline.get() is None:
         yield
         return
@@ -68,7 +68,7 @@ def slot() -> Iterator[None]:
 
 
 class StripeBreaker(CircuitBreaker):
-    """Tells the other processes by a key that ends by itself; without Redis each finds out alone."""
+    """Shared by all processes through a Redis key that expires; without Redis each process has its own."""
 
     name = "stripe"
 
@@ -78,9 +78,9 @@ class StripeBreaker(CircuitBreaker):
         self._is_told = False
 
     def check(self) -> None:
-        """Raises OutOfPatience while Stripe is left alone."""
+        """Raises OutOfPatience while the breaker is open."""
         if not self.lets_through() or (not self.is_open and self._others_say()):
-            raise OutOfPatience("Stripe does not answer: it is asked again in a moment")
+            raise OutOfPatience("Stripe does not respond; the next try is in a moment")
 
     def timed_out(self) -> None:
         was_open = self.is_open
@@ -94,7 +94,7 @@ class StripeBreaker(CircuitBreaker):
         super().answered()
 
     def reset(self) -> None:
-        """Stripe answers again."""
+        """Close the breaker: Stripe responds again."""
         self._failed, self._is_told = 0, False
         try:
             redis_client.connection().delete(SHARED_KEY)
@@ -102,7 +102,7 @@ class StripeBreaker(CircuitBreaker):
             return
 
     def is_known_to_be_silent(self) -> bool:
-        """For operators: here or in another process."""
+        """True if the breaker is open in this or another process; for operators."""
         return self.is_open or self._others_say()
 
     def _tell(self, *, was_open: bool) -> None:

@@ -14,19 +14,19 @@ def moment(timestamp: int) -> datetime: ...
 @overload
 def moment(timestamp: None) -> None: ...
 def moment(timestamp: int | None) -> datetime | None:
-    """Stripe's seconds since 1970 as aware UTC."""
+    """Returns Stripe's Unix time as aware UTC."""
     return None if timestamp is None else datetime.fromtimestamp(timestamp, UTC)
 
 
 def identifier(reference: str | Json | None) -> str:
-    """The id of a reference, expanded or not; '' for none."""
+    """Returns the id of a reference, expanded or not; '' for none."""
     if reference is None:
         return ""
     return reference if isinstance(reference, str) else str(reference["id"])
 
 
 def description(line: Json) -> str:
-    """The text of an invoice's line with its dates in the form of our pages: "Nov 21, 2026" for "21 Nov 2026"."""
+    """Returns the text of an invoice line with dates in our format: "Nov 21, 2026" for "21 Nov 2026"."""
     return _DATE.sub(
         lambda found: f"{found[2]} {found[1].lstrip('0')}, {found[3]}", line.get("description") or ""
     )

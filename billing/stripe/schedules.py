@@ -1,7 +1,7 @@
-"""Stripe's subscription schedules: a change that waits for the end of what is paid, and can be taken back until then.
+"""Stripe's subscription schedules: changes at the end of the paid period, which can be canceled until then.
 
-A schedule has two phases: what is paid now, until the period's end, and what follows. Stripe carries it out; when
-nothing is to follow any more the schedule is released, and the subscription goes on as it is.
+A schedule has two phases: the current one until the end of the paid period, and the next. Stripe carries it out. To
+cancel the change, the schedule is released, and the subscription continues unchanged.
 """
 
 from datetime import datetime
@@ -14,10 +14,10 @@ ACTIVE = "active"
 
 
 def plan(*, fetched: Json, price: Price) -> str:
-    """Let `price` follow when what the subscription (as Stripe just told it) has paid for ends; answers the schedule.
+    """Schedule `price` for the end of the paid period of the (just fetched) subscription. Returns the schedule.
 
-    Calls Stripe. Repeatable: it replaces what was planned before. Killed in between, it leaves a schedule that
-    changes nothing.
+    Calls Stripe. Idempotent: it replaces an earlier schedule. If killed half-way, it leaves a schedule that changes
+    nothing.
     """
     schedule = attached(fetched) or _create(fetched["id"])
     client.call(
@@ -38,7 +38,7 @@ def plan(*, fetched: Json, price: Price) -> str:
 def _create(subscription_id: str) -> Json:
     try:
         return client.call("subscription_schedules.create", params={"from_subscription": subscription_id})
-    except client.Rejected:  # somebody else was first, a moment ago: a subscription has one
+    except client.Rejected:  # a concurrent request created it: a subscription has only one
         made = attached(client.call("subscriptions.retrieve", subscription_id))
         if made is None:
             raise
@@ -46,7 +46,7 @@ def _create(subscription_id: str) -> Json:
 
 
 def release(schedule_id: str) -> None:
-    """Take back what was planned, and let the subscription be changed directly again. Idempotent. Calls Stripe."""
+    """Release the schedule, so that the subscription can be changed directly again. Idempotent. Calls Stripe."""
     try:
         client.call("subscription_schedules.release", schedule_id)
     except client.Rejected:
@@ -55,7 +55,7 @@ def release(schedule_id: str) -> None:
 
 
 def attached(fetched: Json) -> Json | None:
-    """The schedule that a subscription is under; fetched, if it was not expanded."""
+    """Returns the subscription's schedule; fetches it if it was not expanded."""
     schedule = fetched.get("schedule")
     if isinstance(schedule, str):
         schedule = client.call("subscription_schedules.retrieve", schedule)
@@ -63,7 +63,7 @@ def attached(fetched: Json) -> Json | None:
 
 
 def planned(fetched: Json, schedule: Json | None) -> tuple[str, datetime] | None:
-    """Stripe's price that follows, and from when; None for no change."""
+    """Returns the next Stripe price and when it starts; None without a change."""
     if schedule is None or not schedule.get("current_phase"):
         return None
     present = identifier(fetched["items"]["data"][0]["price"])
@@ -75,7 +75,7 @@ def planned(fetched: Json, schedule: Json | None) -> tuple[str, datetime] | None
 
 
 def _present(fetched: Json, start_date: int) -> Json:
-    """The phase that runs, said again as it is: it ends with what is paid."""
+    """Returns the current phase unchanged, ending with the paid period."""
     said = _kept(fetched) | {
         "items": [
             {"price": identifier(item["price"]), "quantity": item.get("quantity") or 1}
@@ -98,7 +98,7 @@ def _following(fetched: Json, price: Price) -> Json:
 
 
 def _kept(fetched: Json) -> Json:
-    """What a phase would lose if it were not said again: the subscription's card and discounts."""
+    """Returns what a phase must repeat to keep: the subscription's card and discounts."""
     kept: Json = {}
     if discounts := fetched.get("discounts"):
         kept["discounts"] = [{"discount": identifier(each)} for each in discounts]

@@ -22,7 +22,7 @@ from superagent.foundation.problems import Refusal
 
 
 class Checkout(PortalView):
-    """What is bought, for how much, then on to Stripe. A pricing link leads here: `?plan=pro&interval=month`."""
+    """Order summary, then on to Stripe. Pricing links lead here: `?plan=pro&interval=month`."""
 
     scope = Scope.BILLING_WRITE
     verified = True
@@ -59,7 +59,7 @@ class Checkout(PortalView):
         return self._page(form, pay_url)
 
     def _elsewhere(self) -> str | None:
-        """Where a link leads that is not for a first paid plan."""
+        """Returns a redirect for a link that is not for a first paid plan, or None."""
         query = self.request.GET
         interval = chosen_interval(self.request)
         if product := query.get("product"):
@@ -101,7 +101,7 @@ class Checkout(PortalView):
 @require_safe
 @portal_view(scope=Scope.BILLING_READ)
 def returned(request: PortalRequest) -> HttpResponse:
-    """Back from Stripe: "Confirming your payment…" until the webhook has made it so. Safe to leave."""
+    """Return page from Stripe: "Confirming your payment…" until the webhook arrives. Safe to leave."""
     return render(request, "billing/confirm.html", _outcome(request))
 
 
@@ -110,7 +110,7 @@ def returned(request: PortalRequest) -> HttpResponse:
 @fragment(page="checkout-return")
 @portal_view(scope=Scope.BILLING_READ)
 def status(request: PortalRequest) -> HttpResponse:
-    """The part of that page that asks again every two seconds."""
+    """The fragment of that page that polls every two seconds."""
     return render(request, "billing/confirm_status.html", _outcome(request))
 
 

@@ -32,7 +32,7 @@ RECENT = 5
 
 
 def chosen_interval(request: HttpRequest, default: str = Interval.MONTH) -> str:
-    """`?interval=`; what makes no sense is the `default`."""
+    """Returns `?interval=`; `default` if it is missing or invalid."""
     wanted = request.GET.get("interval")
     return wanted if wanted in Interval.values else default
 
@@ -98,10 +98,10 @@ class Change(PortalView):
                 now=clock.now(organization),
             )
         except subscriptions.StalePreview:
-            messages.info(request, _("The amount has changed since you looked. Here is a new preview."))
+            messages.info(request, _("The amount has changed. Here is a new preview."))
             return self._page(plan)
-        except plans.AlreadyOnPlan:  # the button was pressed twice, or in another tab before
-            messages.info(request, _("This change was made before. Nothing was charged again."))
+        except plans.AlreadyOnPlan:  # a double click, or done in another tab before
+            messages.info(request, _("This change was already made. You were not charged again."))
             return redirect("billing")
         except Refusal as refusal:
             return self._page(plan, problem=refusal)
@@ -146,7 +146,7 @@ class Change(PortalView):
         return render(self.request, "billing/change.html", context, status=problem.status if problem else 200)
 
     def _target(self, problem: Refusal | None, plan: str) -> Plan | None:
-        """What our own catalog tells of the plan while Stripe, which knows the amounts, cannot be asked."""
+        """Returns the plan from our own catalog while Stripe, which calculates the amounts, is unavailable."""
         return plans.get_on_sale(plan) if isinstance(problem, client.Unavailable) else None
 
 
@@ -154,7 +154,7 @@ def _done_sentence(done: Preview) -> str:
     name = done.product.name
     if done.at_once:
         return _("You are on %(plan)s now.") % {"plan": name}
-    return _("%(plan)s begins on %(date)s. Until then nothing changes, and you can take it back.") % {
+    return _("%(plan)s starts on %(date)s. Nothing changes until then, and you can cancel the change.") % {
         "plan": name,
         "date": absolute(done.effective_at),
     }
@@ -163,7 +163,7 @@ def _done_sentence(done: Preview) -> str:
 def _difference(
     organization: Organization, current: Plan | None, target: Plan | None, shown: Preview | None
 ) -> list[dict[str, Any]]:
-    """Each meter's allowance now, in this month of use after a change at once, and then; and what use beyond costs."""
+    """Returns each meter's allowance now, later this month after an immediate change, and then; with rates."""
     if current is None or target is None:
         return []
     now = {row.meter_id: row for row in current.allowances.select_related("meter")}
@@ -189,7 +189,7 @@ def _difference(
 
 
 def _beyond(row: PlanAllowance | None) -> str:
-    """What use beyond the allowance costs; empty where nothing is beyond it."""
+    """Returns the overage rate as text; empty if the allowance is unlimited."""
     if row is None or row.included is None:
         return ""
     if row.is_hard:
@@ -198,7 +198,7 @@ def _beyond(row: PlanAllowance | None) -> str:
 
 
 class Cancel(PortalView):
-    """One page: the end date, what remains until then, an optional reason. Nothing stands in the way."""
+    """One page: the end date, what remains until then, and an optional reason. No further hurdles."""
 
     scope = Scope.BILLING_WRITE
 
@@ -244,7 +244,7 @@ class Cancel(PortalView):
 
 
 def _ends_sentence(end: datetime) -> str:
-    return _("Your plan ends on %(date)s. Until then nothing changes.") % {"date": absolute(end)}
+    return _("Your plan ends on %(date)s. Nothing changes until then.") % {"date": absolute(end)}
 
 
 @post_only(page="billing")
@@ -262,7 +262,9 @@ def resume(request: PortalRequest) -> HttpResponse:
                 "date": absolute(going_on.current_period_end),
                 "amount": pricing.per_period(going_on.renewal_price),
             }
-            messages.success(request, _("%(plan)s goes on and renews on %(date)s for %(amount)s.") % facts)
+            messages.success(
+                request, _("%(plan)s will continue. It renews on %(date)s for %(amount)s.") % facts
+            )
     return redirect("billing")
 
 

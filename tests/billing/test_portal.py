@@ -201,12 +201,12 @@ def test_less_is_planned_shown_as_coming_and_taken_back(browser: Browser, custom
     assert "Pro begins on" in text(answer) and "Stay on Enterprise" in text(answer)
     assert "Pro, Monthly $29.00" in text(answer)  # the next invoice
     assert "Pro begins on" in text(browser.get("/billing/plans/"))
-    assert "Another change is coming" not in text(browser.get("/billing/plans/pro/?interval=month"))
+    assert "Another change is scheduled" not in text(browser.get("/billing/plans/pro/?interval=month"))
     refused = browser.get("/billing/plans/enterprise/?interval=year")
-    assert refused.status_code == 409 and "Take that back first" in text(refused)
+    assert refused.status_code == 409 and "Cancel that first" in text(refused)
     assert "Stay on Enterprise" in text(refused)
     resumed = text(browser.post("/billing/resume/", follow=True))
-    assert f"Enterprise goes on and renews on {day}" in resumed and "for $299.00 a month." in resumed
+    assert f"Enterprise will continue. It renews on {day}" in resumed and "for $299.00 a month." in resumed
     assert customer.subscription.pending_price is None
 
 
@@ -247,7 +247,7 @@ def test_a_change_that_another_tab_has_made_is_told_to_be_made(browser: Browser,
     page = hidden(browser.get(address))
     assert "You are on Enterprise now." in text(browser.post(address, page, follow=True))
     again = text(browser.post(address, page, follow=True))
-    assert "This change was made before. Nothing was charged again." in again
+    assert "This change was already made. You were not charged again." in again
 
 
 def test_the_month_in_which_a_plan_ends_before_the_month_does_is_told(

@@ -9,12 +9,14 @@ from superagent.foundation import tenancy
 
 class Command(BaseCommand):
     help = (
-        "Writes the catalog of the first day into the database (once; staff's changes stay) and brings Stripe in step: "
+        "Creates the initial catalog in the database (once; changes by staff stay) and syncs Stripe: "
         "products, prices, the webhook endpoint, the customer portal. Safe to repeat."
     )
 
     def add_arguments(self, parser):
-        parser.add_argument("--local", action="store_true", help="Only the database: do not call Stripe.")
+        parser.add_argument(
+            "--local", action="store_true", help="Update the database only; do not call Stripe."
+        )
 
     def handle(self, *args, **options):
         with tenancy.system("sync the catalog"):

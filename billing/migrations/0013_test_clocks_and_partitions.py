@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0011_webhook_finished_at"),
+        ("billing", "0012_currency_of_balance"),
     ]
 
     operations = [
