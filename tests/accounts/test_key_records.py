@@ -24,7 +24,7 @@ def test_a_reader_that_is_late_cannot_bring_a_revoked_key_back(acme):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_rehearsal_clock_reaches_cached_keys(acme):
+def test_the_test_clock_reaches_cached_keys(acme):
     _key, plain_text = create(acme)
     api_keys.resolve(plain_text)
     later = timezone.now() + timedelta(days=31)

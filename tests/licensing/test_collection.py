@@ -12,7 +12,7 @@ from metering.quotas import months
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, customer, impatient, shop, stripe_at_sandbox
-from tests.licensing.selling import DAY, buy, paid, on_test_clock, reread, staff, work_off
+from tests.licensing.selling import DAY, buy, on_test_clock, paid, reread, staff, work_off
 
 __all__ = ["customer", "impatient", "on_test_clock", "shop", "staff", "stripe_at_sandbox"]  # fixtures
 

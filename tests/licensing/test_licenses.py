@@ -119,9 +119,7 @@ def test_a_feature_that_the_new_tier_lacks_is_closed_not_forgotten(
     assert (emails.limit, emails.used) == (0, 3)
 
 
-def test_the_job_uses_the_clock_of_a_rehearsing_organization(
-    organization: Organization, make_license
-) -> None:
+def test_the_job_uses_the_test_clock_of_the_organization(organization: Organization, make_license) -> None:
     license_ = make_license(organization, renews_at=NOW + 30 * DAY)
     with tenancy.system("test"):
         assert licenses.sync_due_statuses(now=NOW) == 0

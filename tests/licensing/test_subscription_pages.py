@@ -13,7 +13,7 @@ from licensing.models import License
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import join
 from tests.billing.conftest import Customer, customer, impatient, other_customer, shop, stripe_at_sandbox
-from tests.licensing.selling import DAY, TIER, Page, buy, paid, on_test_clock, reread, staff, work_off
+from tests.licensing.selling import DAY, TIER, Page, buy, on_test_clock, paid, reread, staff, work_off
 
 __all__ = [
     "customer",
