@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin.audited import AuditedAdmin, Call, FactsAdmin, FactsInline, ReasonedActions
 from accounts.admin.facts import OfCustomers
 from metering import models
+from metering.aggregations import Aggregation
 from metering.request_path import backlog, quarantine
 from metering.usage import reconciliation, voids
 from superagent.foundation import clock
@@ -18,13 +19,17 @@ from superagent.foundation import clock
 
 @admin.register(models.Meter)
 class MeterAdmin(AuditedAdmin):
-    list_display = ["name", "slug", "unit", "event_name", "value_property", "is_active"]
-    list_filter = ["is_active"]
+    list_display = ["name", "slug", "unit", "aggregation", "event_name", "value_property", "is_active"]
+    list_filter = ["aggregation", "is_active"]
     search_fields = ("slug", "name", "event_name")
-    fields = ["slug", "name", "unit", "event_name", "value_property", "is_active"]
+    fields = ["slug", "name", "unit", "aggregation", "event_name", "value_property", "is_active"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["slug"] if obj else []  # programs name it
+        """Programs name the slug; what was recorded is counted by the others."""
+        if obj is None:
+            return []
+        is_unique = obj.aggregation == Aggregation.UNIQUE
+        return ["slug", "aggregation", *(["value_property"] if is_unique else [])]
 
 
 @admin.register(models.Allowance)
@@ -132,6 +137,13 @@ class RequestRecordAdmin(OfCustomers):
 @admin.register(models.UsageRollup)
 class UsageRollupAdmin(OfCustomers):
     list_display = ["hour", "organization", "meter", "quantity", "event_count"]
+    list_select_related = ["organization", "meter"]
+    filters_of_found = ["meter"]
+
+
+@admin.register(models.HourlyLevel)
+class HourlyLevelAdmin(OfCustomers):
+    list_display = ["hour", "organization", "meter", "quantity", "moment", "event_id"]
     list_select_related = ["organization", "meter"]
     filters_of_found = ["meter"]
 

@@ -78,7 +78,7 @@ class EndpointResponse(serializers.Serializer):
 
 class MeterQuantityResponse(serializers.Serializer):
     meter = serializers.CharField()
-    quantity = serializers.IntegerField()
+    quantity = serializers.IntegerField(help_text="As the meter's aggregation makes it of the events.")
 
 
 class StatisticsResponse(PartialResponse):
@@ -127,7 +127,7 @@ class MeterResponse(PartialResponse, serializers.ModelSerializer[Meter]):
 
     class Meta:
         model = Meter
-        fields = ["meter", "name", "unit", "event_name", "value_property"]
+        fields = ["meter", "name", "unit", "aggregation", "event_name", "value_property"]
 
 
 class MetersResponse(serializers.Serializer):

@@ -37,7 +37,9 @@ class EndpointRow:
 
 
 def forecast(view: QuotaStatus, period: UsagePeriod, now: datetime) -> str:
-    """When this pace reaches the limit, if that is before the period ends; else an empty text."""
+    """When this pace reaches the limit, if that is before the period ends; else an empty text. Levels have no pace."""
+    if not view.meter.adds_up:
+        return ""
     elapsed = now - period.start
     if not view.limit or not view.used or view.used >= view.limit or elapsed < SHORTEST_BASIS:
         return ""
@@ -56,9 +58,9 @@ class Overage:
 
 
 def overage_to_come(view: QuotaStatus, start: datetime, end: datetime, now: datetime) -> Overage:
-    """What this pace adds to the overage from now until `end`, of a period that began at `start`."""
+    """What this pace adds to the overage from now until `end`, of a period that began at `start`. Levels have none."""
     elapsed = now - start
-    if view.limit is None or view.is_hard or elapsed < SHORTEST_BASIS or now >= end:
+    if not view.meter.adds_up or view.limit is None or view.is_hard or elapsed < SHORTEST_BASIS or now >= end:
         return Overage(0, 0)
     in_the_end = view.used * ((end - start) // MICROSECOND) // (elapsed // MICROSECOND)
     quantity = max(0, in_the_end - max(view.used, view.limit))

@@ -10,20 +10,22 @@ from typing import Any
 from django.db import connection
 
 from accounts.models import Organization
+from metering.aggregations import ADDS_UP, LEVEL
 from metering.models import (
     REQUESTS,
     EventVoid,
+    HourlyLevel,
     Meter,
     RequestRecord,
     RequestRollup,
     UsageEvent,
     UsageRollup,
 )
+from metering.rating import levels
 from metering.usage import histogram
 from metering.usage.rollups import HOUR, hour_of
 
 FIRST_FAILURE = 400
-DAY = timedelta(days=1)
 
 Histogram = list[int]
 
@@ -116,26 +118,19 @@ def requests(organization: Organization, start: datetime, end: datetime) -> Requ
 
 
 def by_meter(organization: Organization, start: datetime, end: datetime) -> list[tuple[str, int]]:
-    """(meter slug, quantity) of what happened in `[start, end)`, exact to the microsecond."""
-    sums: dict[str, int] = defaultdict(int)
-    for point in series(organization, start, end, interval=DAY, dimension="meter"):
-        sums[point.key] += point.quantity
-    return sorted((slug, total) for slug, total in sums.items() if total)
+    """(meter slug, quantity as it is aggregated) of what happened in `[start, end)`, exact to the microsecond."""
+    found = in_buckets(organization, [start], start, end, dimension="meter")
+    return sorted((point.key, point.quantity) for point in found)
 
 
 def series(
     organization: Organization, start: datetime, end: datetime, *, interval: timedelta, dimension: str
 ) -> list[Point]:
-    """Sums by bucket: by `meter` (quantities) or by `endpoint` (calls). Buckets are whole hours or days of UTC, but
-    only what happened in `[start, end)` is counted in the first and the last."""
-    key, facts, join = _DIMENSIONS[dimension]
+    """Figures by bucket: by `meter` (quantities as aggregated) or by `endpoint` (calls). Buckets are whole hours
+    or days of UTC, but only what happened in `[start, end)` is counted in the first and the last."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""
-            SELECT date_trunc(%(unit)s, f.moment, 'UTC') AS start, {key} AS key, sum(f.quantity)::bigint
-            FROM ({facts}) AS f {join}
-            GROUP BY 1, 2 HAVING sum(f.quantity) <> 0 ORDER BY 1, 2
-            """,  # noqa: S608  # chosen from our own names above
+            _by_bucket("date_trunc(%(unit)s, {moment}, 'UTC')", dimension),
             _span(organization, start, end) | {"unit": "hour" if interval == HOUR else "day"},
         )
         return [Point(*row) for row in cursor.fetchall()]
@@ -148,17 +143,29 @@ def in_buckets(
     or of calls `endpoint`, `method` or `status`. Hours are not divided but at both ends."""
     if not starts:
         return []
-    key, facts, join = _DIMENSIONS[dimension]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""
-            SELECT width_bucket(f.moment, %(starts)s::timestamptz[]) - 1, {key} AS key, sum(f.quantity)::bigint
-            FROM ({facts}) AS f {join}
-            GROUP BY 1, 2 HAVING sum(f.quantity) <> 0 ORDER BY 1, 2
-            """,  # noqa: S608  # chosen from our own names above
+            _by_bucket("width_bucket({moment}, %(starts)s::timestamptz[]) - 1", dimension),
             _span(organization, start, end) | {"starts": list(starts)},
         )
         return [Point(starts[number], key, quantity) for number, key, quantity in cursor.fetchall()]
+
+
+def _by_bucket(bucket: str, dimension: str) -> str:
+    """SQL: (bucket, key, quantity) of a dimension, in order; `bucket` is made of a `{moment}`."""
+    key, facts, join = _DIMENSIONS[dimension]
+    sums = f"""
+        SELECT {bucket.format(moment="f.moment")}, {key}, sum(f.quantity)::bigint FROM ({facts}) AS f {join}
+        GROUP BY 1, 2 HAVING sum(f.quantity) <> 0
+    """  # noqa: S608  # our own names
+    if dimension != "meter":
+        return f"{sums} ORDER BY 1, 2"
+    return f"""
+        {sums} UNION ALL
+        SELECT {bucket.format(moment="f.hour")}, m.slug, {LEVEL} FROM ({_LEVELS}) AS f
+        JOIN {_METERS} m ON m.id = f.meter_id
+        GROUP BY 1, 2, m.aggregation HAVING {LEVEL} <> 0 ORDER BY 1, 2
+    """  # noqa: S608  # our own names
 
 
 def error_rate(organization: Organization, start: datetime, end: datetime) -> tuple[int, int]:
@@ -227,7 +234,7 @@ def _partly(column: str) -> str:
     )
 
 
-_REQUESTS, _REQUEST_SUMS = RequestRecord._meta.db_table, RequestRollup._meta.db_table
+_REQUESTS, _REQUEST_SUMS, _METERS = (model._meta.db_table for model in (RequestRecord, RequestRollup, Meter))
 
 _CALLS = f"""
     SELECT r.hour AS moment, r.method, r.endpoint, r.status, r.count AS quantity FROM {_REQUEST_SUMS} r
@@ -242,15 +249,24 @@ _QUANTITIES = f"""
     WHERE r.organization_id = %(organization)s AND {_whole("r.hour")}
     UNION ALL
     SELECT e.occurred_at, e.meter_id, e.quantity FROM {UsageEvent._meta.db_table} e
+    JOIN {_METERS} m ON m.id = e.meter_id AND {ADDS_UP}
     WHERE e.organization_id = %(organization)s AND {_partly("e.occurred_at")}
       AND NOT EXISTS (SELECT FROM {EventVoid._meta.db_table} v WHERE v.event_id = e.id)
     UNION ALL
-    SELECT q.started_at, c.id, 1 FROM {_REQUESTS} q JOIN {Meter._meta.db_table} c ON c.slug = %(requests)s
+    SELECT q.started_at, c.id, 1 FROM {_REQUESTS} q JOIN {_METERS} c ON c.slug = %(requests)s
     WHERE q.organization_id = %(organization)s AND q.is_counted AND {_partly("q.started_at")}
 """  # noqa: S608  # our own tables' names
 
+_LEVELS = f"""
+    SELECT r.hour, r.meter_id, r.value, r.quantity, r.moment, r.event_id FROM {HourlyLevel._meta.db_table} r
+    WHERE r.organization_id = %(organization)s AND {_whole("r.hour")}
+    UNION ALL
+    SELECT p.moment, p.meter_id, p.value, p.quantity, p.moment, p.event_id
+    FROM ({levels.valid(f"e.organization_id = %(organization)s AND {_partly('e.occurred_at')}")}) AS p
+"""  # noqa: S608  # our own tables' names
+
 _DIMENSIONS = {
-    "meter": ("m.slug", _QUANTITIES, f"JOIN {Meter._meta.db_table} m ON m.id = f.meter_id"),
+    "meter": ("m.slug", _QUANTITIES, f"JOIN {_METERS} m ON m.id = f.meter_id"),
     "endpoint": ("f.method || ' ' || f.endpoint", _CALLS, ""),
     "method": ("f.method", _CALLS, ""),
     "status": ("(f.status / 100) || 'xx'", _CALLS, ""),

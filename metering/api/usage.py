@@ -132,7 +132,10 @@ class Meters(RevalidatedView):
     @extend_schema(
         operation_id="usage_meters_list",
         summary="List meters",
-        description="What is counted, and in which unit.",
+        description=(
+            "What is counted, in which unit, and what is made of the events: `sum`, `count`, `max`, `latest` or "
+            "`unique` (the number of distinct values of the property `value_property`)."
+        ),
         responses=serializers.MetersResponse,
     )
     def get(self, request: ApiRequest) -> Response:

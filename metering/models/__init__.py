@@ -1,4 +1,11 @@
-from metering.models.facts import EventVoid, RequestRecord, RequestRollup, UsageEvent, UsageRollup
+from metering.models.facts import (
+    EventVoid,
+    HourlyLevel,
+    RequestRecord,
+    RequestRollup,
+    UsageEvent,
+    UsageRollup,
+)
 from metering.models.spool import QuarantinedLine, SpoolCheckpoint
 from metering.models.usage import (
     REQUESTS,
@@ -19,6 +26,7 @@ __all__ = [
     "Allowance",
     "EventVoid",
     "FormerTerms",
+    "HourlyLevel",
     "Meter",
     "QuarantinedLine",
     "Quota",

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey, Organization, OrganizationOwned, User
 from metering.models.usage import Meter, UsagePeriod
-from superagent.foundation.row_security import Facts, Projection
+from superagent.foundation.row_security import Facts, Projection, Walled
 
 
 class UsageEvent(OrganizationOwned):
@@ -72,7 +72,7 @@ class EventVoid(OrganizationOwned):
 
 
 class UsageRollup(OrganizationOwned):
-    """Sums of an hour, kept in the transaction that counts; a job proves them against the facts."""
+    """Sums of an hour, of meters that add up; kept in the transaction that counts, and reconciled with the facts."""
 
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+")
     hour = models.DateTimeField(_("hour"))
@@ -87,6 +87,38 @@ class UsageRollup(OrganizationOwned):
         indexes = [
             models.Index(fields=["organization", "hour"], name="usage_rollup_hours"),
             BrinIndex(fields=["hour"], name="usage_rollup_lately", autosummarize=True),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:00} {self.quantity}"
+
+
+class HourlyLevel(OrganizationOwned):
+    """The event that decides an hour of a meter that does not add up: the highest or the latest, or one for each
+    distinct value. Written under the lock of the period's quota; rating.levels reads levels from it."""
+
+    # Batches have up to a thousand values: the server sets the period itself, from what it read in the tenant's scope.
+    row_security = Walled(trusted_parents=("period_id",))
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, db_index=False, related_name="+")
+    period = models.ForeignKey(UsagePeriod, on_delete=models.CASCADE, db_index=False, related_name="+")
+    hour = models.DateTimeField(_("hour"))
+    value = models.BinaryField(
+        max_length=16, help_text=_("Of unique: the first 16 bytes of the value's SHA-256; else empty.")
+    )
+    quantity = models.BigIntegerField(_("quantity"))
+    moment = models.DateTimeField(_("occurred"))
+    event_id = models.UUIDField(_("event"))
+
+    class Meta(OrganizationOwned.Meta):
+        ordering = ["-hour"]
+        constraints = [
+            models.UniqueConstraint(fields=["period", "meter", "value", "hour"], name="hourly_level_once")
+        ]
+        indexes = [
+            models.Index(fields=["organization", "hour"], name="hourly_level_hours"),
+            BrinIndex(fields=["hour"], name="hourly_level_lately", autosummarize=True),
         ]
 
     def __str__(self) -> str:

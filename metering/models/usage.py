@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import OrganizationOwned
+from metering.aggregations import Aggregation
 from superagent.foundation.records import Record
 from superagent.foundation.row_security import Facts, Published
 
@@ -17,7 +18,11 @@ REQUESTS = "api_requests"
 
 
 class Meter(Record):
-    """What is counted: whole units, added up."""
+    """What is counted, in whole units, and what is made of it: see metering.aggregations.
+
+    The database refuses another aggregation for a meter that exists, and another property for one of `unique` (trigger
+    `meter_aggregation_is_fixed`): what was recorded is counted by them.
+    """
 
     slug = models.SlugField(
         _("slug"), max_length=50, unique=True, validators=[RegexValidator(r"^[a-z][a-z0-9_]*$")]
@@ -34,7 +39,18 @@ class Meter(Record):
         _("value property"),
         max_length=100,
         blank=True,
-        help_text=_("Name in a CloudEvent's `data` that holds the quantity; empty: every event counts one."),
+        help_text=_(
+            "Name in a CloudEvent's `data` that holds the quantity; empty: every event counts one. For unique: name in "
+            "`properties` or `data` that holds the values to count."
+        ),
+    )
+    aggregation = models.CharField(
+        _("aggregation"),
+        max_length=10,
+        choices=Aggregation.choices,
+        default=Aggregation.SUM,
+        db_default=Aggregation.SUM.value,
+        help_text=_("What is made of the events of a usage period. Cannot be changed later."),
     )
     is_active = models.BooleanField(
         _("active"), default=True, help_text=_("An inactive meter takes no events.")
@@ -45,9 +61,29 @@ class Meter(Record):
 
     class Meta(Record.Meta):
         ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                name="meter_of_requests_is_a_sum",
+                condition=~models.Q(slug=REQUESTS) | models.Q(aggregation=Aggregation.SUM),
+                violation_error_message=_("API requests are a sum: their quota is counted in Redis."),
+            ),
+            models.CheckConstraint(
+                name="meter_property_suits_aggregation",
+                condition=models.Q(aggregation__in=[Aggregation.SUM, Aggregation.MAX, Aggregation.LATEST])
+                | models.Q(aggregation=Aggregation.COUNT, value_property="")
+                | models.Q(aggregation=Aggregation.UNIQUE) & ~models.Q(value_property=""),
+                violation_error_message=_(
+                    "A meter of unique values needs the property that holds them; a count needs none."
+                ),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def adds_up(self) -> bool:
+        return Aggregation(self.aggregation).adds_up
 
     @property
     def counted(self) -> str:

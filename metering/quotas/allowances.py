@@ -4,6 +4,9 @@ A month of use never begins anew because of a change. What it includes in all is
 times the share of the month that it held: so a change raises or lowers the limit by the difference times the share of
 the month that remains, rounded down. What was used beyond a lowered limit under terms of old is overage by their rate.
 A change that is told after its month has passed raises what that month includes, and never lowers it.
+
+Allowances of meters that do not add up are levels (seats, highest storage), of which a part of a month includes all: a
+change sets the limit to the new allowance, and levels reached before it are within the terms of then.
 """
 
 import math
@@ -15,10 +18,12 @@ from fractions import Fraction
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import Organization
 from metering.admission import counters
+from metering.aggregations import ADDING_UP
 from metering.models import Allowance, FormerTerms, Meter, Quota, UsagePeriod
 from metering.quotas import facts, months, periods
 from metering.rating import counting, rating
@@ -118,7 +123,9 @@ def limits_after(
     }
     remaining = months.share(period.end - since, period.end - period.start)
     return {
-        each.meter_slug: limit_after(
+        each.meter_slug: each.included
+        if not quotas[each.meter_slug].meter.adds_up
+        else limit_after(
             limit=quotas[each.meter_slug].included,
             used=quotas[each.meter_slug].used,
             before=former.get(each.meter_slug),
@@ -157,16 +164,15 @@ def _apply_to(
     former: dict[UUID, int | None],
     since: datetime,
 ) -> None:
-    quotas = {
-        quota.meter_id: quota
-        for quota in Quota.objects.filter(period=period).order_by("id").select_for_update(no_key=True)
-    }
+    quotas = {quota.meter_id: quota for quota in _locked_quotas(period)}
+    adding_up = set(Meter.objects.filter(aggregation__in=ADDING_UP).values_list("pk", flat=True))
     remaining = months.share(period.end - since, period.end - period.start)
     Quota.objects.bulk_create(
         Quota(organization_id=period.organization_id, period=period, meter_id=meter_id, **_columns(each))
         for meter_id, terms in wanted.items()
         if meter_id not in quotas
-        for each in [replace(terms, included=_part(terms.included, remaining))]
+        for share in [remaining if meter_id in adding_up else Fraction(1)]
+        for each in [replace(terms, included=_part(terms.included, share))]
     )
     replaced = _replaced(period, since)
     for meter_id, quota in quotas.items():
@@ -175,11 +181,16 @@ def _apply_to(
         _change(quota, replace(terms, included=limit), replaced)
 
 
+def _locked_quotas(period: UsagePeriod) -> QuerySet[Quota]:
+    rows = Quota.objects.filter(period=period).select_related("meter").order_by("id")
+    return rows.select_for_update(no_key=True, of=["self"])
+
+
 def _limit(
     quota: Quota, period: UsagePeriod, terms: Terms, before: int | None, since: datetime
 ) -> int | None:
     """What `period` includes in all when `terms` hold `since` then; from its start they are its only ones."""
-    if since <= period.start:
+    if since <= period.start or not quota.meter.adds_up:
         return terms.included
     remaining = months.share(period.end - since, period.end - period.start)
     return limit_after(
@@ -196,7 +207,7 @@ def _raise(
     Nobody pays afterwards for what was shown as included, so a lower limit has come too late.
     """
     replaced = _replaced(period, since)
-    for quota in Quota.objects.filter(period=period).order_by("id").select_for_update(no_key=True):
+    for quota in _locked_quotas(period):
         terms = wanted.get(quota.meter_id, UNLIMITED)
         limit = _limit(quota, period, terms, former.get(quota.meter_id), since)
         if quota.included is None or (limit is not None and limit <= quota.included):
@@ -245,7 +256,7 @@ def _change(quota: Quota, terms: Terms, replaced: _Replaced | None) -> None:
     for name, value in columns.items():
         setattr(quota, name, value)
     quota.save(update_fields=list(columns))
-    if terms.included is not None:
+    if terms.included is not None and quota.meter.adds_up:
         rating.cap(quota, included=terms.included)
 
 

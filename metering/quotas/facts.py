@@ -7,8 +7,9 @@ from uuid import UUID
 from django.db.models import Count, Q, QuerySet, Sum
 
 from metering.admission import allotments
+from metering.aggregations import ADDING_UP
 from metering.models import REQUESTS, FormerTerms, Meter, Quota, RequestRecord, UsageEvent, UsagePeriod
-from metering.rating import counting
+from metering.rating import counting, levels
 from metering.rating.counting import Use
 
 Stretch = tuple[datetime | None, datetime | None]
@@ -16,8 +17,9 @@ Stretch = tuple[datetime | None, datetime | None]
 
 
 def used_since(period: UsagePeriod, moment: datetime) -> dict[UUID, int]:
-    """{meter: units} that were used in `period` at `moment` or later, as far as PostgreSQL knows."""
-    return _sums(period, (moment, None))
+    """{meter: units} that were used in `period` at `moment` or later, as far as PostgreSQL knows; of a level, by how
+    much it is higher."""
+    return _sums(period, (moment, None)) | levels.risen_since(period, moment)
 
 
 def is_used_since(period: UsagePeriod, moment: datetime) -> bool:
@@ -38,12 +40,13 @@ def move(*, source: UsagePeriod, target: UsagePeriod, since: datetime | None = N
         for meter_id, quantity in _sums(source, stretch).items()
         for period, sign in ((source, -1), (target, 1))
     ]
-    counting.add(uses)
+    with levels.Moved(quotas.values()) as moved:
+        _events(source, (since, None)).update(period=target)
+    _requests(source, (since, None)).update(period_id=target.pk)
+    counting.add([*uses, *moved.uses])
     for (period_id, meter_id), quota in quotas.items():
         if period_id == source.pk:
             allotments.move(source=quota, target=quotas[target.pk, meter_id])
-    _events(source, (since, None)).update(period=target)
-    _requests(source, (since, None)).update(period_id=target.pk)
 
 
 def _stretches(period: UsagePeriod, since: datetime | None) -> list[Stretch]:
@@ -54,8 +57,9 @@ def _stretches(period: UsagePeriod, since: datetime | None) -> list[Stretch]:
 
 
 def _sums(period: UsagePeriod, stretch: Stretch) -> dict[UUID, int]:
-    """{meter: units}, without what was taken back."""
-    events = _events(period, stretch).filter(void__isnull=True).order_by().values_list("meter_id")
+    """{meter: units} of meters that add up, without what was taken back."""
+    events = _events(period, stretch).filter(void__isnull=True, meter__aggregation__in=ADDING_UP)
+    events = events.order_by().values_list("meter_id")
     sums: dict[UUID, int] = dict(events.annotate(quantity=Sum("quantity")))
     requests = _requests(period, stretch).aggregate(counted=Count("pk", filter=Q(is_counted=True)))["counted"]
     if requests:

@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import Organization
 from metering.admission import counters
+from metering.aggregations import ADDING_UP
 from metering.models import Allowance, Quota, UsagePeriod
 from metering.quotas import facts, months
 from metering.rating import rating
@@ -138,9 +139,10 @@ def _open_at(organization: Organization, moment: datetime) -> UsagePeriod | None
 
 
 def _include_only(period: UsagePeriod, paid_until: datetime) -> None:
-    """Of what a month includes, the share that was paid; what was used beyond it is rated as overage."""
+    """Of what a month includes, the share that was paid; what was used beyond it is rated as overage. Levels are not
+    shared out: a part of a month includes them whole."""
     share = months.share(paid_until - period.start, period.end - period.start)
-    for quota in Quota.objects.filter(period=period).order_by("id"):
+    for quota in Quota.objects.filter(period=period, meter__aggregation__in=ADDING_UP).order_by("id"):
         if quota.included is not None:
             rating.cap(quota, included=int(quota.included * share))
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from accounts.models import Organization
 from metering.admission import charges, counters
+from metering.aggregations import Aggregation
 from metering.models import REQUESTS, Meter, Quota, UsagePeriod
 from metering.quotas import periods
 from metering.rating import rating
@@ -54,7 +55,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class QuotaCheck:
-    """Whether `quantity` more would be taken now; `code` is empty or `quota_exceeded`."""
+    """Whether `quantity` would be taken now; `code` is empty or `quota_exceeded`."""
 
     allowed: bool
     remaining: int | None
@@ -96,9 +97,17 @@ def of_meter(organization: Organization, meter_slug: str, now: datetime) -> Quot
 
 
 def check(*, organization: Organization, meter_slug: str, quantity: int, now: datetime) -> QuotaCheck:
-    """Whether `quantity` units would be taken now; takes nothing. Raises Invalid."""
+    """Whether `quantity` units more, or of a gauge a level of `quantity`, would be taken now; takes nothing.
+
+    Raises Invalid.
+    """
     view = of_meter(organization, meter_slug, now)
-    fits = not view.is_hard or view.remaining is None or quantity <= view.remaining
+    aggregation = Aggregation(view.meter.aggregation)
+    fits = (
+        not view.is_hard
+        or view.limit is None
+        or aggregation.fits(quantity=quantity, used=view.used, limit=view.limit)
+    )
     return QuotaCheck(fits, view.remaining, "" if fits else charges.QuotaExceeded.code)
 
 

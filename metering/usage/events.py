@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from metering.aggregations import MAX_VALUE, Aggregation
 from metering.models import Meter, Quota
 from superagent.foundation.json_bodies import is_storable
 from superagent.foundation.problems import Refusal, pointer_to
@@ -105,13 +106,13 @@ def read_cloud_event(item: object, meters: Mapping[str, Meter]) -> EventIn:
     if data is not None and not isinstance(data, Mapping):
         raise Unacceptable("invalid_properties", "/data", "Send an object.")
     quantity: object = 1
-    if meter.value_property:
+    if meter.value_property and Aggregation(meter.aggregation).has_quantity:
         if not data or meter.value_property not in data:
             raise Unacceptable(
                 "invalid_quantity", f"/data/{meter.value_property}", f"Send the number of {meter.unit} here."
             )
         quantity = data[meter.value_property]
-    return EventIn(
+    event = EventIn(
         event_id=event_id,
         meter=meter.slug,
         quantity=_quantity(quantity, f"/data/{meter.value_property}"),
@@ -119,6 +120,24 @@ def read_cloud_event(item: object, meters: Mapping[str, Meter]) -> EventIn:
         source=source,
         properties=_properties(data, "/data"),
     )
+    check_for(event, meter, "data")
+    return event
+
+
+def check_for(event: EventIn, meter: Meter, properties: str = "properties") -> None:
+    """Whether `event` says what the aggregation of its `meter` needs; `properties` is what its sender calls them.
+
+    Raises Unacceptable.
+    """
+    if event.quantity != 1 and not Aggregation(meter.aggregation).has_quantity:
+        detail = f"{meter.name} counts events by themselves: leave the quantity out, or send 1."
+        raise Unacceptable("invalid_quantity", "/quantity", detail)
+    if meter.aggregation == Aggregation.UNIQUE:
+        value = event.properties.get(meter.value_property)
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if not is_number and not (isinstance(value, str) and 1 <= len(value) <= MAX_VALUE):
+            detail = f"{meter.name} counts its distinct values: send a whole number or 1 to {MAX_VALUE} characters."
+            raise Unacceptable("invalid_value", pointer_to(properties, meter.value_property), detail)
 
 
 def _text(item: Mapping[str, Any], name: str, code: str, default: str | None = None) -> str:

@@ -7,7 +7,7 @@ that concurrent batches wait for each other but never in a circle.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,12 +18,14 @@ from django.db import connection, transaction
 from accounts.models import Organization
 from accounts.principals import Principal
 from metering.admission import allotments, counters
+from metering.aggregations import Aggregation
 from metering.models import REQUESTS, Meter, Quota, UsageEvent, UsagePeriod
 from metering.quotas import live, periods
-from metering.rating import counting, rating
+from metering.rating import counting, levels, rating
 from metering.rating.counting import Use
+from metering.rating.levels import Mark
 from metering.usage import rollups
-from metering.usage.events import EventIn, Rejection
+from metering.usage.events import EventIn, Rejection, Unacceptable, check_for
 from superagent.foundation.identifiers import uuid7
 
 ATTEMPTS = 3
@@ -57,6 +59,13 @@ class _Entry:
     @property
     def key(self) -> Key:
         return self.event.source, self.event.event_id
+
+    @property
+    def value(self) -> bytes:
+        """Of a meter of unique values, the one that the event stands for."""
+        if self.meter is None or self.meter.aggregation != Aggregation.UNIQUE:
+            return levels.ANY_VALUE
+        return levels.value_of_property(self.event.properties[self.meter.value_property])
 
 
 def record(
@@ -125,6 +134,8 @@ class _Batch:
                 refusal = Rejection(index, "too_old", detail, "/occurred_at")
             elif occurred_at > self.now + NEWEST:
                 refusal = Rejection(index, "too_new", "It is more than 5 minutes ahead.", "/occurred_at")
+            elif meter.aggregation != Aggregation.SUM:
+                refusal = _unsuitable(index, event, meter)
             entries.append(_Entry(index, event, meter, occurred_at, event.body_hash(), refusal))
         return entries
 
@@ -150,6 +161,7 @@ class _Batch:
         quotas = counting.lock(keys)
         for entry, key in zip(entries, keys, strict=True):
             entry.quota = quotas[key]
+            entry.quota.meter = entry.meter
 
     def _new(self, entries: list[_Entry]) -> list[_Entry]:
         """Without those that were recorded before."""
@@ -177,34 +189,39 @@ class _Batch:
     def _affordable(self, entries: list[_Entry]) -> list[_Entry]:
         """Those that fit what hard quotas have left, in the order of the batch."""
         left = self._left(entries)
+        known = _known_values(entries, left)
         totals: dict[UUID, int] = {}
         fitting = []
         for entry in entries:
             quota = entry.quota
             assert quota is not None  # _lock_quotas
-            if quota.pk in left and entry.event.quantity > left[quota.pk]:
+            aggregation = Aggregation(quota.meter.aggregation)
+            units = 0 if (quota.pk, entry.value) in known else entry.event.quantity
+            if quota.pk in left and units > left[quota.pk]:
                 self._reject_for_quota(entry)
                 continue
-            total = totals.get(quota.pk, quota.total) + entry.event.quantity
+            total = totals.get(quota.pk, quota.total) + units if aggregation.adds_up else units
             if total > (most := rating.most_units(quota)):
                 detail = f"A usage period counts at most {most:,} {quota.meter.unit}."
                 self._reject(entry.index, "total_too_large", detail, "/quantity")
                 continue
             totals[quota.pk] = total
-            if quota.pk in left:
-                left[quota.pk] -= entry.event.quantity
+            if quota.pk in left and not aggregation.is_gauge:
+                left[quota.pk] -= units
+            if aggregation == Aggregation.UNIQUE:
+                known.add((quota.pk, entry.value))
             fitting.append(entry)
         return fitting
 
     def _left(self, entries: list[_Entry]) -> dict[UUID, int]:
-        """What each hard quota has left. Events of the request meter share theirs with requests: what their counter
-        holds and has not given out is called back as far as it is needed."""
+        """What each hard quota has left; of a gauge, how high it may go. Events of the request meter share theirs with
+        requests: what their counter holds and has not given out is called back as far as it is needed."""
         quotas = {entry.quota.pk: entry.quota for entry in entries if entry.quota is not None}
-        left = {
-            quota.pk: quota.remaining
-            for quota in quotas.values()
-            if quota.is_hard and quota.remaining is not None
-        }
+        left = {}
+        for quota in quotas.values():
+            if quota.is_hard and quota.included is not None and quota.remaining is not None:
+                is_gauge = Aggregation(quota.meter.aggregation).is_gauge
+                left[quota.pk] = quota.included if is_gauge else quota.remaining
         wanted: dict[UUID, int] = defaultdict(int)
         for entry in entries:
             if _is_of_requests(entry) and entry.quota is not None and not entry.quota.is_closed:
@@ -261,16 +278,21 @@ class _Batch:
         return [entry for entry in entries if entry.id in inserted]
 
     def _count(self, entries: list[_Entry]) -> None:
-        uses = []
+        uses, marks = [], []
         sums: dict[rollups.UsageKey, tuple[int, int]] = {}
         for entry in entries:
             quota, quantity = entry.quota, entry.event.quantity
             assert quota is not None  # _lock_quotas
             uses.append(Use(quota, entry.occurred_at, quantity))
+            if not quota.meter.adds_up:
+                marks.append(Mark(quota, entry.id, entry.value, quantity, entry.occurred_at))
+                continue
             key = (self.organization.pk, quota.meter_id, rollups.hour_of(entry.occurred_at))
             total, count = sums.get(key, (0, 0))
             sums[key] = (total + quantity, count + 1)
         counting.check_periods(uses)
+        if marks:
+            uses = [use for use in uses if use.quota.meter.adds_up] + levels.add(marks)
         counting.add(uses)
         rollups.add_usage(sums)
         self._tell_counter([entry for entry in entries if _is_of_requests(entry)])
@@ -324,6 +346,28 @@ class _Periods:
             self._first = found
         self._known.append(found)
         return found
+
+
+def _unsuitable(index: int, event: EventIn, meter: Meter) -> Rejection | None:
+    try:
+        check_for(event, meter)
+    except Unacceptable as error:
+        return error.rejection(index)
+    return None
+
+
+def _known_values(entries: list[_Entry], quotas: Collection[UUID]) -> set[tuple[UUID, bytes]]:
+    """(quota, value) of the distinct values that the `quotas` among those of `entries` have counted already."""
+    wanted: dict[UUID, list[_Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.quota is not None and entry.quota.pk in quotas and entry.value:
+            wanted[entry.quota.pk].append(entry)
+    return {
+        (theirs[0].quota.pk, value)
+        for theirs in wanted.values()
+        if theirs[0].quota is not None
+        for value in levels.known_values(quota=theirs[0].quota, values={each.value for each in theirs})
+    }
 
 
 def _is_of_requests(entry: _Entry) -> bool:

@@ -15,9 +15,11 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from metering.admission import counters
+from metering.aggregations import ADDS_UP, LEVEL
 from metering.models import (
     REQUESTS,
     EventVoid,
+    HourlyLevel,
     Meter,
     Quota,
     RequestRecord,
@@ -26,7 +28,7 @@ from metering.models import (
     UsagePeriod,
     UsageRollup,
 )
-from metering.rating import counting
+from metering.rating import counting, levels
 from metering.usage import partitions
 from metering.usage.histogram import BOUNDS_US, BUCKETS
 
@@ -37,13 +39,15 @@ CHANGING_DAYS = 36
 log = structlog.get_logger(__name__)
 
 EVENTS, VOIDS, REQUEST_FACTS = (model._meta.db_table for model in (UsageEvent, EventVoid, RequestRecord))
-USAGE, REQUEST_SUMS, METERS = (model._meta.db_table for model in (UsageRollup, RequestRollup, Meter))
+USAGE, REQUEST_SUMS, METERS, LEVELS = (
+    model._meta.db_table for model in (UsageRollup, RequestRollup, Meter, HourlyLevel)
+)
 
 _USAGE = f"""
 WITH facts AS (
     SELECT e.organization_id, e.meter_id, date_trunc('hour', e.occurred_at, 'UTC') AS hour,
            sum(e.quantity)::bigint AS quantity, count(*) AS events
-    FROM {EVENTS} e
+    FROM {EVENTS} e JOIN {METERS} m ON m.id = e.meter_id AND {ADDS_UP}
     WHERE e.occurred_at >= %(start)s AND e.occurred_at < %(end)s
       AND NOT EXISTS (SELECT FROM {VOIDS} v WHERE v.event_id = e.id)
     GROUP BY 1, 2, 3
@@ -112,12 +116,23 @@ RETURNING u.organization_id, u.hour
 """  # noqa: S608  # our own tables' names
 
 
-def reconcile_usage(*, start: datetime, end: datetime) -> int:
-    """Compare the usage rollups of the hours `[start, end)` with events and requests; answers how many were healed.
+_DECIDING = levels.deciding("e.occurred_at >= %(start)s AND e.occurred_at < %(end)s")
+_LEVELS = f"""
+SELECT DISTINCT period_id, meter_id, hour
+FROM ({_DECIDING}) AS f
+FULL JOIN (SELECT * FROM {LEVELS} WHERE hour >= %(start)s AND hour < %(end)s) AS r
+    USING (period_id, meter_id, value, hour, event_id, quantity, moment)
+WHERE f.organization_id IS NULL OR r.organization_id IS NULL
+ORDER BY 1, 2, 3
+"""  # noqa: S608  # our own tables' names
 
-    Runs in the system scope; both ends are whole hours.
+
+def reconcile_usage(*, start: datetime, end: datetime) -> int:
+    """Reconcile the usage rollups and levels of the hours `[start, end)` with events and requests.
+
+    Returns how many were repaired. Runs in the system scope; both ends are whole hours.
     """
-    return _repair("usage", _USAGE, start, end)
+    return _repair("usage", _USAGE, start, end) + _repair_levels(start, end)
 
 
 def reconcile_requests(*, start: datetime, end: datetime) -> int:
@@ -146,12 +161,30 @@ def _repair(name: str, statement: str, start: datetime, end: datetime) -> int:
         cursor.execute(
             statement, {"start": start, "end": end, "requests": REQUESTS, "bounds": list(BOUNDS_US)}
         )
-        healed = cursor.fetchall()
-    for organization_id, hour in healed:
-        log.error(
-            "rollup_healed", rollup=name, organization=str(organization_id), hour=hour.isoformat(), alarm=True
-        )
-    return len(healed)
+        repaired = cursor.fetchall()
+    for organization_id, hour in repaired:
+        _tell(name, organization_id, hour)
+    return len(repaired)
+
+
+def _tell(name: str, organization_id: UUID, hour: datetime) -> None:
+    log.error(
+        "rollup_repaired", rollup=name, organization=str(organization_id), hour=hour.isoformat(), alarm=True
+    )
+
+
+def _repair_levels(start: datetime, end: datetime) -> int:
+    """Under the lock of its quota each hour is read again."""
+    with _alone():
+        with connection.cursor() as cursor:
+            cursor.execute(_LEVELS, {"start": start, "end": end})
+            wrong = cursor.fetchall()
+        quotas = counting.lock((period_id, meter_id) for period_id, meter_id, _ in wrong)
+        for period_id, meter_id, hour in wrong:
+            quota = quotas[period_id, meter_id]
+            levels.read_again(quota, hour)
+            _tell("levels", quota.organization_id, hour)
+    return len(wrong)
 
 
 @contextmanager
@@ -173,7 +206,7 @@ WITH changing AS (
     WHERE (closed_at IS NULL OR closed_at >= %(since)s) AND start >= %(kept_since)s
 ), facts AS (
     SELECT e.period_id, e.meter_id, sum(e.quantity)::bigint AS quantity
-    FROM {EVENTS} e
+    FROM {EVENTS} e JOIN {METERS} m ON m.id = e.meter_id AND {ADDS_UP}
     WHERE e.occurred_at >= %(earliest)s AND e.period_id IN (SELECT id FROM changing)
       AND NOT EXISTS (SELECT FROM {VOIDS} v WHERE v.event_id = e.id)
     GROUP BY 1, 2
@@ -182,6 +215,11 @@ WITH changing AS (
     FROM {REQUEST_FACTS} r JOIN {METERS} m ON m.slug = %(requests)s
     WHERE r.is_counted AND r.started_at >= %(earliest)s AND r.period_id IN (SELECT id FROM changing)
     GROUP BY 1, 2
+    UNION ALL
+    SELECT f.period_id, f.meter_id, {LEVEL}
+    FROM ({levels.valid("e.occurred_at >= %(earliest)s AND e.period_id IN (SELECT id FROM changing)")}) AS f
+    JOIN {METERS} m ON m.id = f.meter_id
+    GROUP BY 1, 2, m.aggregation
 ), known AS (
     SELECT period_id, meter_id, sum(quantity)::bigint AS quantity FROM facts GROUP BY 1, 2
 ), counted AS (

@@ -14,7 +14,7 @@ from accounts.principals import Principal
 from metering.admission import counters
 from metering.models import REQUESTS, EventVoid, UsageEvent
 from metering.quotas import live
-from metering.rating import counting
+from metering.rating import counting, levels
 from metering.rating.counting import Use
 from metering.usage import rollups
 from metering.usage.ingest import OLDEST
@@ -79,14 +79,15 @@ def _void(
     if principal is not None and event.api_key_id is None and event.user_id is None:
         raise NotReportedByYou(f"The event {event_id} was recorded by us. Ask support if it is wrong.")
     key = (event.period_id, event.meter_id)
-    use = Use(counting.lock([key])[key], event.occurred_at, -event.quantity)
+    quota = counting.lock([key])[key]
+    use = Use(quota, event.occurred_at, -event.quantity)
     # After the lock: voids of a quota come one by one.
     earlier = EventVoid.objects.filter(event=event).first()
     if earlier is not None:
         return Voided(event, earlier.voided_at, is_new=False)
     counting.check_periods([use])
     if principal is not None:
-        _check_time(event, use.quota.is_closed, now)
+        _check_time(event, quota.is_closed, now)
     EventVoid.objects.create(
         organization=organization,
         event=event,
@@ -94,10 +95,14 @@ def _void(
         api_key_id=principal.api_key_id if principal else None,
         user_id=principal.user_id if principal else None,
     )
-    counting.add([use])
-    hour = rollups.hour_of(event.occurred_at)
-    rollups.add_usage({(organization.pk, event.meter_id, hour): (-event.quantity, -1)})
-    if event.meter.slug == REQUESTS and not use.quota.is_closed:
+    if event.meter.adds_up:
+        counting.add([use])
+        hour = rollups.hour_of(event.occurred_at)
+        rollups.add_usage({(organization.pk, event.meter_id, hour): (-event.quantity, -1)})
+    else:
+        quota.meter = event.meter
+        counting.add(levels.remove(levels.mark_of(event, quota)))
+    if event.meter.slug == REQUESTS and not quota.is_closed:
         transaction.on_commit(
             lambda: counters.adjust(
                 organization_id=organization.pk, period_id=event.period_id, difference=-event.quantity

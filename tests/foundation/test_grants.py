@@ -18,7 +18,7 @@ GRANTS = {
         "foundation_idempotencyrecord", "foundation_outboxmessage", "licensing_activation",
         "licensing_featureusage", "licensing_license", "licensing_licensefeature", "metering_allotment",
         "metering_allowance",
-        "metering_formerterms", "metering_quota", "metering_quotaalert", "metering_requestrollup",
+        "metering_formerterms", "metering_hourlylevel", "metering_quota", "metering_quotaalert", "metering_requestrollup",
         "metering_usageperiod", "metering_usagerollup", "mfa_authenticator", "socialaccount_socialaccount",
         "socialaccount_socialtoken", "usersessions_usersession",
     ),

@@ -40,7 +40,8 @@ VALUES: dict[str, Any] = {
     # usage
     "meter": "ai_tokens", "unit": "tokens", "quantity": 1200, "source": "api", "properties": {"model": "small"},
     "accepted": 1, "duplicates": 0, "rejected": [], "index": 0, "pointer": "/meter", "event_name": "ai.tokens",
-    "value_property": "tokens", "specversion": "1.0", "type": "ai.tokens", "time": NOW, "data": {"tokens": 1200},
+    "aggregation": "sum", "value_property": "tokens", "specversion": "1.0", "type": "ai.tokens", "time": NOW,
+    "data": {"tokens": 1200},
     "total_calls": 1284, "successful_calls": 1279, "failed_calls": 5, "success_rate": 0.996106, "p50_ms": 21.4,
     "p95_ms": 88.0, "calls": 1284, "endpoint": "/api/v1/usage/events", "path": "/api/v1/usage/events",
     "method": "POST", "duration_ms": 23.7, "request_bytes": 96, "response_bytes": 43, "is_counted": True,
