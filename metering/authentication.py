@@ -1,4 +1,4 @@
-"""API keys on metered views: the key's record and the request's unit by one round trip to Redis, or by none."""
+"""API keys on metered views: the key's record and the request's unit by one round trip to Redis."""
 
 from functools import lru_cache
 from typing import Any
@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from accounts import api_keys, authentication, key_records
 from accounts.models import Organization
 from accounts.principals import Principal
-from metering.admission import counters, leases
+from metering.admission import callers, counters
 from metering.admission.redis_wire import LOST
 from metering.middleware import is_counted
 
@@ -18,7 +18,7 @@ MAX_KNOWN = 20_000
 USUAL_START = "Bearer sa_"
 """Other spellings take the longer way."""
 
-_known: dict[bytes, leases.Caller] = {}
+_known: dict[bytes, callers.Caller] = {}
 """By the SHA-256 of a key. Which organization a key belongs to never changes; whether it is still good is read again
 and again."""
 
@@ -39,7 +39,9 @@ class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
             return super().authenticate(request)
         return self._authenticate_at_once(request, caller)
 
-    def _authenticate_at_once(self, request: Request, caller: leases.Caller) -> tuple[None, Principal] | None:
+    def _authenticate_at_once(
+        self, request: Request, caller: callers.Caller
+    ) -> tuple[None, Principal] | None:
         http_request: Any = request._request
         try:
             if is_counted(http_request):
@@ -79,6 +81,6 @@ def _remember(key_hash: bytes, answer: Any) -> None:
     if len(_known) >= MAX_KNOWN:
         _known.clear()
     assert principal.api_key_id is not None  # it is a key
-    _known[key_hash] = leases.Caller(
+    _known[key_hash] = callers.Caller(
         key_hash=key_hash, organization_id=principal.organization_id, api_key_id=principal.api_key_id
     )

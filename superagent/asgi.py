@@ -12,7 +12,6 @@ streams = get_asgi_application()  # first: it sets Django up
 
 from django.conf import settings  # noqa: E402 - needs DJANGO_SETTINGS_MODULE
 
-from metering.admission import leases  # noqa: E402 - as above
 from metering.request_path import shipping  # noqa: E402 - as above
 from superagent.foundation.charsets import AsgiRequest  # noqa: E402 - as above
 from superagent.operations.serving import StreamsAndPages  # noqa: E402 - as above
@@ -27,7 +26,6 @@ STREAM_PATHS = frozenset({"/api/v1/usage/stream"})
 
 def _stop() -> None:
     """uvicorn lets itself be killed by the signal that told it to stop, so what is left to `atexit` never runs."""
-    leases.give_all_back()
     shipping.ship_the_rest()
 
 

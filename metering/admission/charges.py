@@ -54,13 +54,6 @@ class Charge:
     facts: Facts
     burst_left: int = 0
     wait_us: int = 0
-    units: int = 1
-
-    def earlier(self, units: int) -> "Charge":
-        """The first charge of those that were taken together, when `units` came after it."""
-        return Charge(
-            self.organization_id, self.verdict, self.used - units, self.facts, self.burst_left + units
-        )
 
     @property
     def is_taken(self) -> bool:

@@ -29,8 +29,6 @@ from metering.models import REQUESTS, Quota
 from superagent.foundation import tenancy
 
 RETRY_REDIS_AFTER_SECONDS = 2
-LEASE_RESERVE = 256
-"""A counter that has fewer units left to give out gives them out one by one."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,15 +42,13 @@ def counter_key(organization_id: UUID) -> str:
 
 
 @lru_cache(maxsize=8192)
-def pack_charge(organization_id: UUID, caller: str, units: int = 1) -> bytes:
+def pack_charge(organization_id: UUID, caller: str) -> bytes:
     return redis_wire.pack_script(
         scripts.CHARGE,
         [counter_key(organization_id)],
         f"rate:{caller}",
         rates.interval_us(),
         settings.API_RATE_BURST,
-        units,
-        LEASE_RESERVE,
         redis_wire.RUN,
     )
 
@@ -81,8 +77,8 @@ def verdict(organization_id: UUID, answer: Sequence[Any]) -> Charge | None:
     """What CHARGE answered; None when PostgreSQL must be asked first."""
     if answer[0] == b"ask":
         return None
-    name, used, facts, left, wait, units = answer
-    return Charge(organization_id, name.decode(), used, parse_facts(facts), left, wait, units)
+    name, used, facts, left, wait = answer
+    return Charge(organization_id, name.decode(), used, parse_facts(facts), left, wait)
 
 
 def is_lost() -> bool:
@@ -103,7 +99,7 @@ def refund(taken: Charge) -> None:
         return
     if not allotments.is_postgres(seed):
         try:
-            if redis_wire.run_once(scripts.REFUND, [counter_key(taken.organization_id)], seed, 1):
+            if redis_wire.run_once(scripts.REFUND, [counter_key(taken.organization_id)], seed):
                 return
         except LOST as error:
             note_loss(error)

@@ -30,36 +30,31 @@ class Script:
         object.__setattr__(self, "sha", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
-# KEYS: counter. ARGV: the caller's field, interval (µs between calls), burst (calls), units wanted, reserve, run.
-# Takes the units wanted, or one when that is too much for the rate or fewer than the reserve are left to give out.
-# Answers {verdict, used, facts, calls left of the burst, µs to wait, units}; verdict: ok, rate, quota or ask
-# (PostgreSQL).
+# KEYS: counter. ARGV: the caller's field, interval (µs between calls), burst (calls), run. Takes a unit. Returns
+# {verdict, used, facts, calls left of the burst, µs to wait}; verdict: ok, rate, quota or ask (PostgreSQL).
 CHARGE = Script("""
 local counter = redis.call('HMGET', KEYS[1], 'used', 'left', 'expires', 'facts', ARGV[1], 'run')
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-if not counter[1] or counter[6] ~= ARGV[6] or now >= tonumber(counter[3]) then return {'ask'} end
+if not counter[1] or counter[6] ~= ARGV[4] or now >= tonumber(counter[3]) then return {'ask'} end
 local interval = tonumber(ARGV[2])
 local burst = tonumber(ARGV[3])
 local arrival = tonumber(counter[5] or 0)
 if arrival < now then arrival = now end
 local used = tonumber(counter[1])
 local left = tonumber(counter[2])
-local units = tonumber(ARGV[4])
-if left >= 0 and left < math.max(units, tonumber(ARGV[5])) then units = 1 end
 local latest = now + interval * burst
-if units > 1 and arrival + interval * units > latest then units = 1 end
-arrival = arrival + interval * units
-if arrival > latest then return {'rate', used, counter[4], 0, math.ceil(arrival - latest), 0} end
+arrival = arrival + interval
+if arrival > latest then return {'rate', used, counter[4], 0, math.ceil(arrival - latest)} end
 local calls = math.floor((latest - arrival) / interval)
 if left == 0 then
   if now >= tonumber(redis.call('HGET', KEYS[1], 'out') or 0) then return {'ask'} end
-  return {'quota', used, counter[4], calls, 0, 0}
+  return {'quota', used, counter[4], calls, 0}
 end
-used = used + units
-if left > 0 then left = left - units end
+used = used + 1
+if left > 0 then left = left - 1 end
 redis.call('HSET', KEYS[1], 'used', used, 'left', left, 'last', time[1], ARGV[1], string.format('%.0f', arrival))
-return {'ok', used, counter[4], calls, 0, units}
+return {'ok', used, counter[4], calls, 0}
 """)
 
 # KEYS: the caller's arrival time, by itself. ARGV: interval (µs between calls), burst (calls). The rate of calls that
@@ -76,15 +71,14 @@ redis.call('SET', KEYS[1], string.format('%.0f', arrival), 'PX', math.ceil((arri
 return {math.floor((latest - arrival) / interval), 0}
 """)
 
-# KEYS: counter. ARGV: seed, units. Gives them back. Answers 0 when they are of an earlier allotment, which only
-# PostgreSQL still knows.
+# KEYS: counter. ARGV: seed. Gives a unit back. Returns 0 when it is of an earlier allotment, which only PostgreSQL
+# still knows.
 REFUND = Script("""
 local counter = redis.call('HMGET', KEYS[1], 'seed', 'left')
-local units = tonumber(ARGV[2])
 if not counter[1] or string.match(counter[1], '^[^.]*') ~= string.match(ARGV[1], '^[^.]*') then return 0 end
-redis.call('HINCRBY', KEYS[1], 'used', -units)
+redis.call('HINCRBY', KEYS[1], 'used', -1)
 if counter[1] ~= ARGV[1] then return 0 end
-if tonumber(counter[2]) >= 0 then redis.call('HINCRBY', KEYS[1], 'left', units) end
+if tonumber(counter[2]) >= 0 then redis.call('HINCRBY', KEYS[1], 'left', 1) end
 return 1
 """)
 
