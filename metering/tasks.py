@@ -11,7 +11,7 @@ from metering.usage import partitions, reconciliation
 from metering.usage.rollups import HOUR, hour_of
 from superagent.foundation import tenancy
 
-PROVEN_HOURS = 72
+RECONCILED_HOURS = 72
 """Older than the longest that a host may keep its spool to itself, younger than what is cheap to read."""
 
 
@@ -23,24 +23,24 @@ def ship_spool() -> int:
 
 @shared_task
 def aggregate_usage() -> int:
-    """Hourly: prove the sums of the last three days against requests and events, heal what differs."""
+    """Hourly: reconcile the sums of the last three days with requests and events."""
     shipping.ship_all()
     end = hour_of(timezone.now()) + HOUR
-    start = end - timedelta(hours=PROVEN_HOURS)
-    with tenancy.system("prove rollups"):
+    start = end - timedelta(hours=RECONCILED_HOURS)
+    with tenancy.system("reconcile rollups"):
         return reconciliation.reconcile_usage(start=start, end=end) + reconciliation.reconcile_requests(
             start=start, end=end
         )
 
 
 @shared_task
-def prove_use() -> int:
-    """Daily: prove every sum that late events may still change, and what is counted, and billed, of each period."""
+def reconcile_use() -> int:
+    """Daily: reconcile every sum that late events may still change, and what is counted, and billed, of each period."""
     shipping.ship_all()
     now = timezone.now()
-    with tenancy.system("prove what is counted"):
-        healed = reconciliation.reconcile_days(now=now)
-        return healed + reconciliation.reconcile_quotas(
+    with tenancy.system("reconcile what is counted"):
+        repaired = reconciliation.reconcile_days(now=now)
+        return repaired + reconciliation.reconcile_quotas(
             now=now, kept_months=settings.REQUEST_RETENTION_MONTHS
         )
 

@@ -37,7 +37,7 @@ ROUTES = {
     "licensing.tasks.forget_old_license_records": "bulk",
     "metering.tasks.aggregate_usage": "bulk",
     "metering.tasks.close_periods": "bulk",
-    "metering.tasks.prove_use": "bulk",
+    "metering.tasks.reconcile_use": "bulk",
     "metering.tasks.turn_partitions": "bulk",
     "superagent.foundation.tasks.forget_done_messages": "bulk",
 }

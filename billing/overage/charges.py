@@ -37,7 +37,7 @@ def charge(*, period: UsagePeriod, now: datetime) -> list[OverageCharge]:
     """Create the charges of a closed period, one for each meter, and enqueue their invoicing. Idempotent, rows only."""
     with tenancy.system("charge a closed period"), transaction.atomic():
         subscription = _subscription_at(period)
-        lines: dict[tuple[Meter, str], list[rating.Line]] = defaultdict(list)
+        lines: dict[tuple[Meter, str], list[rating.InvoiceLineDraft]] = defaultdict(list)
         for line in rating.rate(period):
             lines[line.meter, line.currency].append(line)
         for (meter, currency), of_meter in lines.items():

@@ -149,7 +149,7 @@ def move(*, source: Quota, target: Quota) -> None:
 
 
 def reclaim(*, known_until: datetime) -> set[UUID]:
-    """End the allotments that nothing can come back from any more; answers the organizations for which units became
+    """End the allotments that nothing can come back from any more. Returns the organizations for which units became
     free. In the system scope.
 
     `known_until` is the moment up to which every host has shipped what it answered.

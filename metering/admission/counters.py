@@ -172,7 +172,7 @@ def raise_to_recorded(shipped: dict[tuple[UUID, UUID], tuple[int, dict[str, int]
         return
     commands = [
         redis_wire.pack_script(
-            scripts.HEAL,
+            scripts.RAISE,
             [counter_key(organization_id)],
             period_id.hex,
             used,
@@ -182,16 +182,16 @@ def raise_to_recorded(shipped: dict[tuple[UUID, UUID], tuple[int, dict[str, int]
     ]
     try:
         redis_wire.send(
-            b"".join(commands[:1]), 1, (scripts.HEAL,)
+            b"".join(commands[:1]), 1, (scripts.RAISE,)
         )  # loads the script, should Redis be a new one
         if commands[1:]:
-            redis_wire.send(b"".join(commands[1:]), len(commands) - 1, (scripts.HEAL,))
+            redis_wire.send(b"".join(commands[1:]), len(commands) - 1, (scripts.RAISE,))
     except LOST as error:
         note_loss(error)
 
 
 def reconcile(*, known_until: datetime, quiet: timedelta = allotments.QUIET) -> int:
-    """The job: bring every counter of an open period to what PostgreSQL knows; answers how many were changed.
+    """The job: bring every counter of an open period to what PostgreSQL knows. Returns the number changed.
 
     Runs in the system scope. Downwards only what was taken a time of `quiet` before `known_until`, the moment up to
     which every host has shipped what it answered: until then units may be on their way.
@@ -212,7 +212,7 @@ def reconcile(*, known_until: datetime, quiet: timedelta = allotments.QUIET) -> 
 
 
 def reclaim(*, known_until: datetime) -> int:
-    """The job: units that no request can have any more are free again; answers for how many organizations."""
+    """The job: units that no request can have any more are free again. Returns the number of organizations."""
     freed = allotments.reclaim(known_until=known_until)
     for organization_id in freed:
         refresh(organization_id)

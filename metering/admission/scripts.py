@@ -58,7 +58,7 @@ return {'ok', used, counter[4], calls, 0}
 """)
 
 # KEYS: the caller's arrival time, by itself. ARGV: interval (µs between calls), burst (calls). The rate of calls that
-# do not count: theirs alone, so that they are possible when the counter is not. Answers {calls left of the burst, µs
+# do not count: theirs alone, so that they are possible when the counter is not. Returns {calls left of the burst, µs
 # to wait}.
 PACE = Script("""
 local time = redis.call('TIME')
@@ -82,7 +82,7 @@ if tonumber(counter[2]) >= 0 then redis.call('HINCRBY', KEYS[1], 'left', 1) end
 return 1
 """)
 
-# KEYS: counter. ARGV: run, 1 if that is certain. Who asks PostgreSQL for a counter begins here. Answers {state, seed,
+# KEYS: counter. ARGV: run, 1 if that is certain. Who asks PostgreSQL for a counter begins here. Returns {state, seed,
 # period, granted, units called in, seconds, µs}; state: good (somebody has seen to it), wait (somebody is at it), empty
 # (more is needed of its allotment), due (its time is over: what it still had is called in) or lost (none, or
 # another server's, which may have forgotten units).
@@ -110,7 +110,7 @@ return {state, counter[1] or '', counter[2] or '', granted, left, tonumber(time[
 """)
 
 # KEYS: counter. ARGV: period, start, used, units granted (or -1), expires, seed, static facts, seconds to live, run,
-# seed of the counter that it replaces, out. Answers whether it was made: an older period does not come back, and of two
+# seed of the counter that it replaces, out. Returns whether it was made: an older period does not come back, and of two
 # who make one the first has made it. A counter of the same line never falls below what it counted.
 SEED = Script("""
 local old = redis.call('HMGET', KEYS[1], 'period', 'start', 'used', 'seed', 'run')
@@ -146,7 +146,7 @@ if redis.call('HEXISTS', KEYS[1], 'used') == 1 then redis.call('HSET', KEYS[1], 
 return 1
 """)
 
-# KEYS: counter. ARGV: period, units. Takes what is left to give out of them, for PostgreSQL; answers {seed, units}.
+# KEYS: counter. ARGV: period, units. Takes what is left to give out of them, for PostgreSQL; returns {seed, units}.
 RECALL = Script("""
 local counter = redis.call('HMGET', KEYS[1], 'period', 'seed', 'left')
 if counter[1] ~= ARGV[1] then return {'', 0} end
@@ -172,7 +172,7 @@ return 1
 
 # KEYS: counter. ARGV: period, used by PostgreSQL, then pairs of seed and units just written to PostgreSQL.
 # Units that were not taken from this line are unknown to it; nor may it know less than PostgreSQL.
-HEAL = Script("""
+RAISE = Script("""
 local counter = redis.call('HMGET', KEYS[1], 'period', 'used', 'seed')
 if counter[1] ~= ARGV[1] then return 0 end
 local used = tonumber(counter[2])
@@ -186,7 +186,7 @@ return used
 """)
 
 # KEYS: counter. ARGV: period, used by PostgreSQL, unix seconds. If nobody has called since then, PostgreSQL knows
-# everything: units that a killed process took and never answered for are not used. Answers the difference.
+# everything: units that a killed process took and never answered for are not used. Returns the difference.
 SETTLE = Script("""
 local counter = redis.call('HMGET', KEYS[1], 'period', 'used', 'last')
 if counter[1] ~= ARGV[1] then return 0 end
@@ -199,7 +199,7 @@ return known - used
 """)
 
 # KEYS: the caller's open streams, by when they were last alive. ARGV: this stream, most streams, seconds after which a
-# silent one is over. Answers whether there is room for this one, or it is in.
+# silent one is over. Returns whether there is room for this one, or it is in.
 ENTER = Script("""
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[3]))

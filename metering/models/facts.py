@@ -1,6 +1,6 @@
 """The facts of use, events and requests, never changed once written; and the hourly sums of them.
 
-The indexes `…_lately` are for the proofs, which read some days of all organizations at once.
+The indexes `…_lately` are for reconciliation, which reads some days of all organizations at once.
 """
 
 from django.contrib.postgres.fields import ArrayField

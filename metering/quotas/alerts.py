@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 def raise_due(*, now: datetime) -> int:
-    """Raise what is due in every period that is open by its organization's own clock; answers how many mails.
+    """Raise what is due in every period that is open by its organization's own clock; returns the number of mails.
 
     A threshold that was jumped over is raised together with the higher one, and one mail tells the highest. Runs in
     the system scope; each quota has a transaction of its own, and one that fails is tried again by the next run.
@@ -112,12 +112,12 @@ def _mail(quota: Quota, threshold: int, used: int) -> None:
         organization=quota.organization_id, role__in=[Role.OWNER, Role.ADMIN], user__is_active=True
     ).select_related("user")
     organization = quota.period.organization
-    for place in people.order_by("id"):
+    for membership in people.order_by("id"):
         notifications.send(
             template=TEMPLATE,
-            to=[place.user.email],
+            to=[membership.user.email],
             context={
-                "organization": _name_for(place.user, organization),
+                "organization": _name_for(membership.user, organization),
                 "meter": quota.meter.name,
                 "unit": quota.meter.unit,
                 "threshold": threshold,
@@ -128,7 +128,7 @@ def _mail(quota: Quota, threshold: int, used: int) -> None:
                 "resets_at": absolute(quota.period.end),
                 "url": mail_links.page("usage", organization=organization),
             },
-            dedupe_key=f"quota:{quota.period_id}:{quota.meter_id}:{threshold}:{place.user_id}",
+            dedupe_key=f"quota:{quota.period_id}:{quota.meter_id}:{threshold}:{membership.user_id}",
             organization=organization,
         )
 

@@ -155,7 +155,7 @@ def close_before(*, organization: Organization, moment: datetime, now: datetime)
 
 
 def close_due(*, now: datetime) -> int:
-    """Close every period that has ended by its organization's own clock, oldest first; answers how many.
+    """Close every period that has ended by its organization's own clock, oldest first. Returns the number closed.
 
     Runs in the system scope. One organization's failure does not stop the others; the next run tries it again.
     """

@@ -2,7 +2,7 @@
 
 For each hour of a usage period the event that decides it is kept (`HourlyLevel`; of `unique`, one for each distinct
 value), and a level is read from these rows. Every function here is called under the locks of the quotas concerned,
-which guard their rows, and answers by how much the quotas change: as uses, which are counted like any other.
+which guard their rows; changes are returned as uses, which are counted like any other.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -27,7 +27,7 @@ PRECISION = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class InvoiceLineDraft:
     """`quantity` units beyond the allowance for `amount` minor units; both negative when use was taken back."""
 
     meter: Meter
@@ -80,7 +80,7 @@ def most_units(quota: Quota) -> int:
     return int(MAX_AMOUNT // quota.overage_rate)
 
 
-def rate(period: UsagePeriod) -> list[Line]:
+def rate(period: UsagePeriod) -> list[InvoiceLineDraft]:
     """The lines of a closed period: its overage, and adjustments for earlier periods. The same at every call."""
     lines = (
         RatedLine.objects.filter(period=period)
@@ -88,7 +88,7 @@ def rate(period: UsagePeriod) -> list[Line]:
         .order_by("about__start", "id")
     )
     return [
-        Line(
+        InvoiceLineDraft(
             meter=line.meter,
             quantity=line.quantity,
             amount=line.amount,

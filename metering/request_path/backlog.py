@@ -10,7 +10,7 @@ from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from metering.models import QuarantinedLine, SpoolCheckpoint
-from metering.request_path.spool import SUFFIX, directory
+from metering.request_path.spool import SUFFIX, spool_directory
 from superagent.foundation import tenancy
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,11 +30,11 @@ class HostSpool:
     is_writable: bool
 
 
-def of_this_host(place: Path | None = None) -> HostSpool:
+def of_this_host(directory: Path | None = None) -> HostSpool:
     """In the system scope."""
-    place = place or directory()
+    directory = directory or spool_directory()
     sizes: dict[str, int] = {}
-    for segment in place.glob(f"*{SUFFIX}"):
+    for segment in directory.glob(f"*{SUFFIX}"):
         try:
             sizes[segment.name] = segment.stat().st_size
         except FileNotFoundError:
@@ -42,9 +42,9 @@ def of_this_host(place: Path | None = None) -> HostSpool:
     shipped = dict(SpoolCheckpoint.objects.filter(segment__in=sizes).values_list("segment", "offset"))
     waiting = {name: size - shipped.get(name, 0) for name, size in sizes.items()}
     ages = [
-        _age_seconds(place / name, shipped.get(name, 0)) for name, length in waiting.items() if length > 0
+        _age_seconds(directory / name, shipped.get(name, 0)) for name, length in waiting.items() if length > 0
     ]
-    return HostSpool(sum(waiting.values()), max(ages, default=0.0), _is_writable(place))
+    return HostSpool(sum(waiting.values()), max(ages, default=0.0), _is_writable(directory))
 
 
 def problems() -> list[str]:
@@ -109,11 +109,11 @@ def _age_seconds(segment: Path, offset: int) -> float:
         return 0.0  # shipped meanwhile, or no line of ours: that one goes to quarantine
 
 
-def _is_writable(place: Path) -> bool:
+def _is_writable(directory: Path) -> bool:
     """Tried with a block of its own: a full disk, a lost right, a read-only file system all refuse it."""
-    probe = place / f".probe-{os.getpid()}"
+    probe = directory / f".probe-{os.getpid()}"
     try:
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             probe.write_bytes(b"\0" * 4096)
         finally:

@@ -9,7 +9,7 @@ from django.db import DataError, IntegrityError, transaction
 from metering.admission import counters
 from metering.models import QuarantinedLine
 from metering.request_path import recording
-from metering.request_path.spool import Line
+from metering.request_path.spool import SpoolLine
 from superagent.foundation.problems import Refusal
 
 KEPT_BYTES = 64 * 1024
@@ -59,7 +59,7 @@ def _ship_again(line: QuarantinedLine, now: datetime) -> bool:
         if locked.state != QuarantinedLine.State.WAITING:
             return False
         try:
-            parsed = Line.parse(bytes(locked.content))
+            parsed = SpoolLine.parse(bytes(locked.content))
         except ValueError as error:
             raise StillUnreadable(str(error)) from error
         if not recording.known_organizations([parsed]):

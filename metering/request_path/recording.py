@@ -15,7 +15,7 @@ from metering.models import REQUESTS, Meter, RequestRecord, UsagePeriod
 from metering.quotas import periods
 from metering.rating import counting
 from metering.rating.counting import Use
-from metering.request_path.spool import Line
+from metering.request_path.spool import SpoolLine
 from metering.usage import histogram, rollups
 
 COLUMNS = (
@@ -31,7 +31,7 @@ Touched = dict[tuple[UUID, UUID], tuple[int, dict[str, int]]]
 log = structlog.get_logger(__name__)
 
 
-def record(lines: Sequence[Line]) -> tuple[int, Touched]:
+def record(lines: Sequence[SpoolLine]) -> tuple[int, Touched]:
     """Record `lines`, whose organizations must exist, in the caller's transaction; returns how many were new, and what
     changed. Raises counting.PeriodMoved when periods go on moving."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -44,7 +44,7 @@ def record(lines: Sequence[Line]) -> tuple[int, Touched]:
     raise AssertionError("unreachable")
 
 
-def _record(lines: Sequence[Line]) -> tuple[int, Touched]:
+def _record(lines: Sequence[SpoolLine]) -> tuple[int, Touched]:
     """Requests, quotas and rollups are always locked in this order."""
     fresh = _placed(_new(lines))
     if not fresh:
@@ -64,7 +64,7 @@ def _record(lines: Sequence[Line]) -> tuple[int, Touched]:
     return len(fresh), touched
 
 
-def _new(lines: Sequence[Line]) -> list[Line]:
+def _new(lines: Sequence[SpoolLine]) -> list[SpoolLine]:
     """Each id once, without those that are recorded already. Bounds on the key spare the other months' partitions."""
     by_id = {line.id: line for line in lines}
     if not by_id:
@@ -82,7 +82,7 @@ def _new(lines: Sequence[Line]) -> list[Line]:
 # --- The usage period of each line
 
 
-def _placed(lines: list[Line]) -> list[Line]:
+def _placed(lines: list[SpoolLine]) -> list[SpoolLine]:
     """Each counted line in a period of its organization's that exists and had not ended when it was used.
 
     The database may be an older one that was restored, and a period that ends early ends before lines that are on
@@ -99,7 +99,7 @@ def _placed(lines: list[Line]) -> list[Line]:
     return placed
 
 
-def _is_of(period: UsagePeriod | None, line: Line) -> bool:
+def _is_of(period: UsagePeriod | None, line: SpoolLine) -> bool:
     return (
         period is not None
         and period.organization_id == line.organization_id
@@ -107,7 +107,7 @@ def _is_of(period: UsagePeriod | None, line: Line) -> bool:
     )
 
 
-def _period_of(line: Line, of_organization: dict[UUID, list[UsagePeriod]]) -> UUID:
+def _period_of(line: SpoolLine, of_organization: dict[UUID, list[UsagePeriod]]) -> UUID:
     if line.organization_id not in of_organization:
         organization = Organization.objects.get(pk=line.organization_id)
         periods.ensure(organization=organization, now=line.started_at)
@@ -124,7 +124,7 @@ def _period_of(line: Line, of_organization: dict[UUID, list[UsagePeriod]]) -> UU
 # --- Rows and quotas
 
 
-def _copy(lines: list[Line]) -> None:
+def _copy(lines: list[SpoolLine]) -> None:
     table = RequestRecord._meta.db_table
     statement = f"COPY {table} ({', '.join(COLUMNS)}) FROM STDIN"  # our own names
     with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
@@ -138,7 +138,7 @@ def _copy(lines: list[Line]) -> None:
             )  # fmt: skip
 
 
-def _count(lines: list[Line], meter_id: UUID) -> Touched:
+def _count(lines: list[SpoolLine], meter_id: UUID) -> Touched:
     counted = [(line, line.period_id) for line in lines if line.is_counted and line.period_id is not None]
     quotas = counting.lock((period_id, meter_id) for _, period_id in counted)
     by_seed: dict[tuple[UUID, UUID], dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -156,7 +156,7 @@ def _count(lines: list[Line], meter_id: UUID) -> Touched:
     return {key: (used[key], dict(seeds)) for key, seeds in by_seed.items() if key in used}
 
 
-def _request_sums(lines: list[Line]) -> dict[rollups.RequestKey, rollups.RequestSum]:
+def _request_sums(lines: list[SpoolLine]) -> dict[rollups.RequestKey, rollups.RequestSum]:
     sums: dict[rollups.RequestKey, rollups.RequestSum] = {}
     for line in lines:
         key = (
@@ -176,7 +176,7 @@ def _request_sums(lines: list[Line]) -> dict[rollups.RequestKey, rollups.Request
     return sums
 
 
-def known_organizations(lines: Sequence[Line]) -> set[UUID]:
+def known_organizations(lines: Sequence[SpoolLine]) -> set[UUID]:
     """Which of the organizations of `lines` are in this database."""
     wanted = {line.organization_id for line in lines}
     return set(Organization.objects.filter(pk__in=wanted).values_list("pk", flat=True))

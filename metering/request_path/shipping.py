@@ -27,7 +27,7 @@ from metering.admission import counters
 from metering.models import SpoolCheckpoint
 from metering.rating import counting
 from metering.request_path import quarantine, recording
-from metering.request_path.spool import SUFFIX, Line, directory, writer
+from metering.request_path.spool import SUFFIX, SpoolLine, spool_directory, writer
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import uuid7
 
@@ -41,7 +41,7 @@ REFUSED = (IntegrityError, DataError, ArithmeticError, ValueError)
 log = structlog.get_logger(__name__)
 
 
-def ship_all(place: Path | None = None, *, most_seconds: float = math.inf) -> int:
+def ship_all(directory: Path | None = None, *, most_seconds: float = math.inf) -> int:
     """Ship what every segment of this host holds by now; returns how many requests were recorded.
 
     After `most_seconds` it stops behind a batch: a request does not wait for the backlog of others.
@@ -51,7 +51,7 @@ def ship_all(place: Path | None = None, *, most_seconds: float = math.inf) -> in
     """
     shipped, until = 0, time.monotonic() + most_seconds
     with tenancy.isolated(), tenancy.system("ship the request spool"):
-        segments = sorted((place or directory()).glob(f"*{SUFFIX}"))
+        segments = sorted((directory or spool_directory()).glob(f"*{SUFFIX}"))
         if segments:  # all are known before the first is finished: see backlog.known_until
             SpoolCheckpoint.objects.bulk_create(
                 [SpoolCheckpoint(segment=segment.name) for segment in segments], ignore_conflicts=True
@@ -86,7 +86,7 @@ def write_now(line: bytes) -> None:
     with tenancy.isolated(), tenancy.system("write a request past the spool"):
         try:
             with transaction.atomic():
-                _, touched = recording.record([Line.parse(text)])
+                _, touched = recording.record([SpoolLine.parse(text)])
         except (*REFUSED, counting.PeriodMoved) as error:
             quarantine.keep(segment=f"past-{uuid7().hex}", offset=0, content=text, reason=str(error))
         else:
@@ -192,12 +192,12 @@ def _read(descriptor: int, offset: int, most: int) -> _Chunk:
     return _Chunk(texts, sum(map(len, texts)) + len(texts))
 
 
-def _readable(texts: Iterable[bytes], name: str, offset: int) -> list[Line]:
+def _readable(texts: Iterable[bytes], name: str, offset: int) -> list[SpoolLine]:
     """The lines that can be recorded; the others are set aside."""
-    parsed: list[tuple[int, bytes, Line]] = []
+    parsed: list[tuple[int, bytes, SpoolLine]] = []
     for text in texts:
         try:
-            parsed.append((offset, text, Line.parse(text)))
+            parsed.append((offset, text, SpoolLine.parse(text)))
         except ValueError as error:
             quarantine.keep(segment=name, offset=offset, content=text, reason=str(error))
         offset += len(text) + 1
@@ -315,10 +315,10 @@ def _watch() -> None:
             connection.close()
 
 
-def _waiting(place: Path | None = None) -> dict[str, int]:
+def _waiting(directory: Path | None = None) -> dict[str, int]:
     """The size of each segment of this host: what must be shipped by the next look."""
     sizes = {}
-    for segment in (place or directory()).glob(f"*{SUFFIX}"):
+    for segment in (directory or spool_directory()).glob(f"*{SUFFIX}"):
         try:
             sizes[segment.name] = segment.stat().st_size
         except FileNotFoundError:

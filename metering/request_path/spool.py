@@ -4,7 +4,7 @@ One `os.write` to a file opened with O_APPEND hands the line to the kernel, so i
 `metering.request_path.shipping` brings it to PostgreSQL. What a lost host can cost is in docs/metering.md.
 
 A process writes to segments of its own and keeps each locked (flock) while it may write to it: a segment that can be
-locked by somebody else is complete. Line: the fields of `Line`, separated by tabs, ended by a newline.
+locked by somebody else is complete. Line: the fields of `SpoolLine`, separated by tabs, ended by a newline.
 """
 
 import errno
@@ -53,7 +53,7 @@ lost_requests = Counter(
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SpoolLine:
     """One request as it stands in the spool; ids are UUIDs in hex, `started_us` is µs of unix time."""
 
     id: UUID
@@ -74,7 +74,7 @@ class Line:
     seed: str
 
     @classmethod
-    def parse(cls, text: bytes) -> "Line":
+    def parse(cls, text: bytes) -> "SpoolLine":
         """Raises ValueError for a line that is torn, foreign, or more than its columns take."""
         fields = text.decode().split("\t")
         if len(fields) != 17 or fields[0] != VERSION:
@@ -127,15 +127,15 @@ def _optional(text: str) -> UUID | None:
     return None if text == NONE else UUID(text)
 
 
-def directory() -> Path:
+def spool_directory() -> Path:
     return Path(settings.SPOOL_DIR)
 
 
 class Writer:
     """Appends lines to this process's present segment; used by many threads."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._lock = threading.Lock()
         self._descriptor = -1
         self._pid = 0
@@ -192,13 +192,13 @@ class Writer:
 
     def _open(self) -> None:
         """A new file gets its name after its lock, so that nobody takes it for an abandoned one."""
-        self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid7().hex}"
-        fresh = self._place / f"{name}.new"
+        fresh = self._directory / f"{name}.new"
         descriptor = os.open(fresh, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self.segment = self._place / f"{name}{SUFFIX}"
+            self.segment = self._directory / f"{name}{SUFFIX}"
             fresh.rename(self.segment)
         except OSError:
             os.close(descriptor)
@@ -215,7 +215,7 @@ def writer() -> Writer:
     """This process's writer."""
     found = _writers.get(settings.SPOOL_DIR)
     if found is None:
-        found = _writers.setdefault(settings.SPOOL_DIR, Writer(directory()))
+        found = _writers.setdefault(settings.SPOOL_DIR, Writer(spool_directory()))
     return found
 
 

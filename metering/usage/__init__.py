@@ -1,1 +1,1 @@
-"""What was used: events as they are told and taken back, their hourly sums, and the proof of both."""
+"""What was used: events as they are told and taken back, their hourly sums, and the reconciliation of both."""

@@ -23,7 +23,7 @@ class Busy(Exception):
 
 
 def make_next(*, now: datetime) -> int:
-    """Make this month's partition and the next ones; answers how many were new. Runs in the system scope.
+    """Make this month's partition and the next ones. Returns the number of new ones. Runs in the system scope.
 
     Raises Busy.
     """
@@ -33,7 +33,7 @@ def make_next(*, now: datetime) -> int:
 
 
 def drop_old(*, now: datetime, kept_months: int) -> int:
-    """Drop the partitions of months before the last `kept_months`; answers how many. Runs in the system scope.
+    """Drop the partitions of months before the last `kept_months`. Returns their number. Runs in the system scope.
 
     Raises Busy.
     """

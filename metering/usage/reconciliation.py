@@ -1,4 +1,5 @@
-"""Proofs: rollups and quotas against the facts that they sum up. A difference is said, and healed unless it is billed.
+"""Reconciliation: rollups and quotas against the facts that they sum up. A difference is logged, and repaired unless
+it is billed.
 
 Facts and what sums them up are written in one transaction, and one statement sees one moment, so a difference is an
 error and never a race. It is added, not set: what others count at the same time stays.
@@ -142,7 +143,7 @@ def reconcile_requests(*, start: datetime, end: datetime) -> int:
 
 def reconcile_days(*, now: datetime) -> int:
     """Both, for all days in which hours may still change, and for those in which something was just taken back; a day
-    at a time. Runs in the system scope; answers how many rows were healed."""
+    at a time. Runs in the system scope. Returns the number of rows that were repaired."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     days = {today - ago * DAY for ago in range(-1, CHANGING_DAYS + 1)}
     taken_back = EventVoid.objects.filter(voided_at__gte=now - 2 * DAY)
@@ -189,10 +190,10 @@ def _repair_levels(start: datetime, end: datetime) -> int:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Two proofs at once would heal a difference twice: the second waits, and sees what the first has done."""
+    """Two runs at once would repair a difference twice: the second waits, and sees what the first has done."""
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('metering.proofs'))")
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('metering.reconciliation'))")
         yield
 
 
@@ -244,10 +245,10 @@ class _Difference:
 
 
 def reconcile_quotas(*, now: datetime, kept_months: int) -> int:
-    """Compare what is counted for every usage period that may still change with its events and requests; answers how
-    many quotas differed.
+    """Compare what is counted for every usage period that may still change with its events and requests. Returns the
+    number of quotas that differed.
 
-    An open period is healed. A closed one is billed: its difference is kept in `Quota.difference`, which is an alarm
+    An open period is repaired. A closed one is billed: its difference is kept in `Quota.difference`, which is an alarm
     until a person has it rated (`correct`) or the facts agree again. Requests are compared for as long as they are kept
     (`kept_months`). Runs in the system scope.
     """
@@ -297,7 +298,7 @@ def correct(*, quota: Quota) -> bool:
 
 
 def _note(found: _Difference) -> None:
-    """Of an open period, heal it: even when it is closed at this moment, it is rated by what is counted by then."""
+    """Of an open period, repair it: even when it is closed at this moment, it is rated by what is counted by then."""
     key = (found.period_id, found.meter_id)
     quota = counting.lock([key])[key]
     facts = {
@@ -312,4 +313,4 @@ def _note(found: _Difference) -> None:
         return
     Quota.objects.filter(pk=quota.pk).update(used=F("used") + found.units)
     counters.refresh_on_commit(quota.organization)
-    log.error("quota_healed", alarm=True, **facts)
+    log.error("quota_repaired", alarm=True, **facts)

@@ -222,7 +222,7 @@ def _call(
 
 def _ship(lines: list[str]) -> None:
     """By the ordinary way: a segment in the spool, then the shipper."""
-    writer = spool.Writer(spool.directory())
+    writer = spool.Writer(spool.spool_directory())
     for line in lines:
         writer.append(f"{line}\n".encode())
     writer.close()

@@ -185,7 +185,7 @@ def test_a_request_whose_period_moves_while_it_is_recorded_is_recorded_in_the_ne
         finally:
             connection.close()
 
-    def place_and_then_somebody_moves(lines: list[spool.Line]) -> list[spool.Line]:
+    def place_and_then_somebody_moves(lines: list[spool.SpoolLine]) -> list[spool.SpoolLine]:
         found = placed(lines)
         if not moved:
             thread = threading.Thread(target=move)

@@ -21,7 +21,7 @@ from django.utils import timezone
 from accounts.models import Organization
 from metering.models import Meter, Quota, RequestRecord, RequestRollup, SpoolCheckpoint, UsageRollup
 from metering.request_path import backlog, shipping, spool
-from metering.request_path.spool import Line
+from metering.request_path.spool import SpoolLine
 from metering.usage import histogram, partitions, reconciliation, rollups
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import uuid7
@@ -153,11 +153,11 @@ while True:
 
 def test_a_line_survives_the_way() -> None:
     organization = Organization(pk=uuid4())
-    parsed = Line.parse(line(organization, path="/api/v1/ä")[:-1])
+    parsed = SpoolLine.parse(line(organization, path="/api/v1/ä")[:-1])
     assert (parsed.organization_id, parsed.path, parsed.status) == (organization.pk, "/api/v1/ä", 200)
     for broken in (b"", b"1\t2", line(organization, status="x")[:-1], line(organization, version="9")[:-1]):
         with pytest.raises(ValueError, match=r".*"):
-            Line.parse(broken)
+            SpoolLine.parse(broken)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -175,11 +175,11 @@ def test_a_fork_writes_to_a_segment_of_its_own(tmp_path: Path, settings: object)
     spool.writer().close()
 
 
-# --- proofs
+# --- reconciliation
 
 
 @pytest.mark.django_db(transaction=True)
-def test_proofs_find_and_heal_what_differs(organization: Organization, api: Api) -> None:
+def test_reconciliation_finds_and_repairs_what_differs(organization: Organization, api: Api) -> None:
     give(organization, terms("api_requests", 1000))
     for _ in range(5):
         api.get("usage/meters")

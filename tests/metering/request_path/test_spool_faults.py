@@ -294,7 +294,7 @@ def test_the_first_line_after_a_full_disk_is_not_lost(organization: Organization
     assert texts.pop() == b""
     assert len(texts) == accepted
     for text in texts:
-        spool.Line.parse(text)
+        spool.SpoolLine.parse(text)
 
 
 @for_real

@@ -1,4 +1,4 @@
-"""The daily proof: what is counted and billed against requests and events, and every sum that may still change."""
+"""The daily reconciliation: what is counted and billed against requests and events, and every sum that may still change."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def disproved() -> list[tuple[object, int]]:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("slug", [TOKENS, REQUESTS])
 @pytest.mark.parametrize("wrong", [0, 777])
-def test_a_wrong_figure_of_an_open_period_is_healed(
+def test_a_wrong_figure_of_an_open_period_is_repaired(
     organization: Organization, api: Api, slug: str, wrong: int
 ) -> None:
     """Metering B6: `used` was set to 777 against 20, and billed."""
@@ -93,7 +93,7 @@ def test_a_wrong_figure_of_an_open_period_is_healed(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_use_without_a_quota_is_healed(organization: Organization, api: Api) -> None:
+def test_use_without_a_quota_is_repaired(organization: Organization, api: Api) -> None:
     give(organization, terms(REQUESTS, 100))
     send(api, "a", 13)
     with tenancy.system("test"):
@@ -117,25 +117,25 @@ def test_requests_on_their_way_are_no_difference(organization: Organization, api
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_proofs_at_once_heal_once(organization: Organization, api: Api) -> None:
+def test_two_reconciliations_at_once_repair_once(organization: Organization, api: Api) -> None:
     give(organization, terms(TOKENS, 10, rate="1"))
     send(api, "a", 20)
     change(TOKENS, used=777)
     with tenancy.system("test"):
         UsageRollup.objects.filter(meter__slug=TOKENS).update(quantity=999)
     hour = rollups.hour_of(timezone.now())
-    barrier, healed = threading.Barrier(4), []
+    barrier, repaired = threading.Barrier(4), []
 
     def run() -> None:
         try:
             barrier.wait()
             with tenancy.system("test"):
-                healed.append(
+                repaired.append(
                     reconciliation.reconcile_usage(
                         start=hour - timedelta(hours=2), end=hour + timedelta(hours=1)
                     )
                 )
-            healed.append(prove())
+            repaired.append(prove())
         finally:
             connections.close_all()
 
@@ -144,7 +144,7 @@ def test_two_proofs_at_once_heal_once(organization: Organization, api: Api) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(healed) == [0] * 6 + [1] * 2
+    assert sorted(repaired) == [0] * 6 + [1] * 2
     assert quota_of(organization, TOKENS).used == 20
     with tenancy.system("test"):
         assert UsageRollup.objects.get(meter__slug=TOKENS).quantity == 20
@@ -208,11 +208,11 @@ def test_every_sum_that_may_still_change_is_proved_daily(organization: Organizat
         UsageRollup.objects.filter(meter__slug=TOKENS).update(quantity=999)
         RequestRollup.objects.update(count=999)
         UsageEvent.objects.filter(event_id="34").update(quantity=34)
-    assert tasks.prove_use() == 3
+    assert tasks.reconcile_use() == 3
     with tenancy.system("test"):
         assert dict(UsageRollup.objects.filter(meter__slug=TOKENS).values_list("hour", "quantity")) == sums
         assert RequestRollup.objects.get().count == 2
-    assert tasks.prove_use() == 0
+    assert tasks.reconcile_use() == 0
 
 
 @pytest.mark.django_db(transaction=True)
