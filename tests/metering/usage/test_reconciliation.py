@@ -1,4 +1,4 @@
-"""The daily reconciliation: what is counted and billed against requests and events, and every sum that may still change."""
+"""Daily: what is counted and billed against requests and events, and every sum that may still change."""
 
 from __future__ import annotations
 
