@@ -59,8 +59,8 @@ def _stretches(period: UsagePeriod, since: datetime | None) -> list[Stretch]:
 def _sums(period: UsagePeriod, stretch: Stretch) -> dict[UUID, int]:
     """{meter: units} of meters that add up, without what was taken back."""
     events = _events(period, stretch).filter(void__isnull=True, meter__aggregation__in=ADDING_UP)
-    events = events.order_by().values_list("meter_id")
-    sums: dict[UUID, int] = dict(events.annotate(quantity=Sum("quantity")))
+    by_meter = events.order_by().values_list("meter_id")
+    sums: dict[UUID, int] = dict(by_meter.annotate(quantity=Sum("quantity")))
     requests = _requests(period, stretch).aggregate(counted=Count("pk", filter=Q(is_counted=True)))["counted"]
     if requests:
         meter_id = Meter.objects.values_list("pk", flat=True).get(slug=REQUESTS)

@@ -161,7 +161,8 @@ class _Batch:
         quotas = counting.lock(keys)
         for entry, key in zip(entries, keys, strict=True):
             entry.quota = quotas[key]
-            entry.quota.meter = entry.meter
+            if entry.meter is not None:
+                entry.quota.meter = entry.meter
 
     def _new(self, entries: list[_Entry]) -> list[_Entry]:
         """Without those that were recorded before."""
