@@ -58,7 +58,7 @@ check: ## Check style, types, migrations, the structure of the code and the temp
 format: ## Format the code and apply the linter's safe corrections
 	$(need_python)
 	@$(PYTHON) bootstrap.py dev
-	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format . ; $(BIN)/python .ci/css.py --write
 
 shell: ## A Python shell on the running installation's data
 	$(need_python)

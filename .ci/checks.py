@@ -24,6 +24,7 @@ CHECKS: dict[str, list[str]] = {
     "structure": [PYTHON, ".ci/structure.py"],
     "floors": [str(BIN / "lint-imports"), "--no-logo"],
     "templates": [str(BIN / "djlint"), "templates", "--lint", "--quiet"],
+    "css": [PYTHON, ".ci/css.py"],
     "style": [str(BIN / "ruff"), "check", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "."],
 }

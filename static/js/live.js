@@ -1,5 +1,5 @@
-// Live figures: <… data-stream-url="/…"> opens an EventSource. Each message is JSON {"key": value, …} or
-// {"figures": {…}} or {"meters": [{meter, used}, …]}; elements with data-live="key" show it. A value may be a number or {value, text}.
+// Live figures: <… data-stream-url="/…"> opens an EventSource. Its `usage` events are JSON {"meters": [{meter, used}, …]};
+// elements with data-live="meter" show what is used.
 // data-live-meter="key" moves a <meter>, data-live-share="key" with data-limit shows the per cent of it; .live[data-live-state] tells the state of the connection.
 const words = JSON.parse(document.getElementById("ui-strings")?.textContent || "{}");
 const host = document.querySelector("[data-stream-url]");
@@ -24,9 +24,8 @@ function state(name) {
 // As the server writes it: a small part is not rounded away to nothing.
 const percent = (share) => (share > 0 && share < SMALLEST ? `<${shares.format(SMALLEST)}` : shares.format(share));
 
-function put(key, given) {
-  const value = given !== null && typeof given === "object" ? given.value : given;
-  const text = given !== null && typeof given === "object" && given.text ? given.text : typeof value === "number" ? numbers.format(value) : String(value);
+function put(key, value) {
+  const text = numbers.format(value);
   const selector = CSS.escape(key);
   for (const element of document.querySelectorAll(`[data-live="${selector}"]`)) {
     if (element.textContent.trim() === text) continue;
@@ -35,8 +34,8 @@ function put(key, given) {
     void element.offsetWidth;
     element.classList.add("changed");
   }
-  for (const meter of document.querySelectorAll(`[data-live-meter="${selector}"]`)) meter.value = Math.min(Number(value), meter.max);
-  for (const share of document.querySelectorAll(`[data-live-share="${selector}"]`)) share.textContent = percent(Number(value) / Number(share.dataset.limit));
+  for (const meter of document.querySelectorAll(`[data-live-meter="${selector}"]`)) meter.value = Math.min(value, meter.max);
+  for (const share of document.querySelectorAll(`[data-live-share="${selector}"]`)) share.textContent = percent(value / Number(share.dataset.limit));
 }
 
 function speak(figures) {
@@ -50,12 +49,10 @@ function speak(figures) {
 function receive(event) {
   let figures;
   try {
-    figures = JSON.parse(event.data);
+    figures = Object.fromEntries(JSON.parse(event.data).meters.map((each) => [each.meter, each.used]));
   } catch {
     return;
   }
-  if (Array.isArray(figures.meters)) figures = Object.fromEntries(figures.meters.map((each) => [each.meter, each.used]));
-  figures = figures.figures ?? figures;
   for (const [key, value] of Object.entries(figures)) put(key, value);
   speak(figures);
   document.dispatchEvent(new CustomEvent("ui:live", { detail: figures }));
@@ -65,8 +62,7 @@ function open() {
   clearTimeout(timer);
   source = new EventSource(host.dataset.streamUrl);
   source.onopen = () => { wait = FIRST_WAIT_MS; state("open"); };
-  source.onmessage = receive;
-  for (const name of ["usage", "figures", "counters"]) source.addEventListener(name, receive);
+  source.addEventListener("usage", receive);
   source.onerror = () => {
     state("retrying");
     source.close();
