@@ -166,3 +166,11 @@ def test_every_entry_of_the_menu_is_a_page_with_an_icon_and_keys_of_its_own(
     client = page_of(nora)
     for entry in entries:
         assert client.get(reverse(entry.page)).status_code == 200
+
+
+def test_the_title_of_the_window_is_the_heading_of_the_page(brightwork: Organization, nora: User):
+    client = page_of(nora)
+    assert "<title>Members · SuperAgent</title>" in client.get("/members/").content.decode()
+    User.objects.filter(pk=nora.pk).update(full_name="Nora <b>")
+    body = client.get(f"/members/{nora.pk}/").content.decode()
+    assert "<title>Nora &lt;b&gt; · SuperAgent</title>" in body

@@ -6,7 +6,6 @@ from django import template
 from django.http import QueryDict
 from django.template import Context
 from django.template.loader import render_to_string
-from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -16,22 +15,6 @@ from superagent.foundation.templatetags.iconset import icon_svg
 register = template.Library()
 
 PAGE_SIZES = (25, 50, 100)
-
-
-def first_url(names: str) -> str:
-    """The address of the first of the space-separated URL `names` that exists, or an empty string."""
-    for name in names.split():
-        try:
-            return reverse(name)
-        except NoReverseMatch:
-            continue
-    return ""
-
-
-@register.simple_tag
-def url_or_none(names: str) -> str:
-    """{% url_or_none "billing:plan plan" as plan_url %}: empty when no such page exists in this installation."""
-    return first_url(names)
 
 
 @register.simple_tag

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.urls import reverse
+
 from accounts import roles
 from accounts.models import Membership, Organization
 from accounts.roles import Scope
@@ -13,7 +15,6 @@ from metering.analytics import overview as metering_overview
 from metering.models import REQUESTS, RequestRecord
 from metering.quotas import quota_status
 from superagent.foundation import charts
-from superagent.foundation.templatetags.navigation import first_url
 from superagent.portal.dashboard import activity, banners, calls, first_use, metrics
 from superagent.portal.dashboard.activity import Activity
 from superagent.portal.dashboard.banners import Banner
@@ -70,7 +71,7 @@ def compose(*, membership: Membership, now: datetime, hidden: Collection[str] = 
         billing=billing,
         licenses=licenses,
         live=_live_parts(membership, usage, called, hidden),
-        stream_url=first_url("api:usage-stream"),
+        stream_url=reverse("api:usage-stream"),
     )
 
 

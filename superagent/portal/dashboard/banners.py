@@ -9,7 +9,6 @@ from billing.selling import overview as billing_overview
 from licensing import overview as licensing_overview
 from metering.quotas import quota_status
 from superagent.foundation.templatetags.formats import absolute, quantity
-from superagent.foundation.templatetags.navigation import first_url
 
 NEARLY_USED_PERCENT = 80
 
@@ -53,7 +52,7 @@ def _quota_banner(usage: quota_status.Overview, *, action: str) -> Banner | None
                 text=_("What is over the limit is refused until %(time)s.")
                 % {"time": absolute(quota.resets_at)},
                 action=action,
-                href=first_url("plans") if action else "",
+                href=reverse("plans") if action else "",
             )
     for quota in usage.quotas:
         if quota.is_hard and quota.percent is not None and quota.percent >= NEARLY_USED_PERCENT:
@@ -64,6 +63,6 @@ def _quota_banner(usage: quota_status.Overview, *, action: str) -> Banner | None
                 text=_("%(left)s left until %(time)s; what is over the limit is refused.")
                 % {"left": quantity(quota.remaining), "time": absolute(quota.resets_at)},
                 action=action,
-                href=first_url("plans") if action else "",
+                href=reverse("plans") if action else "",
             )
     return None

@@ -8,7 +8,6 @@ from django.utils.translation import gettext as _
 from accounts import people, roles
 from accounts.models import ApiKey, Membership
 from accounts.roles import Scope
-from superagent.foundation.templatetags.navigation import first_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ def steps(membership: Membership, *, has_called: bool) -> list[Step]:
         text=_("Open the link that we sent to %(email)s. You need this before you can buy a plan.")
         % {"email": user.email},
         action=_("Send it again"),
-        href=first_url("verify-email account_email"),
+        href=reverse("verify-email"),
         is_done=people.has_verified_email(user),
     )
     if not roles.allows(membership.role, Scope.KEYS_WRITE):
@@ -38,7 +37,7 @@ def steps(membership: Membership, *, has_called: bool) -> list[Step]:
             title=_("Create an API key"),
             text=_("Your programs send it with every call. Give each program its own."),
             action=_("Create key"),
-            href=first_url("api-key-new api-keys"),
+            href=reverse("api-key-new"),
             is_done=ApiKey.objects.visible_to(organization).exists(),
         ),
         Step(

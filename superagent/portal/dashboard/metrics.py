@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -15,7 +16,6 @@ from metering.quotas import quota_status
 from superagent.foundation import charts
 from superagent.foundation.templatetags.formats import money, percent, quantity
 from superagent.foundation.templatetags.measures import delta
-from superagent.foundation.templatetags.navigation import first_url
 from superagent.portal.dashboard.calls import Calls, clock_of
 
 
@@ -60,7 +60,7 @@ def _calls(organization: Organization, usage: quota_status.Overview, calls: Call
         value=quantity(used),
         foot="" if change else _("this period"),
         icon="activity",
-        href=first_url("requests"),
+        href=reverse("requests"),
         live=REQUESTS,
         change=change,
         spark=charts.sparkline(calls.by_day, _("API requests a day, the last 30 days"))
@@ -86,7 +86,7 @@ def _errors(organization: Organization, now: datetime) -> Metric:
         if total
         else _("no calls in 24 hours"),
         icon="alert",
-        href=f"{first_url('requests')}?since=24h&status=failed",
+        href=f"{reverse('requests')}?since=24h&status=failed",
         change=change,
     )
 
@@ -103,7 +103,7 @@ def _plan(billing: billing_overview.Dashboard) -> Metric:
             "day": _day(subscription.current_period_end),
         }
     name = billing.plan.name if billing.plan else _("Free")
-    return Metric(label=_("Plan"), value=name, foot=foot, icon="card", href=first_url("billing"))
+    return Metric(label=_("Plan"), value=name, foot=foot, icon="card", href=reverse("billing"))
 
 
 def _next_invoice(billing: billing_overview.Dashboard) -> Metric:
@@ -123,7 +123,7 @@ def _next_invoice(billing: billing_overview.Dashboard) -> Metric:
         value=money(invoice.total, invoice.currency) if invoice else "–",
         foot=foot,
         icon="receipt",
-        href=first_url("invoices"),
+        href=reverse("invoices"),
     )
 
 
