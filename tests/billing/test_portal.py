@@ -223,7 +223,7 @@ def test_canceling_says_that_it_drops_the_change_that_is_coming(browser: Browser
     customer.settle()
     [mail] = OutboxMessage.objects.filter(dedupe_key__startswith="mail:plan_canceled:")
     assert "The scheduled change to Pro, Monthly was canceled." in mail.payload["context"]["paragraphs"]
-    assert mail.payload["context"]["paragraphs"][-1].endswith("it renews for $299.00 a month.")
+    assert mail.payload["context"]["paragraphs"][-1].endswith("It then renews for $299.00 a month.")
     assert "for $299.00 a month." in text(browser.post("/billing/resume/", follow=True))
     assert customer.subscription.pending_price is None
     labels = AuditEntry.objects.filter(action="subscription.change_planned").values_list(
