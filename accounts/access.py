@@ -17,7 +17,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views import View
 
 from accounts import mail_links, memberships, people, roles
 from accounts.models import Membership, User
@@ -42,25 +41,6 @@ class PortalRequest(PersonRequest):
 
     organization: Any
     membership: Membership
-
-
-class PortalView(View):
-    """A class-based portal page. `scope` names what it needs (by HTTP method, where they differ); None: any member."""
-
-    scope: str | dict[str, str | None] | None = None
-    verified = False
-    request: PortalRequest
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        scope = self.scope
-        if isinstance(scope, dict):
-            method = "GET" if request.method in ("HEAD", "OPTIONS") else request.method
-            if method not in scope:
-                return self.http_method_not_allowed(request)
-            scope = scope[method]
-        return authorize(request, scope=scope, verified=self.verified) or super().dispatch(
-            request, *args, **kwargs
-        )
 
 
 def portal_view(

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.access import PortalRequest, PortalView, portal_view
+from accounts.access import PortalRequest, portal_view
 from accounts.models import Organization
 from accounts.roles import Scope
 from billing.catalog import plans, pricing
@@ -24,7 +24,7 @@ from billing.selling.changes import Preview
 from billing.stripe import client
 from metering.quotas import allowances, quota_status
 from superagent.foundation import clock
-from superagent.foundation.page_addresses import post_only
+from superagent.foundation.page_addresses import get_or_post, post_only
 from superagent.foundation.problems import Refusal
 from superagent.foundation.templatetags.formats import absolute
 
@@ -70,84 +70,84 @@ def choose(request: PortalRequest) -> HttpResponse:
     return render(request, "billing/plans.html", context)
 
 
-class Change(PortalView):
+@get_or_post
+@portal_view(scope=Scope.BILLING_WRITE, verified=True)
+def change(request: PortalRequest, plan: str) -> HttpResponse:
     """Due today beside the next renewal, every line, and a button that names the amount."""
+    if request.method == "POST":
+        return _change(request, plan)
+    if plans.subscription_of(request.organization) is None:
+        return redirect(f"{reverse('checkout')}?plan={plan}&interval={chosen_interval(request)}")
+    return _change_page(request, plan)
 
-    scope = Scope.BILLING_WRITE
-    verified = True
 
-    def get(self, request: HttpRequest, plan: str) -> HttpResponse:
-        if plans.subscription_of(self.request.organization) is None:
-            return redirect(f"{reverse('checkout')}?plan={plan}&interval={chosen_interval(request)}")
-        return self._page(plan)
-
-    def post(self, request: HttpRequest, plan: str) -> HttpResponse:
-        form = ConfirmForm(request.POST)
-        if not form.is_valid():
-            messages.info(request, _("The preview was incomplete. Here is a new one."))
-            return self._page(plan)
-        organization = self.request.organization
-        try:
-            done = subscriptions.change_plan(
-                organization=organization,
-                user=self.request.user,
-                plan=plan,
-                interval=chosen_interval(request),
-                previewed_at=form.cleaned_data["effective_at"],
-                max_amount_due=form.cleaned_data["amount_due"],
-                now=clock.now(organization),
-            )
-        except subscriptions.StalePreview:
-            messages.info(request, _("The amount has changed. Here is a new preview."))
-            return self._page(plan)
-        except plans.AlreadyOnPlan:  # a double click, or done in another tab before
-            messages.info(request, _("This change was already made. You were not charged again."))
-            return redirect("billing")
-        except Refusal as refusal:
-            return self._page(plan, problem=refusal)
-        messages.success(request, _done_sentence(done))
+def _change(request: PortalRequest, plan: str) -> HttpResponse:
+    form = ConfirmForm(request.POST)
+    if not form.is_valid():
+        messages.info(request, _("The preview was incomplete. Here is a new one."))
+        return _change_page(request, plan)
+    organization = request.organization
+    try:
+        done = subscriptions.change_plan(
+            organization=organization,
+            user=request.user,
+            plan=plan,
+            interval=chosen_interval(request),
+            previewed_at=form.cleaned_data["effective_at"],
+            max_amount_due=form.cleaned_data["amount_due"],
+            now=clock.now(organization),
+        )
+    except subscriptions.StalePreview:
+        messages.info(request, _("The amount has changed. Here is a new preview."))
+        return _change_page(request, plan)
+    except plans.AlreadyOnPlan:  # a double click, or done in another tab before
+        messages.info(request, _("This change was already made. You were not charged again."))
         return redirect("billing")
+    except Refusal as refusal:
+        return _change_page(request, plan, problem=refusal)
+    messages.success(request, _done_sentence(done))
+    return redirect("billing")
 
-    def _page(self, plan: str, problem: Refusal | None = None) -> HttpResponse:
-        organization = self.request.organization
-        interval = chosen_interval(self.request)
-        shown = None
-        try:
-            shown = subscriptions.preview_plan(
-                organization=organization, plan=plan, interval=interval, now=clock.now(organization)
-            )
-        except plans.AlreadyOnPlan as refusal:
-            messages.info(self.request, f"{refusal.title}. {refusal.detail}")
-            return redirect("billing")
-        except Refusal as refusal:
-            problem = problem or refusal
-        current = plans.current_plan(organization)
-        target = shown.plan if shown is not None else self._target(problem, plan)
-        subscription = plans.subscription_of(organization)
-        is_later = subscription is not None and shown is not None and not shown.at_once
-        context = {
-            "preview": shown,
-            "problem": problem,
-            "target": target,
-            "cut_month": usage_period_sync.month_that_is_cut(subscription=subscription, follows=target)
-            if is_later and subscription is not None
-            else None,
-            "card": cards.charged_for(subscription)
-            if subscription is not None and shown is not None
-            else None,
-            "list_price": plans.price_of(target, interval) if target is not None and shown is None else None,
-            "subscription": subscription,
-            "interval": interval,
-            "slug": plan,
-            "effective_at": shown.effective_at.astimezone(UTC).isoformat() if shown else "",
-            "difference": _difference(organization, current, target, shown),
-            "is_same_plan": current is not None and target == current,
-        }
-        return render(self.request, "billing/change.html", context, status=problem.status if problem else 200)
 
-    def _target(self, problem: Refusal | None, plan: str) -> Plan | None:
-        """Returns the plan from our own catalog while Stripe, which calculates the amounts, is unavailable."""
-        return plans.get_on_sale(plan) if isinstance(problem, client.Unavailable) else None
+def _change_page(request: PortalRequest, plan: str, problem: Refusal | None = None) -> HttpResponse:
+    organization = request.organization
+    interval = chosen_interval(request)
+    shown = None
+    try:
+        shown = subscriptions.preview_plan(
+            organization=organization, plan=plan, interval=interval, now=clock.now(organization)
+        )
+    except plans.AlreadyOnPlan as refusal:
+        messages.info(request, f"{refusal.title}. {refusal.detail}")
+        return redirect("billing")
+    except Refusal as refusal:
+        problem = problem or refusal
+    current = plans.current_plan(organization)
+    target = shown.plan if shown is not None else _target(problem, plan)
+    subscription = plans.subscription_of(organization)
+    is_later = subscription is not None and shown is not None and not shown.at_once
+    context = {
+        "preview": shown,
+        "problem": problem,
+        "target": target,
+        "cut_month": usage_period_sync.month_that_is_cut(subscription=subscription, follows=target)
+        if is_later and subscription is not None
+        else None,
+        "card": cards.charged_for(subscription) if subscription is not None and shown is not None else None,
+        "list_price": plans.price_of(target, interval) if target is not None and shown is None else None,
+        "subscription": subscription,
+        "interval": interval,
+        "slug": plan,
+        "effective_at": shown.effective_at.astimezone(UTC).isoformat() if shown else "",
+        "difference": _difference(organization, current, target, shown),
+        "is_same_plan": current is not None and target == current,
+    }
+    return render(request, "billing/change.html", context, status=problem.status if problem else 200)
+
+
+def _target(problem: Refusal | None, plan: str) -> Plan | None:
+    """Returns the plan from our own catalog while Stripe, which calculates the amounts, is unavailable."""
+    return plans.get_on_sale(plan) if isinstance(problem, client.Unavailable) else None
 
 
 def _done_sentence(done: Preview) -> str:
@@ -197,50 +197,49 @@ def _beyond(row: PlanAllowance | None) -> str:
     return pricing.overage_text(row.overage_rate, row.currency) if row.overage_rate else ""
 
 
-class Cancel(PortalView):
+@get_or_post
+@portal_view(scope=Scope.BILLING_WRITE)
+def cancel(request: PortalRequest) -> HttpResponse:
     """One page: the end date, what remains until then, and an optional reason. No further hurdles."""
-
-    scope = Scope.BILLING_WRITE
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        subscription = plans.subscription_of(self.request.organization)
-        if subscription is None or subscription.is_canceling:
+    subscription = plans.subscription_of(request.organization)
+    if subscription is None:
+        return redirect("billing")
+    if request.method != "POST":
+        return (
+            redirect("billing")
+            if subscription.is_canceling
+            else _cancel_page(request, subscription, CancelForm())
+        )
+    form = CancelForm(request.POST)
+    if form.is_valid():
+        try:
+            ending = cancellations.cancel(
+                subscription=subscription,
+                reason=form.cleaned_data["reason"],
+                now=clock.now(request.organization),
+            )
+        except Refusal as refusal:
+            form.add_error(None, refusal.detail)
+        else:
+            messages.success(request, _ends_sentence(ending.current_period_end))
             return redirect("billing")
-        return self._page(subscription, CancelForm())
+    return _cancel_page(request, subscription, form)
 
-    def post(self, request: HttpRequest) -> HttpResponse:
-        subscription = plans.subscription_of(self.request.organization)
-        if subscription is None:
-            return redirect("billing")
-        form = CancelForm(request.POST)
-        if form.is_valid():
-            try:
-                ending = cancellations.cancel(
-                    subscription=subscription,
-                    reason=form.cleaned_data["reason"],
-                    now=clock.now(self.request.organization),
-                )
-            except Refusal as refusal:
-                form.add_error(None, refusal.detail)
-            else:
-                messages.success(request, _ends_sentence(ending.current_period_end))
-                return redirect("billing")
-        return self._page(subscription, form)
 
-    def _page(self, subscription: Subscription, form: CancelForm) -> HttpResponse:
-        organization = self.request.organization
-        licenses = overview.license_subscriptions(organization)
-        context = {
-            "subscription": subscription,
-            "resumed_for": pricing.per_period(subscription.price),
-            "form": form,
-            "quotas": quota_status.overview(organization, clock.now(organization)).quotas,
-            "is_monthly": subscription.interval == Interval.MONTH,
-            "still_charged": [each for each in licenses if coming.renews(each)],
-            "free": plans.free(),
-            "cut_month": usage_period_sync.month_that_is_cut(subscription=subscription, follows=None),
-        }
-        return render(self.request, "billing/cancel.html", context)
+def _cancel_page(request: PortalRequest, subscription: Subscription, form: CancelForm) -> HttpResponse:
+    organization = request.organization
+    licenses = overview.license_subscriptions(organization)
+    context = {
+        "subscription": subscription,
+        "resumed_for": pricing.per_period(subscription.price),
+        "form": form,
+        "quotas": quota_status.overview(organization, clock.now(organization)).quotas,
+        "is_monthly": subscription.interval == Interval.MONTH,
+        "still_charged": [each for each in licenses if coming.renews(each)],
+        "free": plans.free(),
+        "cut_month": usage_period_sync.month_that_is_cut(subscription=subscription, follows=None),
+    }
+    return render(request, "billing/cancel.html", context)
 
 
 def _ends_sentence(end: datetime) -> str:

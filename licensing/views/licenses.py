@@ -11,11 +11,11 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 
-from accounts.access import PortalView
+from accounts.access import PortalRequest, portal_view
 from accounts.forms import RotateForm
 from accounts.roles import Scope
 from billing.selling import debts
@@ -34,123 +34,111 @@ SHOWN = (
 )
 
 
-class Licenses(PortalView):
-    scope = Scope.LICENSES_READ
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        now = clock.now(self.request.organization)
-        rows = overview.rows(organization=self.request.organization, now=now)
-        context = {
-            "rows": rows,
-            "now": now,
-            "offers": license_offers(),
-            "owed": debts.owed(self.request.organization),
-        }
-        return render(request, "licensing/licenses.html", context)
-
-
-class LicenseView(PortalView):
-    """What all pages of one license share."""
-
-    def license(self, license_id: UUID) -> License:
-        """Raises Http404 for another organization's."""
-        license_ = overview.licenses_of(self.request.organization).filter(pk=license_id).first()
-        if license_ is None:
-            raise Http404
-        return license_
+@require_safe
+@portal_view(scope=Scope.LICENSES_READ)
+def licenses(request: PortalRequest) -> HttpResponse:
+    now = clock.now(request.organization)
+    rows = overview.rows(organization=request.organization, now=now)
+    context = {
+        "rows": rows,
+        "now": now,
+        "offers": license_offers(),
+        "owed": debts.owed(request.organization),
+    }
+    return render(request, "licensing/licenses.html", context)
 
 
-@method_decorator(never_cache, name="dispatch")
-class LicenseDetail(LicenseView):
+def _license(request: PortalRequest, license_id: UUID) -> License:
+    """Raises Http404 for another organization's."""
+    license_ = overview.licenses_of(request.organization).filter(pk=license_id).first()
+    if license_ is None:
+        raise Http404
+    return license_
+
+
+@never_cache
+@require_safe
+@portal_view(scope=Scope.LICENSES_READ)
+def detail(request: PortalRequest, license_id: UUID) -> HttpResponse:
     """The license, and for a moment after it was asked for, its key: then the browser loads the page without it."""
-
-    scope = Scope.LICENSES_READ
-
-    def get(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
-        license_ = self.license(license_id)
-        kind, seconds = _shown(request, license_)
-        now = clock.now(self.request.organization)
-        page = cursors.page(license_.activations.all(), request.GET)
-        context: dict[str, Any] = {
-            "license": license_,
-            "row": overview.row(license_, now),
-            "page": page,
-            "servers": overview.servers(license_, page.rows, now),
-            "taken": validation.activations_taken(license_, now),
-            "now": now,
-            "seconds": seconds,
-            "support_email": settings.SUPPORT_EMAIL,
-            "rotate_form": RotateForm(),
-        }
-        if kind:
-            context[f"{kind}_key"] = issued_keys.shown_before(license_)
-        response = render(request, "licensing/license.html", context)
-        if kind == REVEALED:
-            response["Refresh"] = f"{seconds}; url={reverse('license', args=[license_id])}"
-        return response
+    license_ = _license(request, license_id)
+    kind, seconds = _shown(request, license_)
+    now = clock.now(request.organization)
+    page = cursors.page(license_.activations.all(), request.GET)
+    context: dict[str, Any] = {
+        "license": license_,
+        "row": overview.row(license_, now),
+        "page": page,
+        "servers": overview.servers(license_, page.rows, now),
+        "taken": validation.activations_taken(license_, now),
+        "now": now,
+        "seconds": seconds,
+        "support_email": settings.SUPPORT_EMAIL,
+        "rotate_form": RotateForm(),
+    }
+    if kind:
+        context[f"{kind}_key"] = issued_keys.shown_before(license_)
+    response = render(request, "licensing/license.html", context)
+    if kind == REVEALED:
+        response["Refresh"] = f"{seconds}; url={reverse('license', args=[license_id])}"
+    return response
 
 
-@method_decorator([never_cache, post_only(page="license")], name="dispatch")
-class Reveal(LicenseView):
+@never_cache
+@post_only(page="license")
+@portal_view(scope=Scope.LICENSES_WRITE)
+@reauthentication_required
+def reveal(request: PortalRequest, license_id: UUID) -> HttpResponse:
     """Asks for the password, then leads to the license's page, which shows the key."""
+    license_ = _license(request, license_id)
+    try:
+        issued_keys.reveal(license_=license_, actor=request.user)
+    except Refusal as refusal:
+        messages.error(request, f"{refusal.title}. {refusal.detail}")
+    else:
+        _show(request, license_, REVEALED)
+    return redirect("license", license_id)
 
-    scope = Scope.LICENSES_WRITE
 
-    @method_decorator(reauthentication_required)
-    def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
-        license_ = self.license(license_id)
-        try:
-            issued_keys.reveal(license_=license_, actor=self.request.user)
-        except Refusal as refusal:
-            messages.error(request, f"{refusal.title}. {refusal.detail}")
-        else:
-            _show(request, license_, REVEALED)
+@never_cache
+@post_only(page="license")
+@portal_view(scope=Scope.LICENSES_WRITE)
+@reauthentication_required
+def rotate(request: PortalRequest, license_id: UUID) -> HttpResponse:
+    license_ = _license(request, license_id)
+    form = RotateForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Choose how long the old key still works."))
         return redirect("license", license_id)
+    try:
+        issued_keys.rotate(
+            license_=license_,
+            actor=request.user,
+            grace=timedelta(seconds=int(form.cleaned_data["grace_seconds"])),
+            now=clock.now(request.organization),
+        )
+    except Refusal as refusal:
+        messages.error(request, f"{refusal.title}. {refusal.detail}")
+    else:
+        _show(request, license_, ROTATED)
+    return redirect("license", license_id)
 
 
-@method_decorator([never_cache, post_only(page="license")], name="dispatch")
-class Rotate(LicenseView):
-    scope = Scope.LICENSES_WRITE
-
-    @method_decorator(reauthentication_required)
-    def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
-        license_ = self.license(license_id)
-        form = RotateForm(request.POST)
-        if not form.is_valid():
-            messages.error(request, _("Choose how long the old key still works."))
-            return redirect("license", license_id)
-        try:
-            issued_keys.rotate(
-                license_=license_,
-                actor=self.request.user,
-                grace=timedelta(seconds=int(form.cleaned_data["grace_seconds"])),
-                now=clock.now(self.request.organization),
-            )
-        except Refusal as refusal:
-            messages.error(request, f"{refusal.title}. {refusal.detail}")
-        else:
-            _show(request, license_, ROTATED)
-        return redirect("license", license_id)
-
-
-@method_decorator(post_only(page="license"), name="dispatch")
-class RemoveServer(LicenseView):
+@post_only(page="license")
+@portal_view(scope=Scope.LICENSES_WRITE)
+def remove_server(request: PortalRequest, license_id: UUID) -> HttpResponse:
     """Free the place of a server that cannot do it itself any more."""
-
-    scope = Scope.LICENSES_WRITE
-
-    def post(self, request: HttpRequest, license_id: UUID) -> HttpResponse:
-        license_ = self.license(license_id)
-        form = ServerForm(request.POST)
-        try:
-            if not form.is_valid():
-                raise Http404
-            server = activations.remove(license_=license_, activation_id=form.cleaned_data["activation"])
-        except Refusal as refusal:
-            messages.error(request, refusal.detail)
-        else:
-            messages.success(request, _("%(server)s was removed: its place is free.") % {"server": server})
-        return redirect("license", license_id)
+    license_ = _license(request, license_id)
+    form = ServerForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise Http404
+        server = activations.remove(license_=license_, activation_id=form.cleaned_data["activation"])
+    except Refusal as refusal:
+        messages.error(request, refusal.detail)
+    else:
+        messages.success(request, _("%(server)s was removed: its place is free.") % {"server": server})
+    return redirect("license", license_id)
 
 
 def _show(request: HttpRequest, license_: License, kind: str) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_http_methods
 
 View = Callable[..., HttpResponseBase]
 ATTRIBUTE = "belongs_to_page"
+get_or_post = require_http_methods(["GET", "HEAD", "POST"])  # a page with a form that is sent to itself
 READING = ("GET", "HEAD")
 
 
