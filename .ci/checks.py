@@ -22,6 +22,7 @@ CHECKS: dict[str, list[str]] = {
     "safe migrations": [PYTHON, ".ci/lint_migrations.py"],
     "system": [PYTHON, "manage.py", "check", "--fail-level", "WARNING"],
     "structure": [PYTHON, ".ci/structure.py"],
+    "dead code": [PYTHON, ".ci/dead_code.py"],
     "floors": [str(BIN / "lint-imports"), "--no-logo"],
     "templates": [str(BIN / "djlint"), "templates", "--lint", "--quiet"],
     "css": [PYTHON, ".ci/css.py"],

@@ -57,11 +57,3 @@ def may_give(giver: str, role: str) -> bool:
 def roles_with(scope: str) -> list[Role]:
     """Returns the roles that have `scope`, highest first."""
     return [role for role in Role if allows(role, scope)]
-
-
-def scope_groups() -> list[tuple[str, list[Scope]]]:
-    """Returns the scopes grouped by resource, for forms: ("usage", [usage:write, usage:read]), …"""
-    groups: dict[str, list[Scope]] = {}
-    for scope in Scope:
-        groups.setdefault(scope.value.partition(":")[0], []).append(scope)
-    return list(groups.items())

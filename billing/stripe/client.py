@@ -272,12 +272,3 @@ def verify_signature(*, payload: str, header: str, secrets: Sequence[str]) -> No
     signed_at = int(next(part[2:] for part in header.split(",") if part.startswith("t=")))
     if signed_at > time.time() + WEBHOOK_TOLERANCE_SECONDS:
         raise BadSignature("its timestamp is in the future")
-
-
-def dashboard_url(stripe_id: str) -> str:
-    """Returns the URL of an object in Stripe's dashboard (or the sandbox's)."""
-    if settings.STRIPE_USES_SANDBOX:
-        return ""
-    return (
-        f"https://dashboard.stripe.com/{'' if settings.STRIPE_LIVE_MODE else 'test/'}search?query={stripe_id}"
-    )

@@ -1,7 +1,7 @@
 """Money: integers in the currency's minor unit, rates as Decimal, one rounding at the line in a named direction."""
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from django.utils.translation import gettext as _
 
@@ -82,16 +82,6 @@ def rate_text(rate: Decimal, currency: str) -> str:
     return _("%(amount)s per %(scale)s") % {"amount": shown, "scale": f"{scale:,}"}
 
 
-def round_up(amount: Decimal) -> int:
-    """Whole minor units, toward +infinity."""
-    return int(amount.to_integral_value(ROUND_CEILING))
-
-
 def round_down(amount: Decimal) -> int:
     """Whole minor units, toward -infinity: what we charge for usage, so that nobody pays a part of a cent too much."""
     return int(amount.to_integral_value(ROUND_FLOOR))
-
-
-def round_half_up(amount: Decimal) -> int:
-    """Whole minor units, halves away from zero."""
-    return int(amount.to_integral_value(ROUND_HALF_UP))

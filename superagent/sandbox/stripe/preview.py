@@ -153,9 +153,3 @@ def announce(subscription_id: str) -> None:
     except StripeError:  # its schedule ends it with the period
         return
     emit("invoice.upcoming", shown)
-
-
-def estimate(subscription_id: str) -> dict[str, Any]:
-    """Return the preview of the next renewal, for the portal page."""
-    with store.scratch():
-        return as_preview(_renewed(subscription_id))
