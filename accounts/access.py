@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from accounts import mail_links, memberships, people, roles
-from accounts.models import Membership, User
+from accounts.models import Membership, Organization, User
 from accounts.revocation import Keep
 from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
@@ -34,6 +34,14 @@ class PersonRequest(HttpRequest):
     """A request by a logged-in user. For annotations only."""
 
     user: User
+
+
+class FramedRequest(PersonRequest):
+    """A request whose answer has the portal's frame around it. For annotations only."""
+
+    organization: Organization | None
+    membership: Membership | None
+    memberships: memberships.MembershipMenu
 
 
 class PortalRequest(PersonRequest):
@@ -94,7 +102,7 @@ def authorize(request: HttpRequest, *, scope: str | None, verified: bool) -> Htt
 
 def _enter_from_mail(request: HttpRequest) -> HttpResponse:
     """Redirect to the same page in the organization that a mail's link names, if the user is a member of it."""
-    user: User = request.user  # type: ignore[assignment]  # authenticated
+    user = person_of(request)
     query = request.GET.copy()
     wanted = _uuid(query.pop(mail_links.ORGANIZATION)[-1])
     found = memberships.find(user, wanted) if wanted else None
@@ -120,14 +128,20 @@ def verify_first(request: HttpRequest) -> HttpResponse:
 
 def attach_membership(request: HttpRequest) -> Membership | None:
     """Set `membership`, `organization` and, for the switcher, `memberships` on the request, in one query."""
-    user: User = request.user  # type: ignore[assignment]  # authenticated
-    request.memberships = memberships.menu_of_user(user)  # type: ignore[attr-defined]
+    user = person_of(request)
+    framed = cast(FramedRequest, request)
+    framed.memberships = memberships.menu_of_user(user)
     membership = current_membership(request)
     if membership is not None:
         membership.user = user  # known, so that no page asks for it again
-    request.membership = membership  # type: ignore[attr-defined]
-    request.organization = membership.organization if membership else None  # type: ignore[attr-defined]
+    framed.membership = membership
+    framed.organization = membership.organization if membership else None
     return membership
+
+
+def attached_membership(request: HttpRequest) -> Membership | None:
+    """What `attach_membership` put on the request; attaches it first where no portal view did."""
+    return request.membership if hasattr(request, "membership") else attach_membership(request)
 
 
 def open_frame(request: HttpRequest) -> bool:
@@ -138,16 +152,22 @@ def open_frame(request: HttpRequest) -> bool:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or tenancy.current().kind == "system":
         return False  # the admin has its own navigation
-    membership = request.membership if hasattr(request, "membership") else attach_membership(request)
+    membership = attached_membership(request)
     if membership is None:
         return False
     tenancy.activate(membership.organization)
     return True
 
 
+def person_of(request: HttpRequest) -> User:
+    """Returns who is logged in; for what nobody else reaches."""
+    assert isinstance(request.user, User), "a log-in is required first"
+    return request.user
+
+
 def current_membership(request: HttpRequest) -> Membership | None:
     """Returns the membership selected in the session, else the default one, else the first, else None."""
-    user: User = request.user  # type: ignore[assignment]  # authenticated
+    user = person_of(request)
     if wanted := request.session.get(SESSION_KEY):
         if found := _in_menu(request, wanted) or memberships.find(user, wanted):
             return found
@@ -177,7 +197,7 @@ def just_used(request: HttpRequest) -> Keep:
 
 def stay_logged_in(request: HttpRequest) -> None:
     """Keep this session after a domain function has ended all logins of the user."""
-    user: User = request.user  # type: ignore[assignment]  # logged in
+    user = person_of(request)
     update_session_auth_hash(request, user)
     UserSession.objects.create_from_request(request)  # its key is a new one
 
@@ -190,7 +210,7 @@ def safe_next_url(path: str) -> str:
 
 def forbidden(request: HttpRequest, scope: str) -> HttpResponse:
     """Returns a 403 page: the missing permission, the roles that have it, and who can grant it."""
-    organization = request.organization  # type: ignore[attr-defined]  # set by `authorize`
+    organization = cast(PortalRequest, request).organization
     granting = Membership.objects.visible_to(organization).filter(role__in=[Role.OWNER, Role.ADMIN])
     context = {
         "needed": Scope(scope).label,

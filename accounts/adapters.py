@@ -120,8 +120,8 @@ class AccountAdapter(DefaultAccountAdapter):
         return audit.client_address(request) or "0.0.0.0"  # noqa: S104  # an unknown address, not one to bind
 
     def get_signup_redirect_url(self, request: HttpRequest) -> str:
-        user: User = request.user  # type: ignore[assignment]  # has just signed up
-        return user.continue_to or reverse("dashboard")
+        assert isinstance(request.user, User), "has just signed up"
+        return request.user.continue_to or reverse("dashboard")
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):

@@ -44,6 +44,9 @@ class ApiRequest(Request):
 
 
 class ApiKeyAuthentication(BaseAuthentication):
+    """By `api_keys.resolve`, where a key is checked. Views take `metering.authentication.MeteredKeyAuthentication`: the
+    same check in one round trip with the request quota."""
+
     def authenticate(self, request: Request) -> tuple[None, Principal] | None:
         credential = bearer(request)
         if credential is None or not credential.startswith(KEY_PREFIX):

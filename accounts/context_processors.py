@@ -19,9 +19,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {}
-    if not hasattr(request, "membership"):
-        access.attach_membership(request)
-    membership = request.membership  # type: ignore[attr-defined]  # set by access
+    membership = access.attached_membership(request)
     if membership is None:
         return {}
     return {

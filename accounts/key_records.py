@@ -8,7 +8,7 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import structlog
@@ -48,7 +48,7 @@ def name_of(key_hash: bytes) -> str:
 def read(key_hash: bytes) -> bytes | None:
     """Returns the cached record; None if there is none or Redis is down."""
     try:
-        return redis_client.connection().get(name_of(key_hash))  # type: ignore[return-value]  # bytes: not decoded
+        return cast(bytes | None, redis_client.connection().get(name_of(key_hash)))
     except LOST as error:
         log.warning("api_key_cache_lost", error=str(error))
         return None

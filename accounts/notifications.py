@@ -57,12 +57,12 @@ def deliver(message: OutboxMessage) -> None:
     if not settings.MAIL_ENABLED:
         raise retries.Postponed("mail is switched off (MAIL_ENABLED)")
     try:
-        mail = render(**message.payload)
+        mail: Any = render(**message.payload)
     except mail_links.LinkExpired:
         log.info("mail_outdated", message=str(message.pk), template=message.payload["template"])
         return
     # anymail's attribute, ignored by SMTP: identifies this mail at the mail provider
-    mail.metadata = {"message": str(message.pk)}  # type: ignore[attr-defined]  # anymail adds it
+    mail.metadata = {"message": str(message.pk)}
     try:
         mail.send()
     except AnymailAPIError as error:

@@ -2,17 +2,19 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
+API_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key of an organization: `Authorization: Bearer sa_test_…`.",
+}
+
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
     target_class = "accounts.authentication.ApiKeyAuthentication"
     name = "ApiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        return {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "An API key of an organization: `Authorization: Bearer sa_test_…`.",
-        }
+        return API_KEY
 
 
 class JwtScheme(OpenApiAuthenticationExtension):

@@ -62,9 +62,10 @@ def missing(request: HttpRequest) -> Missing | None:
 
 def may_enter(request: HttpRequest) -> bool:
     """Returns whether the request has access to the admin; computed once for each request."""
-    if not hasattr(request, "may_enter_admin"):
-        request.may_enter_admin = missing(request) is None  # type: ignore[attr-defined]  # cached on the request
-    return bool(request.may_enter_admin)  # type: ignore[attr-defined]  # as above
+    known: bool | None = getattr(request, "may_enter_admin", None)
+    if known is None:
+        known = request.may_enter_admin = missing(request) is None  # type: ignore[attr-defined]  # for the next question
+    return known
 
 
 def note_presence(request: HttpRequest) -> None:

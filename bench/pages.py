@@ -290,7 +290,7 @@ def _profiled(ask: Callable[[], None]) -> dict[str, Any]:
     found.sort_stats("cumulative").print_stats(70)
     found.sort_stats("tottime").print_stats(40)
     text = re.sub(r"\S*/(site-packages|lib/python[\d.]+)/", "", out.getvalue()).replace(f"{ROOT}/", "")
-    return {"calls": found.total_calls, "queries": queries[0], "text": text}  # type: ignore[attr-defined]
+    return {"calls": found.total_calls, "queries": queries[0], "text": text}
 
 
 def _ours() -> tuple[Callable[..., Any], str]:

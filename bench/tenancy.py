@@ -55,7 +55,7 @@ def measure() -> str:
 
     plain = {**connection.settings_dict, **connection.settings_dict["OWNER"]}
     plain |= {"ENGINE": "django.db.backends.postgresql"}
-    connections.databases["plain"] = plain  # type: ignore[assignment]  # a copy of a complete configuration
+    connections.databases["plain"] = plain  # a copy of a complete configuration
     organization = fill()
     lines = [
         "# The cost of the tenant scope",

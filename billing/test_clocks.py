@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import audit, organizations
@@ -217,7 +218,7 @@ def wait_until_idle(account: BillingAccount) -> None:
     raise Stuck(f"the queues of {account.organization} did not become empty in time")
 
 
-def _messages(account: BillingAccount):  # type: ignore[no-untyped-def]  # the queryset's type is made by the plugin
+def _messages(account: BillingAccount) -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.filter(
         organization_id=account.organization_id,
         state=OutboxMessage.State.PENDING,

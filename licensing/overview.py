@@ -45,7 +45,8 @@ class Row:
 
     @property
     def can_change_tier(self) -> bool:
-        return self.is_alive and self.can_be_canceled and self.subscription.is_live  # type: ignore[union-attr]
+        subscription = self.subscription
+        return self.is_alive and self.can_be_canceled and subscription is not None and subscription.is_live
 
 
 @dataclass(frozen=True, slots=True)

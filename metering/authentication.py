@@ -7,7 +7,8 @@ from django.db.models.base import ModelState
 from django.utils import timezone
 from rest_framework.request import Request
 
-from accounts import api_keys, authentication, key_records
+from accounts import api_keys, key_records
+from accounts.authentication import ApiKeyAuthentication, bind_tenant
 from accounts.models import Organization
 from accounts.principals import Principal
 from metering.admission import callers, counters
@@ -23,7 +24,9 @@ _known: dict[bytes, callers.Caller] = {}
 and again."""
 
 
-class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
+class MeteredKeyAuthentication(ApiKeyAuthentication):
+    """Reads the record that `api_keys.resolve` reads, and leaves every refusal to it."""
+
     def authenticate(self, request: Request) -> tuple[None, Principal] | None:
         header = request._request.META.get("HTTP_AUTHORIZATION", "")
         if not header.startswith(USUAL_START):
@@ -58,7 +61,7 @@ class ApiKeyAuthentication(authentication.ApiKeyAuthentication):
             return super().authenticate(request)  # which says what is wrong with it
         principal = record.principal
         key_records.note_use(principal.api_key_id)
-        authentication.bind_tenant(request, _organization_of(principal), principal)
+        bind_tenant(request, _organization_of(principal), principal)
         return None, principal
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from asgiref.sync import sync_to_async
@@ -23,7 +23,7 @@ from metering.admission import counters
 from metering.admission.charges import Charge
 from metering.request_path import shipping, spool
 from superagent.foundation.identifiers import uuid7
-from superagent.foundation.middleware import WrappingMiddleware
+from superagent.foundation.middleware import IdentifiedRequest, WrappingMiddleware
 
 PREFIX = "/api/v1/"
 UNCOUNTED = frozenset({401, 403, 429})
@@ -176,7 +176,7 @@ class _Meter:
             started_us = charge.facts.within(started_us)
             counted = spool.COUNTED
         match = request.resolver_match
-        request_id = request.request_id  # type: ignore[attr-defined]  # set by RequestContext
+        request_id = cast(IdentifiedRequest, request).request_id
         is_own_id = "HTTP_X_REQUEST_ID" not in request.META  # a UUIDv7 of this request alone
         fields = (
             spool.VERSION,

@@ -313,7 +313,7 @@ USERSESSIONS_TRACK_ACTIVITY = False
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "metering.authentication.ApiKeyAuthentication",
+        "metering.authentication.MeteredKeyAuthentication",
         "accounts.authentication.JwtAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasAccess"],

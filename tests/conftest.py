@@ -30,7 +30,7 @@ __all__ = ["sandbox"]  # a fixture
 os.environ["LOCAL"] = "true"  # for the processes that tests start, as the Makefile sets it
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # bcrypt's 12 rounds take 0.2 s
 
-Client.request = answers.watch(Client)  # type: ignore[method-assign]  # every answer keeps to the schema
+Client.request = answers.watch(Client)  # every answer keeps to the schema
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,10 +64,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker: object) -> Iterator[None]:
     """Instead of pytest-django's own: the role that runs tests may not create databases."""
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]  # pytest-django does not export its type
+    with django_db_blocker.unblock():
         database.create()
     yield
-    with django_db_blocker.unblock():  # type: ignore[attr-defined]  # as above
+    with django_db_blocker.unblock():
         database.drop()
 
 
@@ -76,7 +76,7 @@ def _clone_again(test_case: TransactionTestCase) -> None:
 
 
 # Django would TRUNCATE every table, which app_web may not, and lose what migrations wrote.
-TransactionTestCase._fixture_teardown = _clone_again  # type: ignore[method-assign]  # see above
+TransactionTestCase._fixture_teardown = _clone_again
 
 
 @pytest.fixture(autouse=True)

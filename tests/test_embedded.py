@@ -228,7 +228,7 @@ def test_slots_are_numbers_of_living_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
     assert slots.claim(tmp_path) == 0
-    with subprocess.Popen(command, **pipes) as other:  # type: ignore[call-overload]  # the pipes above
+    with subprocess.Popen(command, **pipes) as other:
         assert other.stdout.readline() == "1\n"
         assert slots.leave(tmp_path) is False
         other.kill()

@@ -131,8 +131,8 @@ def test_a_process_that_is_killed_at_any_step_neither_loses_nor_doubles(
     assert rounds > 16
 
 
-def deadly(function, steps, fatal: int, is_done: bool):  # type: ignore[no-untyped-def]  # as what it wraps
-    def run(*arguments, **options):  # type: ignore[no-untyped-def]  # as what it wraps
+def deadly(function, steps, fatal: int, is_done: bool):
+    def run(*arguments, **options):
         is_fatal = next(steps) == fatal
         if is_fatal and not is_done:
             raise Killed

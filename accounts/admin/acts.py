@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import messages
@@ -68,8 +68,8 @@ class ActsAdmin(AuditedAdmin):
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().change_view(request, object_id, *args, **kwargs)
         row = getattr(response, "context_data", {}).get("original") if response.status_code == 200 else None
-        if isinstance(response, TemplateResponse) and row is not None:
-            response.context_data["acts"] = [  # type: ignore[index]  # the change form has a context
+        if isinstance(response, TemplateResponse) and response.context_data is not None and row is not None:
+            response.context_data["acts"] = [
                 (act, self._address(act, row)) for act in self.acts if act.is_open_to(staff_of(request), row)
             ]
         return response
@@ -109,7 +109,7 @@ class ActsAdmin(AuditedAdmin):
             "opts": self.opts,
             "original": row,
             # AdminForm draws any form; its annotation knows model forms only
-            "adminform": AdminForm(form, [(None, {"fields": list(form.fields)})], {}),  # type: ignore[arg-type]
+            "adminform": AdminForm(cast(Any, form), [(None, {"fields": list(form.fields)})], {}),
             "errors": form.errors,
             "media": self.media + form.media,
         }

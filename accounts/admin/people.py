@@ -1,6 +1,6 @@
 """People, and what staff do to their accounts. Pages run in the system scope (AdminScope)."""
 
-from typing import Any
+from typing import Any, cast
 
 from allauth.mfa.models import Authenticator
 from django import forms
@@ -71,7 +71,7 @@ class RightsForm(ActForm):
 
     def __init__(self, row: Any, data: Any = None) -> None:
         super().__init__(row, data)
-        self.fields["permissions"].queryset = _permissions()  # type: ignore[attr-defined]  # a model field
+        cast(forms.ModelMultipleChoiceField, self.fields["permissions"]).queryset = _permissions()
 
     @staticmethod
     def initial_of(row: User) -> dict[str, Any]:

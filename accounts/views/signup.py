@@ -135,7 +135,7 @@ def chosen_offer(request: HttpRequest) -> dict[str, str]:
 @login_required
 def verify_email(request: HttpRequest) -> HttpResponse:
     """“Look into your mailbox”, with a way to send the mail again; goes on by itself once it is confirmed."""
-    user: User = request.user  # type: ignore[assignment]  # logged in
+    user = access.person_of(request)
     following = access.safe_next_url(request.GET.get("next", ""))
     if people.has_verified_email(user):
         return redirect(following or "dashboard")
@@ -169,7 +169,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _join(request: HttpRequest, found: Invitation) -> HttpResponse:
-    user: User = request.user  # type: ignore[assignment]  # logged in
+    user = access.person_of(request)
     if request.method == "POST":
         if user.email == found.email and not people.has_verified_email(user):
             # The link came to that mailbox, and the person is logged in: that is what a confirmation asks for.

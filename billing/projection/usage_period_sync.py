@@ -7,7 +7,7 @@ when it becomes paid, and when a paid plan ends before its month. Never by a cha
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from billing.catalog import plans
 from billing.models import BillingAccount, Plan, Subscription
@@ -73,7 +73,7 @@ def _begin(subscription: Subscription, now: datetime) -> None:
         periods.begin(organization=organization, start=subscription.current_period_start, now=now)
 
 
-def _trial_periods(subscription: Subscription):  # type: ignore[no-untyped-def]  # the plugin makes the type
+def _trial_periods(subscription: Subscription) -> QuerySet[UsagePeriod]:
     """The trial is a separate usage period; months are counted from its end."""
     return UsagePeriod.objects.filter(
         organization_id=subscription.organization_id, end__gt=subscription.started_at, anchor__gt=F("start")

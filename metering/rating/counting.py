@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest
 
 from metering.models import FormerTerms, Quota, UsagePeriod
@@ -95,7 +95,7 @@ def _add_to_former_terms(by_quota: dict[UUID, list[Use]]) -> None:
             FormerTerms.objects.filter(pk=former.pk).update(used_until=Greatest(F("used_until") + before, 0))
 
 
-def _rows(keys: set[Key]):  # type: ignore[no-untyped-def]  # the queryset's type is made by the plugin
+def _rows(keys: set[Key]) -> QuerySet[Quota]:
     return Quota.objects.filter(
         period__in={period_id for period_id, _ in keys}, meter__in={meter_id for _, meter_id in keys}
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
 
-from django.db.models import F, Prefetch, Q
+from django.db.models import F, Prefetch, Q, QuerySet
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
@@ -173,7 +173,7 @@ def _is_late(period: UsagePeriod) -> Q:
     return Q(organization_id=period.organization_id, is_closed=True) & unrated
 
 
-def _quotas():  # type: ignore[no-untyped-def]  # the queryset's type is made by the plugin
+def _quotas() -> QuerySet[Quota]:
     return Quota.objects.select_related("period", "meter").prefetch_related(
         Prefetch("former_terms", FormerTerms.objects.order_by("replaced_at", "id"))
     )

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from metering.aggregations import MAX_VALUE, Aggregation
 from metering.models import Meter, Quota
@@ -159,7 +159,7 @@ def _moment(value: object, pointer: str) -> datetime | None:
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(value)  # type: ignore[arg-type]  # a TypeError is caught
+        moment = datetime.fromisoformat(cast(str, value))  # a TypeError is caught
         if moment.tzinfo is None:
             raise ValueError("no offset")
         return moment.astimezone(UTC)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -82,6 +82,12 @@ class WrappingMiddleware(DualMiddleware):
         return self.after(request, response, opened)
 
 
+class IdentifiedRequest(HttpRequest):
+    """A request inside of `RequestContext`. For annotations only."""
+
+    request_id: str
+
+
 class RequestContext(WrappingMiddleware):
     """Outermost: gives the request its id (a caller's own is kept if it is sane), binds it to the log, and clears the
     tenant scope at both ends, so that nothing leaks from one request to the next on the same thread."""
@@ -90,16 +96,17 @@ class RequestContext(WrappingMiddleware):
     def around(self, request: HttpRequest) -> Iterator[None]:
         tenancy.clear()
         given = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would read them all
-        request.request_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid7().hex  # type: ignore[attr-defined]
+        request_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid7().hex
+        cast(IdentifiedRequest, request).request_id = request_id
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request.request_id)  # type: ignore[attr-defined]
+        structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             yield
         finally:
             tenancy.clear()
 
     def after(self, request: HttpRequest, response: HttpResponseBase, opened: None) -> HttpResponseBase:
-        response.headers["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
+        response.headers["X-Request-Id"] = cast(IdentifiedRequest, request).request_id
         if is_api(request) or settings.SESSION_COOKIE_NAME in request.COOKIES:
             response.headers.setdefault("Cache-Control", "no-store")  # somebody's own: nothing keeps a copy
         return response

@@ -61,7 +61,8 @@ def major_units(amount: int | Decimal, currency: str) -> Decimal:
     """`amount` minor units as a Decimal of the currency's main unit: 2340 usd is 23.40; sub-cent digits are kept."""
     places = decimal_places(currency)
     value = Decimal(amount).scaleb(-places)
-    if value.as_tuple().exponent > -places:  # type: ignore[operator]  # a finite number's exponent is an int
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent > -places:  # of a finite number it is
         value = value.quantize(Decimal(1).scaleb(-places))
     return value
 

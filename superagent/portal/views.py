@@ -1,6 +1,6 @@
 """The pages that compose every app, and what browsers and crawlers ask of the whole: robots.txt, security.txt."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -41,7 +41,7 @@ def _plans(request: HttpRequest) -> dict[str, Any]:
     """Each plan with what its button does at each interval; without choices for a visitor, who signs up first."""
     if not access.open_frame(request):
         return {"plans": [(offer, []) for offer in pricing.plan_offers()]}
-    organization = request.organization  # type: ignore[attr-defined]  # set with the frame
+    organization = cast(PortalRequest, request).organization
     by_interval = [pricing.choices(organization=organization, interval=each) for each in INTERVALS]
     return {
         "plans": [(choices[0].offer, list(choices)) for choices in zip(*by_interval, strict=True)],

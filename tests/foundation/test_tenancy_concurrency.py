@@ -208,7 +208,7 @@ class TestCarry:
                 found += [part, await sync_to_async(visible)()]
                 await asyncio.sleep(0)
                 if len(found) == 6:
-                    await stream.aclose()  # type: ignore[attr-defined]  # carry answers a generator
+                    await stream.aclose()
                     return found
             return found
 

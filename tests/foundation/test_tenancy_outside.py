@@ -156,7 +156,7 @@ class TestPgBouncer:
                 os.chown(path, account.uid, account.gid)
             identity = {"user": account.uid, "group": account.gid, "extra_groups": []}
         direct = database_settings["PORT"]
-        with subprocess.Popen([program, str(configuration)], **identity) as process:  # type: ignore[call-overload]  # identity
+        with subprocess.Popen([program, str(configuration)], **identity) as process:
             _wait_for(port)
             connections.close_all()
             database_settings |= {"PORT": port, "DISABLE_SERVER_SIDE_CURSORS": True}

@@ -51,7 +51,7 @@ def test_every_touchable_relation_is_walled_or_says_why_not() -> None:
         is_walled = relation["enabled"] and relation["forced"] and policies == {"tenant * true"}
         if isinstance(access, Walled) and is_walled and not relation["partition"]:
             continue
-        if isinstance(access, Shared | Published) and set(rights) == access.rights:  # type: ignore[call-overload]
+        if isinstance(access, Shared | Published) and set(rights) == access.rights:
             continue
         unwalled.append((name, rights, access))
     assert unwalled == []
@@ -62,7 +62,7 @@ def test_every_table_is_as_its_model_says() -> None:
     for table, model in row_security.tables().items():
         access = row_security.access_of(model)
         assert access is not None, f"{table} says nothing"
-        assert set(found[table]["rights"]) == access.rights, table  # type: ignore[call-overload]
+        assert set(found[table]["rights"]) == access.rights, table
         assert found[table]["enabled"] is isinstance(access, Walled), table
         if not isinstance(access, Walled):
             assert len(access.reason) >= A_REASON, table

@@ -30,7 +30,7 @@ END = datetime(2026, 2, 1, 9, 30, 0, 50_000, tzinfo=UTC)
 def signed_up(organization: Organization, *wanted: object) -> Organization:
     organization.created_at = START
     organization.save()
-    give(organization, *(wanted or (terms("ai_tokens", 0, rate="1"),)), now=START)  # type: ignore[arg-type]
+    give(organization, *(wanted or (terms("ai_tokens", 0, rate="1"),)), now=START)
     return organization
 
 

@@ -81,7 +81,7 @@ def test_a_host_whose_clock_is_behind_makes_one_counter_and_then_asks_postgres_n
 
     class Behind(datetimes.datetime):
         @classmethod
-        def now(cls, tz: datetimes.tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain datetime
+        def now(cls, tz: datetimes.tzinfo | None = None) -> datetime:
             return datetimes.datetime.now(tz) - timedelta(minutes=1)
 
     give(organization, terms(REQUESTS, 1000, hard=True))

@@ -22,8 +22,8 @@ def test_time_out_after_the_work_was_done(server: Server) -> None:
     switch(server, kind="timeout_after", match={"method": "POST", "path": "/v1/customers"}, seconds=0.2)
     client, options = client_for(server), {"idempotency_key": email}
     with pytest.raises(stripe.APIConnectionError):
-        client.v1.customers.create({"email": email}, options=options)  # type: ignore[arg-type]
-    again = client.v1.customers.create({"email": email}, options=options)  # type: ignore[arg-type]
+        client.v1.customers.create({"email": email}, options=options)
+    again = client.v1.customers.create({"email": email}, options=options)
     assert [c.id for c in client.v1.customers.list({"email": email}).data] == [again.id]
 
 

@@ -168,7 +168,7 @@ def test_sub_cent_prices_round_once(shop: Shop) -> None:
         {
             "product": shop.product.id,
             "currency": "usd",
-            "unit_amount_decimal": "0.05",  # type: ignore[typeddict-item]
+            "unit_amount_decimal": "0.05",
         }
     )
     assert (price.unit_amount, str(price.unit_amount_decimal)) == (None, "0.05")

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from typing import Any
 
 from django.template.loader import get_template
 from django.utils.html import format_html
@@ -16,7 +17,8 @@ class UnknownIcon(LookupError):
 
 @cache
 def icons() -> dict[str, SafeString]:
-    source: str = get_template("components/icons.svg").template.source  # type: ignore[attr-defined]  # Django's backend
+    template: Any = get_template("components/icons.svg")  # of Django's backend, which keeps the source
+    source: str = template.template.source
     return {key: mark_safe(inside) for key, inside in _SYMBOL.findall(source)}  # noqa: S308  # our own file
 
 

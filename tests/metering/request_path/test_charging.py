@@ -92,7 +92,7 @@ def test_answers_that_do_not_count_give_their_unit_back(organization: Organizati
     assert limited.get("usage/meters").status_code == 200
     assert limited.post("usage/events", {}).status_code == 403
     assert limited.get("nothing/here").status_code == 404
-    assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one
+    assert counters.live_used(organization.pk)[1] == 1
     shipping.ship_all()
     assert [(row.status, row.is_counted) for row in records()] == [(200, True), (403, False)]
     assert quota_of(organization, REQUESTS).used == 1
@@ -102,7 +102,7 @@ def test_answers_that_do_not_count_give_their_unit_back(organization: Organizati
 def test_a_bad_request_counts(organization: Organization, api: Api) -> None:
     give(organization, terms(REQUESTS, 100, hard=True))
     assert api.post("usage/events", {"meter": "ai_tokens"}).status_code == 400
-    assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one
+    assert counters.live_used(organization.pk)[1] == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -119,7 +119,7 @@ def test_a_revoked_key_is_refused_and_takes_nothing(organization: Organization, 
         key = ApiKey.objects.get()
         api_keys.revoke(organization=organization, key_id=key.pk, revoked_by=None, now=timezone.now())
     assert api.get("usage/meters").status_code == 401
-    assert counters.live_used(organization.pk)[1] == 2  # type: ignore[index]  # there is one
+    assert counters.live_used(organization.pk)[1] == 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -209,7 +209,7 @@ def test_redis_lost_in_the_middle_admits_no_more_and_no_less(
     assert statuses == [200] * 10 + [429] * 3
     shipping.ship_all()
     assert quota_of(organization, REQUESTS).used == 10
-    assert counters.live_used(organization.pk)[1] == 10  # type: ignore[index]  # there is one
+    assert counters.live_used(organization.pk)[1] == 10
 
 
 @pytest.mark.django_db(transaction=True)
@@ -224,10 +224,10 @@ def test_units_of_a_lost_counter_are_added_when_they_are_shipped(
     away = held.rename(held.with_suffix(".away"))
     redis_wire.send(redis_wire.pack("FLUSHDB"), 1)
     assert api.get("usage/meters").status_code == 200
-    assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one
+    assert counters.live_used(organization.pk)[1] == 1
     away.rename(held)
     shipping.ship_all()
-    assert counters.live_used(organization.pk)[1] == 4  # type: ignore[index]  # there is one
+    assert counters.live_used(organization.pk)[1] == 4
 
 
 @pytest.mark.django_db(transaction=True)
@@ -242,6 +242,6 @@ def test_a_unit_of_an_unanswered_request_is_settled_after_a_time_of_quiet(
     shipping.ship_all()
     with tenancy.system("test"):
         assert counters.reconcile(known_until=backlog.known_until()) == 0
-        assert counters.live_used(organization.pk)[1] == 2  # type: ignore[index]  # there is one
+        assert counters.live_used(organization.pk)[1] == 2
         assert counters.reconcile(known_until=backlog.known_until(), quiet=timedelta(0)) == 1
-    assert counters.live_used(organization.pk)[1] == 1  # type: ignore[index]  # there is one
+    assert counters.live_used(organization.pk)[1] == 1

@@ -112,4 +112,4 @@ def test_kill_of_a_web_process_loses_nothing_that_was_answered(organization: Org
         counters.reconcile(
             known_until=backlog.known_until(), quiet=timedelta(0)
         )  # units of requests that a kill caught before their answer
-    assert counters.live_used(organization.pk)[1] == len(rows)  # type: ignore[index]  # there is one
+    assert counters.live_used(organization.pk)[1] == len(rows)
