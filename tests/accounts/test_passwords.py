@@ -1,11 +1,14 @@
 """Resetting a password by mail: one row for any address, and every login ends."""
 
+import pytest
 from django.core import mail
 from django.test import Client
 
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import path_in_mail, person
+
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_reset_writes_one_row_whether_or_not_somebody_has_the_address(db, client):
