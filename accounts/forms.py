@@ -38,17 +38,17 @@ from accounts.roles import Role, Scope
 from accounts.security_events import Kind
 from superagent.foundation import clock
 
-PASSWORD_HINT = _("At least 10 characters. A few words are better than one with digits.")
+PASSWORD_HINT = _("At least 10 characters. A phrase of a few words is stronger than one word with numbers.")
 
 
 class NameField(forms.CharField):
-    """What is shown to others, in mails too."""
+    """A name that others see, in mails too: one line without links."""
 
     default_validators = [names.validate]
 
 
 class SignUpForm(allauth_forms.SignupForm):
-    """A person and their organization. `continue_to` is given by the view."""
+    """Sign-up of a user and their organization. The view passes `continue_to`."""
 
     full_name = NameField(
         label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
@@ -57,7 +57,7 @@ class SignUpForm(allauth_forms.SignupForm):
         label=_("Organization"),
         max_length=150,
         required=False,
-        help_text=_("Your company or team. Left empty, it is called like you; you can change it later."),
+        help_text=_("Your company or team. If left empty, we use your name. You can change it later."),
         widget=forms.TextInput(attrs={"autocomplete": "organization"}),
     )
     field_order = ["full_name", "email", "password1", "organization_name"]
@@ -71,7 +71,7 @@ class SignUpForm(allauth_forms.SignupForm):
             field.widget.attrs.pop("placeholder", None)
 
     def clean_email(self) -> str:
-        """Whether somebody has it is said by mail, when the form is saved."""
+        """Do not check whether the address is taken: its owner is told by mail when the form is saved."""
         return email_addresses.normalized(self.cleaned_data["email"])
 
     def clean(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class SignUpForm(allauth_forms.SignupForm):
         return cleaned
 
     def save(self, request: HttpRequest) -> None:
-        """The same for every address, whether somebody has it or not."""
+        """Behaves the same whether the address is taken or not."""
         newcomers.sign_up(
             session=request.session,
             email=self.cleaned_data["email"],
@@ -99,7 +99,7 @@ class SignUpForm(allauth_forms.SignupForm):
 
 
 class InvitedSignUpForm(forms.Form):
-    """A new person who opened an invitation's link: the address is known and proven."""
+    """Sign-up through an invitation's link, which has proven the address."""
 
     full_name = NameField(
         label=_("Your name"), max_length=150, widget=forms.TextInput(attrs={"autocomplete": "name"})
@@ -114,13 +114,13 @@ class InvitedSignUpForm(forms.Form):
 
 
 class ResetPasswordForm(allauth_forms.ResetPasswordForm):
-    """The page says the same for every address; who has the account, and staff, see what was asked for."""
+    """Behaves the same for every address; requests are recorded as security events."""
 
     def clean_email(self) -> str:
-        return email_addresses.normalized(self.cleaned_data["email"])  # without a look at who has it
+        return email_addresses.normalized(self.cleaned_data["email"])  # not whether an account has it
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
-        """The same work for every address: whether somebody has it is found out when the mail is made."""
+        """Does the same work for every address: the account is looked up when the mail is sent."""
         email: str = self.cleaned_data["email"]
         passwords.mail_reset_link(email=email)
         user = User.objects.filter(email=email).first()
@@ -130,7 +130,7 @@ class ResetPasswordForm(allauth_forms.ResetPasswordForm):
 
 
 class _LimitedGuesses:
-    """A code of a second step: guesses are limited as on the API."""
+    """Second-factor codes, with the guessing limits of the API."""
 
     user: User
 
@@ -154,7 +154,7 @@ class SecondStepAgainForm(_LimitedGuesses, ReauthenticateForm):
 
 
 class _NotedPasskey:
-    """A passkey that is none is kept as a security event, about whom it claims to be."""
+    """Records a wrong passkey as a security event of the user it names."""
 
     user: User | None
     cleaned_data: dict[str, Any]
@@ -170,7 +170,7 @@ class _NotedPasskey:
 
 
 def _claimed(credential: Any) -> User | None:
-    """The person whom a passkey names; anybody can write anything there."""
+    """Returns the user that a passkey response names. Untrusted input."""
     try:
         return passkeys.extract_user_from_response(credential)
     except (ValidationError, AttributeError):
@@ -193,7 +193,7 @@ class OrganizationForm(forms.ModelForm):
     class Meta:
         model = Organization
         fields = ["name", "email"]
-        help_texts = {"email": _("Invoices and billing notices go there.")}
+        help_texts = {"email": _("Invoices and billing notices are sent to this address.")}
 
 
 class NewOrganizationForm(forms.Form):
@@ -209,7 +209,7 @@ class ProfileForm(forms.Form):
     time_zone = forms.ChoiceField(
         label=_("Time zone"),
         choices=time_zones.choices,
-        help_text=_("For the days and hours on the pages about use. Billing is always in UTC."),
+        help_text=_("For days and hours on usage pages. Billing is always in UTC."),
     )
 
 
@@ -242,11 +242,11 @@ class ResetPasswordKeyForm(allauth_forms.ResetPasswordKeyForm):
         passwords.reset(user=self.user, password=self.cleaned_data["password1"], now=timezone.now())
 
 
-MUST_END = _("Tick the box to end it with your account, or end it yourself first: nobody else could.")
+MUST_END = _("Check the box to end this with your account, or cancel it yourself first. Nobody else could.")
 
 
 class CloseAccountForm(forms.Form):
-    """What cannot be undone for ever is confirmed by typing; what ends with it is agreed to by name."""
+    """Confirms closing by typing the address, and agrees to the charges that end, by name."""
 
     end_charges = forms.BooleanField(
         required=True,
@@ -298,11 +298,11 @@ class InvitationForm(forms.Form):
 
 
 class RoleForm(forms.Form):
-    """The choice about the keys is there only where the member has made some."""
+    """Shows the choice about API keys only if the member has created some."""
 
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices)
     revoke_keys = forms.BooleanField(
-        label=_("Revoke API keys that allow more than the new role"),
+        label=_("Revoke API keys that have more access than the new role"),
         required=False,
         initial=True,
     )
@@ -311,7 +311,7 @@ class RoleForm(forms.Form):
         super().__init__(*args, **kwargs)
         _offer_roles(self, by_role)
         if key_names:
-            self.fields["revoke_keys"].help_text = _("Made by this member: %(names)s.") % {
+            self.fields["revoke_keys"].help_text = _("Created by this member: %(names)s.") % {
                 "names": ", ".join(key_names)
             }
         else:
@@ -319,13 +319,13 @@ class RoleForm(forms.Form):
 
 
 def _offer_roles(form: forms.Form, by_role: str) -> None:
-    """Only those that a member with `by_role` may give."""
+    """Returns the roles that a member with `by_role` may give."""
     role = cast(forms.ChoiceField, form.fields["role"])
     role.choices = [(value, label) for value, label in Role.choices if roles.may_give(by_role, value)]
 
 
 class ApiKeyForm(forms.Form):
-    """Starts with the least that a program needs, to report and to ask what remains, for 90 days."""
+    """Defaults to the scopes that most programs need, and 90 days."""
 
     LIFETIMES = [
         ("7", _("7 days")),
@@ -336,11 +336,11 @@ class ApiKeyForm(forms.Form):
     ]
 
     name = NameField(
-        label=_("Name"), max_length=100, help_text=_("Where the key is used, such as “billing server”.")
+        label=_("Name"), max_length=100, help_text=_("What uses the key, such as “billing server”.")
     )
     scopes = forms.MultipleChoiceField(
         label=_("Scopes"),
-        help_text=_("Members are managed by people only, whatever the scopes of a key."),
+        help_text=_("API keys can never manage members."),
         choices=Scope.choices,
         widget=forms.CheckboxSelectMultiple,
         initial=[Scope.USAGE_WRITE, Scope.QUOTAS_READ],
@@ -369,7 +369,7 @@ class ApiKeyForm(forms.Form):
 
 class RotateForm(forms.Form):
     GRACES = [
-        ("0", _("Ends at once")),
+        ("0", _("Stops working now")),
         ("900", _("Works for 15 more minutes")),
         ("3600", _("Works for 1 more hour")),
         ("21600", _("Works for 6 more hours")),
@@ -379,7 +379,7 @@ class RotateForm(forms.Form):
 
 
 class AuditFilter(forms.Form):
-    """Filters of the audit trail; they stay in the address of the page."""
+    """Filters of the audit trail, kept in the page's query string."""
 
     ABOUT = [
         ("", _("Everything")),

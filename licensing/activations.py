@@ -1,4 +1,4 @@
-"""Which servers run on a license: at most so many at a time, counted under the lock of the license's row."""
+"""Activations: the servers that use a license, limited in number under the lock of the license's row."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ BATCH = 5000
 
 @dataclass(frozen=True, slots=True)
 class Seats:
-    """How many servers run on a license now, and may."""
+    """The number of active servers, and the limit."""
 
     taken: int
     limit: int
@@ -58,7 +58,7 @@ def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
 
 
 def deactivate(*, license_key: str, fingerprint: str) -> Seats:
-    """Free the server's activation; nothing happens if it has none. Raises UnknownLicenseKey."""
+    """Deactivate the server. Idempotent. Raises UnknownLicenseKey."""
     license_ = license_with_key(license_key)
     now = clock.now(license_.organization)
     with tenancy.tenant(license_.organization_id), transaction.atomic():
@@ -77,7 +77,7 @@ def heartbeat(*, license_key: str, fingerprint: str) -> Seat:
         if activation is None:
             raise LicenseRefused("Activate this server first.", validation.Code.NOT_ACTIVATED)
         if validation.is_dead(locked, activation.last_heartbeat_at, now):
-            detail = "This server was silent for too long: activate it again."
+            detail = "This server missed its heartbeats. Activate it again."
             raise LicenseRefused(detail, validation.Code.HEARTBEAT_DEAD)
         activation.last_heartbeat_at = now
         activation.save(update_fields=["last_heartbeat_at"])
@@ -85,12 +85,12 @@ def heartbeat(*, license_key: str, fingerprint: str) -> Seat:
 
 
 def remove(*, license_: License, activation_id: UUID) -> Activation:
-    """A member or staff frees the activation of a server that cannot do it itself any more. Raises NotFound."""
+    """Remove the activation of a lost server, on behalf of a member or staff. Raises NotFound."""
     with transaction.atomic():
         locked = _locked(license_.pk)
         activation = locked.activations.filter(pk=activation_id).first()
         if activation is None:
-            raise NotFound("This server is not activated any more.")
+            raise NotFound("This server is no longer activated.")
         activation.delete()
         audit.record(
             action="license.server_removed",
@@ -102,9 +102,9 @@ def remove(*, license_: License, activation_id: UUID) -> Activation:
 
 
 def forget_silent(*, now: datetime) -> int:
-    """The daily job: drop servers not heard of for FORGOTTEN_AFTER; return how many.
+    """Delete activations without a sign of life for FORGOTTEN_AFTER. Returns the number deleted.
 
-    One whose license requires activation without a heartbeat stays: its silence means nothing while the license lives.
+    Those of a live license that requires activation but no heartbeat stay.
     """
     silent = Activation.objects.filter(last_heartbeat_at__lt=now - FORGOTTEN_AFTER)
     means_nothing = Q(
@@ -124,13 +124,13 @@ def _seat(license_: License, activation: Activation, now: datetime) -> Seat:
 
 
 def _locked(license_id: UUID) -> License:
-    # NO KEY: what refers to the license may be inserted meanwhile.
+    # NO KEY: rows that refer to the license can be inserted meanwhile.
     rows = License.objects.select_for_update(of=("self",), no_key=True)
     return rows.select_related("organization").get(pk=license_id)
 
 
 def _locked_alive(license_id: UUID, now: datetime) -> License:
-    """What was true when the key was looked up may have changed until the lock was had. Raises LicenseRefused."""
+    """Check the license again under the lock. Raises LicenseRefused."""
     locked = _locked(license_id)
     if refused := validation.refused_for_state(locked, now):
         raise LicenseRefused(refused.detail, refused.code)
@@ -138,9 +138,9 @@ def _locked_alive(license_id: UUID, now: datetime) -> License:
 
 
 def _make_room(license_: License, now: datetime, besides: Activation | None = None) -> None:
-    """Drop servers that fell silent if their places are needed, and refuse if the rest are as many as may be.
+    """Delete activations without heartbeat if the limit is reached; refuse if the others still reach it.
 
-    So a license never has more rows than its limit says, and what is counted here stays small.
+    So a license never has more rows than its limit.
     """
     others = license_.activations.exclude(pk=besides.pk) if besides else license_.activations.all()
     if others.count_up_to(license_.activation_limit) < license_.activation_limit:

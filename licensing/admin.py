@@ -31,12 +31,16 @@ from superagent.foundation.problems import Refusal
 
 
 class PolicyForm(ReasonedModelForm):
-    reason = reason_field(_("Kept in the audit trail. Who has a license is mailed it when a grace changes."))
+    reason = reason_field(
+        _(
+            "Kept in the audit trail. If a grace period changes, customers with a license are mailed the reason."
+        )
+    )
 
     def clean_product_slug(self) -> str:
         slug: str = self.cleaned_data["product_slug"]
         if not Product.objects.filter(slug=slug, kind=Product.Kind.LICENSE).exists():
-            raise forms.ValidationError(_("There is no license product of this name: add the product first."))
+            raise forms.ValidationError(_("There is no license product of this name. Add the product first."))
         return slug
 
 
@@ -77,7 +81,7 @@ class PolicyAdmin(AuditedAdmin):
     needs_fresh_log_in = True
 
     def get_readonly_fields(self, request: HttpRequest, obj: Policy | None = None) -> list[str]:
-        """Subscriptions find the policy by its product: under another one, paid licenses would have none."""
+        """The product is fixed, because subscriptions find their policy by it."""
         return ["product_slug"] if obj else []
 
     def after_change(self, request: HttpRequest, row: Policy, reason: str, changes: dict[str, Any]) -> None:
@@ -101,7 +105,7 @@ class ActivationInline(FactsInline):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By what validation says now, not by what was stored last."""
+    """Filters by the status that validation would return now, not by the stored one."""
 
     title = _("status")
     parameter_name = "status"
@@ -119,7 +123,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 @admin.register(License)
 class LicenseAdmin(ReadOnlyAdmin):
-    """Staff look, suspend, reinstate and revoke; each needs a reason, which the customer sees and the audit keeps."""
+    """Staff can suspend, reinstate and revoke, with a reason that the customer sees and the audit trail keeps."""
 
     list_display = [
         "masked_key",
@@ -153,19 +157,19 @@ class LicenseAdmin(ReadOnlyAdmin):
 
     @admin.action(description=_("Suspend…"), permissions=["moderate"])
     def suspend(self, request: HttpRequest, queryset: QuerySet[License]) -> HttpResponse | None:
-        text = _("Panels are refused at once. Paying does not lift it; reinstating does.")
+        text = _("Control panels are refused immediately. Only reinstating lifts this, not a payment.")
         return self._with_reason(request, queryset, _suspend, "suspend", _("Suspend licenses"), text)
 
     @admin.action(description=_("Reinstate…"), permissions=["moderate"])
     def reinstate(self, request: HttpRequest, queryset: QuerySet[License]) -> HttpResponse | None:
         text = _(
-            "They work again at once. One that was suspended for an overdue payment gets a new payment grace."
+            "They work again immediately. A license with an overdue payment gets a new payment grace period."
         )
         return self._with_reason(request, queryset, _reinstate, "reinstate", _("Reinstate licenses"), text)
 
     @admin.action(description=_("Revoke…"), permissions=["moderate"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[License]) -> HttpResponse | None:
-        text = _("This cannot be undone: a revoked license never works again, whatever is paid.")
+        text = _("This cannot be undone. A revoked license never works again, whatever is paid.")
         return self._with_reason(request, queryset, _revoke, "revoke", _("Revoke licenses"), text)
 
     def _with_reason(
@@ -177,7 +181,7 @@ class LicenseAdmin(ReadOnlyAdmin):
         title: Any,
         consequence: Any,
     ) -> HttpResponse | None:
-        """Preview and reason first; then the change, each license on its own, so that one refusal stops no other."""
+        """Ask for a reason with a preview, then change each license separately, so that one failure stops no other."""
         form = ReasonForm(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
             rows = queryset.select_related("organization", "policy")
@@ -227,7 +231,7 @@ def _revoke(license_: License, reason: str, actor: User) -> None:
 
 @admin.register(Activation)
 class ActivationAdmin(FactsAdmin):
-    """The servers of all licenses. One that is gone for good cannot free its place itself: staff do."""
+    """The activations of all licenses. Staff remove those of servers that are lost."""
 
     list_display = ["label", "fingerprint", "license", "organization", "activated_at", "last_heartbeat_at"]
     list_select_related = ["license", "organization"]
@@ -238,7 +242,7 @@ class ActivationAdmin(FactsAdmin):
     def has_free_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("licensing.change_license")
 
-    @admin.action(description=_("Free the activation"), permissions=["free"])
+    @admin.action(description=_("Remove the activation"), permissions=["free"])
     def free(self, request: HttpRequest, queryset: QuerySet[Activation]) -> None:
         def call(row: Activation, reason: str) -> bool:
             activations.remove(license_=row.license, activation_id=row.pk)

@@ -9,7 +9,7 @@ from licensing import signing, vault
 
 @checks.register(checks.Tags.security)
 def check_license_secrets(**kwargs: Any) -> list[checks.CheckMessage]:
-    """In production both secrets must be set and well-formed, or the first license would fail to be issued."""
+    """Check that both secrets are set and well-formed in production: without them no license can be issued."""
     if not settings.IS_SECURE:
         return []
     found: list[checks.CheckMessage] = []

@@ -1,4 +1,4 @@
-"""Stripe collects for a license while it may be used: paused while staff hold it, ended when it is revoked."""
+"""Collection of payments for a license: paused while staff suspend it, ended when it is revoked."""
 
 from datetime import datetime
 from uuid import UUID
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 def enqueue_sync(license_: License) -> None:
-    """Bring the subscription in line with the license, after the caller's transaction has committed."""
+    """Have `sync` run after the caller's transaction has committed."""
     if license_.order_item_id is not None:
         outbox.enqueue(
             topic=TOPIC, payload={"license": str(license_.pk)}, organization_id=license_.organization_id
@@ -28,7 +28,7 @@ def enqueue_sync(license_: License) -> None:
 
 
 def subscription_of(license_: License) -> Subscription | None:
-    """What pays for the license; None for one that was issued by hand."""
+    """Returns the subscription that pays for the license; None if staff issued it."""
     if license_.order_item_id is None:
         return None
     found = Subscription.objects.filter(order_item_id=license_.order_item_id)
@@ -36,12 +36,12 @@ def subscription_of(license_: License) -> Subscription | None:
 
 
 def consequence(license_: License, action: str) -> str:
-    """What `suspend`, `reinstate` or `revoke` will do to the subscription: staff read it before they confirm."""
+    """Describes what `suspend`, `reinstate` or `revoke` will do to the subscription, for staff to confirm."""
     subscription = subscription_of(license_)
     if subscription is None:
         return _("No subscription pays for it.")
     if subscription.has_ended:
-        return _("Its subscription has ended already.")
+        return _("Its subscription has already ended.")
     if subscription.is_canceling:
         return _canceled_consequence(subscription, action)
     price = subscription.renewal_price
@@ -50,19 +50,19 @@ def consequence(license_: License, action: str) -> str:
         "day": _day(subscription.current_period_end),
     }
     if action == "revoke":
-        text = _("Its subscription ends at once: %(renewal)s is not charged. Nothing is paid back by this.")
+        text = _("Its subscription ends immediately: %(renewal)s is not charged. Nothing is refunded.")
     elif action == "suspend":
-        text = _("Renewals are not charged while it is suspended; the next would be %(renewal)s.")
+        text = _("Renewals are not charged while it is suspended. The next would be %(renewal)s.")
     else:
-        text = _("Renewals are charged again, the next: %(renewal)s.")
+        text = _("Renewals are charged again. The next is %(renewal)s.")
     return text % {"renewal": renewal}
 
 
 def _canceled_consequence(subscription: Subscription, action: str) -> str:
     if action == "revoke":
-        text = _("Its subscription ends at once instead of on %(day)s. Nothing is paid back by this.")
+        text = _("Its subscription ends immediately instead of on %(day)s. Nothing is refunded.")
     else:
-        text = _("Its subscription is canceled: it ends on %(day)s and is not charged again.")
+        text = _("Its subscription is canceled. It ends on %(day)s and is not charged again.")
     return text % {"day": _day(subscription.cancel_at or subscription.current_period_end)}
 
 
@@ -71,11 +71,11 @@ def _day(moment: datetime) -> str:
 
 
 def sync(*, license_id: UUID) -> None:
-    """What the license is now counts, not what it was when this was asked for. Calls Stripe; raises as billing does."""
+    """Pause, resume or end the subscription as the license's state requires. Calls Stripe; raises as billing does."""
     for _round in range(MAX_ROUNDS):
         done = _agree(License.objects.select_related("organization").get(pk=license_id))
         if done == _wanted(License.objects.get(pk=license_id)):
-            return  # else it changed while Stripe was called, and a later message may have been overtaken
+            return  # else it changed during the call: a later message may have run first
     raise retries.Retryable(f"license {license_id} keeps changing")
 
 

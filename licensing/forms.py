@@ -8,9 +8,9 @@ from superagent.foundation.identifiers import uuid7
 
 
 class BuyForm(forms.Form):
-    """The purchase as it was shown: `max_total` is the price on the page, so that nobody pays more than they saw.
+    """A purchase. `max_total` is the price that was shown: more is never charged.
 
-    `visit` tells one page from another: sent twice, it is one order.
+    `visit` identifies the page: submitting it twice places one order.
     """
 
     payment = forms.ChoiceField(label=_("Pay with"), widget=forms.RadioSelect)
@@ -27,7 +27,7 @@ class BuyForm(forms.Form):
 
 
 class ReasonForm(forms.Form):
-    """Staff say why; it is shown to the customer and kept in the audit trail."""
+    """The reason of a staff action, shown to the customer and kept in the audit trail."""
 
     reason = forms.CharField(
         label=_("Reason"),

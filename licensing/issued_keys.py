@@ -1,4 +1,4 @@
-"""The keys of licenses as they were given out: made, shown again, replaced, and kept encrypted."""
+"""License keys of issued licenses: created, revealed, rotated, stored encrypted."""
 
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -24,15 +24,15 @@ class Ended(Refusal):
 
 
 class KeyUnreadable(Refusal):
-    """It is stored under an encryption key that this installation lacks."""
+    """It is encrypted with a key that this installation lacks."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "license_key_unreadable"
-    title = "The license key cannot be shown at the moment"
+    title = "The license key cannot be shown right now"
 
 
 def put_new(license_: License, *, now: datetime) -> str:
-    """Give the unsaved `license_` a new key; return the key."""
+    """Set a new key on the unsaved `license_`. Returns the key."""
     plain = keys.generate(license_.policy.key_prefix)
     symbols = keys.canonical(plain)
     license_.key_hash = keys.digest(symbols)
@@ -43,9 +43,9 @@ def put_new(license_: License, *, now: datetime) -> str:
 
 
 def rotate(*, license_: License, actor: User, now: datetime, grace: timedelta) -> str:
-    """Replace the key and return the new one. The old one works for `grace` more, and servers stay activated.
+    """Replace the key. Returns the new one. The old one keeps working for `grace`, and servers stay activated.
 
-    Without a grace the old one may have leaked: it is unknown at once, and every server must activate again.
+    Without grace (the old one may have leaked), it stops working immediately and every server must activate again.
     Raises Ended.
     """
     with transaction.atomic():
@@ -71,7 +71,7 @@ def rotate(*, license_: License, actor: User, now: datetime, grace: timedelta) -
 
 
 def reveal(*, license_: License, actor: User | None) -> str:
-    """Return the key in plain text; the audit trail says that it was shown. Raises KeyUnreadable."""
+    """Returns the key in plain text, and records that in the audit trail. Raises KeyUnreadable."""
     with transaction.atomic():
         plain = _decrypted(license_)
         audit.record(
@@ -81,7 +81,7 @@ def reveal(*, license_: License, actor: User | None) -> str:
 
 
 def shown_before(license_: License) -> str:
-    """The key again for who was shown it a moment ago, as the audit trail tells. Raises KeyUnreadable."""
+    """Returns the key again after `reveal`, without another audit entry. Raises KeyUnreadable."""
     return _decrypted(license_)
 
 
@@ -97,7 +97,7 @@ def _decrypted(license_: License) -> str:
 
 
 def reencrypt_all() -> int:
-    """Put every key under the newest encryption key; return how many. Repeatable. Raises vault.DecryptionFailed."""
+    """Re-encrypt every key with the newest encryption key. Returns the number. Raises vault.DecryptionFailed."""
     count = 0
     for pk in License.objects.order_by("id").values_list("pk", flat=True).iterator(chunk_size=1000):
         with transaction.atomic():

@@ -26,11 +26,11 @@ _FIELD_POLYNOMIAL = 0b100101  # x^5 + x^2 + 1 is primitive
 
 
 class InvalidKeyFormat(ValueError):
-    """This text is no license key: too short, too long, or mistyped."""
+    """Not a license key: wrong length, characters or check characters."""
 
 
 def generate(prefix: str) -> str:
-    """A new key, as it is shown to people."""
+    """Returns a new key, formatted for people."""
     if not PREFIX.fullmatch(prefix):
         raise ValueError(f"{prefix!r} cannot start a license key")
     data = prefix + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
@@ -38,7 +38,7 @@ def generate(prefix: str) -> str:
 
 
 def canonical(text: str) -> str:
-    """Return the one form that is counted and hashed: upper case, no separators, misread letters mapped back.
+    """Returns the canonical form, which is hashed: upper case, no separators, misread letters mapped back.
 
     Separators are any dashes, spaces and invisible marks, as word processors and mail programs put them in.
 
@@ -48,11 +48,11 @@ def canonical(text: str) -> str:
     if not _VALUE.keys() >= set(symbols):
         symbols = _without_separators(text).upper().translate(_MISREAD)
         if not _VALUE.keys() >= set(symbols):
-            raise InvalidKeyFormat("A license key has letters and digits only.")
+            raise InvalidKeyFormat("A license key has only letters and digits.")
     if not PREFIX.fullmatch(symbols[:-_BODY]):
         raise InvalidKeyFormat("A license key has a prefix and five groups of five characters.")
     if _check(symbols[:-CHECK_CHARACTERS]) != symbols[-CHECK_CHARACTERS:]:
-        raise InvalidKeyFormat("The license key has a typing error: compare it with the original.")
+        raise InvalidKeyFormat("The license key has a typo. Compare it with the original.")
     return symbols
 
 
@@ -66,13 +66,13 @@ def _without_separators(text: str) -> str:
 
 
 def written(symbols: str) -> str:
-    """A canonical key in groups, for people."""
+    """Returns a canonical key in groups, formatted for people."""
     prefix, body = symbols[:-_BODY], symbols[-_BODY:]
     return "-".join([prefix, *(body[at : at + GROUP] for at in range(0, _BODY, GROUP))])
 
 
 def digest(symbols: str) -> bytes:
-    """What a key is found by. The key has 105 random bits, so a plain SHA-256 cannot be searched."""
+    """Returns the SHA-256 that a key is found by. With 105 random bits it cannot be brute-forced."""
     return hashlib.sha256(symbols.encode()).digest()
 
 
@@ -93,7 +93,7 @@ def _multiply(left: int, right: int) -> int:
 
 
 def _generator() -> list[int]:
-    """(x - a)(x - a²)… with one root for each check character; subtraction is addition here."""
+    """Returns (x - a)(x - a²)…, with one root for each check character. Subtraction is addition in GF(32)."""
     polynomial = [1]
     for exponent in range(1, CHECK_CHARACTERS + 1):
         shifted = [*polynomial, 0]
@@ -106,7 +106,7 @@ _GENERATOR = _generator()[1:]
 
 
 def _check(data: str) -> str:
-    """The remainder of `data` divided by the generator polynomial."""
+    """Returns the remainder of `data` divided by the generator polynomial."""
     remainder = [0] * CHECK_CHARACTERS
     for character in data:
         factor = _VALUE[character] ^ remainder[0]

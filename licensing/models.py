@@ -21,7 +21,7 @@ _CATALOG = Published("what the products include is on the price list; staff writ
 
 
 class Policy(Record):
-    """What a license of one product allows. Editing it changes licenses issued from then on."""
+    """What licenses of one product include. Editing it affects licenses issued afterwards."""
 
     row_security = _CATALOG
 
@@ -81,7 +81,7 @@ class Policy(Record):
 
 
 class PolicyFeature(Record):
-    """One countable thing that a policy includes."""
+    """A countable feature that a policy includes, with its limit."""
 
     row_security = _CATALOG
 
@@ -107,7 +107,7 @@ class PolicyFeature(Record):
 
 
 class License(OrganizationOwned):
-    """The right of an organization to run a product, proved by a key. The key is stored hashed and encrypted."""
+    """An organization's right to run a product, proved by a key, which is stored hashed and encrypted."""
 
     class Status(models.TextChoices):
         PENDING = "pending", _("Pending")
@@ -188,12 +188,12 @@ class License(OrganizationOwned):
 
     @property
     def is_held_by_staff(self) -> bool:
-        """Suspended by hand: neither time nor money changes that."""
+        """Suspended by staff: neither dates nor payments lift that."""
         return self.suspension_reason == self.SuspensionReason.MANUAL
 
     @property
     def works_until(self) -> datetime | None:
-        """When it stops by the dates that are known now, whichever comes first; None is never."""
+        """When it stops working by the dates known now; None is never."""
         return min((date for date in (self.expires_at, self.suspends_at) if date is not None), default=None)
 
     @property
@@ -222,7 +222,7 @@ class License(OrganizationOwned):
 
 
 class LicenseFeature(OrganizationOwned):
-    """A feature as this license includes it, and how much of it is used: the row that guards the limit."""
+    """A feature of this license: its limit and usage. The row that is locked to enforce the limit."""
 
     license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="features")
     slug = models.CharField(_("feature"), max_length=50)
@@ -245,22 +245,22 @@ class LicenseFeature(OrganizationOwned):
 
     @property
     def remaining(self) -> int | None:
-        """None is unlimited; after a change to a smaller tier more may be used than is included: 0."""
+        """None if unlimited; 0 if a smaller tier includes less than is used."""
         return None if self.limit is None else max(self.limit - self.used, 0)
 
     @property
     def warning_threshold(self) -> int:
-        """From here on a meter is amber."""
+        """The usage from which a meter is amber."""
         return int((self.limit or 0) * 0.8)
 
     @property
     def maximum_threshold(self) -> int:
-        """Above this a meter is red."""
+        """The usage above which a meter is red."""
         return max((self.limit or 0) - 1, 0)
 
 
 class FeatureUsage(OrganizationOwned):
-    """One accepted report of use, under the panel's own key: a report sent again changes nothing."""
+    """An accepted usage report, with the panel's idempotency key: repeating it changes nothing."""
 
     license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="usage")
     idempotency_key = models.CharField(max_length=255)
@@ -283,7 +283,7 @@ class FeatureUsage(OrganizationOwned):
 
 
 class Activation(OrganizationOwned):
-    """One server that runs on a license, known by the fingerprint that it made of itself."""
+    """A server that uses a license, identified by the fingerprint that it computes."""
 
     license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="activations")
     fingerprint = models.CharField(_("fingerprint"), max_length=128)

@@ -1,4 +1,4 @@
-"""What staff do to a license, and what a refund does: suspend, reinstate, revoke. Its subscription follows."""
+"""Suspending, reinstating and revoking licenses, by staff or after a refund. The subscription is synced."""
 
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -17,7 +17,7 @@ Status, Reason = License.Status, License.SuspensionReason
 
 
 class NotPossible(Refusal):
-    """The license is in a state that this change does not start from."""
+    """The license's state does not allow the change."""
 
     status = HTTPStatus.CONFLICT
     code = "license_state"
@@ -25,7 +25,7 @@ class NotPossible(Refusal):
 
 
 def suspend(*, license_id: UUID, reason: str, actor: User, now: datetime) -> None:
-    """Stop it until staff start it again; nothing is charged meanwhile. Raises NotPossible."""
+    """Suspend it until staff reinstate it. Nothing is charged meanwhile. Raises NotPossible."""
     with transaction.atomic():
         license_ = locked(license_id)
         status = license_.status_at(now)
@@ -36,7 +36,7 @@ def suspend(*, license_id: UUID, reason: str, actor: User, now: datetime) -> Non
 
 
 def reinstate(*, license_id: UUID, reason: str, actor: User, now: datetime) -> None:
-    """Lift a suspension of either kind; one for an overdue payment begins a new payment grace. Raises NotPossible."""
+    """Lift a suspension. One for an overdue payment starts a new payment grace. Raises NotPossible."""
     with transaction.atomic():
         license_ = locked(license_id)
         if license_.status_at(now) != Status.SUSPENDED:
@@ -44,7 +44,7 @@ def reinstate(*, license_id: UUID, reason: str, actor: User, now: datetime) -> N
         if not license_.is_held_by_staff:
             license_.suspends_at = now + timedelta(days=license_.policy.payment_grace_days)
         license_.status, license_.suspension_reason = Status.ACTIVE, ""
-        license_.status = license_.status_at(now)  # its dates went on while staff held it
+        license_.status = license_.status_at(now)  # a date may have passed while it was suspended
         if license_.status == Status.SUSPENDED:
             license_.suspension_reason = Reason.PAYMENT
         action = "license.reinstated" if license_.status == Status.ACTIVE else "license.hold_lifted"
@@ -52,16 +52,16 @@ def reinstate(*, license_id: UUID, reason: str, actor: User, now: datetime) -> N
 
 
 def revoke(*, license_id: UUID, reason: str, actor: User) -> None:
-    """End it for good, whatever is paid, and its subscription with it. Raises NotPossible."""
+    """Revoke it permanently, and end its subscription. Raises NotPossible."""
     with transaction.atomic():
         license_ = locked(license_id)
         if license_.status == Status.REVOKED:
-            raise NotPossible(f"{license_} is revoked already.")
+            raise NotPossible(f"{license_} is already revoked.")
         _revoke(license_, reason, actor)
 
 
 def revoke_refunded(*, license_id: UUID) -> None:
-    """What it costs now was paid back in full. Nothing happens to one that is revoked already."""
+    """Revoke it because its current period was refunded in full. Idempotent."""
     with transaction.atomic():
         license_ = locked(license_id)
         if license_.status != Status.REVOKED:

@@ -1,4 +1,4 @@
-"""License products as price tables show them."""
+"""License products for price tables."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from licensing import policies
 
 @dataclass(frozen=True, slots=True)
 class LicenseOffer:
-    """`monthly` and `yearly` are minor units, None where it is not sold; a limit of None is unlimited."""
+    """`monthly` and `yearly` are in minor units, None if not on sale; a limit of None is unlimited."""
 
     slug: str
     name: str
@@ -20,7 +20,7 @@ class LicenseOffer:
 
 
 def license_offers() -> list[LicenseOffer]:
-    """The license products on sale that have a policy, in the catalog's order: four queries."""
+    """Returns the license products on sale that have a policy, in catalog order, in four queries."""
     by_slug = policies.by_product()
     return [
         _offer(product, by_slug[product.slug])
@@ -30,7 +30,7 @@ def license_offers() -> list[LicenseOffer]:
 
 
 def price_of(product: str, interval: str) -> Price | None:
-    """What a license product costs; None if it is not on sale for that interval, or has no policy."""
+    """Returns the price of a license product; None if it is not on sale for that interval or has no policy."""
     if product not in policies.by_product():
         return None
     found = Price.objects.filter(

@@ -1,4 +1,4 @@
-"""Licenses as the portal shows them."""
+"""Licenses for the portal: status, features, activations."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ NEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A license with what is true of it at one time."""
+    """A license with its status and related rows at one time."""
 
     license: License
     status: str
@@ -31,7 +31,7 @@ class Row:
 
     @property
     def badge(self) -> str:
-        """As billing's list says it: one that works and is canceled is `canceling`."""
+        """Returns the status as billing shows it: `canceling` for an active license that is canceled."""
         return "canceling" if self.is_alive and self.can_be_resumed else self.status
 
     @property
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One that `is_silent` holds no place any more, until it activates again."""
+    """An activation. One that `is_silent` missed its heartbeats and no longer counts."""
 
     activation: Activation
     is_silent: bool
@@ -59,7 +59,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class FeatureChange:
-    """A feature before and after a change of tier; a limit of None is unlimited, `after` is 0 for one that goes."""
+    """A feature before and after a change of tier. A limit of None is unlimited; `after` is 0 if the tier lacks it."""
 
     name: str
     used: int
@@ -68,13 +68,13 @@ class FeatureChange:
 
     @property
     def is_over(self) -> bool:
-        """More is in use than will be included: nothing is deleted, but nothing can be added."""
+        """Returns whether more is used than will be included: nothing is deleted, but nothing can be added."""
         return self.after is not None and self.used > self.after
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """For the dashboard: how many licenses work, and which want attention."""
+    """For the dashboard: the number of active licenses, and those that need attention."""
 
     total: int
     alive: int
@@ -83,7 +83,7 @@ class Summary:
 
 
 def licenses_of(organization: Organization) -> LicenseQuerySet:
-    """With what their pages need: two queries."""
+    """Returns the queryset with the related rows that pages need: two queries."""
     paid_by = "order_item__subscription__"
     related = ("policy", "organization", f"{paid_by}price", f"{paid_by}product", f"{paid_by}organization",
                f"{paid_by}pending_price__product")  # fmt: skip
@@ -92,7 +92,7 @@ def licenses_of(organization: Organization) -> LicenseQuerySet:
 
 
 def rows(*, organization: Organization, now: datetime) -> list[Row]:
-    """All licenses of the organization, newest first: two queries."""
+    """Returns all licenses of the organization, newest first, in two queries."""
     return [row(license_, now) for license_ in licenses_of(organization)]
 
 
@@ -114,14 +114,14 @@ def row(license_: License, now: datetime) -> Row:
 
 
 def servers(license_: License, activations: Iterable[Activation], now: datetime) -> list[Server]:
-    """Some of the license's activations, with what they are now."""
+    """Returns activations with their present state."""
     return [
         Server(row, is_silent=validation.is_dead(license_, row.last_heartbeat_at, now)) for row in activations
     ]
 
 
 def compared(license_: License, policy: Policy) -> list[FeatureChange]:
-    """What the license includes now, and would under `policy`."""
+    """Returns the limits that the license has now, and would have under `policy`."""
     then = {feature.slug: feature for feature in policy.features.all()}
     now = {feature.slug: feature for feature in license_.features.all()}
     return [
@@ -146,7 +146,7 @@ def summary(*, organization: Organization, now: datetime) -> Summary:
 
 
 def _warning(license_: License, status: License.Status) -> str:
-    """`payment` (suspended for it), `payment_soon` (a payment failed), `manual` (by staff) or nothing."""
+    """Returns `payment` (suspended), `payment_soon` (a payment failed), `manual` (by staff) or an empty text."""
     if status == License.Status.SUSPENDED:
         return "manual" if license_.is_held_by_staff else "payment"
     return "payment_soon" if status == License.Status.ACTIVE and license_.suspends_at is not None else ""

@@ -1,4 +1,4 @@
-"""The license policies that are sold, and those of the catalog as it is shipped."""
+"""License policies, and the shipped ones that are seeded."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from licensing.models import Policy, PolicyFeature
 
 
 class NoPolicy(LookupError):
-    """A product of the kind license has no policy: staff must make one before it can be issued."""
+    """A license product has no policy. Staff must create one before licenses can be issued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ NEXTPANEL = (
 
 
 def of_product(slug: str) -> Policy:
-    """Raises NoPolicy."""
+    """Returns the policy of a product. Raises NoPolicy."""
     policy = Policy.objects.filter(product_slug=slug).first()
     if policy is None:
         raise NoPolicy(f"no license policy for the product {slug}")
@@ -66,5 +66,5 @@ def _add_features(policy: Policy, tier: Tier) -> None:
 
 
 def by_product() -> dict[str, Policy]:
-    """Every policy with its features, by product slug: two queries."""
+    """Returns every policy with its features, by product slug, in two queries."""
     return {policy.product_slug: policy for policy in Policy.objects.prefetch_related("features")}

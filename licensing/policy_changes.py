@@ -1,4 +1,4 @@
-"""What staff change of a policy that counts for licenses in use: who has one is told, with the reason.
+"""Changes of a policy that affect licenses in use are mailed to their organizations, with the reason.
 
 Limits are a license's own, taken when it was issued; the graces are read when they are needed. So of all that can be
 edited only these concern somebody who has bought already.
@@ -26,7 +26,7 @@ BATCH = 200  # organizations of one message, which is leased for two minutes
 
 
 def tell(*, policy: Policy, changes: dict[str, Any], reason: str) -> None:
-    """Have the organizations told whose licenses `changes` concern, if any do. In the transaction of the change."""
+    """Have the affected organizations mailed, if any. Call it in the transaction of the change."""
     told = {name: changes[name] for name in GRACES if name in changes}
     if told:
         _enqueue(
@@ -35,7 +35,7 @@ def tell(*, policy: Policy, changes: dict[str, Any], reason: str) -> None:
 
 
 def tell_next(payload: dict[str, Any]) -> None:
-    """The outbox's handler: mail and record for a batch of organizations, each once; then the next batch."""
+    """Mail a batch of organizations and record it, once each; then enqueue the next batch. The outbox handler."""
     after = payload.get("after")
     policy = Policy.objects.get(pk=payload["policy"])
     holders = License.objects.filter(policy=policy).exclude(
@@ -88,10 +88,12 @@ def _tell(organization: Organization, policy: Policy, payload: dict[str, Any]) -
 def _words(name: str, change: dict[str, int]) -> str:
     if name == "payment_grace_days":
         text = _(
-            "When a renewal payment fails, the license works on for %(after)s; until now it was %(before)s."
+            "If a renewal payment fails, the license now works for another %(after)s. Before, it was %(before)s."
         )
     else:
-        text = _("When a renewal is late, the license works on for %(after)s; until now it was %(before)s.")
+        text = _(
+            "If a renewal is late, the license now works for another %(after)s. Before, it was %(before)s."
+        )
     return text % {"before": _days(change["from"]), "after": _days(change["to"])}
 
 

@@ -1,4 +1,4 @@
-"""What billing says, heard: each fact is one idempotent call that only writes rows."""
+"""Receivers of billing's signals: each makes one idempotent call that only writes rows."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The secrets of licensing: from the environment; in development made once and kept under DATA_DIR."""
+"""Secrets of licensing: from the environment; in development created once under DATA_DIR."""
 
 import os
 import tempfile
@@ -12,9 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def secrets_of(setting: str, configured: str, make: Callable[[], str]) -> list[str]:
-    """The comma-separated values of `setting`, newest first.
+    """Returns the comma-separated values of `setting`, newest first.
 
-    Raises ImproperlyConfigured in production when there is none: one made on a disk that may vanish would vanish too.
+    Raises ImproperlyConfigured in production if there is none: a generated one could be lost with the disk.
     """
     values = [value.strip() for value in configured.split(",") if value.strip()]
     if values:
@@ -26,7 +26,7 @@ def secrets_of(setting: str, configured: str, make: Callable[[], str]) -> list[s
 
 @lru_cache(maxsize=8)
 def _kept(path: Path, make: Callable[[], str]) -> str:
-    """The secret in `path`, made by whichever process comes first: linking a file fails where one already is."""
+    """Returns the secret in `path`, created by the first process: linking a file fails if it exists."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft:  # made with mode 0600

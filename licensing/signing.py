@@ -1,4 +1,4 @@
-"""Signed answers: a control panel can tell our license server from one that merely says VALID.
+"""Signed responses, so that a control panel can tell our license server from an impostor that says VALID.
 
 Ed25519 over `ts`, a line feed, the caller's `nonce` (empty without one), a line feed and the body as sent. The nonce
 stops an old answer from being played again; `asked` in the body, with the SHA-256 of the question's own bytes, stops
@@ -37,7 +37,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class SignedResponse:
-    """`body` as it is sent, and the value of the header `SuperAgent-Signature`."""
+    """Returns the body to send, and the value of the header `SuperAgent-Signature`."""
 
     body: bytes
     signature: str
@@ -52,14 +52,14 @@ def signed_answer(answer: dict[str, Any], *, asked: dict[str, Any], nonce: str |
 
 
 def signature(*, body: bytes, nonce: str, ts: int) -> str:
-    """The value of the header `SuperAgent-Signature`; `ts` is in Unix seconds, real time."""
+    """Returns the value of the header `SuperAgent-Signature`. `ts` is in Unix seconds, real time."""
     key = signing_keys()[0]
     signed = key.private.sign(f"{ts}\n{nonce}\n".encode() + body)
     return f"keyid={key.keyid}, ts={ts}, sig={base64.b64encode(signed).decode()}"
 
 
 def public_keys() -> list[dict[str, str | bool]]:
-    """What a panel needs to verify signatures, the signing key first."""
+    """Returns the public keys that verify signatures, the current one first."""
     return [
         {
             "keyid": key.keyid,

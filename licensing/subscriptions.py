@@ -1,4 +1,4 @@
-"""What a change of a license's subscription means for the license. Facts come from billing; the rules are here."""
+"""Licenses follow their subscriptions: issuing, renewal, grace, end. Called by receivers of billing's signals."""
 
 from datetime import datetime
 from uuid import UUID
@@ -20,7 +20,7 @@ _Status = Subscription.Status
 
 
 def issue_for(*, item: OrderItem, now: datetime) -> License | None:
-    """The license that a paid order item buys, or None if it buys something else; once for each item.
+    """Issue the license of a paid order item, once for each item. Returns None if the item is not a license.
 
     Raises policies.NoPolicy.
     """
@@ -41,7 +41,7 @@ def issue_for(*, item: OrderItem, now: datetime) -> License | None:
 
 
 def issue_when_paid(*, item: OrderItem, now: datetime) -> None:
-    """As `issue_for`, for a payment that has arrived and must be kept whatever staff did to the policies."""
+    """As `issue_for`, but a missing policy does not fail: the payment is kept and the license issued later."""
     try:
         issue_for(item=item, now=now)
     except policies.NoPolicy as error:
@@ -55,7 +55,7 @@ def issue_when_paid(*, item: OrderItem, now: datetime) -> None:
 
 
 def issue_late(*, order_item_id: UUID) -> None:
-    """Issue what could not be issued when it was paid. Raises retries.Retryable until staff have made the policy."""
+    """Issue a license that was paid without a policy. Raises retries.Retryable until staff have created the policy."""
     item = OrderItem.objects.select_related("product", "organization").get(pk=order_item_id)
     try:
         issue_for(item=item, now=item.paid_at or item.created_at)
@@ -64,7 +64,7 @@ def issue_late(*, order_item_id: UUID) -> None:
 
 
 def sync(*, subscription: Subscription, previous_status: str | None, now: datetime) -> None:
-    """Make the license say what its subscription says. Repeatable, and in any order: only the present state counts."""
+    """Bring the license in line with its subscription. Idempotent, in any order: only the present state counts."""
     license_ = _license_of(subscription)
     if license_ is None:
         return
@@ -87,9 +87,9 @@ def sync(*, subscription: Subscription, previous_status: str | None, now: dateti
 
 
 def tell_of_coming(*, subscription: Subscription, previous: Price | None) -> None:
-    """Announce another tier that begins later, or that what was coming (`previous`) is taken back.
+    """Announce a scheduled change of tier, or that the scheduled one (`previous`) was canceled.
 
-    A cancellation drops it too, and is announced itself.
+    Canceling the subscription drops it too, and has its own announcement.
     """
     license_, coming = _license_of(subscription), subscription.pending_price
     if license_ is None or not subscription.is_live or subscription.is_canceling or coming == previous:
@@ -102,15 +102,15 @@ def tell_of_coming(*, subscription: Subscription, previous: Price | None) -> Non
             "price": pricing.per_period(coming),
         }
         announce(license_=license_, action="license.change_planned", detail=detail)
-    elif previous != subscription.price:  # else it has begun
+    elif previous != subscription.price:  # else it has taken effect
         detail = {"from": previous.product.slug if previous else None}
         announce(license_=license_, action="license.change_taken_back", detail=detail)
 
 
 def refunded(*, payment: Payment, now: datetime) -> None:
-    """A payment was paid back in full: the license that it pays for at `now` is revoked.
+    """Revoke the license that a fully refunded payment pays for at `now`.
 
-    What is returned for a period that is over, for a change of tier, or in part, is a courtesy and changes nothing.
+    A refund of a past period, of a change of tier, or of a part is a courtesy and changes nothing.
     """
     invoice = payment.invoice
     if invoice is None or invoice.subscription is None:
@@ -121,7 +121,7 @@ def refunded(*, payment: Payment, now: datetime) -> None:
 
 
 def _pays_for(invoice: Invoice, now: datetime) -> bool:
-    """Whether a period of the invoice is running."""
+    """Returns whether the invoice pays for the current period."""
     return invoice.lines.filter(is_proration=False, amount__gt=0, period_end__gt=now).exists()
 
 
@@ -132,7 +132,7 @@ def _license_of(subscription: Subscription) -> License | None:
 
 
 def _follow_product(license_: License, subscription: Subscription) -> None:
-    """A product without a policy leaves the license as it is: what is paid for must not stop billing."""
+    """Apply the policy of the subscription's product. A product without a policy changes nothing."""
     try:
         policy = policies.of_product(subscription.product.slug)
     except policies.NoPolicy as error:
@@ -142,7 +142,7 @@ def _follow_product(license_: License, subscription: Subscription) -> None:
 
 
 def _paid_until(subscription: Subscription, previous_status: str | None, now: datetime) -> datetime:
-    """An ended subscription's license lasts as long as was paid for: nothing, when it ended because nobody paid."""
+    """Returns when the license ends: with the paid period, or now if the subscription ended unpaid."""
     is_unpaid = (
         previous_status in (_Status.PAST_DUE, _Status.UNPAID, _Status.INCOMPLETE)
         or subscription.past_due_since is not None

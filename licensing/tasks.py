@@ -1,4 +1,4 @@
-"""Entry points of the worker: each is one call."""
+"""Celery tasks of licensing, each one domain call."""
 
 from celery import shared_task
 from django.utils import timezone
@@ -9,14 +9,14 @@ from superagent.foundation import tenancy
 
 @shared_task
 def write_down_due_licenses() -> int:
-    """Every ten minutes: give licenses the status that their dates have given them already, and tell people."""
+    """Every ten minutes: store the status that the dates of licenses give, and mail about changes."""
     with tenancy.system("licenses that are due"):
         return licenses.sync_due_statuses(now=timezone.now())
 
 
 @shared_task
 def forget_old_license_records() -> dict[str, int]:
-    """Daily: servers that were silent for half a year, and reports of use that nobody sends again."""
+    """Daily: delete activations without a sign of life for half a year, and old usage reports."""
     now = timezone.now()
     with tenancy.system("old records of licenses"):
         return {

@@ -1,4 +1,4 @@
-"""How the row of a license changes: locked, by its dates, and told."""
+"""Changes of a license's row: locked, derived from its dates, announced."""
 
 from datetime import datetime
 from uuid import UUID
@@ -18,15 +18,15 @@ def locked(license_id: UUID) -> License:
 
 
 def reopen(license_: License) -> None:
-    """Forget what an earlier state said, so that the dates alone decide. What staff suspended stays suspended."""
+    """Reset the stored status, so that the dates decide. A suspension by staff stays."""
     if not license_.is_held_by_staff:
         license_.status, license_.suspension_reason, license_.note = _Status.ACTIVE, "", ""
 
 
 def store(license_: License, *, now: datetime, before: str) -> bool:
-    """Save the license with the status that its dates give it at `now`; tell of it if it was another one `before`.
+    """Save the license with the status that its dates give at `now`, and announce a change from `before`.
 
-    Returns whether it was another one.
+    Returns whether the status changed.
     """
     status = license_.status_at(now)
     license_.status = status

@@ -1,7 +1,7 @@
-"""License keys at rest: encrypted, so that a member who may can be shown the key again.
+"""Encryption of license keys at rest, so that they can be shown again to members with the permission.
 
 Fernet (AES-128-CBC with HMAC-SHA-256). LICENSE_ENCRYPTION_KEY may list several keys, newest first: the first encrypts,
-all decrypt. After `manage.py rotate_license_encryption` the old ones may be taken off the list.
+all decrypt. After `manage.py rotate_license_encryption`, remove the old ones from the list.
 """
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -12,7 +12,7 @@ from licensing.secret_files import secrets_of
 
 
 class DecryptionFailed(Exception):
-    """No key of LICENSE_ENCRYPTION_KEY opens this: one was taken off the list too early."""
+    """No key of LICENSE_ENCRYPTION_KEY decrypts this: one was removed from the list too early."""
 
 
 def encrypt(plain_text: str) -> bytes:
@@ -20,7 +20,7 @@ def encrypt(plain_text: str) -> bytes:
 
 
 def decrypt(cipher_text: bytes) -> str:
-    """Raises DecryptionFailed."""
+    """Returns the plain text. Raises DecryptionFailed."""
     try:
         return _fernet().decrypt(bytes(cipher_text)).decode()
     except InvalidToken as error:
@@ -30,7 +30,7 @@ def decrypt(cipher_text: bytes) -> str:
 
 
 def reencrypt(cipher_text: bytes) -> bytes:
-    """The same secret under the newest key. Raises DecryptionFailed."""
+    """Returns the secret encrypted with the newest key. Raises DecryptionFailed."""
     try:
         return _fernet().rotate(bytes(cipher_text))
     except InvalidToken as error:

@@ -64,9 +64,9 @@ class Email(View):
             except Refusal as refusal:
                 form.add_error("email", refusal.errors[0].detail if refusal.errors else refusal.detail)
             else:
-                text = _("We sent a mail to %(email)s. Open its link to confirm the address.")
+                text = _("We sent an e-mail to %(email)s. Open its link to confirm the address.")
                 if change.needs_old_address:
-                    text = _("We sent mails to %(email)s and to %(old)s. Open the link in both.")
+                    text = _("We sent e-mails to %(email)s and %(old)s. Open the link in both.")
                 messages.success(request, text % {"email": change.new_email, "old": change.old_email})
                 return redirect("account_email")
         return self._page(form)
@@ -99,7 +99,7 @@ def _billed_elsewhere(user: User) -> list[Organization]:
 @post_only(page="account_email")
 def withdraw_change(request: PersonRequest) -> HttpResponse:
     if email_changes.withdraw(user=request.user, now=timezone.now()):
-        messages.success(request, _("The change is withdrawn. Your address stays as it is."))
+        messages.success(request, _("The change was withdrawn. Your address stays the same."))
     return redirect("account_email")
 
 
@@ -114,7 +114,7 @@ def mail_again(request: PersonRequest) -> HttpResponse:
         or registration.send_verification(user=user, dedupe_key=None)
     )
     if is_mailed:
-        messages.success(request, _("The mail is on its way."))
+        messages.success(request, _("We sent the e-mail again."))
     else:
         messages.info(request, MAILED_BEFORE)
     return redirect("account_email")
@@ -197,7 +197,7 @@ class ProvenLink(MailedLink):
             form.add_error("password", error)
             return False
         if found is None or found.pk != user.pk:
-            form.add_error("password", _("This is not the password of the account."))
+            form.add_error("password", _("This is not the account's password."))
             return False
         return True
 
@@ -233,7 +233,7 @@ class ConfirmChange(ProvenLink):
         change = email_changes.confirm(change=self.change, keep=keep, now=timezone.now())
         user.refresh_from_db()
         if change.made_at is None:
-            text = _("%(new)s is confirmed. The change is made when %(old)s agrees: look into that mailbox.")
+            text = _("%(new)s is confirmed. Now approve the change from %(old)s: check that mailbox.")
             return text % {"new": change.new_email, "old": change.old_email}, reverse("account_email")
         return _("Your address is now %(email)s.") % {"email": user.email}, reverse("account_email")
 
@@ -254,7 +254,7 @@ class AnswerChange(MailedLink):
         change = email_changes.find(token, page=email_changes.ANSWER, now=now)
         if request.POST.get("answer") == "not-me":
             user = email_changes.refuse(change=change, now=now)
-            messages.success(request, _("The change is stopped and everyone is logged out."))
+            messages.success(request, _("The change was stopped, and every session was logged out."))
             return redirect(mail_links.reset_password_path(user))
         change = email_changes.agree(change=change, now=now)
         return self.page(change=change, is_answered=True)
@@ -273,7 +273,5 @@ class UndoChange(MailedLink):
         now = timezone.now()
         change = email_changes.find(token, page=email_changes.UNDO, now=now)
         user = email_changes.undo(change=change, now=now)
-        messages.success(
-            request, _("%(email)s is the address of your account again.") % {"email": user.email}
-        )
+        messages.success(request, _("Your account uses %(email)s again.") % {"email": user.email})
         return redirect(mail_links.reset_password_path(user))

@@ -53,7 +53,9 @@ def create(request: PortalRequest) -> HttpResponse:
     form = ApiKeyForm(request.POST or None, role=request.membership.role)
     if request.method == "POST" and form.is_valid():
         if not _use_form(request):
-            messages.info(request, _("This form was sent before: the key that it made is in the list."))
+            messages.info(
+                request, _("This form was already submitted. The key that it created is in the list.")
+            )
             return redirect("api-keys")
         try:
             key, plain_text = api_keys.create(
@@ -77,7 +79,7 @@ def create(request: PortalRequest) -> HttpResponse:
 def rotate(request: PortalRequest, key_id: UUID) -> HttpResponse:
     form = RotateForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _("Choose how long the old key still works."))
+        messages.error(request, _("Choose how long the old key keeps working."))
         return redirect("api-keys")
     try:
         key, plain_text = api_keys.rotate(
@@ -103,7 +105,7 @@ def revoke(request: PortalRequest, key_id: UUID) -> HttpResponse:
         return _refused(request, refusal)
     messages.success(
         request,
-        _("The key “%(name)s” is revoked. Calls with it are refused from now on.") % {"name": key.name},
+        _("The key “%(name)s” was revoked. It can no longer call the API.") % {"name": key.name},
     )
     return redirect("api-keys")
 

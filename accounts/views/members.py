@@ -61,9 +61,7 @@ def invite(request: PortalRequest) -> HttpResponse:
         except Refusal as refusal:
             form.add_error(None, refusal.detail)
         else:
-            messages.success(
-                request, _("An invitation is on its way to %(email)s.") % {"email": invitation.email}
-            )
+            messages.success(request, _("We sent an invitation to %(email)s.") % {"email": invitation.email})
             return redirect("members")
     context = {"form": form, "comparison": comparison()}
     return render(request, "accounts/member_invite.html", context, status=422 if form.errors else 200)
@@ -78,7 +76,7 @@ def withdraw(request: PortalRequest, invitation_id: UUID) -> HttpResponse:
         )
     except Refusal as refusal:
         return refused(request, refusal)
-    messages.success(request, _("The invitation to %(email)s is withdrawn.") % {"email": invitation.email})
+    messages.success(request, _("The invitation to %(email)s was withdrawn.") % {"email": invitation.email})
     return redirect("members")
 
 
@@ -140,7 +138,7 @@ def remove(request: PortalRequest, user_id: UUID) -> HttpResponse:
     if is_leaving:
         messages.success(request, _("You have left %(name)s.") % {"name": request.organization})
         return redirect("dashboard")
-    messages.success(request, _("The member is removed and has no access any more."))
+    messages.success(request, _("The member was removed and no longer has access."))
     _say_revoked(request, revoked)
     return redirect("members")
 

@@ -26,7 +26,7 @@ def organization(request: PortalRequest) -> HttpResponse:
             return access.forbidden(request, Scope.ORGANIZATION_WRITE)
         if form.is_valid():
             organizations.update(organization=request.organization, **form.cleaned_data)
-            messages.success(request, _("The organization is saved."))
+            messages.success(request, _("Organization saved."))
             return redirect("settings")
         request.organization.refresh_from_db()  # the form has written what is wrong into it
     is_last_owner = memberships.is_last_owner(request.membership)
@@ -46,7 +46,7 @@ def profile(request: PortalRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         people.rename(user=user, full_name=form.cleaned_data["full_name"])
         people.set_time_zone(user=user, time_zone=form.cleaned_data["time_zone"])
-        messages.success(request, _("Your profile is saved."))
+        messages.success(request, _("Profile saved."))
         return redirect("profile")
     context = {"form": form}
     return render(request, "accounts/profile.html", context, status=422 if form.errors else 200)
@@ -71,5 +71,5 @@ def security(request: PortalRequest) -> HttpResponse:
 def end_api_log_ins(request: PortalRequest) -> HttpResponse:
     """End every log-in of the person through the API, at once."""
     count = people.end_api_log_ins(user=request.user, now=timezone.now())
-    messages.success(request, _("API log-ins ended: %(count)s.") % {"count": count})
+    messages.success(request, _("Signed out of %(count)s API sessions.") % {"count": count})
     return redirect("security")

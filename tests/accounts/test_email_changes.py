@@ -310,5 +310,5 @@ def test_the_page_names_both_mailboxes_and_where_support_is(ada, settings):
     client = logged_in(ada)
     client.post("/accounts/email/", {"email": "new@engines.example"})
     text = client.get("/accounts/email/").content.decode()
-    assert "We sent mails to new@engines.example and to ada@engines.example." in text
+    assert "We sent e-mails to new@engines.example and ada@engines.example." in text
     assert 'href="mailto:help@example.com"' in text

@@ -42,10 +42,10 @@ def test_staff_actions_ask_for_a_reason_and_keep_it(admin: Client, acme: Organiz
     [
         (
             "suspend",
-            "Renewals are not charged while it is suspended; the next would be $9.00 on Dec 20, 2026.",
+            "Renewals are not charged while it is suspended. The next would be $9.00 on Dec 20, 2026.",
         ),
-        ("revoke", "Its subscription ends at once: $9.00 on Dec 20, 2026 is not charged."),
-        ("reinstate", "Renewals are charged again, the next: $9.00 on Dec 20, 2026."),
+        ("revoke", "Its subscription ends immediately: $9.00 on Dec 20, 2026 is not charged."),
+        ("reinstate", "Renewals are charged again. The next is $9.00 on Dec 20, 2026."),
     ],
 )
 def test_staff_read_what_becomes_of_the_subscription_before_they_confirm(
@@ -61,9 +61,9 @@ def test_staff_read_what_becomes_of_the_subscription_before_they_confirm(
 @pytest.mark.parametrize(
     ("action", "consequence"),
     [
-        ("suspend", "Its subscription is canceled: it ends on Dec 20, 2026 and is not charged again."),
-        ("reinstate", "Its subscription is canceled: it ends on Dec 20, 2026 and is not charged again."),
-        ("revoke", "Its subscription ends at once instead of on Dec 20, 2026."),
+        ("suspend", "Its subscription is canceled. It ends on Dec 20, 2026 and is not charged again."),
+        ("reinstate", "Its subscription is canceled. It ends on Dec 20, 2026 and is not charged again."),
+        ("revoke", "Its subscription ends immediately instead of on Dec 20, 2026."),
     ],
 )
 def test_staff_are_told_of_no_renewal_that_the_customer_has_canceled(

@@ -117,7 +117,7 @@ def test_a_key_that_cannot_be_decrypted_is_said_on_the_page(
     settings.LICENSE_ENCRYPTION_KEY = vault.new_key()
     response = page.post(reverse("license-reveal", args=[license_.pk]), follow=True)
     assert response.status_code == 200
-    assert "The license key cannot be shown at the moment" in response.content.decode()
+    assert "The license key cannot be shown right now" in response.content.decode()
 
 
 def rotate(page: Client, license_: License, grace: int) -> str:
@@ -173,7 +173,7 @@ def test_a_server_is_removed_by_hand(page: Client, acme: Organization, make_lice
     gone = page.post(address, {"activation": seat.activation.pk}, follow=True)
     assert "web-1 was removed: its place is free." in gone.content.decode()
     again = page.post(address, {"activation": seat.activation.pk}, follow=True)
-    assert "This server is not activated any more." in again.content.decode()
+    assert "This server is no longer activated." in again.content.decode()
     assert page.post(address, {"activation": "nonsense"}).status_code == 404
     with tenancy.system("test"):
         assert not license_.activations.exists()

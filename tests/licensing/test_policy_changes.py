@@ -47,7 +47,7 @@ def test_a_changed_grace_is_mailed_to_who_has_a_license_with_the_reason(
         [[organization.email], [other_organization.email]]
     )
     text = notifications.render(**mails[0].payload).body
-    assert "works on for 3 days; until now it was 7 days." in text
+    assert "works for another 3 days. Before, it was 7 days." in text
     assert "Reason: Too many never paid" in text
     with tenancy.system("test"):
         entries = AuditEntry.objects.filter(action="license.terms_changed")

@@ -80,7 +80,7 @@ def test_unknown_things_are_named(client: Client, license_key: str) -> None:
     assert (unknown["code"], unknown["valid"], unknown["license"]) == ("NOT_FOUND", False, None)
     typing_error = ask(client, license_key=license_key[:-1] + ("X" if license_key[-1] != "X" else "Y")).json()
     assert typing_error["code"] == "NOT_FOUND"
-    assert "typing error" in typing_error["detail"]
+    assert "typo" in typing_error["detail"]
     assert ask(client, license_key=license_key, feature="create_vm").json()["code"] == "FEATURE_NOT_INCLUDED"
 
 
