@@ -224,6 +224,52 @@ def unlisted_modules() -> Iterator[Finding]:
             yield Finding(_relative(path), 1, "add it to the contract of floors in pyproject.toml")
 
 
+# --- Tests
+
+TESTS_OF = {
+    "superagent/foundation": "foundation",
+    "superagent/operations": "operations",
+    "superagent/portal": "portal",
+    "superagent/local": "local",
+    "accounts": "accounts",
+    "metering": "metering",
+    "billing": "billing",
+    "licensing": "licensing",
+}
+WITHOUT_A_TEST_FILE = Path(__file__).with_name("modules_without_test_file.txt")
+
+
+def untested_modules() -> Iterator[Finding]:
+    """Every domain module has a test file of its name: tests/APP/[PACKAGE/]test_MODULE.py.
+
+    modules_without_test_file.txt names those that only other tests cover; it may only shrink.
+    """
+    exempt = {
+        line.strip() for line in WITHOUT_A_TEST_FILE.read_text().splitlines() if line[:1] not in ("#", "")
+    }
+    missing = {_relative(path) for path in _domain_modules() if not _has_test_file(path)}
+    for path in sorted(missing - exempt):
+        yield Finding(path, 1, f"no test file of its name: write test_{Path(path).name} under tests/")
+    for path in sorted(exempt - missing):
+        yield Finding(
+            _relative(WITHOUT_A_TEST_FILE), 1, f"{path} has a test file or is gone: take it off the list"
+        )
+
+
+def _domain_modules() -> Iterator[Path]:
+    for app in TESTS_OF:
+        for path in python_files(app):
+            first = path.relative_to(ROOT / app).parts[0].removesuffix(".py")
+            if first not in FRAMEWORK_MODULES and path.name not in ("__init__.py", "__main__.py"):
+                yield path
+
+
+def _has_test_file(path: Path) -> bool:
+    """In the app's folder of tests, or in any folder below it."""
+    app = next(app for app in TESTS_OF if _relative(path).startswith(f"{app}/"))
+    return any((ROOT / "tests" / TESTS_OF[app]).rglob(f"test_{path.name}"))
+
+
 # --- Templates
 
 _COMMENT = re.compile(r"{#.*?#}|{% comment.*?%}.*?{% endcomment %}", re.DOTALL)
@@ -308,6 +354,7 @@ RULES: tuple[Callable[[], Iterator[Finding]], ...] = (
     domain_imports,
     circles,
     unlisted_modules,
+    untested_modules,
     unsafe_templates,
     long_template_lines,
     dead_links,

@@ -21,7 +21,7 @@ import redis
 from superagent.local import embedded
 from superagent.local.embedded import EmbeddedError, host, slots
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 
 from superagent.local import embedded
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # Patience for a machine that has other things to do; alone, a first start takes half a minute and a second one seconds.
 START_SECONDS = 600
 STOP_SECONDS = 120
