@@ -82,9 +82,9 @@ class Shot:
 
 def addresses(world: World) -> Iterator[str]:
     ids = world.arguments()
-    for each in patterns():
+    for name, _ in patterns():
         try:
-            address = reverse(each.name, args=ARGUMENTS.get(each.name), kwargs=ids.get(each.name))
+            address = reverse(name, args=ARGUMENTS.get(name), kwargs=ids.get(name))
         except NoReverseMatch:
             continue
         if not address.startswith(NOT_PAGES):
