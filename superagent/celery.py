@@ -3,10 +3,10 @@
 Queues, so that one kind of work cannot hold up another:
 - `default`: short work, most of it deliveries from the outbox, mail above all;
 - `payments`: deliveries that call Stripe;
-- `webhooks`: what outside systems reported and customers wait for; it is asked of Stripe, too;
-- `bulk`: rollups, invoice runs, exports: may take minutes.
+- `webhooks`: events from outside systems that customers wait for; processing them calls Stripe, too;
+- `bulk`: rollups, invoice runs and exports, which may take minutes.
 
-Two workers, since a queue alone reserves nobody: one for PAYING, which may wait for Stripe, one for the rest.
+Two workers, because a queue alone reserves no process: one for PAYING, which may wait for Stripe, one for the rest.
 
 A task that belongs elsewhere than on `default` is named in ROUTES, and nowhere else: beat, a nudge and `.delay()` all
 follow it. Tasks are acknowledged after they ran, and
@@ -47,7 +47,7 @@ HARD_LIMIT_SECONDS = 330
 app = Celery("superagent", task_cls="superagent.foundation.tenancy:TenantTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
-    # Each with a key of its own: under a shared key Redis would deliver a message to every queue.
+    # Each with its own routing key: with a shared one Redis would deliver a message to every queue.
     task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
     task_routes={task: {"queue": queue} for task, queue in ROUTES.items()},
     task_default_queue="default",
@@ -55,7 +55,7 @@ app.conf.update(
     task_default_routing_key="default",
     task_soft_time_limit=SOFT_LIMIT_SECONDS,
     task_time_limit=HARD_LIMIT_SECONDS,
-    worker_prefetch_multiplier=1,  # with late acknowledgement, a prefetched task would wait behind a long one
+    worker_prefetch_multiplier=1,  # with late acknowledgement a prefetched task would wait behind a long one
     worker_max_tasks_per_child=1000,
     worker_hijack_root_logger=False,
     # Redis hands a lost worker's task to another one after this time; it must exceed the longest task.
@@ -70,14 +70,14 @@ REQUEST_ID = "request_id"
 
 @signals.before_task_publish.connect
 def _send_request_id(headers: dict[str, Any], **kwargs: Any) -> None:
-    """A task carries the id of the request that caused it; one that a task sends, that of the first request."""
+    """Send the id of the request that caused the task in its headers; tasks sent by tasks keep the first one."""
     if request_id := structlog.contextvars.get_contextvars().get(REQUEST_ID):
         headers[REQUEST_ID] = request_id
 
 
 @signals.task_prerun.connect
 def _bind_request_id(task: Task, **kwargs: Any) -> None:
-    """Log lines and error reports of the task bear that id."""
+    """Bind that id to the task's log lines and error reports."""
     structlog.contextvars.clear_contextvars()
     if request_id := task.request.get(REQUEST_ID):
         structlog.contextvars.bind_contextvars(request_id=request_id)

@@ -1,4 +1,4 @@
-"""What runs by the clock: every Celery beat entry, with a line of why.
+"""The schedule: every Celery beat entry, with its reason.
 
 `manage.py sync_schedule` (in the release step and in `make run`) writes entries that are new into the database. From
 then on the row belongs to staff: interval, times and whether it is enabled are changed in the admin and survive. Code

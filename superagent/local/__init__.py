@@ -1,1 +1,1 @@
-"""One machine: embedded PostgreSQL and Redis, the programs of `make run`, and the data of the demo."""
+"""Local development: embedded PostgreSQL and Redis, `make run`, and demo data."""

@@ -2,6 +2,6 @@ from django.apps import AppConfig
 
 
 class LocalConfig(AppConfig):
-    """The commands of one machine: `dev` and `seed_demo`; it has no models."""
+    """The commands `dev` and `seed_demo`; no models."""
 
     name = "superagent.local"

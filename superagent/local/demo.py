@@ -1,7 +1,7 @@
 """A demo organization that is clearly one: two weeks on Free, then nine days on Pro with a license; and a staff user.
 
-Everything goes the way of real use: sign-up, the request spool, usage events, the hosted payment page, orders. Each
-step looks first whether it was done, so that all of it may be repeated.
+Everything uses the real paths: sign-up, the request spool, usage events, Stripe Checkout, orders. Each step checks
+first whether it was done, so that seeding is idempotent.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ HOURS = (0, 24, 14.5)  # when a day's calls come: the earliest, the latest, the 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """What a working day uses."""
+    """Usage of a working day."""
 
     calls: int
     tokens: int
@@ -81,11 +81,11 @@ STAFF = Person("staff@superagent.example", "Beacon-Orchard-47", "Demo Staff")
 
 
 class NotADemoInstallation(Exception):
-    """Known passwords and invented use have no place where the world can reach them or money is real."""
+    """Demo data is refused on https and live installations."""
 
 
 def seed(*, now: datetime) -> Iterator[str]:
-    """Make what is missing, telling each step; `now` is real time. Calls the sandbox, if it runs.
+    """Create what is missing; yields a line for each step. `now` is real time. Calls the sandbox if it runs.
 
     Raises NotADemoInstallation.
     """
@@ -163,7 +163,7 @@ def _api_key(organization: Organization, customer: User, now: datetime) -> ApiKe
 
 
 def _use(organization: Organization, key: ApiKey, volume: Volume, *, start: datetime, end: datetime) -> None:
-    """Calls, tokens and storage in `[start, end)`, at the hours of a working day and half as much on weekends."""
+    """Generate calls, tokens and storage in `[start, end)` during working hours, half as much on weekends."""
     dice = random.Random(SEED)  # noqa: S311 - sample data
     with tenancy.system("demo use"):
         period = periods.ensure(organization=organization, now=start)
@@ -188,7 +188,7 @@ def _moments(day: datetime, count: int, dice: random.Random) -> list[datetime]:
 def _events(
     day: datetime, volume: Volume, share: float, dice: random.Random
 ) -> Iterator[tuple[datetime, EventIn]]:
-    """A day's jobs with AI, and the storage of each six hours."""
+    """Returns a day's AI usage events, and storage every six hours."""
     for number, at in enumerate(_moments(day, TOKEN_JOBS, dice)):
         tokens = int(volume.tokens / TOKEN_JOBS * share * dice.uniform(0.5, 1.5))
         yield at, _event(f"demo-job-{day:%Y%m%d}-{number}", "ai_tokens", tokens, at)
@@ -221,7 +221,7 @@ def _call(
 
 
 def _ship(lines: list[str]) -> None:
-    """By the ordinary way: a segment in the spool, then the shipper."""
+    """Write a segment to the spool and ship it, as in production."""
     writer = spool.Writer(spool.spool_directory())
     for line in lines:
         writer.append(f"{line}\n".encode())
@@ -233,7 +233,7 @@ def _ship(lines: list[str]) -> None:
 
 
 def _buy(organization: Organization, customer: User, *, then: datetime, now: datetime) -> Iterator[str]:
-    """Pro, as if bought `then`, and a license; nothing if both are there or the sandbox does not answer."""
+    """Buy Pro, as if at `then`, and a license; does nothing if both exist or the sandbox is down."""
     with tenancy.tenant(organization):
         has_plan = plans.subscription_of(organization) is not None
         if has_plan and License.objects.visible_to(organization).exists():
@@ -251,7 +251,7 @@ def _buy(organization: Organization, customer: User, *, then: datetime, now: dat
 
 @contextmanager
 def _in_the_past(organization: Organization, ago: timedelta) -> Iterator[None]:
-    """What the organization buys meanwhile was bought that long `ago`: a switch of the sandbox."""
+    """Within, purchases at the sandbox are dated `ago`."""
     switch = (
         f"{settings.SANDBOX_URL}/_sandbox/stripe/customers/{stripe_customers.ensure(organization)}/set_back"
     )
@@ -263,7 +263,7 @@ def _in_the_past(organization: Organization, ago: timedelta) -> Iterator[None]:
 
 
 def _subscribe(organization: Organization, customer: User, now: datetime) -> bool:
-    """Pay for Pro on the sandbox's payment page as a customer does. False if it is paid already."""
+    """Pay for Pro on the sandbox's payment page. Returns False if it is paid already."""
     with tenancy.tenant(organization):
         if plans.subscription_of(organization) is not None:
             return False
@@ -282,7 +282,7 @@ def _subscribe(organization: Organization, customer: User, now: datetime) -> boo
 
 
 def _license(organization: Organization, customer: User, now: datetime) -> bool:
-    """Order a license with the saved card, and report some use of it."""
+    """Order a license with the saved card, and report some usage of it."""
     with tenancy.tenant(organization):
         account = BillingAccount.objects.filter(organization=organization).first()
         has_card = account is not None and account.has_card

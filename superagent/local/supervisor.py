@@ -115,7 +115,7 @@ def _changes(name: str, stopping: threading.Event) -> Iterator[str]:
 
 
 def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
-    """Runs in a new process: have the kernel send it `number` when the process that started it is gone."""
+    """Runs in the new process: have the kernel send it signal `number` when its parent dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, number)
 

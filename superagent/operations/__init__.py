@@ -1,1 +1,1 @@
-"""The roof for operators: health, metrics, logs, backlogs, system checks and the home of the admin."""
+"""For operators: health, metrics, logs, backlogs, system checks and the admin's home."""

@@ -1,4 +1,4 @@
-"""What runs in the background, for staff: the outbox and the schedule."""
+"""Admin pages of background work: the outbox and the schedule."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,12 +24,12 @@ CHANGE_MESSAGE = "foundation.change_outboxmessage"
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(ReasonedActions, LargeList):
-    """What must happen outside, newest first. Dead messages are tried again, or dismissed when nothing will help."""
+    """Messages to outside systems, newest first. Staff replay dead letters, or dismiss those that cannot succeed."""
 
     list_display = ["topic", "state", "attempts", "due_at", "created_at", "finished_at"]
     list_filter = ["state"]
     search_fields = ["=dedupe_key", "=id"]
-    search_help_text = _("The id or the key of one message, exactly.")
+    search_help_text = _("The exact id or key of a message.")
     actions = ["replay", "dismiss"]
 
     @admin.action(description=_("Try dead messages again"), permissions=["view"])
@@ -39,7 +39,7 @@ class OutboxMessageAdmin(ReasonedActions, LargeList):
 
         self.act(request, queryset, permission=CHANGE_MESSAGE, action="outbox_message.replayed", call=call)
 
-    @admin.action(description=_("Dismiss dead messages: they are never sent"), permissions=["view"])
+    @admin.action(description=_("Dismiss dead messages (never send them)"), permissions=["view"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
         def call(message: OutboxMessage, reason: str) -> bool:
             return outbox.dismiss(message)
@@ -48,7 +48,7 @@ class OutboxMessageAdmin(ReasonedActions, LargeList):
 
 
 class ScheduleForm(ReasonedModelForm):
-    """An interval in seconds, or times of the clock, whichever the task has."""
+    """An interval in seconds or crontab times, whichever the task has."""
 
     every_seconds = forms.IntegerField(label=_("Every … seconds"), min_value=1, max_value=7 * 24 * 3600)
     minute = forms.CharField(label=_("Minute"), max_length=60, help_text=_("As in crontab: 5, */10 or *."))
@@ -82,7 +82,7 @@ class ScheduleForm(ReasonedModelForm):
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(AuditedAdmin):
-    """The schedule is declared in code (superagent.schedule); when a task runs, and whether, belongs to staff."""
+    """Tasks are declared in code (superagent.schedule); staff decide when and whether they run."""
 
     form = ScheduleForm
     list_display = ["name", "enabled", "runs", "last_run_at", "total_run_count"]
@@ -117,7 +117,7 @@ class PeriodicTaskAdmin(AuditedAdmin):
 
 
 def _times_of(task: PeriodicTask) -> dict[str, Any]:
-    """What of its schedule staff may change, as it is now."""
+    """Returns the current values of the fields that staff may change."""
     if task.interval is not None:
         return {"every_seconds": int(task.interval.schedule.run_every.total_seconds())}
     return {name: getattr(task.crontab, name) for name in TIMES} if task.crontab else {}

@@ -1,4 +1,4 @@
-"""The one admin site, a workbench: what waits for staff is on its first page, and its door is ours (staff_access)."""
+"""The admin site: its index lists work that needs staff; access is decided by staff_access."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from accounts.models import AuditEntry
 from accounts.staff_access import Missing
 from superagent.operations import backlogs
 
-# The first page's sections, in order: the apps of which each is made.
+# Sections of the index, in order, with their apps.
 SECTIONS = (
     (_("Customers and staff"), ("accounts", "auth")),
     (_("Billing"), ("billing",)),
@@ -63,7 +63,7 @@ class StaffSite(admin.AdminSite):
 
     @method_decorator([never_cache, login_not_required])
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Not a form: says what is missing and leads to where it is had, and back."""
+        """No form: tells what is missing for access, and links to where to get it."""
         back = _own_path(request)
         match staff_access.missing(request):
             case None:
@@ -96,7 +96,7 @@ class StaffSite(admin.AdminSite):
         return super().index(request, (extra_context or {}) | {"queues": rows, "recent_acts": own})
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """In sections with names for people; Stripe's objects, which are only for looking things up, last."""
+        """Returns the apps in named sections; Stripe's mirrored objects come last."""
         found = {app["app_label"]: app for app in super().get_app_list(request, app_label)}
         if app_label is not None:
             return list(found.values())
@@ -110,7 +110,7 @@ class StaffSite(admin.AdminSite):
 
 
 def _own_path(request: HttpRequest) -> str:
-    """Where the caller was going within the admin."""
+    """Returns the page of the admin that the caller wanted."""
     wanted = request.GET.get("next", "")
     start = reverse("admin:index")
     is_ours = wanted.startswith(start) and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
@@ -118,7 +118,7 @@ def _own_path(request: HttpRequest) -> str:
 
 
 def _address(queue: backlogs.Queue) -> str:
-    """The change list of the queue's rows; empty when its app has none."""
+    """Returns the URL of the queue's change list; empty if it has none."""
     options = queue.waiting().model._meta
     try:
         return f"{reverse(f'admin:{options.app_label}_{options.model_name}_changelist')}?{queue.query}"

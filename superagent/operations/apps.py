@@ -3,7 +3,7 @@ from django.contrib.admin import apps as admin
 
 
 class OperationsConfig(AppConfig):
-    """Health, metrics, logs, backlogs and the admin's home; it has no models."""
+    """Health, metrics, logs, backlogs and the admin's home; no models."""
 
     name = "superagent.operations"
     default = True

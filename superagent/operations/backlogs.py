@@ -1,4 +1,4 @@
-"""What waits to be done, and what was given up: for the metrics and for the first page of the admin."""
+"""Backlogs and dead letters, for metrics and the admin index."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from superagent.foundation.models import OutboxMessage
 
 STUCK_AFTER = timedelta(minutes=5)
 LATE_AFTER = timedelta(hours=1)
-CLOSURES_ARE_LATE_AFTER = timedelta(hours=2)  # their job comes once an hour
+CLOSURES_ARE_LATE_AFTER = timedelta(hours=2)  # their job runs once an hour
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """`waiting` is a queryset, ordered by nothing; `since` its field that says since when a row waits.
+    """`waiting` returns an unordered queryset; `since` is its field for when a row began to wait.
 
-    `is_for_people`: nothing works it off by itself.
+    `is_for_people`: no job processes it; staff must.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Queue:
     is_for_people: bool = False
 
     def measure(self) -> Measure:
-        """Two aggregates in one query."""
+        """Count the rows and find the oldest, in one query."""
         found = self.waiting().aggregate(first=Min(self.since), count=Count("pk"))
         first: datetime | None = found["first"]
         age = 0.0 if first is None else max((timezone.now() - first).total_seconds(), 0.0)
@@ -58,7 +58,7 @@ class Measure:
 
     @property
     def is_stuck(self) -> bool:
-        """Work that a worker should have done by now, or anything that only a person can do."""
+        """True if a worker should have processed it by now, or only staff can."""
         return self.count > 0 and (self.queue.is_for_people or self.age_seconds > STUCK_AFTER.total_seconds())
 
 
@@ -84,7 +84,7 @@ QUEUES: tuple[Queue, ...] = (
     ),
     Queue(
         "outbox_dead",
-        _("Outbox: given up"),
+        _("Outbox: dead letters"),
         lambda: _outbox(OutboxMessage.State.DEAD),
         since="created_at",
         query="state__exact=dead",
@@ -92,28 +92,28 @@ QUEUES: tuple[Queue, ...] = (
     ),
     Queue(
         "outbox_late",
-        _("Outbox: tried for an hour without success"),
+        _("Outbox: failing for an hour"),
         lambda: _outbox(OutboxMessage.State.PENDING).filter(first_sent_at__lt=_is_late()),
         since="first_sent_at",
         query="state__exact=pending",
     ),
     Queue(
         "stripe_events",
-        _("Stripe's events: not handled"),
+        _("Stripe's events: not processed yet"),
         lambda: _events(WebhookEvent.State.PENDING),
         since="received_at",
         query="state__exact=pending",
     ),
     Queue(
         "stripe_events_late",
-        _("Stripe's events: tried for an hour without success"),
+        _("Stripe's events: failing for an hour"),
         lambda: _events(WebhookEvent.State.PENDING).filter(received_at__lt=_is_late()),
         since="received_at",
         query="state__exact=pending",
     ),
     Queue(
         "stripe_events_dead",
-        _("Stripe's events: given up"),
+        _("Stripe's events: dead letters"),
         lambda: _events(WebhookEvent.State.DEAD),
         since="received_at",
         query="state__exact=dead",
@@ -160,7 +160,7 @@ QUEUES: tuple[Queue, ...] = (
     ),
     Queue(
         "account_closures_late",
-        _("Accounts: their two weeks are over, and closing them fails"),
+        _("Accounts: closing is overdue and fails"),
         lambda: AccountClosure.objects.filter(
             withdrawn_at=None, closed_at=None, closes_at__lt=timezone.now() - CLOSURES_ARE_LATE_AFTER
         ),
@@ -169,7 +169,7 @@ QUEUES: tuple[Queue, ...] = (
     ),
     Queue(
         "license_statuses_late",
-        _("Licenses: their dates have ended or suspended them, and storing that fails"),
+        _("Licenses: status changes that are overdue and fail"),
         lambda: License.objects.late(_is_late()),
         since="due_since",
         query="",
@@ -198,7 +198,7 @@ QUEUES: tuple[Queue, ...] = (
 
 
 def measure_all() -> list[Measure]:
-    """All queues, for whoever is in the system scope."""
+    """Measure all queues. Call it in the system scope."""
     return [queue.measure() for queue in QUEUES]
 
 
@@ -206,13 +206,13 @@ LATE = tuple(queue for queue in QUEUES if queue.name.endswith("_late"))
 
 
 def late() -> list[Measure]:
-    """What is tried again and again without success: an outside system is away, a key was refused, a job fails."""
+    """Returns queues whose retries keep failing: an outside system is down, a key was refused, a job fails."""
     with tenancy.system("work that is late"):
         return [measure for queue in LATE if (measure := queue.measure()).count]
 
 
 def alarm() -> int:
-    """Every five minutes: say what is late, so that somebody looks. It goes on being tried. Answers how much it is."""
+    """Every five minutes: raise an alarm for late work, which is still retried. Returns the number of rows."""
     found = late()
     for measure in found:
         log.error(

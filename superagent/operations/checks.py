@@ -41,7 +41,7 @@ def check_production_settings(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _unset() -> list[checks.CheckMessage]:
-    """What has a default that suits one machine, and nobody else's customers."""
+    """Settings whose defaults are for development only."""
     findings: list[checks.CheckMessage] = [
         checks.Warning(
             f"{name} is still the one of the example.", hint="Set it (.env.example).", id="superagent.W004"
@@ -77,7 +77,7 @@ def _unset() -> list[checks.CheckMessage]:
 
 @checks.register
 def check_secret_key(**kwargs: Any) -> list[checks.CheckMessage]:
-    """An installation that the world can reach must not sign with a key that the world can read."""
+    """A public installation must not sign with the key from the source code."""
     if settings.IS_SECURE and settings.SECRET_KEY.startswith(DEVELOPMENT_KEY_BEGINS):
         return [
             checks.Error(

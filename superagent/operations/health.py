@@ -1,4 +1,4 @@
-"""Is this installation well? Alive: the process answers. Ready: the database does, and it alone decides.
+"""Health checks. Live: the process responds. Ready: the database responds; nothing else decides.
 
 Everything else may fail on purpose (docs/operations: "failing on purpose") and is reported as degraded, so that a load
 balancer does not take every process out because Redis is away.
@@ -26,10 +26,10 @@ from superagent.celery import PAYING
 from superagent.foundation import redis_client, tenancy
 from superagent.operations import backlogs
 
-BEAT_SECONDS = 10  # how often a worker and beat give a sign of life in Redis
-SILENT_SECONDS = 90  # after which they count as gone
-PAYMENTS = "payments"  # the sign of a finished task of the worker that calls Stripe
-TASK = "task"  # the sign of a finished task; beat sends several each minute
+BEAT_SECONDS = 10  # how often workers and beat write a heartbeat to Redis
+SILENT_SECONDS = 90  # after which they count as down
+PAYMENTS = "payments"  # heartbeat of a finished task of the worker that calls Stripe
+TASK = "task"  # heartbeat of a finished task; beat sends several each minute
 DATABASE_SECONDS = 1
 REACH_SECONDS = 0.5
 REMEMBER_SECONDS = 15
@@ -41,7 +41,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that the product stands on; `detail` is for operators and names no secret."""
+    """One dependency of the product; `detail` is for operators and contains no secret."""
 
     name: str
     is_well: bool
@@ -50,10 +50,10 @@ class Part:
 
 
 class Probe:
-    """Asks something in a thread of its own, because what hangs must not hold up the answer.
+    """Runs a check in its own thread, so that one that hangs does not delay the response.
 
-    While a question is still unanswered no other is asked: one thread waits for a part that hangs, however many
-    health checks come.
+    While a check is running no other is started, so one thread waits for a part that hangs, however many health
+    checks arrive.
     """
 
     def __init__(self, ask: Callable[[], Any]) -> None:
@@ -62,10 +62,10 @@ class Probe:
         self._pending: Future[Any] | None = None
 
     def answer(self, *, timeout_seconds: float) -> Any:
-        """Return what was answered. Raises TimeoutError without an answer in time, else what the question raised."""
+        """Returns the result. Raises TimeoutError if it is not ready in time, else what the check raised."""
         with self._lock:
             if self._pending is not None and not self._pending.done():
-                raise TimeoutError("an earlier question is still unanswered")
+                raise TimeoutError("an earlier check is still running")
             pending = self._pending = Future()
         threading.Thread(target=self._run, args=(pending,), daemon=True, name="health").start()
         return pending.result(timeout_seconds)
@@ -78,7 +78,7 @@ class Probe:
 
 
 def report() -> list[Part]:
-    """The state of every part. Takes two seconds at most, also when all of them hang."""
+    """Returns the state of every part. Takes two seconds at most, even if all of them hang."""
     signs = _signs_of_life()
     database = _database()
     return [
@@ -114,7 +114,7 @@ def _database() -> Part:
 
 
 def _signs_of_life() -> dict[str, float] | None:
-    """The seconds since each process, and the last task of a worker, gave a sign; None without Redis."""
+    """Returns the seconds since the last heartbeat of each process and of finished tasks; None without Redis."""
     names = ("worker", "beat", TASK, PAYMENTS)
     try:
         signed = redis_client.connection().mget([HEARTBEAT_KEY.format(name) for name in names])
@@ -141,7 +141,7 @@ def _process(name: str, signs: dict[str, float] | None) -> Part:
 
 
 def _worker(signs: dict[str, float] | None) -> Part:
-    """Its main process may be well while the processes that do the work hang, or all are busy with long tasks."""
+    """Its main process may be healthy while its children hang or are all busy with long tasks."""
     part = _process("worker", signs)
     if signs and part.is_well and "beat" in signs and TASK not in signs:
         return Part("worker", is_well=False, detail=f"no task was finished for {SILENT_SECONDS} s")
@@ -159,7 +159,7 @@ _metering_probe = Probe(_ask_metering)
 
 
 def _metering(database: Part) -> Part:
-    """Whether what is answered gets to the database, on this host and on every other."""
+    """Whether answered requests are recorded in the database, on this and every other host."""
     if not database.is_well:
         return Part("metering", is_well=False, detail="not known without the database")
     try:
@@ -180,7 +180,7 @@ _late_probe = Probe(_ask_late)
 
 
 def _late(database: Part) -> Part:
-    """What has been tried for an hour without success: an outside system is away, or refuses our key."""
+    """Work that has failed for an hour: an outside system is down, or refuses our key."""
     if not database.is_well:
         return Part("work", is_well=False, detail="not known without the database")
     try:
@@ -203,7 +203,7 @@ _memory: dict[str, tuple[float, Any]] = {}
 
 
 def _remembered(key: str, ask: Callable[[], Answer]) -> Answer:
-    """The answer of the last seconds: a health check must not become a load on others."""
+    """Returns the cached result of the last seconds, so that health checks put no load on others."""
     asked_at, answer = _memory.get(key, (-REMEMBER_SECONDS, None))
     if time.monotonic() - asked_at >= REMEMBER_SECONDS:
         answer = ask()
@@ -244,7 +244,7 @@ def _worker_lives(**kwargs: Any) -> None:
 
 @signals.task_postrun.connect
 def _task_ended(**kwargs: Any) -> None:
-    """In the process that does the work: the worker's main process lives on when all of those hang."""
+    """Sent by the child process that ran the task: the worker's main process stays alive when its children hang."""
     request = kwargs["task"].request
     if not request.called_directly:
         heartbeat(PAYMENTS if request.delivery_info.get("routing_key") in PAYING else TASK)
@@ -252,7 +252,7 @@ def _task_ended(**kwargs: Any) -> None:
 
 @signals.beat_init.connect
 def _beat_starts(**kwargs: Any) -> None:
-    """In the beat process only: every task that it sends is a sign of life; the outbox sweep is due every 15 s."""
+    """In the beat process only: every task that it sends is a heartbeat; the outbox sweep is due every 15 s."""
     signals.after_task_publish.connect(_beat_lives)
 
 

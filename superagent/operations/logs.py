@@ -41,7 +41,7 @@ _SECRET_TEXT = re.compile(
 
 
 def scrubbed(value: Any, depth: int = 0) -> Any:
-    """`value` without secrets: mappings and sequences all the way down."""
+    """Returns `value` without secrets, in nested mappings and sequences, too."""
     if isinstance(value, str):
         return _SECRET_TEXT.sub(REDACTED, value)
     if depth >= MAX_DEPTH:
@@ -57,7 +57,7 @@ def scrubbed(value: Any, depth: int = 0) -> Any:
 
 
 def scrub(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """The processor before the renderer: no secret passes it."""
+    """The last processor before the renderer: removes secrets."""
     kept = {name: event.pop(name) for name in ("_record", "_from_structlog") if name in event}
     return {**scrubbed(event), **kept}
 
@@ -97,7 +97,7 @@ def _rendering(*, is_readable: bool) -> list[Processor]:
 
 
 def configuration(*, is_readable: bool, level: str) -> dict[str, Any]:
-    """Set structlog up and answer Django's LOGGING. `is_readable`: for a person at a terminal, else JSON."""
+    """Configure structlog. Returns Django's LOGGING. `is_readable`: for a terminal, else JSON."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

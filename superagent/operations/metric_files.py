@@ -47,7 +47,7 @@ class Archive:
 
 
 class Files(Collector):
-    """Everything that all processes of `folder` ever counted. Reading it tidies up."""
+    """Returns everything that all processes of `folder` have counted. Reading it tidies up."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

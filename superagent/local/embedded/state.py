@@ -1,4 +1,4 @@
-"""The directory that two embedded servers live in, and what is remembered there between starts."""
+"""The data directory of the embedded servers, and their state between starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make run`: a whole installation on this machine, with progress, until Ctrl-C."""
+"""`make run`: a complete installation on this machine, with progress messages, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Installation:
             say("stopped")
 
     def migrate(self) -> None:
-        """Bring the database up to date; skipped when nothing changed since the last start on the same data."""
+        """Migrate the database; skipped if nothing changed since the last start on the same data."""
         fingerprint = self._fingerprint("migrations/*.py", "apps.py", "models.py", "models/*.py")
         if self._remembered("migrations") == fingerprint:
             return
@@ -119,7 +119,7 @@ class Installation:
         self._remember("migrations", fingerprint)
 
     def seed(self) -> list[str]:
-        """Write the catalog and the demo; answers the demo's log-in lines."""
+        """Seed the catalog and the demo. Returns the demo's log-in lines."""
         fingerprint = self._fingerprint("*.py")
         if self._remembered("seeds") == fingerprint:
             return list(self._remembered("logins") or [])
@@ -158,7 +158,7 @@ class Installation:
         return lines
 
     def _fingerprint(self, *patterns: str) -> str | None:
-        """A digest of matching files and of the cluster's birth; None for a database that is not ours alone."""
+        """Returns a digest of the matching files and the cluster's creation; None for an external database."""
         cluster = self.data_dir / "postgres" / "PG_VERSION"
         if not self.uses_embedded or not cluster.exists():
             return None
@@ -186,7 +186,7 @@ class Installation:
 
 
 def _show_progress(name: str, lines: list[str], marker: str, done: threading.Event) -> None:
-    """Say every few seconds how far a command has come, for a reader who wonders whether it hangs."""
+    """Print a command's progress every few seconds, so that it does not seem to hang."""
     started = time.monotonic()
     while not done.wait(PROGRESS_SECONDS):
         steps = f"{sum(marker in line for line in lines)} steps done" if marker else "working"
@@ -194,7 +194,7 @@ def _show_progress(name: str, lines: list[str], marker: str, done: threading.Eve
 
 
 def run_processes(installation: Installation, workers: int) -> int:
-    """Run web, worker, beat and sandbox until one signal ends them all; answers the exit status."""
+    """Run web, worker, beat and sandbox until a signal ends them all. Returns the exit status."""
     honcho.manager.KILL_WAIT = GRACE_SECONDS + 5  # each supervisor ends its program within GRACE_SECONDS
     output = Output()
     manager = honcho.manager.Manager(output)
@@ -238,7 +238,7 @@ def _worker(name: str, queues: Sequence[str]) -> list[str]:
 
 
 class Reader(honcho.process.Process):
-    """The process that reads what one program says. It ignores signals, so it must not outlive this command."""
+    """Reads the output of one program. It ignores signals, so it must not outlive this command."""
 
     def run(self, *args: Any, **kwargs: Any) -> None:
         end_with_parent(signal.SIGKILL)
