@@ -168,7 +168,7 @@ def test_a_request_whose_period_moves_while_it_is_recorded_is_recorded_in_the_ne
     """It was lost where the spool's disk refused, and a failing segment where it did not."""
     give(organization, terms(REQUESTS, 1000, hard=True))
     assert api.get("usage/meters").status_code == 200
-    [segment] = shipping.directory().glob("*.spool")
+    [segment] = shipping.spool_directory().glob("*.spool")
     line = segment.read_bytes()
     if is_past_the_spool:
         spool.writer().close()

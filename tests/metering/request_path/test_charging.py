@@ -220,7 +220,7 @@ def test_units_of_a_lost_counter_are_added_when_they_are_shipped(
     give(organization, terms(REQUESTS, 10, hard=True))
     for _ in range(3):
         api.get("usage/meters")
-    held = next(shipping.directory().glob("*.spool"))
+    held = next(shipping.spool_directory().glob("*.spool"))
     away = held.rename(held.with_suffix(".away"))
     redis_wire.send(redis_wire.pack("FLUSHDB"), 1)
     assert api.get("usage/meters").status_code == 200
