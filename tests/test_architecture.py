@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structure
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
@@ -40,9 +39,12 @@ PRODUCTION = {
 }
 
 
-@pytest.mark.parametrize("rule", structure.RULES, ids=lambda rule: rule.__name__)
-def test_rule_holds(rule: Callable[[], Iterator[structure.Finding]]) -> None:
-    assert [str(finding) for finding in rule() if not finding.is_advice] == []
+def test_the_rules_of_structure_hold() -> None:
+    """In a process of its own: Python 3.11 may fail to parse where another test has met a RecursionError before."""
+    done = subprocess.run(
+        [sys.executable, ".ci/structure.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_apps_import_only_from_lower_floors() -> None:
