@@ -172,7 +172,12 @@ def current_membership(request: HttpRequest) -> Membership | None:
         if found := _in_menu(request, wanted) or memberships.find(user, wanted):
             return found
         del request.session[SESSION_KEY]  # no longer a member there
-    return _in_menu(request, user.default_organization_id) or memberships.find(user, None)
+    if found := _in_menu(request, user.default_organization_id):
+        return found
+    menu: memberships.MembershipMenu | None = getattr(request, "memberships", None)
+    if menu is None or menu.has_more:
+        return memberships.find(user, None)
+    return min(menu.shown, key=lambda each: each.pk, default=None)  # all are known: the first joined
 
 
 def _in_menu(request: HttpRequest, organization_id: UUID | str | None) -> Membership | None:

@@ -46,8 +46,8 @@ def test_tables_that_grow_with_use_are_known() -> None:
         "accounts.AuditEntry", "billing.WebhookEvent", "djstripe.Charge", "djstripe.Customer", "djstripe.Invoice",
         "djstripe.PaymentIntent", "djstripe.PaymentMethod", "djstripe.Price", "djstripe.Product", "djstripe.Refund",
         "djstripe.Subscription", "foundation.OutboxMessage", "licensing.FeatureUsage", "metering.Allowance",
-        "metering.Quota", "metering.QuotaAlert", "metering.RequestRecord", "metering.RequestRollup",
-        "metering.UsageEvent", "metering.UsagePeriod", "metering.UsageRollup",
+        "metering.HourlyLevel", "metering.Quota", "metering.QuotaAlert", "metering.RequestRecord",
+        "metering.RequestRollup", "metering.UsageEvent", "metering.UsagePeriod", "metering.UsageRollup",
     ]  # fmt: skip
 
 

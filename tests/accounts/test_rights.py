@@ -37,7 +37,7 @@ def test_an_api_key_manages_no_members_whatever_its_scopes(acme, owner, member, 
     for method, path, body in [*writes(acme, user.pk), withdrawal]:
         answer = key(method, path, body)
         assert (answer.status_code, answer.json()["code"]) == (403, "person_required"), path
-        assert "access token of a person" in answer.json()["detail"]
+        assert "Use a user's access token" in answer.json()["detail"]
     with tenancy.tenant(acme):
         assert Invitation.objects.open(timezone.now()).count() == 1
         assert Membership.objects.get(user=user).role == Role.VIEWER

@@ -55,7 +55,7 @@ def test_who_closes_an_account_is_told_by_page_and_mail_of_use_that_is_still_to_
     [row] = OutboxMessage.objects.filter(payload__template="accounts/email/account_closing")
     mail = notifications.render(**row.payload)
     for shown in (mail.body, mail.alternatives[0][0]):
-        assert "still billed" in shown and f"{due} (Acme)" in shown
+        assert "will still be billed" in shown and f"{due} (Acme)" in shown
 
 
 def test_the_mail_about_the_end_of_a_plan_names_what_goes_on_and_nothing_that_ends_too(customer):
