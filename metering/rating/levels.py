@@ -64,7 +64,9 @@ def add(marks: Sequence[Mark]) -> list[Use]:
     if not marks:
         return []
     measured = _Measured(
-        {mark.quota.pk: mark.quota for mark in marks}.values(), {mark.value for mark in marks}
+        {mark.quota.pk: mark.quota for mark in marks}.values(),
+        {mark.value for mark in marks},
+        unseen=[mark.event_id for mark in marks],
     )
     _keep(marks)
     return measured.changes()
@@ -72,7 +74,7 @@ def add(marks: Sequence[Mark]) -> list[Use]:
 
 def remove(mark: Mark) -> list[Use]:
     """The event of `mark` was just taken back: read its hour again, if it decided it."""
-    measured = _Measured([mark.quota], {mark.value})
+    measured = _Measured([mark.quota], {mark.value}, unvoided=[mark.event_id])
     rows = HourlyLevel.objects.filter(period=mark.quota.period_id, meter=mark.quota.meter_id)
     if rows.filter(value=mark.value, hour=mark.hour, event_id=mark.event_id).exists():
         read_again(mark.quota, mark.hour, mark.value)
@@ -155,13 +157,16 @@ def deciding(condition: str) -> str:
     """  # noqa: S608  # our own names
 
 
-def valid(condition: str) -> str:
-    """SQL: the events (`e`) of level meters (`m`) under `condition` that nobody took back, in the form of rows."""
+def valid(condition: str, *, unvoided: str = "false") -> str:
+    """SQL: the events (`e`) of level meters (`m`) under `condition` that nobody took back, in the form of rows.
+
+    Where `unvoided` is true of an event, it counts as not taken back.
+    """
     return f"""
         SELECT e.organization_id, e.meter_id, e.period_id, date_trunc('hour', e.occurred_at, 'UTC') AS hour,
                {value_of("e")} AS value, e.quantity, e.occurred_at AS moment, e.id AS event_id
         FROM {EVENTS} e JOIN {METERS} m ON m.id = e.meter_id AND NOT {ADDS_UP}
-        WHERE {condition} AND NOT EXISTS (SELECT FROM {VOIDS} v WHERE v.event_id = e.id)
+        WHERE {condition} AND ({unvoided} OR NOT EXISTS (SELECT FROM {VOIDS} v WHERE v.event_id = e.id))
     """  # noqa: S608  # our own names
 
 
@@ -192,9 +197,17 @@ def _keep(marks: Sequence[Mark]) -> None:
 
 class _Measured:
     """The levels of quotas as they are now, to tell by how much they change; also at each change of terms, because what
-    was used before one is rated by the terms of then. Of `values` alone, or of all (None)."""
+    was used before one is rated by the terms of then. Of `values` alone, or of all (None). The levels are those before
+    the events `unseen` were recorded and before the events `unvoided` were taken back, which has just been done."""
 
-    def __init__(self, quotas: Iterable[Quota], values: Collection[bytes] | None) -> None:
+    def __init__(
+        self,
+        quotas: Iterable[Quota],
+        values: Collection[bytes] | None,
+        *,
+        unseen: Sequence[UUID] = (),
+        unvoided: Sequence[UUID] = (),
+    ) -> None:
         self._values = values
         self._ends: list[tuple[Quota, datetime | None]] = []
         quotas = list(quotas)
@@ -203,7 +216,7 @@ class _Measured:
         for quota in quotas:
             theirs = [moment for quota_id, moment in moments if quota_id == quota.pk]
             self._ends += [(quota, moment) for moment in (*theirs, None)]
-        self._before = _read(self._ends, values)
+        self._before = _read(self._ends, values, unseen=unseen, unvoided=unvoided)
 
     def changes(self) -> list[Use]:
         """Uses that have the same effect as what happened since: one for the time up to each end, less the last one."""
@@ -218,7 +231,13 @@ class _Measured:
         return uses
 
 
-def _read(ends: Sequence[tuple[Quota, datetime | None]], values: Collection[bytes] | None) -> list[int]:
+def _read(
+    ends: Sequence[tuple[Quota, datetime | None]],
+    values: Collection[bytes] | None,
+    *,
+    unseen: Sequence[UUID] = (),
+    unvoided: Sequence[UUID] = (),
+) -> list[int]:
     """The level of each quota by the events that occurred before a moment (None: by all): whole hours from the rows, a
     part of an hour from its events."""
     if not ends:
@@ -228,7 +247,9 @@ def _read(ends: Sequence[tuple[Quota, datetime | None]], values: Collection[byte
         return "" if values is None else f"AND {row}.value = ANY(%(values)s)"
 
     part = valid("e.organization_id = k.organization_id AND e.meter_id = k.meter_id AND e.period_id = k.period_id "
-                 "AND e.occurred_at >= date_trunc('hour', k.moment, 'UTC') AND e.occurred_at < k.moment")  # fmt: skip
+                 "AND e.occurred_at >= date_trunc('hour', k.moment, 'UTC') AND e.occurred_at < k.moment "
+                 "AND e.id <> ALL(%(unseen)s::uuid[])",
+                 unvoided="e.id = ANY(%(unvoided)s::uuid[])")  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -251,6 +272,8 @@ def _read(ends: Sequence[tuple[Quota, datetime | None]], values: Collection[byte
                 "meters": [quota.meter_id for quota, _ in ends],
                 "moments": [moment for _, moment in ends],
                 "values": list(values or ()),
+                "unseen": list(unseen),
+                "unvoided": list(unvoided),
             },
         )
         return [level for (level,) in cursor.fetchall()]

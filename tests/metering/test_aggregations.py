@@ -226,3 +226,21 @@ def test_a_meter_must_suit_its_aggregation(wrong: dict[str, str]) -> None:
 )
 def test_what_fits_a_limit_of_ten(aggregation: str, quantity: int, used: int, fits: bool) -> None:
     assert Aggregation(aggregation).fits(quantity=quantity, used=used, limit=10) is fits
+
+
+@pytest.mark.usefixtures("scope")
+@pytest.mark.parametrize("aggregation", Aggregation.values)
+def test_what_comes_late_for_the_hour_in_which_terms_changed_counts_by_the_former_ones(
+    aggregation: str,
+) -> None:
+    """That part of an hour is read from its events, which are there (or taken back) before their level is."""
+    books = Books(aggregation)
+    books.change_terms(0)
+    minutes = (CHANGE - START) // timedelta(minutes=1)
+    books.send([(1, 4, minutes - 5)])
+    books.check()
+    books.send([(2, 6, minutes - 3), (3, 9, minutes + 3)])
+    books.check()
+    for name in (2, 1):
+        books.void(name)
+        books.check()
