@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -163,6 +164,10 @@ class Receiver:
 
         result: dict[str, Any] = eventually(found)
         return result
+
+    def wait_for(self, *types: str, **about: str) -> None:
+        """Wait until at least `types` arrived, each as often as it is named: they are delivered in no order."""
+        eventually(lambda: Counter(types) <= Counter(self.types(**about)))
 
 
 def _is_about(event: dict[str, Any], about: dict[str, str]) -> bool:
