@@ -7,7 +7,13 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponsePermanentRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponseBase,
+    HttpResponsePermanentRedirect,
+    UnreadablePostError,
+)
 from django.http.multipartparser import MultiPartParserError
 from django.urls import Resolver404, get_resolver, resolve
 
@@ -52,7 +58,7 @@ class ErrorPages(WrappingMiddleware):
                 return _page_of(request, HTTPStatus.BAD_REQUEST)
             try:
                 request.POST  # noqa: B018  # read here, before the check of its token does
-            except (SuspiciousOperation, MultiPartParserError) as exception:
+            except (SuspiciousOperation, MultiPartParserError, UnreadablePostError) as exception:
                 return _page_of(request, HTTPStatus.BAD_REQUEST, exception)
         return None
 

@@ -1,16 +1,18 @@
 """The answer of a WSGI application (PEP 3333), as the parts in which it goes to the client. Runs in a thread.
 
-What is whole already goes in one part, so that one message to the event loop ends the request. The rest is passed on
-block by block, as the application makes it.
+What is whole already goes in one part, so that one message to the event loop ends the request. So does what announces
+its length, past `GATHERED_BYTES` as a file: a client that reads slowly, or never, holds no thread. The rest is passed
+on block by block, as the application makes it.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import structlog
 
@@ -26,7 +28,7 @@ BLOCK_BYTES = 64 * 1024
 """Of a file; as much as a server buffers before it waits for the client."""
 
 GATHERED_BYTES = 128 * 1024
-"""An answer that announces no more is gathered and sent at once: most files hold no thread for a slow reader."""
+"""Of an answer that announces its length; what is longer goes to a temporary file."""
 
 _BODILESS = frozenset({204, 205, 304})  # RFC 9110, 15.3.5, 15.3.6 and 15.4.5
 
@@ -36,6 +38,8 @@ class Part(NamedTuple):
     """Status and headers, in the first part alone."""
     body: bytes
     is_last: bool
+    rest: IO[bytes] | None = None
+    """In the last part: what ends the answer, to be read and closed by whoever sends it."""
 
 
 class FileBlocks:
@@ -61,21 +65,20 @@ def parts(application: WsgiApplication, environ: Environ) -> Generator[Part, Non
     environ["wsgi.file_wrapper"] = FileBlocks
     response = _Response(is_head=environ["REQUEST_METHOD"] == "HEAD")
     blocks = application(environ, response.start)
-    body = b""
+    body, rest = b"", None
     try:
         if _is_whole(blocks):
             body = b"".join(chain(response.written, blocks))
         elif response.is_bodiless:
             pass  # nobody would see it, so it is not made either
-        elif response.length is not None and response.length <= GATHERED_BYTES:
-            body = _gathered(chain(response.written, blocks), response.length)
-        elif environ["SERVER_PROTOCOL"] == "HTTP/1.0" and response.length is None:
-            yield from _measured(chain(response.written, blocks), response)
+        elif response.length is not None or environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+            # HTTP/1.0 knows no chunks (RFC 9112, 6.1), which uvicorn sends all the same: the length is found out first.
+            body, rest = _gathered(chain(response.written, blocks), response.length)
         else:
             yield from _passed_on(chain(response.written, blocks), response)
     finally:
         _close(blocks)
-    yield response.last(body)
+    yield response.last(body, rest)
 
 
 class _Response:
@@ -109,17 +112,18 @@ class _Response:
         """Known for sure once the application has called `start_response`."""
         return self._status is not None and (self._is_head or self._status in _BODILESS)
 
-    def part(self, block: bytes, *, is_last: bool = False) -> Part:
-        start = None if self._is_sent else self._begin()
-        return Part(start, block, is_last)
+    def part(self, block: bytes) -> Part:
+        return Part(None if self._is_sent else self._begin(), block, is_last=False)
 
-    def last(self, body: bytes) -> Part:
-        """The end of the answer; `body` is the whole of it, if nothing was sent before."""
-        if not self._is_sent and self._status not in _BODILESS and (body or not self._is_head):
-            self.announce(len(body))
-        return self.part(b"" if self.is_bodiless else body, is_last=True)
+    def last(self, body: bytes, rest: IO[bytes] | None) -> Part:
+        """The end of the answer; `body` or `rest` is the whole of it, if nothing was sent before."""
+        length = len(body) if rest is None else _length_of(rest)
+        if not self._is_sent and self._status not in _BODILESS and (length or not self._is_head):
+            self._announce(length)
+        part = Part(None if self._is_sent else self._begin(), body, is_last=True, rest=rest)
+        return part._replace(body=b"", rest=None) if self.is_bodiless else part
 
-    def announce(self, length: int) -> None:
+    def _announce(self, length: int) -> None:
         if self.length is None:
             self.length = length
             self._headers.append((b"content-length", b"%d" % length))
@@ -138,13 +142,26 @@ def _is_whole(blocks: Iterable[bytes]) -> bool:
     return isinstance(blocks, list | tuple) or getattr(blocks, "streaming", None) is False
 
 
-def _gathered(blocks: Iterable[bytes], length: int) -> bytes:
-    body = bytearray()
-    for block in blocks:
-        body += block
-        if len(body) > length:
-            break  # more than was announced: the server refuses it
-    return bytes(body)
+def _gathered(blocks: Iterable[bytes], announced: int | None) -> tuple[bytes, IO[bytes] | None]:
+    """All blocks, as bytes, or past GATHERED_BYTES as a file at its beginning."""
+    file: Any = tempfile.SpooledTemporaryFile(GATHERED_BYTES)  # noqa: SIM115 - closed by whoever sends it
+    try:
+        for block in blocks:
+            file.write(block)
+            if announced is not None and file.tell() > announced:
+                break  # the server refuses it
+    except BaseException:
+        file.close()
+        raise
+    is_long = file.tell() > GATHERED_BYTES
+    file.seek(0)
+    return (b"", file) if is_long else (file.read(), None)
+
+
+def _length_of(file: IO[bytes]) -> int:
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return length
 
 
 def _passed_on(blocks: Iterable[bytes], response: _Response) -> Iterator[Part]:
@@ -153,17 +170,6 @@ def _passed_on(blocks: Iterable[bytes], response: _Response) -> Iterator[Part]:
             return
         if block:
             yield response.part(block)
-
-
-def _measured(blocks: Iterable[bytes], response: _Response) -> Iterator[Part]:
-    """HTTP/1.0 knows no chunks (RFC 9112, 6.1), which uvicorn sends all the same: the length is found out first."""
-    with tempfile.SpooledTemporaryFile(GATHERED_BYTES) as file:
-        for block in blocks:
-            file.write(block)
-        if response.length is None:
-            response.announce(file.tell())
-        file.seek(0)
-        yield from _passed_on(FileBlocks(file), response)
 
 
 def _close(blocks: Iterable[bytes]) -> None:

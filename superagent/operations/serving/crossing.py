@@ -45,6 +45,10 @@ class Crossing:
 
     # In the event loop
 
+    @property
+    def is_left(self) -> bool:
+        return self._is_left
+
     def watch(self, receive: Receive) -> None:
         """Notice that the client leaves: then a request that waits is not run, and an answer under way is ended."""
         if self._watch is None:

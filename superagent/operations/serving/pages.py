@@ -7,11 +7,12 @@ the client takes it. Everything else is done in a thread (crossing.py, answers.p
 from __future__ import annotations
 
 import asyncio
+from typing import IO
 
 import structlog
 
 from superagent.operations.serving import bodies
-from superagent.operations.serving.answers import Part, WsgiApplication
+from superagent.operations.serving.answers import BLOCK_BYTES, Part, WsgiApplication
 from superagent.operations.serving.asgi import Receive, Scope, Send
 from superagent.operations.serving.crossing import Crossing
 from superagent.operations.serving.environ import Environ, environ_of, may_have_body
@@ -20,7 +21,8 @@ from superagent.operations.serving.threads import Threads
 log = structlog.get_logger(__name__)
 
 TAKE_SECONDS = 60
-"""How long a client may take nothing of an answer that is passed on; it holds a thread all the while."""
+"""How long a client may take nothing of an answer that comes in blocks. Of one that is passed on, it holds a thread all
+the while; of a file it does not."""
 
 _FAILED = b"Internal Server Error"
 
@@ -48,6 +50,10 @@ class Pages:
             if not is_served_at_once:
                 crossing.watch(receive)
             await _deliver(crossing, receive, send)
+        except TimeoutError:
+            log.info(
+                "answer_not_taken", path=environ["PATH_INFO"]
+            )  # the server hangs up on what is unfinished
         finally:
             crossing.leave()
 
@@ -71,17 +77,33 @@ async def _deliver(crossing: Crossing, receive: Receive, send: Send) -> None:
     if isinstance(part, BaseException):
         log.error("page_failed", exc_info=part)
         part = _failure()
-    while part is not None:
-        if part.is_last:
-            await _send(part, send)
-            return
+    while part is not None and not part.is_last:
         crossing.watch(receive)
-        async with asyncio.timeout(TAKE_SECONDS):
-            await _send(part, send)
+        await _send_in_time(part, send)
         part = await crossing.next_arrival()
         if isinstance(part, BaseException):
             # Only a broken connection tells the client that something is missing.
             raise BrokenAnswer from part
+    if part is not None and part.rest is not None:
+        crossing.watch(receive)
+        await _send_file(part, part.rest, crossing, send)
+    elif part is not None:
+        await _send(part, send)
+
+
+async def _send_file(part: Part, file: IO[bytes], crossing: Crossing, send: Send) -> None:
+    """Block by block, as fast as the client takes them; the thread has long been free for others."""
+    with file:
+        while not crossing.is_left and (block := await asyncio.to_thread(file.read, BLOCK_BYTES)):
+            await _send_in_time(Part(part.start, block, is_last=False), send)
+            part = part._replace(start=None)
+    if not crossing.is_left:
+        await _send(part, send)
+
+
+async def _send_in_time(part: Part, send: Send) -> None:
+    async with asyncio.timeout(TAKE_SECONDS):
+        await _send(part, send)
 
 
 async def _send(part: Part, send: Send) -> None:

@@ -19,6 +19,7 @@ from superagent.operations.serving import StreamsAndPages
 
 THREADS = 2
 BLOCK = b"x" * 65_536
+LONG_BYTES = 16 * 1024 * 1024
 PATIENCE_SECONDS = 60
 LOG = Path("log.txt")
 _of_request: contextvars.ContextVar[str] = contextvars.ContextVar("of_request", default="nobody's")
@@ -119,6 +120,14 @@ def file(environ: Environ, start: Start) -> Any:
     return environ["wsgi.file_wrapper"](content, 100)
 
 
+def long_file(environ: Environ, start: Start) -> Any:
+    """Longer than what buffers of the system hold."""
+    content = io.BytesIO(bytes(LONG_BYTES))
+    say("made long file")
+    start("200 OK", [("Content-Length", str(LONG_BYTES))])
+    return environ["wsgi.file_wrapper"](content)
+
+
 def written(environ: Environ, start: Start) -> list[bytes]:
     write = start("200 OK", [("Content-Type", "text/plain")])
     write(b"written, ")
@@ -151,6 +160,7 @@ PAGES = {
     "/endless": endless,
     "/two-steps": two_steps,
     "/file": file,
+    "/long-file": long_file,
     "/written": written,
     "/context": context,
     "/not-modified": not_modified,

@@ -23,6 +23,15 @@ def bodies(given: list[Part]) -> list[bytes]:
     return [part.body for part in given]
 
 
+def whole(given: list[Part]) -> bytes:
+    body = b"".join(bodies(given))
+    rest = given[-1].rest
+    if rest is None:
+        return body
+    with rest:
+        return body + rest.read()
+
+
 def headers(given: list[Part]) -> dict[bytes, bytes]:
     assert [part.start is None for part in given] == [False] + [True] * (len(given) - 1)
     assert [part.is_last for part in given] == [False] * (len(given) - 1) + [True]
@@ -95,22 +104,24 @@ def test_more_than_was_announced_is_not_gathered() -> None:
     assert (blocks.taken, blocks.closed) == (3, 1)
 
 
-def test_a_short_file_is_one_part_and_a_long_one_comes_in_blocks_of_ours() -> None:
+@pytest.mark.parametrize("size", [1, GATHERED_BYTES, GATHERED_BYTES + 1, 10 * GATHERED_BYTES])
+def test_an_answer_of_known_length_is_one_part_and_past_a_size_a_file(size: int) -> None:
+    content = bytes(range(256)) * (size // 256 + 1)
+    file = io.BytesIO(content[:size])
+
     def application(environ: Any, start: Any) -> Any:
-        start("200 OK", [("Content-Length", str(len(content)))])
+        start("200 OK", [("Content-Length", str(size))])
         return environ["wsgi.file_wrapper"](file, 10)
 
-    for size, expected in ((GATHERED_BYTES, 1), (3 * BLOCK_BYTES, 4)):
-        content = bytes(size)
-        file = io.BytesIO(content)
-        given = run(application)
-        assert (len(given), b"".join(bodies(given))) == (expected, content)
-        assert file.closed
+    given = run(application)
+    assert file.closed
+    assert [(part.rest is not None) for part in given] == [size > GATHERED_BYTES]
+    assert whole(given) == content[:size]
 
 
 def test_a_file_of_django_is_closed_with_its_response() -> None:
     file = io.BytesIO(bytes(GATHERED_BYTES + 1))
-    assert sum(map(len, bodies(run(django(FileResponse(file)))))) == GATHERED_BYTES + 1
+    assert len(whole(run(django(FileResponse(file))))) == GATHERED_BYTES + 1
     assert file.closed
 
 
@@ -182,7 +193,18 @@ def test_http_1_0_gets_a_length() -> None:
     blocks = Blocks(b"a", b"", b"b")
     given = run(answering(blocks), protocol="HTTP/1.0")
     assert headers(given)[b"content-length"] == b"2"
-    assert (b"".join(bodies(given)), blocks.closed) == (b"ab", 1)
+    assert (bodies(given), blocks.closed) == ([b"ab"], 1)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_http_1_0_gets_a_length_of_what_is_long_too(method: str) -> None:
+    def application(environ: Any, start: Any) -> Iterator[bytes]:
+        start("200 OK", HEADERS)
+        yield from [b"x" * BLOCK_BYTES] * 3
+
+    given = run(application, method, "HTTP/1.0")
+    assert headers(given)[b"content-length"] == b"%d" % (3 * BLOCK_BYTES)
+    assert len(whole(given)) == (3 * BLOCK_BYTES if method == "GET" else 0)
 
 
 # --- start_response

@@ -53,8 +53,9 @@ def serve(
 def test_a_client_that_takes_nothing_for_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bridge, "TAKE_SECONDS", 0.05)
     answer = Answer(blocks=10)
-    with pytest.raises(TimeoutError):
-        asyncio.run(serve(answer, nobody_leaves, nobody_takes))
+    asyncio.run(
+        serve(answer, nobody_leaves, nobody_takes)
+    )  # returns: the server hangs up on what is unfinished
     assert answer.is_closed.wait(PATIENCE_SECONDS)
     assert answer.made == 2  # one on its way, one ready
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from superagent.operations.serving import bodies
-from tests.operations.serving.application import BLOCK, PATIENCE_SECONDS, THREADS
+from tests.operations.serving.application import BLOCK, LONG_BYTES, PATIENCE_SECONDS, THREADS
 from tests.operations.serving.conftest import Served, read_all, read_until
 
 CLOSE = b"Host: a\r\nConnection: close\r\n"
@@ -284,6 +284,22 @@ def test_a_request_whose_client_left_before_a_thread_was_free_is_not_run(served:
         assert [each.result().text for each in holding] == ["held and let go"] * THREADS
         assert waiting.result().text == "noted"
     assert served.lines("ran") == ["ran patient"]
+
+
+def test_clients_that_never_read_a_file_hold_no_thread(served: Served) -> None:
+    """Every file under /static/ is for anybody: as many slow readers as there are threads stopped all pages."""
+    readers = [served.connect() for _ in range(2 * THREADS)]
+    try:
+        for reader in readers:
+            reader.sendall(b"GET /long-file HTTP/1.1\r\n" + CLOSE + b"\r\n")
+        served.until_said("made long file", len(readers))
+        assert httpx.get(f"{served.url}/note", timeout=PATIENCE_SECONDS / 2).text == "noted"
+        received = read_all(readers[0]).partition(b"\r\n\r\n")[2]
+        assert len(received) == LONG_BYTES
+    finally:
+        for reader in readers:
+            reader.close()
+    assert httpx.get(f"{served.url}/note").text == "noted"
 
 
 # --- The end

@@ -46,6 +46,10 @@ def test_pages_files_and_refusals_on_one_port(web: Web) -> None:
             long = client.post("/api/v1/auth/login", content=b" " * length, headers=JSON)
             assert (long.status_code, long.json()["code"]) == (413, "body_too_large")
 
+        form = {"file": ("a", b" " * (bodies.MOST_BYTES + 1))}
+        long = client.post("/accounts/login/", files=form)
+        assert (long.status_code, long.headers["content-type"]) == (400, "text/html; charset=utf-8")
+
 
 def test_a_body_that_is_too_long_is_refused_in_our_words_before_it_is_sent(web: Web) -> None:
     with socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE_SECONDS) as connection:
