@@ -31,6 +31,7 @@ from billing.stripe import client, inbox
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.identifiers import uuid7
 from superagent.foundation.models import OutboxMessage
+from tests.fixtures import loopback
 from tests.fixtures.sandbox import Sandbox, wait_for
 
 GOOD_CARD = "4242424242424242"
@@ -104,7 +105,7 @@ class Customer:
         """Fill in the hosted page."""
         data = {"cardNumber": card, "cardExpiry": "12 / 40", "cardCvc": "123", "billingName": "Ada Lovelace",
                 "email": self.organization.email}  # fmt: skip
-        return httpx.post(url, data=data)
+        return loopback.post(url, data=data)
 
     def buy(self, plan: str = "pro", interval: str = "month", card: str = GOOD_CARD) -> Subscription:
         answer = self.pay(self.visit(plan, interval).url, card)

@@ -27,6 +27,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from superagent.celery import QUEUES
 from superagent.local import embedded
 from superagent.local.embedded.host import free_port
+from tests.fixtures import installations, loopback
 
 ROOT = Path(__file__).resolve().parents[2]
 # For each step, and for a whole journey: only what hangs takes longer. A journey drives a browser, five processes and a
@@ -163,7 +164,7 @@ class System:
         return done.stdout
 
     def mails(self, to: str) -> list[dict[str, str]]:
-        answer = httpx.get(f"{self.sandbox_url}/_sandbox/mail.json", params={"to": to})
+        answer = loopback.get(f"{self.sandbox_url}/_sandbox/mail.json", params={"to": to})
         mails: list[dict[str, str]] = answer.raise_for_status().json()
         return mails
 
@@ -182,7 +183,7 @@ class System:
     def confirm_address(self, email: str, password: str) -> None:
         """What a person does who opens the mail of the sign-up in a browser where nobody is logged in."""
         link = self.link_in(self.mail(to=email, subject="confirm"))
-        with httpx.Client(follow_redirects=True) as person:
+        with loopback.Client(follow_redirects=True) as person:
             page = person.get(link)
             proof = {"csrfmiddlewaretoken": person.cookies["csrftoken"], "password": password}
             answer = person.post(link, data=proof, headers={"Referer": link})
@@ -191,7 +192,7 @@ class System:
     def api(self, credential: str | None = None, **headers: str) -> httpx.Client:
         if credential:
             headers["Authorization"] = f"Bearer {credential}"
-        return httpx.Client(base_url=f"{self.url}/api/v1/", headers=headers, timeout=PATIENCE_SECONDS)
+        return loopback.Client(base_url=f"{self.url}/api/v1/", headers=headers, timeout=PATIENCE_SECONDS)
 
 
 @contextmanager
@@ -200,9 +201,8 @@ def running_system(**environment: str) -> Iterator[System]:
     folder = settings.DATA_DIR / "tests"
     folder.mkdir(parents=True, exist_ok=True)
     data_dir = Path(tempfile.mkdtemp(prefix="system-", dir=folder))
-    running = System(data_dir, embedded.start(data_dir, durable=False), settings=environment)
+    running = System(data_dir, installations.install(data_dir), settings=environment)
     try:
-        running.manage("migrate")
         running.manage("sync_schedule")
         if environment.get("DEBUG") == "false":
             # Before the web process starts, which reads once which files there are.
@@ -261,6 +261,6 @@ def _is_our_error(said: ConsoleMessage, url: str) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5).status_code == 200
+        return loopback.get(url, timeout=5).status_code == 200
     except httpx.HTTPError:
         return False

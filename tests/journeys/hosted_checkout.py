@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-import httpx
+from tests.fixtures import loopback
 
 GOOD_CARD = "4242424242424242"
 
@@ -11,7 +11,7 @@ GOOD_CARD = "4242424242424242"
 def pay(url: str, *, card: str = GOOD_CARD) -> str:
     """Pay the session at `url`; answers the address that the page sends the payer back to."""
     parts = urlsplit(url)
-    with httpx.Client(base_url=f"{parts.scheme}://{parts.netloc}", follow_redirects=False) as client:
+    with loopback.Client(base_url=f"{parts.scheme}://{parts.netloc}", follow_redirects=False) as client:
         page = client.get(parts.path)
         page.raise_for_status()
         form = dict(re.findall(r'<input[^>]*name="(\w+)"[^>]*value="([^"]*)"', page.text)) | {

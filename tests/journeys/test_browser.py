@@ -10,6 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.fixtures import loopback
 from tests.journeys.conftest import System, eventually
 from tests.journeys.staff import enter_admin
 
@@ -204,9 +205,9 @@ def run_task(system: System, name: str) -> None:
 
 
 def test_a_page_that_does_not_exist_says_so(system: System) -> None:
-    page = httpx.get(f"{system.url}/nothing-here")
+    page = loopback.get(f"{system.url}/nothing-here")
     assert page.status_code == 404
     assert "URLconf" not in page.text
-    answer = httpx.get(f"{system.url}/api/v1/nothing-here")
+    answer = loopback.get(f"{system.url}/api/v1/nothing-here")
     assert answer.status_code == 404
     assert answer.headers["Content-Type"] == "application/problem+json"

@@ -13,10 +13,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from superagent.local import demo
+from tests.fixtures import loopback
 from tests.journeys.conftest import CHROMIUM, CHROMIUM_FLAGS, ROOT, System, running_system
 
 pytestmark = [pytest.mark.verify, pytest.mark.browser, pytest.mark.timeout(1800)]
@@ -50,7 +50,7 @@ def site() -> Iterator[System]:
 def cookies(site: System) -> str:
     """Of the demo's customer."""
     address = f"{site.url}{PAGES['log-in']}"
-    with httpx.Client(follow_redirects=True, timeout=60) as person:
+    with loopback.Client(follow_redirects=True, timeout=60) as person:
         person.get(address)
         form = {"login": demo.CUSTOMER.email, "password": demo.CUSTOMER.password}
         token = {"csrfmiddlewaretoken": person.cookies["csrftoken"]}

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 from django.conf import settings
 from django.utils import timezone
@@ -16,6 +15,7 @@ from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.accounts.conftest import page_of
 from tests.billing.conftest import Customer
+from tests.fixtures import loopback
 
 DAY = timedelta(days=1)
 TIER = "nextpanel-professional"
@@ -51,7 +51,7 @@ def work_off(customer: Customer) -> None:
 def refund(payment: Payment, amount: int | None = None) -> None:
     """As staff do in Stripe's dashboard."""
     data = {"payment_intent": payment.stripe_id} | ({"amount": amount} if amount else {})
-    answer = httpx.post(
+    answer = loopback.post(
         f"{settings.STRIPE_API_HOST}/v1/refunds", data=data, auth=(settings.STRIPE_SECRET_KEY, "")
     )
     answer.raise_for_status()

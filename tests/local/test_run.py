@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from superagent.local import embedded
+from tests.fixtures import loopback
 
 ROOT = Path(__file__).resolve().parents[2]
 # Patience for a machine that has other things to do; alone, a first start takes half a minute and a second one seconds.
@@ -130,8 +131,8 @@ def test_run_becomes_ready_stops_cleanly_and_starts_again_without_setting_up_ane
     assert len(first.wait_for_lines(r"customer: \S+@\S+ \S+$", seconds=0)) == 1
     assert len(first.wait_for_lines(r"staff: \S+@\S+ \S+$", seconds=0)) == 1
     (mail,) = first.wait_for_lines("mail: ", seconds=0)
-    assert httpx.get(mail.removeprefix("mail: ")).status_code == 200
-    assert httpx.get(f"http://127.0.0.1:{ports['port']}/health/ready").status_code == 200
+    assert loopback.get(mail.removeprefix("mail: ")).status_code == 200
+    assert loopback.get(f"http://127.0.0.1:{ports['port']}/health/ready").status_code == 200
     _, email, password = first.wait_for_lines("customer: ", seconds=0)[0].split()
     _reads_the_live_stream(f"http://127.0.0.1:{ports['port']}", email, password)
     _stop(first, signal.SIGINT, data_dir)
@@ -153,7 +154,7 @@ def test_run_becomes_ready_stops_cleanly_and_starts_again_without_setting_up_ane
 
 def _reads_the_live_stream(url: str, email: str, password: str) -> None:
     """Through every layer of the one port: a log-in in a thread, then an open stream beside it."""
-    tokens = httpx.post(
+    tokens = loopback.post(
         f"{url}/api/v1/auth/login", json={"email": email, "password": password}, timeout=STOP_SECONDS
     ).json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
@@ -181,7 +182,7 @@ def _restarts_what_was_killed(run: Run, data_dir: Path, port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         try:
-            httpx.get(f"http://127.0.0.1:{port}/health/live").raise_for_status()
+            loopback.get(f"http://127.0.0.1:{port}/health/live").raise_for_status()
         except httpx.HTTPError:
             time.sleep(0.2)
         else:

@@ -18,6 +18,7 @@ import httpx
 import pytest
 import stripe
 
+from tests.fixtures import loopback
 from tests.sandbox import conformance
 
 KEY = "sk_test_sandboxsandboxsandbox00"
@@ -72,7 +73,7 @@ class Server:
 
     def is_up(self) -> bool:
         try:
-            return httpx.get(self.url + "/health").status_code == 200
+            return loopback.get(self.url + "/health").status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -98,7 +99,7 @@ def client_for(server: Server, **options: Any) -> stripe.StripeClient:
     return stripe.StripeClient(
         KEY,
         base_addresses={"api": server.url},
-        http_client=CheckedClient(timeout=10, allow_sync_methods=True),
+        http_client=CheckedClient(timeout=10, allow_sync_methods=True, verify_ssl_certs=False),
         **options,
     )
 
@@ -117,7 +118,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def all_events_problems(running: Server) -> list[str]:
     """Check the object of every event that the whole run emitted."""
     problems: list[str] = []
-    with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {KEY}"}) as http:
+    with loopback.Client(base_url=running.url, headers={"Authorization": f"Bearer {KEY}"}) as http:
         params = {"limit": "100"}
         while True:
             page = http.get("/v1/events", params=params).json()
@@ -138,7 +139,7 @@ def client(server: Server) -> Iterator[stripe.StripeClient]:
 
 @pytest.fixture
 def browser(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, follow_redirects=False) as pages:
+    with loopback.Client(base_url=server.url, follow_redirects=False) as pages:
         yield pages
 
 

@@ -5,15 +5,15 @@ import time
 import uuid
 from typing import Any
 
-import httpx
 import pytest
 import stripe
 
+from tests.fixtures import loopback
 from tests.sandbox.conftest import Server, call, client_for
 
 
 def switch(server: Server, **fault: Any) -> None:
-    assert httpx.post(server.url + "/_sandbox/stripe/faults", json=fault).status_code == 200
+    assert loopback.post(server.url + "/_sandbox/stripe/faults", json=fault).status_code == 200
 
 
 def test_time_out_after_the_work_was_done(server: Server) -> None:
@@ -52,9 +52,11 @@ def test_slow_and_cleared(server: Server) -> None:
     call(server, "GET", "/v1/account")
     assert time.monotonic() - started >= 0.3
     switch(server, kind="error_500", times=100)
-    assert httpx.delete(server.url + "/_sandbox/stripe/faults").json()["requests"] == []
+    assert loopback.delete(server.url + "/_sandbox/stripe/faults").json()["requests"] == []
     assert call(server, "GET", "/v1/account").status_code == 200
-    assert httpx.post(server.url + "/_sandbox/stripe/faults", json={"kind": "earthquake"}).status_code == 400
+    assert (
+        loopback.post(server.url + "/_sandbox/stripe/faults", json={"kind": "earthquake"}).status_code == 400
+    )
 
 
 def test_one_key_from_many_threads_makes_one_customer(server: Server) -> None:

@@ -5,21 +5,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import stripe
 
+from tests.fixtures import loopback
 from tests.sandbox.conftest import Receiver, Server, Shop, client_for, eventually
 
 
 def faults(server: Server, **webhooks: Any) -> None:
-    assert httpx.post(server.url + "/_sandbox/stripe/faults", json={"webhooks": webhooks}).status_code == 200
+    assert (
+        loopback.post(server.url + "/_sandbox/stripe/faults", json={"webhooks": webhooks}).status_code == 200
+    )
 
 
 @pytest.fixture(autouse=True)
 def _clear(server: Server) -> Any:
     yield
-    httpx.delete(server.url + "/_sandbox/stripe/faults")
+    loopback.delete(server.url + "/_sandbox/stripe/faults")
 
 
 def test_deliveries_are_signed(client: stripe.StripeClient, receiver: Receiver) -> None:
@@ -61,19 +63,21 @@ def test_failures_are_retried_and_logged(
     assert event.data.object["id"] == customer.id and event.pending_webhooks >= 1
 
     def tried_twice() -> Any:
-        log = httpx.get(server.url + "/_sandbox/stripe/deliveries.json", params={"event": event.id}).json()
+        log = loopback.get(server.url + "/_sandbox/stripe/deliveries.json", params={"event": event.id}).json()
         return log if len(log[0]["attempts"]) >= 2 else None
 
     assert eventually(tried_twice)[0]["attempts"][0]["status"] == 503
     receiver.answer = 200
     receiver.wait("customer.created", id=customer.id)
     eventually(lambda: client.v1.events.retrieve(event.id).pending_webhooks == 0)
-    assert httpx.post(server.url + f"/_sandbox/stripe/events/{event.id}/redeliver").json()["deliveries"] >= 1
+    assert (
+        loopback.post(server.url + f"/_sandbox/stripe/events/{event.id}/redeliver").json()["deliveries"] >= 1
+    )
     eventually(lambda: receiver.types(id=customer.id).count("customer.created") == 2)
 
 
 def test_duplicates_on_demand(client: stripe.StripeClient, receiver: Receiver, server: Server) -> None:
-    assert httpx.post(server.url + "/_sandbox/stripe/faults", json={"duplicate": 2}).status_code == 200
+    assert loopback.post(server.url + "/_sandbox/stripe/faults", json={"duplicate": 2}).status_code == 200
     customer = client.v1.customers.create({"email": "thrice@example.com"})
     eventually(lambda: receiver.types(id=customer.id).count("customer.created") == 3)
     assert (
@@ -103,7 +107,7 @@ def test_paused_then_shuffled(shop: Shop, receiver: Receiver, server: Server) ->
 def test_only_wanted_events_are_sent(client: stripe.StripeClient, receiver: Receiver, server: Server) -> None:
     quiet = client.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": ["invoice.paid"]})
     client.v1.customers.create({"email": "quiet@example.com"})
-    log = httpx.get(server.url + "/_sandbox/stripe/deliveries.json", params={"endpoint": quiet.id}).json()
+    log = loopback.get(server.url + "/_sandbox/stripe/deliveries.json", params={"endpoint": quiet.id}).json()
     assert log == []
     client.v1.webhook_endpoints.delete(quiet.id)
 
@@ -141,7 +145,7 @@ def test_nothing_is_lost_by_a_kill(tmp_path: Path) -> None:
         )
         after = eventually(lambda: _ready(client.v1.test_helpers.test_clocks.retrieve(clock.id)))
         assert after.frozen_time == 1_800_086_400
-        log = httpx.get(server.url + "/_sandbox/stripe/deliveries.json").json()
+        log = loopback.get(server.url + "/_sandbox/stripe/deliveries.json").json()
         assert [delivery["state"] for delivery in log][-1] == "pending"
     finally:
         server.kill()

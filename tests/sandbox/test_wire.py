@@ -5,12 +5,12 @@ import sys
 import uuid
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 import stripe
 from stripe.params import CustomerCreateParams
 
+from tests.fixtures import loopback
 from tests.sandbox import conformance
 from tests.sandbox.conftest import KEY, ROOT, Server, Shop, call
 
@@ -21,21 +21,21 @@ def test_account(client: stripe.StripeClient) -> None:
 
 
 def test_health_needs_no_key(server: Server) -> None:
-    assert httpx.get(server.url + "/health").status_code == 200
+    assert loopback.get(server.url + "/health").status_code == 200
 
 
 @pytest.mark.parametrize(
     "header", ["", "Bearer nonsense", "Bearer sk_live_abcdefghijklmnopqrstuvwx", "Basic !!"]
 )
 def test_a_bad_key_is_refused(server: Server, header: str) -> None:
-    answer = httpx.get(server.url + "/v1/account", headers={"Authorization": header})
+    answer = loopback.get(server.url + "/v1/account", headers={"Authorization": header})
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "invalid_request_error"
     assert answer.headers["Request-Id"].startswith("req_")
 
 
 def test_basic_authentication(server: Server) -> None:
-    assert httpx.get(server.url + "/v1/account", auth=(KEY, "")).status_code == 200
+    assert loopback.get(server.url + "/v1/account", auth=(KEY, "")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_a_plain_request_costs_the_sandbox_a_few_milliseconds(server: Server) ->
         return sum(process.cpu_times()[:2])
 
     before = used_seconds()
-    with httpx.Client(headers={"Authorization": f"Bearer {KEY}"}) as http:
+    with loopback.Client(headers={"Authorization": f"Bearer {KEY}"}) as http:
         for _ in range(100):
             http.post(server.url + "/v1/customers", data={"email": "quick@example.com"})
     assert (used_seconds() - before) / 100 < 0.02  # about 2 ms, and what the engine does beside it

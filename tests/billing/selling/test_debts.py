@@ -3,7 +3,6 @@
 import re
 from datetime import timedelta
 
-import httpx
 import pytest
 
 from billing import test_clocks
@@ -15,6 +14,7 @@ from metering.quotas import months
 from tests.billing.changing import change, paid
 from tests.billing.conftest import FAILS_LATER_CARD, Caller, Customer, wait_for
 from tests.billing.test_portal import Browser, text
+from tests.fixtures import loopback
 
 
 def declined_renewal(customer: Customer, plan: str = "enterprise") -> Invoice:
@@ -29,7 +29,7 @@ def declined_renewal(customer: Customer, plan: str = "enterprise") -> Invoice:
 def pay_hosted(invoice: Invoice) -> None:
     """On Stripe's page of the invoice, with a good card."""
     form = {"cardNumber": "4242424242424242", "cardExpiry": "12 / 40", "cardCvc": "123", "billingName": "Ada"}
-    assert httpx.post(invoice.hosted_url, data=form).status_code == 303
+    assert loopback.post(invoice.hosted_url, data=form).status_code == 303
 
 
 def test_no_credit_comes_out_of_an_unpaid_invoice(customer: Customer) -> None:

@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 import stripe
 from django.conf import settings
@@ -23,6 +22,7 @@ from superagent.foundation import outbox, tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, Sandbox, make_customer
 from tests.billing.test_portal import BACKEND, Browser, text
+from tests.fixtures import loopback
 
 HANGS = 3600.0
 
@@ -41,7 +41,7 @@ def hang(sandbox: Sandbox) -> None:
 
 def asked(sandbox: Sandbox) -> int:
     """How many requests have met the fault."""
-    [fault] = httpx.get(f"{sandbox.url}/_sandbox/stripe/faults").json()["requests"]
+    [fault] = loopback.get(f"{sandbox.url}/_sandbox/stripe/faults").json()["requests"]
     return 100_000 - int(fault["times"])
 
 
@@ -60,7 +60,7 @@ def test_after_three_time_outs_nobody_asks_for_a_while_and_then_one_does(
     with pytest.raises(stripe_client.Unavailable):
         stripe_client.call("products.list")
     assert asked(quick) == patience.FAILURES + 1
-    httpx.delete(f"{quick.url}/_sandbox/stripe/faults")
+    loopback.delete(f"{quick.url}/_sandbox/stripe/faults")
     monkeypatch.setattr(patience.breaker, "_closed_again_at", 0.0)
     assert stripe_client.call("products.list")["data"]
     assert not patience.breaker.is_open

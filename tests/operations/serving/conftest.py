@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.fixtures import loopback
 from tests.operations.serving.application import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -80,7 +81,7 @@ class Served:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/echo").status_code == 200
+            return loopback.get(f"{self.url}/echo").status_code == 200
         except httpx.TransportError:
             return False
 

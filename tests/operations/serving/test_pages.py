@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from superagent.operations.serving import bodies
+from tests.fixtures import loopback
 from tests.operations.serving.application import BLOCK, LONG_BYTES, PATIENCE_SECONDS, THREADS
 from tests.operations.serving.conftest import Served, read_all, read_until
 
@@ -37,7 +38,7 @@ def post(path: bytes, body: bytes, *headers: bytes) -> bytes:
 
 
 def test_headers_with_an_underscore_cannot_pose_as_proxy_headers(shared: Served) -> None:
-    told = httpx.get(f"{shared.url}/echo", headers={"X_Forwarded_Proto": "https", "X-Real": "1"}).json()
+    told = loopback.get(f"{shared.url}/echo", headers={"X_Forwarded_Proto": "https", "X-Real": "1"}).json()
     assert [name for name in told if name.startswith("HTTP_X_")] == ["HTTP_X_REAL"]
 
 
@@ -48,7 +49,7 @@ def test_repeated_headers_are_joined_and_repeated_cookies_stay_cookies(shared: S
 
 
 def test_an_answer_may_set_several_cookies(shared: Served) -> None:
-    assert httpx.get(f"{shared.url}/echo").headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert loopback.get(f"{shared.url}/echo").headers.get_list("set-cookie") == ["a=1", "b=2"]
 
 
 def test_client_and_server_are_known(shared: Served) -> None:
@@ -87,7 +88,7 @@ def test_a_path_arrives_byte_for_byte(shared: Served, path: bytes, path_info: st
 
 
 def test_a_body_arrives_with_its_length(shared: Served) -> None:
-    told = httpx.post(f"{shared.url}/echo", content=b"12345").json()
+    told = loopback.post(f"{shared.url}/echo", content=b"12345").json()
     assert (told["length"], told["CONTENT_LENGTH"], told["in_memory"]) == (5, "5", True)
 
 
@@ -100,7 +101,7 @@ def test_a_chunked_upload_arrives_whole_and_with_a_length(shared: Served) -> Non
 
 def test_a_long_body_goes_to_a_file(shared: Served) -> None:
     content = bytes(range(256)) * 4 * 1024
-    told = httpx.post(f"{shared.url}/echo", content=content).json()
+    told = loopback.post(f"{shared.url}/echo", content=content).json()
     assert told["body"] == hashlib.sha256(content).hexdigest()
     assert (told["length"], told["in_memory"]) == (len(content), False)
 
@@ -127,7 +128,7 @@ def test_a_request_whose_client_leaves_in_the_middle_of_the_body_is_not_run(shar
         connection.sendall(
             b"POST /note?torn HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"
         )
-    assert httpx.get(f"{shared.url}/note?after").text == "noted"
+    assert loopback.get(f"{shared.url}/note?after").text == "noted"
     assert [line for line in shared.lines("ran ") if "short" in line or "torn" in line] == []
 
 
@@ -150,15 +151,15 @@ def test_a_chunked_body_that_grows_too_long_is_not_read_on(shared: Served) -> No
         for _ in range(bodies.MOST_BYTES // len(BLOCK) + 1):
             yield BLOCK
 
-    assert httpx.post(f"{shared.url}/echo", content=parts()).status_code == 500
-    assert httpx.get(f"{shared.url}/note").text == "noted"
+    assert loopback.post(f"{shared.url}/echo", content=parts()).status_code == 500
+    assert loopback.get(f"{shared.url}/note").text == "noted"
 
 
 # --- Answers
 
 
 def test_an_answer_that_is_whole_has_a_length(shared: Served) -> None:
-    answer = httpx.get(f"{shared.url}/written")
+    answer = loopback.get(f"{shared.url}/written")
     assert (answer.text, answer.headers["content-length"]) == ("written, then answered", "22")
 
 
@@ -196,7 +197,7 @@ def test_http_1_0_gets_a_streamed_answer_with_a_length(shared: Served) -> None:
 
 
 def test_a_file_arrives_byte_for_byte(shared: Served) -> None:
-    answer = httpx.get(f"{shared.url}/file")
+    answer = loopback.get(f"{shared.url}/file")
     assert answer.content == bytes(range(256)) * 4096
     assert answer.headers["content-length"] == str(256 * 4096)
 
@@ -226,7 +227,7 @@ def test_a_slow_reader_does_not_fill_the_memory_and_its_departure_ends_the_answe
         assert served.lines("closed") == []
     served.until_said("closed endless")
     made = len(served.lines("block"))
-    assert httpx.get(f"{served.url}/note").text == "noted"
+    assert loopback.get(f"{served.url}/note").text == "noted"
     assert len(served.lines("block")) == made
 
 
@@ -240,7 +241,7 @@ def until_steady(served: Served) -> int:
 
 
 def test_variables_of_a_request_are_seen_by_its_blocks_and_by_nobody_else(shared: Served) -> None:
-    answers = [httpx.get(f"{shared.url}/context?{name}").text for name in "abcdef"]
+    answers = [loopback.get(f"{shared.url}/context?{name}").text for name in "abcdef"]
     assert answers == [f"nobody's {name} {name}" for name in "abcdef"]
 
 
@@ -259,9 +260,9 @@ def test_an_exception_is_a_500_and_the_connection_stays(shared: Served, query: b
 
 def test_an_exception_in_mid_answer_breaks_it_off_visibly(served: Served) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"{served.url}/fail-late")
+        loopback.get(f"{served.url}/fail-late")
     served.until_said("closed fail-late")
-    assert httpx.get(f"{served.url}/note").text == "noted"
+    assert loopback.get(f"{served.url}/note").text == "noted"
 
 
 # --- Threads
@@ -270,13 +271,14 @@ def test_an_exception_in_mid_answer_breaks_it_off_visibly(served: Served) -> Non
 def test_a_request_whose_client_left_before_a_thread_was_free_is_not_run(served: Served) -> None:
     with ThreadPoolExecutor(THREADS + 1) as pool:
         holding = [
-            pool.submit(httpx.get, f"{served.url}/hold?go", timeout=PATIENCE_SECONDS) for _ in range(THREADS)
+            pool.submit(loopback.get, f"{served.url}/hold?go", timeout=PATIENCE_SECONDS)
+            for _ in range(THREADS)
         ]
         served.until_said("holds", THREADS)
         with served.connect() as impatient:
             impatient.sendall(b"GET /note?impatient HTTP/1.1\r\nHost: a\r\n\r\n")
             served.stream_once()  # by when the event loop has seen the request
-        waiting = pool.submit(httpx.get, f"{served.url}/note?patient", timeout=PATIENCE_SECONDS)
+        waiting = pool.submit(loopback.get, f"{served.url}/note?patient", timeout=PATIENCE_SECONDS)
         served.stream_once()
         time.sleep(0.5)  # and that its client has gone
         assert served.lines("ran") == []
@@ -293,13 +295,13 @@ def test_clients_that_never_read_a_file_hold_no_thread(served: Served) -> None:
         for reader in readers:
             reader.sendall(b"GET /long-file HTTP/1.1\r\n" + CLOSE + b"\r\n")
         served.until_said("made long file", len(readers))
-        assert httpx.get(f"{served.url}/note", timeout=PATIENCE_SECONDS / 2).text == "noted"
+        assert loopback.get(f"{served.url}/note", timeout=PATIENCE_SECONDS / 2).text == "noted"
         received = read_all(readers[0]).partition(b"\r\n\r\n")[2]
         assert len(received) == LONG_BYTES
     finally:
         for reader in readers:
             reader.close()
-    assert httpx.get(f"{served.url}/note").text == "noted"
+    assert loopback.get(f"{served.url}/note").text == "noted"
 
 
 # --- The end
@@ -310,7 +312,7 @@ def test_a_stop_in_mid_answer_finishes_it(served: Served, number: signal.Signals
     with ThreadPoolExecutor(1) as pool, httpx.stream("GET", f"{served.url}/two-steps?go") as streamed:
         blocks = streamed.iter_raw()
         assert next(blocks) == b"one "
-        whole = pool.submit(httpx.get, f"{served.url}/hold?go", timeout=PATIENCE_SECONDS)
+        whole = pool.submit(loopback.get, f"{served.url}/hold?go", timeout=PATIENCE_SECONDS)
         served.until_said("holds")
         served.stop(number)
         served.until(lambda: not _accepts(served), "no new connection is taken")

@@ -6,10 +6,10 @@ import json
 import socket
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from superagent.operations.serving import bodies
+from tests.fixtures import loopback
 from tests.fixtures.web import Web
 from tests.operations.serving.application import PATIENCE_SECONDS
 from tests.operations.serving.conftest import read_all
@@ -28,7 +28,7 @@ def web() -> Iterator[Web]:
 
 
 def test_pages_files_and_refusals_on_one_port(web: Web) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{web.port}", timeout=PATIENCE_SECONDS) as client:
+    with loopback.Client(base_url=f"http://127.0.0.1:{web.port}", timeout=PATIENCE_SECONDS) as client:
         page = client.get("/accounts/login/")
         assert page.status_code == 200
         assert page.headers["content-length"] == str(page.num_bytes_downloaded)
