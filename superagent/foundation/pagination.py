@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from rest_framework.exceptions import NotFound
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -12,6 +12,7 @@ from superagent.foundation.problems import Invalid
 
 PAGE_SIZE = 25
 MAX_PAGE_SIZE = 100
+_FIRST_PAGE = Cursor(offset=0, reverse=False, position=None)
 
 
 class CursorPages(CursorPagination):
@@ -33,9 +34,12 @@ class CursorPages(CursorPagination):
         return int(asked)
 
     def decode_cursor(self, request: Request) -> Any:
-        """DRF's, whose position must be an id: nobody but us makes cursors."""
+        """DRF's, whose position must be an id: nobody but us makes cursors. DRF takes what says nothing for the first
+        page; a program that reads on from a damaged cursor would begin anew for ever."""
         try:
             cursor = super().decode_cursor(request)
+            if cursor == _FIRST_PAGE and request.query_params[self.cursor_query_param]:
+                raise ValueError("it says nothing")
             if cursor is not None and cursor.position is not None:
                 UUID(str(cursor.position))
         except (NotFound, ValueError):
