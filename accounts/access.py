@@ -56,7 +56,7 @@ def portal_view(
 ) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Decorate a function view: its request has `organization` and `membership`, and the tenant scope is open.
 
-    `scope` is what the member's role must allow; `verified` asks for a confirmed e-mail address first.
+    `scope` is what the member's role must allow; `verified` asks for a confirmed email address first.
     """
 
     def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -161,7 +161,7 @@ def open_frame(request: HttpRequest) -> bool:
 
 def person_of(request: HttpRequest) -> User:
     """Returns who is logged in; for what nobody else reaches."""
-    assert isinstance(request.user, User), "a log-in is required first"
+    assert isinstance(request.user, User), "a login is required first"
     return request.user
 
 

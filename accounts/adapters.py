@@ -51,7 +51,7 @@ from superagent.foundation.templatetags.formats import absolute
 NOTICES = {
     "account/email/password_changed": _("Your password was changed"),
     "account/email/password_set": _("A password was set for your account"),
-    "account/email/password_reset": _("Your password was reset with a link from an e-mail"),
+    "account/email/password_reset": _("Your password was reset with a link from an email"),
     "mfa/email/totp_activated": _("An authenticator app was added to your account"),
     "mfa/email/totp_deactivated": _("The authenticator app was removed from your account"),
     "mfa/email/recovery_codes_generated": _("New recovery codes were created for your account"),

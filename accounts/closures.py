@@ -127,7 +127,7 @@ def find(token: str) -> AccountClosure:
         AccountClosure.objects.select_related("user").filter(pk=closure_id).first() if closure_id else None
     )
     if closure is None:
-        raise NotFound("This link is incomplete. Open it from the e-mail again.")
+        raise NotFound("This link is incomplete. Open it from the email again.")
     if not closure.is_pending:
         raise ClosureGone(
             "The account has been closed. You can sign up again with your address."

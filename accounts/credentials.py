@@ -1,4 +1,4 @@
-"""Authentication for API logins: e-mail address, password and, if the account has one, a second factor."""
+"""Authentication for API logins: email address, password and, if the account has one, a second factor."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,7 +20,7 @@ class InvalidCredentials(Refusal):
 
     status = HTTPStatus.UNAUTHORIZED
     code = "invalid_credentials"
-    title = "The e-mail address or the password is wrong"
+    title = "The email address or the password is wrong"
 
 
 class OtpRequired(Refusal):

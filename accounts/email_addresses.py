@@ -1,4 +1,4 @@
-"""The e-mail address that a user logs in with: `User.email` and allauth's row for it.
+"""The email address that a user logs in with: `User.email` and allauth's row for it.
 
 Both are changed here only, together; a foreign key (migration 0011) refuses a transaction that leaves them different.
 """
@@ -14,7 +14,7 @@ from superagent.foundation.problems import FieldError, Refusal
 
 class EmailTaken(Refusal):
     code = "email_taken"
-    title = "This e-mail address already has an account"
+    title = "This email address already has an account"
 
     def __init__(self, detail: str = "") -> None:
         detail = detail or "Log in, or reset your password if you have forgotten it."

@@ -81,7 +81,7 @@ def find(token: str, *, page: str, now: datetime) -> EmailChange:
     """Returns the change of a mailed link, with its user, while the link is valid. Raises NotFound, EmailChangeGone."""
     change_id = mail_links.email_change_id(token, page=page)
     if change_id is None:
-        raise NotFound("This link is incomplete. Open it from the e-mail again.")
+        raise NotFound("This link is incomplete. Open it from the email again.")
     change = EmailChange.objects.select_related("user").filter(pk=change_id).first()
     if change is None:
         raise NotFound("There is no such change of address.")

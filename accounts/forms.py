@@ -65,7 +65,7 @@ class SignUpForm(allauth_forms.SignupForm):
     def __init__(self, *args: Any, continue_to: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.continue_to = continue_to
-        self.fields["email"].label = _("E-mail")
+        self.fields["email"].label = _("Email")
         self.fields["password1"].help_text = PASSWORD_HINT
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
@@ -215,7 +215,7 @@ class ProfileForm(forms.Form):
 
 class ChangeEmailForm(forms.Form):
     email = forms.EmailField(
-        label=_("New e-mail address"),
+        label=_("New email address"),
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
@@ -254,7 +254,7 @@ class CloseAccountForm(forms.Form):
         widget=forms.CheckboxInput(attrs={"data-message": MUST_END}),
     )
     email = forms.EmailField(
-        label=_("Type your e-mail address to confirm"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
+        label=_("Type your email address to confirm"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
     )
 
     def __init__(
@@ -275,7 +275,7 @@ class CloseAccountForm(forms.Form):
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].strip().lower()
         if email != self._user.email:
-            raise ValidationError(_("This is not the e-mail address of your account."))
+            raise ValidationError(_("This is not the email address of your account."))
         return email
 
 
@@ -289,7 +289,7 @@ def _described(charge: Charge) -> str:
 
 
 class InvitationForm(forms.Form):
-    email = forms.EmailField(label=_("E-mail"), max_length=254)
+    email = forms.EmailField(label=_("Email"), max_length=254)
     role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.VIEWER)
 
     def __init__(self, *args: Any, by_role: str, **kwargs: Any) -> None:

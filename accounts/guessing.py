@@ -68,7 +68,7 @@ def attempt(*, subject: str, user: User | None, caller: Caller, kind: Kind) -> I
 
 def told(refusal: throttles.TooManyAttempts) -> str:
     """Returns the message for a page: how long to wait, and what works at once."""
-    return f"{refusal.detail} {_('To continue now, use a passkey or reset your password by e-mail.')}"
+    return f"{refusal.detail} {_('To continue now, use a passkey or reset your password by email.')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class InvitationGone(Refusal):
 class AnotherAddress(Refusal):
     status = HTTPStatus.FORBIDDEN
     code = "another_address"
-    title = "This invitation is for another e-mail address"
+    title = "This invitation is for another email address"
 
 
 def invite(
@@ -132,7 +132,7 @@ def find(token: str) -> Invitation:
     """Returns the open invitation of a mailed link, with its organization. Raises NotFound, InvitationGone."""
     invitation_id = mail_links.invitation_id(token)
     if invitation_id is None:
-        raise NotFound("This link is incomplete. Open it from the e-mail again.")
+        raise NotFound("This link is incomplete. Open it from the email again.")
     with tenancy.system("an invitation is read before its reader is a member"):
         invitation = (
             Invitation.objects.select_related("organization", "invited_by").filter(pk=invitation_id).first()

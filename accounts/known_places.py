@@ -54,7 +54,7 @@ def remember_browser(request: HttpRequest, response: HttpResponseBase, user: Use
 def is_known_network(*, user: User, address: str | None, now: datetime) -> bool:
     """Returns whether the user has recently logged in from the network of `address`, or set their password there."""
     network = networks_of(address).narrow
-    with tenancy.system("a person's log-ins belong to no organization"):
+    with tenancy.system("a person's logins belong to no organization"):
         entries = list(
             _log_ins(user)
             .filter(at__gt=now - NETWORKS_FOR)
@@ -70,7 +70,7 @@ def is_known_network(*, user: User, address: str | None, now: datetime) -> bool:
 
 def has_logged_in(user: User, *, times: int = 1) -> bool:
     """Returns whether the user has ever logged in at least `times` times."""
-    with tenancy.system("a person's log-ins belong to no organization"):
+    with tenancy.system("a person's logins belong to no organization"):
         return len(_log_ins(user).filter(action=LOGGED_IN).values("pk")[:times]) == times
 
 

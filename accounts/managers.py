@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class UserManager(BaseUserManager["User"]):
-    """Users are found by e-mail, whatever its case; the address is stored in lower case."""
+    """Users are found by email, whatever its case; the address is stored in lower case."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         if not email:
-            raise ValueError("a user needs an e-mail address")
+            raise ValueError("a user needs an email address")
         user = self.model(email=email.strip().lower(), **fields)
         user.set_password(password)
         with rights_guard.opened() if user.is_staff or user.is_superuser else nullcontext():

@@ -12,11 +12,11 @@ from superagent.foundation.problems import Forbidden
 
 class EmailNotVerified(Forbidden):
     code = "email_not_verified"
-    title = "Confirm your e-mail address first"
+    title = "Confirm your email address first"
 
     def __init__(self) -> None:
         super().__init__(
-            "Open the link in the e-mail that we sent you, or request a new one under Your account → E-mail. "
+            "Open the link in the email that we sent you, or request a new one under Your account → Email. "
             "Then try again."
         )
 

@@ -32,7 +32,7 @@ MOST_PER_HOUR = 5_000  # rows
 
 COUNTER = Counter(
     "superagent_security_events",
-    "Failed log-ins, wrong codes, limits that were reached, rights that were refused",
+    "Failed logins, wrong codes, limits that were reached, rights that were refused",
     ["kind", "limit"],
 )
 COUNTED, TAKEN = "security-events:counted", "security-events:taken"

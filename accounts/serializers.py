@@ -18,7 +18,7 @@ class NameField(serializers.CharField):
         self.validators.append(names.validate)
 
 
-# --- log-in
+# --- login
 
 
 class RegisterRequest(serializers.Serializer):
@@ -36,7 +36,7 @@ class LoginRequest(serializers.Serializer):
         required=False,
         default="",
         allow_blank=True,
-        help_text="The code of the authenticator app or a recovery code, for accounts with two-step log-in.",
+        help_text="The code of the authenticator app or a recovery code, for accounts with two-step login.",
     )
 
 

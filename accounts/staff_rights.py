@@ -73,9 +73,7 @@ def _check(person: User, is_staff: bool, has_more: bool) -> None:
         )
         raise Invalid(detail, errors=[FieldError("/is_staff", "invalid", detail)])
     if is_staff and not people.has_verified_email(person):
-        detail = (
-            f"{person.email} is not confirmed. The person must open the link in the sign-up e-mail first."
-        )
+        detail = f"{person.email} is not confirmed. The person must open the link in the sign-up email first."
         raise Invalid(detail, errors=[FieldError("/is_staff", "unverified_email", detail)])
 
 

@@ -25,7 +25,7 @@ from accounts.models import AccountClosure, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation.problems import Forbidden, Refusal
 
-NOT_ASKED_FOR = "If you did not ask for this, reply to this e-mail right away."
+NOT_ASKED_FOR = "If you did not ask for this, reply to this email right away."
 
 
 class AccountClosed(Refusal):
@@ -120,7 +120,7 @@ def deactivate(*, person: User, by: User, reason: str, now: datetime) -> None:
             person=stored,
             what="Our support deactivated your account. You can no longer log in.",
             reason=reason,
-            remedy="If you think this is a mistake, reply to this e-mail.",
+            remedy="If you think this is a mistake, reply to this email.",
         )
 
 

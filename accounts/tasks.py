@@ -15,7 +15,7 @@ def record_key_uses() -> int:
 @shared_task
 def forget_token_families() -> int:
     """Daily: delete API logins whose last refresh token has expired."""
-    with tenancy.system("forget expired log-ins"):
+    with tenancy.system("forget expired logins"):
         return tokens.forget_expired(now=timezone.now())
 
 

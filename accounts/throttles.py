@@ -23,8 +23,8 @@ from superagent.foundation.rate_limits import Limit, Use
 REASONS = {
     "guess_pair": "Too many failed attempts from your network.",
     "guess_device": "Too many failed attempts.",
-    "guess_network": "Too many log-ins from your network have failed.",
-    "guess_account": "Too many log-ins to this account have failed, from many networks.",
+    "guess_network": "Too many logins from your network have failed.",
+    "guess_account": "Too many logins to this account have failed, from many networks.",
 }
 
 

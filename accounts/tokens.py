@@ -85,7 +85,7 @@ def refresh(*, refresh_token: str, now: datetime) -> Pair:
     with transaction.atomic():
         family = _family(claims, TokenFamily.objects.select_for_update(of=("self",)))
         if now >= family.created_at + FAMILY_LIFETIME:
-            raise InvalidToken(f"The log-in is {FAMILY_LIFETIME.days} days old. Log in again.")
+            raise InvalidToken(f"The login is {FAMILY_LIFETIME.days} days old. Log in again.")
         is_reuse = not secrets.compare_digest(family.refresh_jti, str(claims["jti"]))
         if is_reuse:
             _revoke(family, action="user.refresh_token_reused", now=now)
@@ -95,7 +95,7 @@ def refresh(*, refresh_token: str, now: datetime) -> Pair:
             family.refresh_jti, family.refreshed_at = fresh["jti"], now
             family.save(update_fields=["refresh_jti", "refreshed_at"])
     if is_reuse:
-        raise InvalidToken("This refresh token was used before, so its log-in has been ended. Log in again.")
+        raise InvalidToken("This refresh token was used before, so its login has been ended. Log in again.")
     return _pair(fresh)
 
 
@@ -133,7 +133,7 @@ def _family(claims: dict[str, Any], families: Any) -> TokenFamily:
         .first()
     )
     if family is None or family.revoked_at is not None or not family.user.is_active:
-        raise InvalidToken("The log-in has ended. Log in again.")
+        raise InvalidToken("The login has ended. Log in again.")
     if not secrets.compare_digest(family.password_stamp, family.user.get_session_auth_hash()):
         raise InvalidToken("The password was changed. Log in again.")
     return family

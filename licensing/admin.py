@@ -138,7 +138,7 @@ class LicenseAdmin(ReadOnlyAdmin):
     list_select_related = ["organization", "policy"]
     date_hierarchy = "issued_at"
     search_fields = ["key_tail", "organization__name", "organization__email", "=id"]
-    search_help_text = _("Last group of the key, organization or its e-mail")
+    search_help_text = _("Last group of the key, organization or its email")
     fields = [
         ("organization", "policy"),
         ("status_now", "suspension_reason"),

@@ -57,7 +57,7 @@ def _add_features(policy: Policy, tier: Tier) -> None:
     rows = (
         ("databases", "create_database", "Databases", tier.databases),
         ("domains", "create_domain", "Domains", tier.domains),
-        ("emails", "create_email", "E-mail accounts", tier.emails),
+        ("emails", "create_email", "Email accounts", tier.emails),
     )
     PolicyFeature.objects.bulk_create(
         PolicyFeature(policy=policy, slug=slug, action=action, name=name, limit=limit)

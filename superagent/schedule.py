@@ -186,7 +186,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="Accounts: store security events",
         task="accounts.tasks.store_security_events",
         when=Every(timedelta(seconds=60)),
-        why="writes failed log-ins, wrong codes, reached limits and refused rights, repeats as one row",
+        why="writes failed logins, wrong codes, reached limits and refused rights, repeats as one row",
     ),
     Entry(
         name="Accounts: forget security events",
@@ -207,10 +207,10 @@ ENTRIES: tuple[Entry, ...] = (
         why="an address that nobody confirmed within a month is free again",
     ),
     Entry(
-        name="Accounts: forget expired log-ins",
+        name="Accounts: forget expired logins",
         task="accounts.tasks.forget_token_families",
         when=At(hour="3", minute="40"),
-        why="log-ins of the API end when their last refresh token expires",
+        why="logins of the API end when their last refresh token expires",
     ),
     Entry(
         name="Accounts: forget expired sessions",

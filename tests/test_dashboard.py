@@ -45,7 +45,7 @@ def test_strangers_log_in_first(client: Client, db: None) -> None:
 
 def test_a_newcomer_sees_three_steps(owner: User, acme: Organization) -> None:
     page = html(owner)
-    for text in ("Get started", "Confirm your e-mail address", "Create an API key", "Make the first call"):
+    for text in ("Get started", "Confirm your email address", "Create an API key", "Make the first call"):
         assert text in page
     assert "No calls in the last 30 days" in page
     assert 'data-stream-url="/api/v1/usage/stream"' in page

@@ -125,7 +125,7 @@ def test_what_was_done_again_and_again_is_one_line(owner: User, acme: Organizati
 
 def test_a_step_that_is_done_asks_for_nothing(owner: User, acme: Organization):
     page = page_of(owner).get("/dashboard/").content.decode()
-    assert "Confirm your e-mail address" in page
+    assert "Confirm your email address" in page
     assert "Open the link that we sent" not in page  # it is confirmed
     assert "Your programs send it with every call" in page
 

@@ -18,8 +18,8 @@ class AuditEntryAdmin(OfCustomers):
     list_display = ["at", "actor_label", "action", "organization", "target_label", "reason", "ip_address"]
     search_fields = ["=action", "=target_id", "=request_id", "=ip_address"]
     search_help_text = gettext_lazy(
-        "A person's e-mail, an action such as user.rights_changed, the id of what it was done to; or a customer: "
-        "e-mail, id or the start of the name, and an exact value after it."
+        "A person's email, an action such as user.rights_changed, the id of what it was done to; or a customer: "
+        "email, id or the start of the name, and an exact value after it."
     )
 
     @admin.display(description=gettext_lazy("reason"))

@@ -1,4 +1,4 @@
-"""API keys and log-ins through the API: what they are, never what they consist of."""
+"""API keys and logins through the API: what they are, never what they consist of."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

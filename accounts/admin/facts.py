@@ -18,7 +18,7 @@ class OfCustomers(LargeList):
     list_select_related: ClassVar[Any] = ["organization"]
     search_fields: ClassVar[Any] = ()  # compared exactly, among the rows of the customer
     search_help_text = gettext_lazy(
-        "A customer: e-mail, id or the start of the name. To find one row, an exact value after it."
+        "A customer: email, id or the start of the name. To find one row, an exact value after it."
     )
 
     def get_search_fields(self, request: HttpRequest) -> Any:
@@ -38,7 +38,7 @@ class OfCustomers(LargeList):
 
 
 def customers(text: str) -> list[Organization]:
-    """The organizations that somebody may mean by this: by id, by the e-mail of the bills or of a member, by name."""
+    """The organizations that somebody may mean by this: by id, by the email of the bills or of a member, by name."""
     meant = Q(name__istartswith=text)
     if "@" in text:
         meant |= Q(email=text.lower()) | Q(memberships__user__email=text.lower())

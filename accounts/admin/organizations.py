@@ -30,7 +30,7 @@ class OwnerForm(ActForm):
     owner_email = forms.EmailField(
         label=gettext_lazy("Who owns it from now on"),
         max_length=254,
-        help_text=gettext_lazy("The e-mail address of somebody who has signed up and confirmed it."),
+        help_text=gettext_lazy("The email address of somebody who has signed up and confirmed it."),
     )
     reason_help = gettext_lazy("It is mailed to the new owner and to the organization's billing address.")
 

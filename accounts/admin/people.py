@@ -43,7 +43,7 @@ class MailedReason(ActForm):
 
 
 class EmailForm(ActForm):
-    new_email = forms.EmailField(label=gettext_lazy("New e-mail address"), max_length=254)
+    new_email = forms.EmailField(label=gettext_lazy("New email address"), max_length=254)
 
 
 class RightsForm(ActForm):
@@ -128,7 +128,7 @@ def _reactivate(person: User, values: dict[str, Any], by: User) -> str:
 
 @admin.register(User)
 class UserAdmin(ActsAdmin):
-    """A person signs up; staff change the name, help with the log-in, and superusers give rights."""
+    """A person signs up; staff change the name, help with the login, and superusers give rights."""
 
     fieldsets = (
         (None, {"fields": ("email", "full_name", "default_organization", "is_active")}),
@@ -170,7 +170,7 @@ class UserAdmin(ActsAdmin):
         ),
         Act(
             "email",
-            gettext_lazy("Change the e-mail address"),
+            gettext_lazy("Change the email address"),
             gettext_lazy(
                 "For somebody who cannot read the old mailbox any more. The new address must be confirmed by the mail "
                 "that it gets; the old one is told, can stop the change, and can undo it for a week."
@@ -183,7 +183,7 @@ class UserAdmin(ActsAdmin):
             "second-factor",
             gettext_lazy("Remove two-step login"),
             gettext_lazy(
-                "Removes authenticator app, passkeys and recovery codes, and ends all log-ins. Be sure who asks: "
+                "Removes authenticator app, passkeys and recovery codes, and ends all logins. Be sure who asks: "
                 "whoever has the password then has the account."
             ),
             _reset_second_factor,
@@ -193,9 +193,7 @@ class UserAdmin(ActsAdmin):
         Act(
             "deactivate",
             gettext_lazy("Deactivate"),
-            gettext_lazy(
-                "Ends all log-ins at once and allows no new one. API keys go on: revoke them apart."
-            ),
+            gettext_lazy("Ends all logins at once and allows no new one. API keys go on: revoke them apart."),
             _deactivate,
             lambda by, person: may_help(by, person) and person.is_active,
             MailedReason,

@@ -49,8 +49,8 @@ class Login(Public):
         operation_id="auth_login",
         summary="Log in",
         description=(
-            "Exchanges e-mail and password for tokens. 401 `otp_required` asks for `otp`: the account has "
-            "two-step log-in."
+            "Exchanges email and password for tokens. 401 `otp_required` asks for `otp`: the account has "
+            "two-step login."
         ),
         request=serializers.LoginRequest,
         responses=serializers.TokenResponse,
@@ -77,7 +77,7 @@ class Refresh(Public):
         operation_id="auth_refresh",
         summary="Refresh tokens",
         description=(
-            "Exchanges a refresh token for a new pair. Each is good once; using one twice ends the log-in."
+            "Exchanges a refresh token for a new pair. Each is good once; using one twice ends the login."
         ),
         request=serializers.RefreshRequest,
         responses=serializers.TokenResponse,
@@ -94,7 +94,7 @@ class Logout(Public):
     @extend_schema(
         operation_id="auth_logout",
         summary="Log out",
-        description="Ends the log-in that the refresh token belongs to, and its access tokens.",
+        description="Ends the login that the refresh token belongs to, and its access tokens.",
         request=serializers.RefreshRequest,
         responses={204: None},
     )

@@ -244,13 +244,13 @@ class AcceptInvitation(ApiView):
     def post(self, request: ApiRequest, inviting_organization_id: UUID, invitation_id: UUID) -> Response:
         now, person = timezone.now(), person_of(request)
         if not people.has_verified_email(person):
-            raise Forbidden("Confirm your e-mail address first: the invitation was sent there.")
+            raise Forbidden("Confirm your email address first: the invitation was sent there.")
         mine = [
             invitation
             for invitation in invitations.open_for(person, now)
             if (invitation.pk, invitation.organization_id) == (invitation_id, inviting_organization_id)
         ]
         if not mine:
-            raise NotFound("There is no such invitation for your e-mail address.")
+            raise NotFound("There is no such invitation for your email address.")
         membership = invitations.accept(invitation=mine[0], user=person, now=now)
         return Response(serializers.MemberResponse(membership).data)

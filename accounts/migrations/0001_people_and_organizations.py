@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.CharField(max_length=150, verbose_name="name")),
-                ("email", models.EmailField(max_length=254, verbose_name="billing e-mail")),
+                ("email", models.EmailField(max_length=254, verbose_name="billing email")),
                 (
                     "livemode",
                     models.BooleanField(
@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
                         verbose_name="superuser status",
                     ),
                 ),
-                ("email", models.EmailField(max_length=254, unique=True, verbose_name="e-mail address")),
+                ("email", models.EmailField(max_length=254, unique=True, verbose_name="email address")),
                 ("full_name", models.CharField(max_length=150, verbose_name="full name")),
                 ("is_active", models.BooleanField(default=True, verbose_name="active")),
                 (

@@ -15,6 +15,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterModelOptions(
             name="tokenfamily",
-            options={"ordering": ["-id"], "verbose_name": "API log-in", "verbose_name_plural": "API log-ins"},
+            options={"ordering": ["-id"], "verbose_name": "API login", "verbose_name_plural": "API logins"},
         ),
     ]

@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
                 db_default="",
                 default="",
                 editable=False,
-                help_text="Another one ends every session and every API log-in of the person.",
+                help_text="Another one ends every session and every API login of the person.",
                 max_length=32,
             ),
         ),

@@ -23,7 +23,7 @@ class Organization(Record):
     row_security = Walled(column="id")
 
     name = models.CharField(_("name"), max_length=150, validators=[names.validate])
-    email = models.EmailField(_("billing e-mail"), max_length=254)
+    email = models.EmailField(_("billing email"), max_length=254)
     livemode = models.BooleanField(
         _("live mode"), default=False, help_text=_("Bills real money; fixed when the organization is made.")
     )
@@ -87,9 +87,9 @@ class Membership(OrganizationOwned):
 
 
 class Invitation(OrganizationOwned):
-    """A place in an organization, offered to an e-mail address. Its link is signed, not stored."""
+    """A place in an organization, offered to an email address. Its link is signed, not stored."""
 
-    email = models.EmailField(_("e-mail address"), max_length=254)
+    email = models.EmailField(_("email address"), max_length=254)
     role = models.CharField(_("role"), max_length=10, choices=Role.choices)
     invited_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)

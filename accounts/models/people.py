@@ -1,4 +1,4 @@
-"""Persons, what changes about them, and their log-ins by the API."""
+"""Persons, what changes about them, and their logins by the API."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -18,14 +18,14 @@ from superagent.foundation.row_security import Shared, SystemOnly
 
 
 class User(Record, AbstractBaseUser, PermissionsMixin):
-    """A person, known by e-mail; may belong to several organizations."""
+    """A person, known by email; may belong to several organizations."""
 
     row_security = Shared("may belong to several organizations, and is read before one is known")
     row_security_of_relations = SystemOnly(
         "groups and permissions are for staff; the admin runs as the system"
     )
 
-    email = models.EmailField(_("e-mail address"), max_length=254, unique=True)
+    email = models.EmailField(_("email address"), max_length=254, unique=True)
     full_name = models.CharField(_("full name"), max_length=150, validators=[names.validate])
     default_organization = models.ForeignKey(
         "Organization", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -44,7 +44,7 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         default="",
         db_default="",
         editable=False,
-        help_text=_("Another one ends every session and every API log-in of the person."),
+        help_text=_("Another one ends every session and every API login of the person."),
     )
     time_zone = models.CharField(
         _("time zone"),
@@ -78,7 +78,7 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         self.email = self.email.strip().lower()
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Django's, over the stamp as well: sessions, API log-ins and changes of address end when it changes."""
+        """Django's, over the stamp as well: sessions, API logins and changes of address end when it changes."""
         salt = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash"
         value = self.password + self.log_in_stamp
         return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
@@ -95,9 +95,9 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
 
 
 class EmailChange(Record):
-    """A request to change a person's e-mail address: confirmed from the new address, agreed to from the old one.
+    """A request to change a person's email address: confirmed from the new address, agreed to from the old one.
 
-    A link is good while the row says so and the person's log-ins have not been ended since it was asked for.
+    A link is good while the row says so and the person's logins have not been ended since it was asked for.
     """
 
     LIFETIME = timedelta(days=3)
@@ -158,7 +158,7 @@ class EmailChange(Record):
         return self.asked_at + self.LIFETIME
 
     def is_pending(self, now: datetime) -> bool:
-        """`now` is real time. Whether the person's log-ins were ended since is for the caller to compare."""
+        """`now` is real time. Whether the person's logins were ended since is for the caller to compare."""
         return self.made_at is None and self.withdrawn_at is None and now < self.expires_at
 
     def can_be_undone(self, now: datetime) -> bool:
@@ -209,9 +209,9 @@ class AccountClosure(Record):
 
 
 class TokenFamily(Record):
-    """One log-in through the API: every refresh token that descends from it. Only the newest one is good.
+    """One login through the API: every refresh token that descends from it. Only the newest one is good.
 
-    A family ends by log-out, by the reuse of an old refresh token, by a changed password or a closed account.
+    A family ends by logout, by the reuse of an old refresh token, by a changed password or a closed account.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
@@ -223,12 +223,12 @@ class TokenFamily(Record):
     refreshed_at = models.DateTimeField(default=timezone.now)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
-    row_security = Shared("a log-in belongs to a person and is read before an organization is known")
+    row_security = Shared("a login belongs to a person and is read before an organization is known")
 
     class Meta(Record.Meta):
-        verbose_name = _("API log-in")
-        verbose_name_plural = _("API log-ins")
+        verbose_name = _("API login")
+        verbose_name_plural = _("API logins")
         indexes = [models.Index(fields=["refreshed_at"], name="token_family_refreshed")]
 
     def __str__(self) -> str:
-        return f"log-in of {self.created_at:%Y-%m-%d %H:%M}"
+        return f"login of {self.created_at:%Y-%m-%d %H:%M}"

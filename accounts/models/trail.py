@@ -14,7 +14,7 @@ from superagent.foundation.row_security import Facts, SystemOnly
 class SecurityEvent(Record):
     """What was refused, for the person whom it concerns and for staff: repeats of an hour are one row with a count.
 
-    Where nobody is known, `address_digest` tells whether two events are about one typed e-mail address, without
+    Where nobody is known, `address_digest` tells whether two events are about one typed email address, without
     telling which. Kept for `security_events.KEPT_FOR`.
     """
 

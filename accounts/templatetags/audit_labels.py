@@ -23,7 +23,7 @@ def action_label(action: str) -> str:
         _NAMES.get(word, word)
         for word in _SAME_AS_THE_BUTTON.get(action, action).replace(".", "_").split("_")
     ]
-    sentence = " ".join(words).replace("log in", "log-in")
+    sentence = " ".join(words).replace("log in", "login")
     return sentence[:1].upper() + sentence[1:]
 
 
@@ -60,7 +60,7 @@ _LIMITS = {
     "mail_verify": gettext_noop(
         "The link to confirm the address was asked for too often: no more mails today"
     ),
-    "mail_new_device": gettext_noop("No more mails today about log-ins from new browsers and networks"),
+    "mail_new_device": gettext_noop("No more mails today about logins from new browsers and networks"),
 }
 
 

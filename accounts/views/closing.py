@@ -49,7 +49,7 @@ class CloseAccount(View):
             except Refusal as refusal:
                 form.add_error(None, refusal.detail)
             else:
-                messages.success(request, _("We e-mailed you the date and a link to keep your account."))
+                messages.success(request, _("We emailed you the date and a link to keep your account."))
                 return redirect("profile")
         return self._page(found, form)
 

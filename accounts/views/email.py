@@ -1,4 +1,4 @@
-"""The page of one's e-mail address, and what the links of its mails open: confirm, agree, refuse, undo."""
+"""The page of one's email address, and what the links of its mails open: confirm, agree, refuse, undo."""
 
 from typing import Any
 
@@ -64,9 +64,9 @@ class Email(View):
             except Refusal as refusal:
                 form.add_error("email", refusal.errors[0].detail if refusal.errors else refusal.detail)
             else:
-                text = _("We sent an e-mail to %(email)s. Open its link to confirm the address.")
+                text = _("We sent an email to %(email)s. Open its link to confirm the address.")
                 if change.needs_old_address:
-                    text = _("We sent e-mails to %(email)s and %(old)s. Open the link in both.")
+                    text = _("We sent emails to %(email)s and %(old)s. Open the link in both.")
                 messages.success(request, text % {"email": change.new_email, "old": change.old_email})
                 return redirect("account_email")
         return self._page(form)
@@ -114,7 +114,7 @@ def mail_again(request: PersonRequest) -> HttpResponse:
         or registration.send_verification(user=user, dedupe_key=None)
     )
     if is_mailed:
-        messages.success(request, _("We sent the e-mail again."))
+        messages.success(request, _("We sent the email again."))
     else:
         messages.info(request, MAILED_BEFORE)
     return redirect("account_email")

@@ -26,7 +26,7 @@ class Sessions(ListUserSessionsView):
 
 @portal_view()
 def activity(request: PortalRequest) -> HttpResponse:
-    """`?show=refused`: failed log-ins and the like; else what was done: log-ins, and changes of how one logs in."""
+    """`?show=refused`: failed logins and the like; else what was done: logins, and changes of how one logs in."""
     shown = "refused" if request.GET.get("show") == "refused" else "done"
     with tenancy.system("a person reads what happened to their own account"):
         rows: QuerySet[Any]

@@ -69,7 +69,7 @@ def security(request: PortalRequest) -> HttpResponse:
 @portal_view()
 @reauthentication_required
 def end_api_log_ins(request: PortalRequest) -> HttpResponse:
-    """End every log-in of the person through the API, at once."""
+    """End every login of the person through the API, at once."""
     count = people.end_api_log_ins(user=request.user, now=timezone.now())
     messages.success(request, _("Signed out of %(count)s API sessions.") % {"count": count})
     return redirect("security")

@@ -23,7 +23,7 @@ from accounts.forms import InvitedSignUpForm, SignUpForm
 from accounts.models import Invitation, User
 from superagent.foundation.problems import Invalid, Refusal
 
-MAILED_BEFORE = gettext_lazy("We already sent the e-mail. Check your spam folder, or try again later.")
+MAILED_BEFORE = gettext_lazy("We already sent the email. Check your spam folder, or try again later.")
 CHOICES = (
     "plan",
     "product",
@@ -83,7 +83,7 @@ class MailSent(View):
     def post(self, request: HttpRequest) -> HttpResponse:
         sign_up = newcomers.waiting(request.session)
         if sign_up is not None and newcomers.mail_again(sign_up=sign_up):
-            messages.success(request, _("We sent an e-mail to %(email)s.") % {"email": sign_up.email})
+            messages.success(request, _("We sent an email to %(email)s.") % {"email": sign_up.email})
         else:
             messages.info(request, MAILED_BEFORE)
         return redirect(request.get_full_path())
@@ -141,7 +141,7 @@ def verify_email(request: HttpRequest) -> HttpResponse:
         if throttles.allows(name="email_link", ident=str(user.pk)) and registration.send_verification(
             user=user, dedupe_key=None
         ):
-            messages.success(request, _("We sent an e-mail to %(email)s.") % {"email": user.email})
+            messages.success(request, _("We sent an email to %(email)s.") % {"email": user.email})
         else:
             messages.info(request, MAILED_BEFORE)
         return redirect(request.get_full_path())

@@ -102,12 +102,12 @@ def _found(payload: dict[str, Any], sent_before: datetime | None) -> Json | None
 
 
 def follow_organization(organization: Organization) -> None:
-    """Enqueue the update of the customer's name and billing e-mail, in the caller's transaction."""
+    """Enqueue the update of the customer's name and billing email, in the caller's transaction."""
     outbox.enqueue(topic=UPDATE, payload={}, organization_id=organization.pk)
 
 
 def update(organization_id: UUID) -> None:
-    """Push name and billing e-mail to Stripe; repeat if they changed while the call was in flight. Calls Stripe."""
+    """Push name and billing email to Stripe; repeat if they changed while the call was in flight. Calls Stripe."""
     with tenancy.system("update a Stripe customer"):
         organization = Organization.objects.get(pk=organization_id)
         told = None

@@ -1,4 +1,4 @@
-"""Who may buy: users with an unconfirmed e-mail address may log in but not purchase."""
+"""Who may buy: users with an unconfirmed email address may log in but not purchase."""
 
 from allauth.account.models import EmailAddress
 
@@ -10,7 +10,7 @@ from superagent.foundation import tenancy
 
 def require_verified_email(*, organization: Organization, user: User | None) -> None:
     """Raises people.EmailNotVerified unless the user's address is confirmed; for an API key, that of an owner."""
-    with tenancy.system("whose e-mail address is confirmed"):
+    with tenancy.system("whose email address is confirmed"):
         if user is not None:
             is_verified = people.has_verified_email(user)
         else:

@@ -72,7 +72,7 @@ function open() {
   };
 }
 
-// The stream does not tell why it was refused: this page does, by leading to the log-in.
+// The stream does not tell why it was refused: this page does, by leading to the login.
 async function stopIfLoggedOut() {
   const answer = await fetch(location.href, { method: "HEAD", redirect: "manual" }).catch(() => null);
   if (answer?.type !== "opaqueredirect") return;

@@ -1,4 +1,4 @@
-// Regions that htmx loads: busy while loading, and a card with Retry and the request id when loading fails. A log-in
+// Regions that htmx loads: busy while loading, and a card with Retry and the request id when loading fails. A login
 // page is never put into a region: the whole page goes there. Of another page the part is taken that hx-select names by id.
 const words = JSON.parse(document.getElementById("ui-strings")?.textContent || "{}");
 

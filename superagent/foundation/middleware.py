@@ -180,7 +180,7 @@ def pages_only(middleware: type) -> type:
 
 
 class _LoginRequired(LoginRequiredMiddleware):
-    """Leads back to a page after the log-in, never to an address that only takes a POST, and says that a form that was
+    """Leads back to a page after the login, never to an address that only takes a POST, and says that a form that was
     sent has changed nothing."""
 
     def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponseRedirect:

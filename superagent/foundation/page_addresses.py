@@ -1,7 +1,7 @@
 """Addresses that show no page of their own name the page that they belong to.
 
 A form posts to `/api-keys/<id>/revoke/`; htmx loads a part of a page. Whoever opens such an address in a browser (after
-a log-in that a lost session asked for, from the history, by a copied link) is led to the page.
+a login that a lost session asked for, from the history, by a copied link) is led to the page.
 """
 
 import functools

@@ -41,7 +41,7 @@ REMEDIES = {
     "idempotency_key_reused": _("Send the first body again for the first answer, or choose a new key."),
     "price_changed": _("Show the new total to the buyer, and order again with it."),
     "email_not_verified": _(
-        "Confirm the e-mail address by the link in our mail (Your account, E-mail, sends another one), then try again."
+        "Confirm the email address by the link in our mail (Your account, Email, sends another one), then try again."
     ),
     "payments_unavailable": _("Stripe cannot be reached. Nothing was charged; try again in a few minutes."),
     "payment_due": _(

@@ -20,7 +20,7 @@ class SampleForm(forms.Form):
     """Every kind of field once."""
 
     name = forms.CharField(label="Key name", max_length=100, help_text="Seen by your team only.")
-    email = forms.EmailField(label="Billing e-mail")
+    email = forms.EmailField(label="Billing email")
     secret = forms.CharField(label="Password", widget=forms.PasswordInput, min_length=10)
     expires = forms.ChoiceField(
         label="Expires after", choices=[("30", "30 days"), ("90", "90 days"), ("365", "1 year")], initial="90"
@@ -37,7 +37,7 @@ class SampleForm(forms.Form):
         help_text="Give a key as little as it needs.",
     )
     alerts = forms.BooleanField(
-        label="Warn me at 80 %", required=False, help_text="One e-mail per meter and period."
+        label="Warn me at 80 %", required=False, help_text="One email per meter and period."
     )
 
 
@@ -59,7 +59,7 @@ def context() -> dict[str, Any]:
         "rate": Decimal("0.05"),
         "rows": _rows(),
         "steps": [
-            {"title": "Verify your e-mail", "text": "ada@example.com", "is_done": True},
+            {"title": "Verify your email", "text": "ada@example.com", "is_done": True},
             {
                 "title": "Create an API key",
                 "text": "Every call needs one.",

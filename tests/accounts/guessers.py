@@ -1,4 +1,4 @@
-"""Who guesses, and who is the owner: log-ins from several places, for the tests of guessing."""
+"""Who guesses, and who is the owner: logins from several places, for the tests of guessing."""
 
 import pytest
 from django.test import Client

@@ -20,7 +20,7 @@ def ada(db) -> User:
 
 
 def logged_in(user: User, password: str = PASSWORD) -> Client:
-    """A browser whose log-in has just been proven, as before everything sensitive."""
+    """A browser whose login has just been proven, as before everything sensitive."""
     client = Client()
     answer = client.post("/accounts/login/", {"login": user.email, "password": password})
     assert answer.status_code == 302

@@ -218,7 +218,7 @@ def test_the_first_page_has_each_section_once_with_names_for_people(staff):
         "Stripe's objects, as fetched last",
     ]
     names = {str(model["name"]) for section in sections for model in section["models"]}
-    assert {"API keys", "API log-ins"} <= names
+    assert {"API keys", "API logins"} <= names
     assert not {"Api keys", "Clocked", "Solar events", "Crontabs", "Social applications"} & names
 
 

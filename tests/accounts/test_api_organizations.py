@@ -82,7 +82,7 @@ def test_lists_cost_the_same_for_one_and_for_many(acme, as_owner, member, django
     for role in ("viewer", "developer", "billing"):
         member(role)
     as_owner.get(path)  # the quotas of the period are loaded once
-    with django_assert_num_queries(3):  # the log-in, the membership, the list
+    with django_assert_num_queries(3):  # the login, the membership, the list
         assert len(as_owner.get(path).json()["data"]) == 4
     with django_assert_num_queries(3):
         as_owner.get("users")

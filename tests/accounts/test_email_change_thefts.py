@@ -36,7 +36,7 @@ def test_a_pending_change_does_not_survive_a_password_reset(ada):
     """H2: the owner heard of it at once, and a reset ends what the thief has begun."""
     thief = logged_in(ada)
     ask(thief, "evil@thief.example")
-    assert "Confirm the change of your e-mail address" in mails_to(ada.email)
+    assert "Confirm the change of your email address" in mails_to(ada.email)
     stolen = path_in_mail("evil@thief.example", "confirm")
 
     owner = Client()
@@ -122,7 +122,7 @@ def test_this_was_not_me_locks_the_thief_out(ada):
     with tenancy.tenant(acme):
         assert ApiKey.objects.get(pk=older.pk).revoked_at is None
         assert ApiKey.objects.get(pk=younger.pk).revoked_at is not None
-    assert mails_to(ada.email)[-1] == "The change of your e-mail address was stopped"
+    assert mails_to(ada.email)[-1] == "The change of your email address was stopped"
     assert Client().get(answer).status_code == 410
 
 

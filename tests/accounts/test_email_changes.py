@@ -1,4 +1,4 @@
-"""Changing one's address: both mailboxes agree, ended log-ins withdraw it, the old mailbox undoes it for a week."""
+"""Changing one's address: both mailboxes agree, ended logins withdraw it, the old mailbox undoes it for a week."""
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -42,13 +42,13 @@ def test_a_change_is_made_when_both_mailboxes_have_agreed(ada):
     assert identity(ada) == ("ada@new.example", [("ada@new.example", True, True)])
     assert is_logged_in(client)
     assert mails_to("ada@engines.example") == [
-        "Confirm the change of your e-mail address", "Your e-mail address was changed"
+        "Confirm the change of your email address", "Your email address was changed"
     ]  # fmt: skip
-    assert mails_to("ada@new.example")[-1] == "Your account now uses this e-mail address"
+    assert mails_to("ada@new.example")[-1] == "Your account now uses this email address"
 
 
 def test_the_page_says_which_bills_go_elsewhere(ada):
-    """A billing address was copied from the log-in address once, and does not follow it."""
+    """A billing address was copied from the login address once, and does not follow it."""
     founded("Engines", ada)
     client = page_of(ada)
     assert "Invoices of" not in client.get("/accounts/email/").content.decode()
@@ -221,7 +221,7 @@ def test_staff_vouches_for_who_lost_the_old_mailbox(ada):
     change = email_changes.ask_by_staff(
         user=ada, new_email="ada@new.example", staff=staff, reason="lost the mailbox", now=timezone.now()
     )
-    assert mails_to(ada.email) == ["Your e-mail address is about to change"]
+    assert mails_to(ada.email) == ["Your email address is about to change"]
     client.post(path_in_mail("ada@new.example", "confirm"))
     assert identity(ada) == ("ada@new.example", [("ada@new.example", True, True)])
     change.refresh_from_db()
@@ -255,7 +255,7 @@ def test_both_mailboxes_agree_at_once(ada):
     )
     assert identity(ada) == ("ada@new.example", [("ada@new.example", True, True)])
     assert {"EmailChange"} <= set(kinds(results)) <= {"EmailChange", "EmailChangeGone"}
-    assert mails_to("ada@new.example").count("Your account now uses this e-mail address") == 1
+    assert mails_to("ada@new.example").count("Your account now uses this email address") == 1
 
 
 def test_two_unconfirmed_people_who_want_each_others_addresses(ada):
@@ -310,5 +310,5 @@ def test_the_page_names_both_mailboxes_and_where_support_is(ada, settings):
     client = logged_in(ada)
     client.post("/accounts/email/", {"email": "new@engines.example"})
     text = client.get("/accounts/email/").content.decode()
-    assert "We sent e-mails to new@engines.example and ada@engines.example." in text
+    assert "We sent emails to new@engines.example and ada@engines.example." in text
     assert 'href="mailto:help@example.com"' in text

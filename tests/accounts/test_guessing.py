@@ -48,7 +48,7 @@ def test_pages_and_api_share_one_count_and_tell_the_time_to_wait(owner):
     assert "not correct" in page_log_in(owner.email, "wrong")
     said = page_log_in(owner.email)
     assert "Too many failed attempts from your network. Try again in 34 hours." in said
-    assert "To continue now, use a passkey or reset your password by e-mail." in said
+    assert "To continue now, use a passkey or reset your password by email." in said
     assert api_log_in(owner.email) == 429
     answer = Api().post(
         "auth/login", {"email": owner.email, "password": PASSWORD}, **{"X-Forwarded-For": HERE}
@@ -67,7 +67,7 @@ def test_a_right_guess_begins_anew_for_that_account_only(owner, stranger):
     guess(owner.email, 2)
     assert api_log_in(owner.email) == 200
     assert guess(owner.email, 4) == [401, 401, 401, 429]
-    # The guesser's own log-in in between does not help against others.
+    # The guesser's own login in between does not help against others.
     guess(stranger.email, 1)
     assert api_log_in(owner.email, address=HOME) == 200
 
@@ -109,7 +109,7 @@ def test_an_account_that_does_not_exist_is_limited_alike(owner):
 def test_a_network_that_tries_many_accounts_waits(owner, stranger):
     assert [guess(f"p{i}@acme.example", 1)[0] for i in range(8)] == [401] * 6 + [429] * 2
     assert api_log_in(owner.email) == 429
-    assert "Too many log-ins from your network have failed." in page_log_in(owner.email)
+    assert "Too many logins from your network have failed." in page_log_in(owner.email)
     assert api_log_in(owner.email, address=HOME) == 200
 
 
@@ -153,7 +153,7 @@ def test_the_flood_limit_of_a_network_does_not_hold_up_a_known_browser(owner, se
     ] == [200, 429]
     assert page_log_in(owner.email, browser=browser) == "in"
     passkey = Client().post("/accounts/2fa/webauthn/login/", headers={"X-Forwarded-For": HERE})
-    assert passkey.status_code == 302  # back to the log-in, not 429
+    assert passkey.status_code == 302  # back to the login, not 429
 
 
 def test_without_redis_nobody_is_held_up(owner, monkeypatch):
@@ -167,7 +167,7 @@ def test_without_redis_nobody_is_held_up(owner, monkeypatch):
 
 @pytest.mark.parametrize("caller", [guessing.Caller(HERE), guessing.Caller(HERE, "browser")])
 def test_a_lost_database_is_no_wrong_guess(owner, caller):
-    """Nobody has learned whether it was right: the owner must not wait for it, nor be told of a failed log-in."""
+    """Nobody has learned whether it was right: the owner must not wait for it, nor be told of a failed login."""
     attempt = {"subject": owner.email, "user": owner, "caller": caller, "kind": Kind.LOG_IN_FAILED}
     for _ in range(8):
         with pytest.raises(OperationalError), guessing.attempt(**attempt):
@@ -208,7 +208,7 @@ def test_an_address_with_nul_is_no_address_in_a_known_browser_too(owner):
 
 
 def test_a_program_that_is_logged_in_goes_on_during_an_attack(owner):
-    """Guesses hold up log-ins, not who is logged in: a refresh compares no password."""
+    """Guesses hold up logins, not who is logged in: a refresh compares no password."""
     logged_in = Api().post(
         "auth/login", {"email": owner.email, "password": PASSWORD}, **{"X-Forwarded-For": HERE}
     )

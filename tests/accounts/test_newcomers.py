@@ -75,8 +75,8 @@ def test_a_taken_address_costs_as_much_as_a_new_one(settings):
 def test_the_mail_is_sent_again_and_its_link_logs_in():
     client = Client()
     sign_up(client, FREE)
-    assert "We sent an e-mail to" in client.post(MAIL_SENT, follow=True).content.decode()
-    assert "already sent the e-mail" in client.post(MAIL_SENT, follow=True).content.decode()
+    assert "We sent an email to" in client.post(MAIL_SENT, follow=True).content.decode()
+    assert "already sent the email" in client.post(MAIL_SENT, follow=True).content.decode()
     client.post(path_in_mail(FREE, "confirm-email"))
     assert get_user(client).email == FREE
 
@@ -99,7 +99,7 @@ def test_a_sign_up_with_somebody_elses_address_opens_nothing():
 
 
 def test_a_browser_that_waits_for_nothing_sends_nothing():
-    assert "already sent the e-mail" in Client().post(MAIL_SENT, follow=True).content.decode()
+    assert "already sent the email" in Client().post(MAIL_SENT, follow=True).content.decode()
     outbox.sweep()
     assert mail.outbox == []
 

@@ -36,4 +36,4 @@ def test_reset_of_a_forgotten_password():
     assert user.check_password("an entirely new one")
     outbox.sweep()
     assert {sent.to[0] for sent in mail.outbox} == {"ada@engines.example"}
-    assert mail.outbox[-1].subject == "Your password was reset with a link from an e-mail"
+    assert mail.outbox[-1].subject == "Your password was reset with a link from an email"

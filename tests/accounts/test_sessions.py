@@ -37,7 +37,7 @@ def test_expired_sessions_are_forgotten_with_what_was_noted_of_them() -> None:
 
 
 def test_whoever_logs_in_again_and_again_ends_their_oldest_log_ins() -> None:
-    """Ten thousand log-ins of one person were twenty thousand queries on the page that lists them."""
+    """Ten thousand logins of one person were twenty thousand queries on the page that lists them."""
     user = User.objects.create_user(email="ada@engines.example", full_name="Ada")
     browsers = [Client() for _ in range(3)]
     for browser in browsers:

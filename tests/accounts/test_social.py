@@ -1,4 +1,4 @@
-"""Sign-up and log-in by a provider, over GitHub's own wire: a stand-in answers what its API documents."""
+"""Sign-up and login by a provider, over GitHub's own wire: a stand-in answers what its API documents."""
 
 import json
 import threading

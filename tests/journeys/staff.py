@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery"
 
 
 def enter_admin(page: Page, system: System, email: str) -> None:
-    """Make a superuser and follow the first visit: log-in, set-up of an authenticator app, and back."""
+    """Make a superuser and follow the first visit: login, set-up of an authenticator app, and back."""
     system.manage(
         "createsuperuser",
         "--noinput",

@@ -111,7 +111,7 @@ def sign_up(tour: Tour, step: Step) -> None:
     page.goto(with_ports("http://127.0.0.1:8000", tour.system))
     tour.press(step, "Start for free", "link")
     page.get_by_label("Your name").fill(NAME)
-    page.get_by_label("E-mail").fill(EMAIL)
+    page.get_by_label("Email").fill(EMAIL)
     page.locator("input[name=password1]").fill(PASSWORD)
     tour.press(step, "Create account")
     expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()

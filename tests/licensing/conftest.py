@@ -32,7 +32,7 @@ def make_license(db: None) -> Callable[..., License]:
 
 @pytest.fixture
 def license_(organization: Organization, make_license) -> License:
-    """A professional license that never expires: 50 databases, 25 domains, 100 e-mail accounts."""
+    """A professional license that never expires: 50 databases, 25 domains, 100 email accounts."""
     return make_license(organization)
 
 

@@ -17,7 +17,7 @@ def test_offers_name_prices_and_limits(catalog: None) -> None:
     found = {offer.slug: offer for offer in offers.license_offers()}
     assert list(found) == ["nextpanel-starter", "nextpanel-professional", "nextpanel-business"]
     professional = found["nextpanel-professional"]
-    assert professional.features == (("Databases", 50), ("Domains", 25), ("E-mail accounts", 100))
+    assert professional.features == (("Databases", 50), ("Domains", 25), ("Email accounts", 100))
     monthly = offers.price_of("nextpanel-professional", "month")
     yearly = offers.price_of("nextpanel-professional", "year")
     assert (professional.monthly, professional.yearly) == (monthly.unit_amount, yearly.unit_amount)

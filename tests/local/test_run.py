@@ -153,7 +153,7 @@ def test_run_becomes_ready_stops_cleanly_and_starts_again_without_setting_up_ane
 
 
 def _reads_the_live_stream(url: str, email: str, password: str) -> None:
-    """Through every layer of the one port: a log-in in a thread, then an open stream beside it."""
+    """Through every layer of the one port: a login in a thread, then an open stream beside it."""
     tokens = loopback.post(
         f"{url}/api/v1/auth/login", json={"email": email, "password": password}, timeout=STOP_SECONDS
     ).json()

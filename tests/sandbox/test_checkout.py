@@ -116,7 +116,7 @@ def test_wrong_fields_are_named(shop: Shop, browser: httpx.Client) -> None:
         "in the past",
         "3-digit security code",
         "name on your card",
-        "Enter your e-mail address",
+        "Enter your email address",
     ):
         assert message in answer.text
 

@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument(
-            "--organization", required=True, help="Its id, or the e-mail address that it is billed at."
+            "--organization", required=True, help="Its id, or the email address that it is billed at."
         )
         parser.add_argument(
             "--advance", help="How far: 6h, 3d, 2w, 1m (months), 1y. Attaches a test clock if needed."

@@ -256,7 +256,7 @@ def ui_strings() -> SafeString:
         "copied": _("Copied"), "copyFailed": _("Press Ctrl+C to copy"), "show": _("Show"), "hide": _("Hide"),
         "showPassword": _("Show password"), "hidePassword": _("Hide password"),
         "required": _("Fill in this field."), "tick": _("Tick the box to go on."),
-        "email": _("Enter an e-mail address like name@example.com."),
+        "email": _("Enter an email address like name@example.com."),
         "url": _("Enter an address that starts with https://."), "tooShort": _("Use at least {n} characters."),
         "tooLong": _("Use at most {n} characters."), "min": _("Enter {n} or more."), "max": _("Enter {n} or less."),
         "invalid": _("Check this field."), "summary": _("Please check these fields"),

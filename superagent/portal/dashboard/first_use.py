@@ -22,7 +22,7 @@ class Step:
 def steps(membership: Membership, *, has_called: bool) -> list[Step]:
     user, organization = membership.user, membership.organization
     confirm = Step(
-        title=_("Confirm your e-mail address"),
+        title=_("Confirm your email address"),
         text=_("Open the link that we sent to %(email)s. You need this before you can buy a plan.")
         % {"email": user.email},
         action=_("Send it again"),

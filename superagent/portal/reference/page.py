@@ -14,7 +14,7 @@ from superagent.foundation import schema
 from superagent.portal.reference import samples
 from superagent.portal.reference.document import AREAS, INTRODUCTION
 
-TITLES = {"api-keys": "API keys", "auth": "Log-in"}
+TITLES = {"api-keys": "API keys", "auth": "Login"}
 DEEPEST = 4
 _markdown = MarkdownIt(
     "commonmark", {"html": False}
@@ -197,7 +197,7 @@ def _text_kind(node: dict[str, Any]) -> str:
         "date-time": "time",
         "uuid": "UUID",
         "uri": "address",
-        "email": "e-mail address",
+        "email": "email address",
         "decimal": "decimal",
     }
     kind = words.get(node.get("format", ""), "text")

@@ -130,7 +130,7 @@ def _email(session: dict[str, Any], values: dict[str, str]) -> tuple[str, dict[s
         return known, {}
     name, _, domain = values["email"].partition("@")
     if not name or "." not in domain:
-        return "", {"email": "Enter your e-mail address, such as you@example.com."}
+        return "", {"email": "Enter your email address, such as you@example.com."}
     return values["email"], {}
 
 

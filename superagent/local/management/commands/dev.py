@@ -119,7 +119,7 @@ class Installation:
         self._remember("migrations", fingerprint)
 
     def seed(self) -> list[str]:
-        """Seed the catalog and the demo. Returns the demo's log-in lines."""
+        """Seed the catalog and the demo. Returns the demo's login lines."""
         fingerprint = self._fingerprint("*.py")
         if self._remembered("seeds") == fingerprint:
             return list(self._remembered("logins") or [])
