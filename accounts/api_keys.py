@@ -227,15 +227,6 @@ def principal_of(stored: bytes) -> Principal:
     return record.principal
 
 
-def authenticate(plain_text: str, now: datetime) -> ApiKey:
-    """Returns the key's row from PostgreSQL. Raises InvalidKey."""
-    with tenancy.system("an API key names its organization"):
-        key = ApiKey.objects.select_related("organization").filter(key_hash=digest(plain_text)).first()
-    if key is None or not key.is_usable(now):
-        raise InvalidKey("The key is unknown, has expired or was revoked.")
-    return key
-
-
 def publish_all(*, organization: Organization) -> None:
     """Refresh the organization's cached keys after the transaction: its clock has changed. In the system scope."""
     for key in ApiKey.objects.filter(organization=organization).usable(timezone.now()):

@@ -49,13 +49,13 @@ def confirmed_by_provider(addresses: Sequence[EmailAddress]) -> EmailAddress | N
     return EmailAddress(email=normalized(chosen.email), primary=True, verified=True)
 
 
-def give(*, user: User, email: str, is_confirmed: bool) -> None:
-    """Make `email` the user's address. Raises EmailTaken if an account has it, also one created concurrently."""
+def give(*, user: User, email: str) -> None:
+    """Make `email`, which the user has confirmed, their address. Raises EmailTaken if another account has it."""
     try:
         with transaction.atomic():
             EmailAddress.objects.filter(user=user).delete()
             User.objects.filter(pk=user.pk).update(email=email)
-            EmailAddress.objects.create(user=user, email=email, primary=True, verified=is_confirmed)
+            EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
     except IntegrityError:
         raise EmailTaken from None
     user.email = email

@@ -147,7 +147,7 @@ def undo(*, change: EmailChange, now: datetime) -> User:
         later.update(undone_at=now)
         former = user.email
         closures.give_way(email=change.old_email, now=now)
-        email_addresses.give(user=user, email=change.old_email, is_confirmed=True)
+        email_addresses.give(user=user, email=change.old_email)
         audit.record(
             action="user.email_change_undone", actor=user, target=user,
             detail={"from": former, "to": change.old_email},
@@ -186,7 +186,7 @@ def _ask(*, user: User, new_email: str, staff: User | None, reason: str, now: da
 def _make(change: EmailChange, user: User, keep: revocation.Keep, now: datetime) -> None:
     is_first = not email_addresses.is_confirmed(user)
     closures.give_way(email=change.new_email, now=now)
-    email_addresses.give(user=user, email=change.new_email, is_confirmed=True)
+    email_addresses.give(user=user, email=change.new_email)
     change.made_at = now
     change.save(update_fields=["made_at"])
     audit.record(action="user.email_changed", actor=user, target=user, detail=_addresses(change))

@@ -51,17 +51,6 @@ class RoleChange(NamedTuple):
     revoked_keys: list[ApiKey]
 
 
-def role_of(user: User, organization: Organization) -> Role | None:
-    """Returns the user's role in the organization; None for a user who is not a member."""
-    with tenancy.system("a role is asked for before the scope is entered"):
-        role = (
-            Membership.objects.filter(user=user, organization=organization)
-            .values_list("role", flat=True)
-            .first()
-        )
-    return Role(role) if role else None
-
-
 def of_user(user: User) -> QuerySet[Membership]:
     """Returns the user's memberships with their organizations, sorted by name. Call it in the system scope.
 

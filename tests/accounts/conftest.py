@@ -78,6 +78,12 @@ def join(organization: Organization, email: str, role: str) -> User:
     return user
 
 
+def role_of(user: User, organization: Organization) -> str | None:
+    with tenancy.system("test"):
+        found = Membership.objects.filter(user=user, organization=organization)
+        return found.values_list("role", flat=True).first()
+
+
 def api_of(user: User, organization: Organization | None = None) -> Api:
     pair = tokens.log_in(user=user, ip_address=None, user_agent="", now=timezone.now())
     return Api(pair.access_token, organization)

@@ -11,7 +11,7 @@ from accounts.roles import Role
 from superagent.foundation import tenancy
 from superagent.foundation.admin import ReadOnlyAdmin
 from superagent.foundation.models import OutboxMessage
-from tests.accounts.conftest import PASSWORD, Api, api_of, join, key_of, page_of, person
+from tests.accounts.conftest import PASSWORD, Api, api_of, join, key_of, page_of, person, role_of
 
 LISTS = ["user", "organization", "membership", "apikey", "invitation", "tokenfamily", "auditentry"]
 
@@ -119,9 +119,9 @@ def test_a_role_changes_with_a_reason_and_is_mailed_to_the_member_and_the_owners
     membership = memberships.find(vic, acme.pk)
     path = f"/admin/accounts/membership/{membership.pk}/change/"
     staff.post(path, {"role": "owner"})
-    assert memberships.role_of(vic, acme) == Role.VIEWER
+    assert role_of(vic, acme) == Role.VIEWER
     assert staff.post(path, {"role": "owner", "reason": "The owner has left"}).status_code == 302
-    assert memberships.role_of(vic, acme) == Role.OWNER
+    assert role_of(vic, acme) == Role.OWNER
     with tenancy.tenant(acme):
         entry = AuditEntry.objects.get(action="member.role_changed")
     assert (entry.detail, entry.actor_label) == (
@@ -139,7 +139,7 @@ def test_the_last_owner_stays_in_the_admin_too(staff, acme, owner):
     path = f"/admin/accounts/membership/{membership.pk}/change/"
     answer = staff.post(path, {"role": "viewer", "reason": "x"}, follow=True)
     assert "Make another member an owner first" in answer.content.decode()
-    assert memberships.role_of(owner, acme) == Role.OWNER
+    assert role_of(owner, acme) == Role.OWNER
 
 
 def test_staff_do_not_change_their_own_role(acme):
@@ -151,7 +151,7 @@ def test_staff_do_not_change_their_own_role(acme):
     path = f"/admin/accounts/membership/{membership.pk}/change/"
     answer = page_of(sam).post(path, {"role": "owner", "reason": "x"}, follow=True)
     assert "You cannot change your own role here" in answer.content.decode()
-    assert memberships.role_of(sam, acme) == Role.VIEWER
+    assert role_of(sam, acme) == Role.VIEWER
 
 
 def test_people_are_neither_made_nor_deleted_here(staff, owner):

@@ -61,7 +61,6 @@ def test_keys_of_former_times_with_other_characters_still_work(acme):
     with tenancy.system("test"):
         ApiKey.objects.filter(pk=key.pk).update(key_hash=api_keys.digest(former))
     assert api_keys.resolve(former).organization_id == acme.pk
-    assert api_keys.authenticate(former, timezone.now()) == key
 
 
 def test_a_live_organization_has_live_keys(acme):
@@ -144,8 +143,6 @@ def test_an_expired_key_is_refused_from_cache_too(acme):
     key_records.write(bytes(key.key_hash), key_records.dump(_fresh(key)))
     with pytest.raises(api_keys.InvalidKey):
         api_keys.resolve(plain_text)
-    with pytest.raises(api_keys.InvalidKey):
-        api_keys.authenticate(plain_text, timezone.now())
 
 
 def _fresh(key: ApiKey) -> ApiKey:

@@ -1,11 +1,11 @@
 import pytest
 from django.utils import timezone
 
-from accounts import invitations, memberships
+from accounts import invitations
 from accounts.models import Invitation
 from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
-from tests.accounts.conftest import api_of, founded, key_of, person
+from tests.accounts.conftest import api_of, founded, key_of, person, role_of
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_an_organization_is_never_replayed_to_another_person(acme, owner, member
     others = api_of(vic).post("organizations", body, **headers)
     assert (others.status_code, others.json()["email"]) == (201, vic.email)
     assert "Idempotent-Replayed" not in others.headers
-    assert memberships.role_of(vic, acme) == Role.VIEWER
+    assert role_of(vic, acme) == Role.VIEWER
 
 
 def test_a_person_founds_once_for_a_key_whatever_organization_they_act_for(acme, owner):
@@ -203,7 +203,7 @@ def test_accept_by_the_invited_person_only(acme, globex, owner, stranger):
     )
     answer = api_of(stranger).post(path)
     assert (answer.status_code, answer.json()["role"]) == (200, "viewer")
-    assert memberships.role_of(stranger, acme) == Role.VIEWER
+    assert role_of(stranger, acme) == Role.VIEWER
     assert api_of(stranger).post(path).status_code == 404
 
 
@@ -212,7 +212,7 @@ def test_accept_needs_a_confirmed_address(acme, owner):
     invitation = _invitation(acme, owner, user.email)
     answer = api_of(user).post(f"organizations/{acme.pk}/invitations/{invitation.pk}/accept")
     assert answer.status_code == 403
-    assert memberships.role_of(user, acme) is None
+    assert role_of(user, acme) is None
 
 
 def test_everything_of_another_organization_is_404(acme, globex, owner, stranger):

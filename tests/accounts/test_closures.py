@@ -15,7 +15,17 @@ from accounts.models import AccountClosure, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import outbox, tenancy
 from tests.accounts.closing import CLOSE, ask, later, made_key, mails_to, proven, shop
-from tests.accounts.conftest import PASSWORD, Api, actions, founded, join, page_of, path_in_mail, person
+from tests.accounts.conftest import (
+    PASSWORD,
+    Api,
+    actions,
+    founded,
+    join,
+    page_of,
+    path_in_mail,
+    person,
+    role_of,
+)
 from tests.accounts.test_races import at_once, kinds
 
 __all__ = ["shop"]  # fixtures
@@ -199,7 +209,7 @@ def test_who_is_not_alone_leaves_and_the_others_hear_of_the_keys(acme, owner, me
     key = made_key(acme, developer)
     shop.sold[acme.pk] = [Charge("Pro", None)]  # the others can end it
     later(ask(developer))
-    assert memberships.role_of(developer, acme) is None
+    assert role_of(developer, acme) is None
     assert Api(key).get("organizations").status_code == 200
     with tenancy.system("test"):
         acme.refresh_from_db()

@@ -18,7 +18,7 @@ def addresses_of(user: User) -> tuple[str, list[tuple[str, bool, bool]]]:
 
 def test_giving_an_address_changes_both_tables():
     ada = person("ada@engines.example")
-    email_addresses.give(user=ada, email="countess@engines.example", is_confirmed=True)
+    email_addresses.give(user=ada, email="countess@engines.example")
     assert addresses_of(ada) == ("countess@engines.example", [("countess@engines.example", True, True)])
     assert ada.email == "countess@engines.example"
 
@@ -26,17 +26,14 @@ def test_giving_an_address_changes_both_tables():
 def test_an_address_that_another_account_has_is_not_given():
     ada, _bob = person("ada@engines.example"), person("bob@engines.example", verified=False)
     with pytest.raises(email_addresses.EmailTaken):
-        email_addresses.give(user=ada, email="bob@engines.example", is_confirmed=True)
+        email_addresses.give(user=ada, email="bob@engines.example")
     assert addresses_of(ada) == ("ada@engines.example", [("ada@engines.example", True, True)])
 
 
 def test_of_two_who_are_given_one_address_at_once_one_has_it():
     people = [person("ada@engines.example"), person("bob@engines.example")]
     outcomes = at_once(
-        *(
-            lambda user=user: email_addresses.give(user=user, email="new@engines.example", is_confirmed=True)
-            for user in people
-        )
+        *(lambda user=user: email_addresses.give(user=user, email="new@engines.example") for user in people)
     )
     assert sorted(kinds(outcomes)) == ["EmailTaken", "NoneType"]
     assert User.objects.filter(email="new@engines.example").count() == 1

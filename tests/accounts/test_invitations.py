@@ -11,7 +11,7 @@ from accounts.roles import Role
 from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 from superagent.foundation.problems import NotFound
-from tests.accounts.conftest import PASSWORD, actions, person
+from tests.accounts.conftest import PASSWORD, actions, person, role_of
 
 
 def invite(organization, owner, email="New@acme.example", role=Role.DEVELOPER, now=None) -> Invitation:
@@ -82,7 +82,7 @@ def test_accept_is_for_the_invited_address_only(acme, owner, stranger):
     invitation = invite(acme, owner)
     with pytest.raises(invitations.AnotherAddress):
         invitations.accept(invitation=invitation, user=stranger, now=timezone.now())
-    assert memberships.role_of(stranger, acme) is None
+    assert role_of(stranger, acme) is None
 
 
 def test_accept_refuses_when_it_has_expired(acme, owner):
@@ -98,7 +98,7 @@ def test_register_joins_and_proves_the_address(acme, owner):
     user = invitations.register(
         invitation=invite(acme, owner), password=PASSWORD, full_name="New", now=timezone.now()
     )
-    assert memberships.role_of(user, acme) == Role.DEVELOPER
+    assert role_of(user, acme) == Role.DEVELOPER
     assert people.has_verified_email(user)
     assert User.objects.get(pk=user.pk).default_organization_id == acme.pk
 

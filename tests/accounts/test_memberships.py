@@ -10,12 +10,7 @@ from accounts.models import ApiKey, Membership
 from accounts.roles import Role
 from superagent.foundation import outbox, tenancy
 from superagent.foundation.problems import Invalid, NotFound
-from tests.accounts.conftest import actions, founded, join
-
-
-def test_role_of(acme, owner, stranger):
-    assert memberships.role_of(owner, acme) == Role.OWNER
-    assert memberships.role_of(stranger, acme) is None
+from tests.accounts.conftest import actions, founded, join, role_of
 
 
 def test_find_prefers_the_default_organization(acme, owner):
@@ -56,7 +51,7 @@ def remove(organization, user, by, *, revoke_keys=True) -> list[ApiKey]:
 def test_change_role(acme, owner, member):
     user = member(Role.VIEWER)
     change(acme, user, Role.ADMIN, join(acme, "second@acme.example", Role.ADMIN))
-    assert memberships.role_of(user, acme) == Role.ADMIN
+    assert role_of(user, acme) == Role.ADMIN
     assert actions(acme)[-1] == "member.role_changed"
 
 
@@ -78,7 +73,7 @@ def test_who_may_not_manage_members_gives_no_role(acme, owner, member, stranger,
             change(acme, other, Role.VIEWER, giver)
         with pytest.raises(RoleNotAllowed):
             remove(acme, other, giver)
-    assert memberships.role_of(other, acme) == Role.VIEWER
+    assert role_of(other, acme) == Role.VIEWER
 
 
 def test_staff_may_change_any_role_but_the_last_owners(acme, owner, member, stranger):
@@ -91,7 +86,7 @@ def test_staff_may_change_any_role_but_the_last_owners(acme, owner, member, stra
             memberships.change_role_by_staff(
                 organization=acme, user_id=owner.pk, role=Role.ADMIN, staff=stranger, now=timezone.now()
             )
-    assert memberships.role_of(user, acme) == Role.ADMIN
+    assert role_of(user, acme) == Role.ADMIN
 
 
 def test_the_last_owner_stays(acme, owner, member):
@@ -100,7 +95,7 @@ def test_the_last_owner_stays(acme, owner, member):
         change(acme, owner, Role.ADMIN, owner)
     with pytest.raises(LastOwner):
         remove(acme, owner, owner)
-    assert memberships.role_of(owner, acme) == Role.OWNER
+    assert role_of(owner, acme) == Role.OWNER
 
 
 def test_a_closed_account_does_not_count_as_an_owner(acme, owner):

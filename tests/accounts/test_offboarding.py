@@ -8,7 +8,7 @@ from accounts import invitations, memberships
 from accounts.models import AuditEntry, Invitation
 from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
-from tests.accounts.conftest import actions, api_of, join, key_of, page_of, person
+from tests.accounts.conftest import actions, api_of, join, key_of, page_of, person, role_of
 from tests.accounts.made_keys import invited, made_by, mails, usable
 
 
@@ -97,7 +97,7 @@ def test_open_invitations_end_with_the_right_to_send_them(acme, owner, member):
         invitations.accept(invitation=evil, user=guest, now=timezone.now())
     with tenancy.tenant(acme):
         assert [open_one.pk for open_one in Invitation.objects.open(timezone.now())] == [ours.pk]
-    assert memberships.role_of(guest, acme) is None
+    assert role_of(guest, acme) is None
 
 
 def test_the_portal_offers_to_revoke_and_does_unless_told_to_keep(acme, owner, member):

@@ -8,11 +8,11 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import invitations, mail_links, memberships
+from accounts import invitations, mail_links
 from accounts.models import ApiKey, Membership, TokenFamily
 from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
-from tests.accounts.conftest import PASSWORD, Api, actions, api_of, founded, key_of, page_of
+from tests.accounts.conftest import PASSWORD, Api, actions, api_of, founded, key_of, page_of, role_of
 
 DASHBOARD = reverse("dashboard")
 
@@ -147,9 +147,9 @@ def test_an_admin_cannot_invite_an_owner(acme, member):
 def test_change_role_and_remove(acme, page, member):
     user = member(Role.VIEWER)
     assert page.post(f"/members/{user.pk}/", {"role": "developer"})["Location"] == "/members/"
-    assert memberships.role_of(user, acme) == Role.DEVELOPER
+    assert role_of(user, acme) == Role.DEVELOPER
     assert page.post(f"/members/{user.pk}/remove/")["Location"] == "/members/"
-    assert memberships.role_of(user, acme) is None
+    assert role_of(user, acme) is None
 
 
 def test_the_last_owner_is_protected(acme, owner, page):
@@ -159,7 +159,7 @@ def test_the_last_owner_is_protected(acme, owner, page):
         True,
     )
     assert page.post(f"/members/{owner.pk}/remove/").status_code == 302
-    assert memberships.role_of(owner, acme) == Role.OWNER
+    assert role_of(owner, acme) == Role.OWNER
     assert f'remove-{owner.pk}"' not in page.get("/members/").content.decode()
 
 
@@ -167,9 +167,9 @@ def test_a_viewer_may_leave_but_remove_nobody(acme, owner, member):
     user = member(Role.VIEWER)
     page = page_of(user)
     page.post(f"/members/{owner.pk}/remove/")
-    assert memberships.role_of(owner, acme) == Role.OWNER
+    assert role_of(owner, acme) == Role.OWNER
     page.post(f"/members/{user.pk}/remove/")
-    assert memberships.role_of(user, acme) is None
+    assert role_of(user, acme) is None
     assert page.get("/members/")["Location"] == "/organizations/new/?next=%2Fmembers%2F"
     assert "You belong to no organization" in page.get("/organizations/new/").content.decode()
 

@@ -3,11 +3,11 @@
 import pytest
 from django.utils import timezone
 
-from accounts import api_keys, memberships, organizations, people
+from accounts import api_keys, organizations, people
 from accounts.models import ApiKey, Invitation, Membership
 from accounts.roles import Role, Scope
 from superagent.foundation import tenancy
-from tests.accounts.conftest import api_of, page_of, person
+from tests.accounts.conftest import api_of, page_of, person, role_of
 from tests.accounts.newcomer import key_of_before, newcomer
 
 __all__ = ["newcomer"]  # fixtures
@@ -63,4 +63,4 @@ def test_a_key_of_an_unconfirmed_maker_makes_no_further_keys(newcomer):
 def test_a_person_who_belongs_nowhere_may_make_the_first_organization(db):
     user = person("alone@victim.example", verified=False)
     made = organizations.create(name="First", owner=user, now=timezone.now())
-    assert memberships.role_of(user, made) == Role.OWNER
+    assert role_of(user, made) == Role.OWNER

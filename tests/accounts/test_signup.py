@@ -14,7 +14,7 @@ from accounts import invitations, mail_links, memberships, people
 from accounts.models import User
 from accounts.roles import Role
 from superagent.foundation import outbox, tenancy
-from tests.accounts.conftest import PASSWORD, page_of, path_in_mail, person
+from tests.accounts.conftest import PASSWORD, page_of, path_in_mail, person, role_of
 
 DASHBOARD = reverse("dashboard")
 MAIL_SENT = reverse("account_email_verification_sent")
@@ -149,7 +149,7 @@ def test_an_invitation_makes_an_account_and_a_member(acme, owner):
     joined = client.post(link, {"full_name": "New", "password": PASSWORD})
     assert (joined.status_code, joined["Location"]) == (302, DASHBOARD)
     user = User.objects.get(email="new@acme.example")
-    assert memberships.role_of(user, acme) == Role.DEVELOPER
+    assert role_of(user, acme) == Role.DEVELOPER
     assert EmailAddress.objects.get(user=user).verified
     assert client.get("/members/").status_code == 200
     assert Client().get(link).status_code == 410
@@ -161,7 +161,7 @@ def test_an_invitation_of_someone_with_an_account(acme, owner):
     assert "Log in as" in Client().get(link).content.decode()
     client = page_of(user)
     assert client.post(link)["Location"] == DASHBOARD
-    assert memberships.role_of(user, acme) == Role.DEVELOPER
+    assert role_of(user, acme) == Role.DEVELOPER
 
 
 def test_an_invitation_of_another_person(acme, owner, stranger):
@@ -169,7 +169,7 @@ def test_an_invitation_of_another_person(acme, owner, stranger):
     client = page_of(stranger)
     assert "you are logged in as stefan@globex.example" in client.get(link).content.decode()
     assert client.post(link).status_code == 403
-    assert memberships.role_of(stranger, acme) is None
+    assert role_of(stranger, acme) is None
 
 
 def test_a_link_that_was_not_signed_is_404():

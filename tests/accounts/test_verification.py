@@ -5,10 +5,10 @@ from django.contrib.auth import get_user
 from django.test import Client
 from django.utils import timezone
 
-from accounts import invitations, memberships, people
+from accounts import invitations, people
 from accounts.roles import Role
 from superagent.foundation import tenancy
-from tests.accounts.conftest import PASSWORD, page_of, path_in_mail, person
+from tests.accounts.conftest import PASSWORD, page_of, path_in_mail, person, role_of
 from tests.accounts.newcomer import newcomer, path_in_mail_of_verification
 
 __all__ = ["newcomer"]  # fixtures
@@ -42,5 +42,5 @@ def test_an_invitations_link_confirms_the_address_it_was_sent_to(acme, owner):
     client = page_of(user)
     client.post(path_in_mail("new@acme.example", "invitations"))
     assert people.has_verified_email(user)
-    assert memberships.role_of(user, acme) == Role.VIEWER
+    assert role_of(user, acme) == Role.VIEWER
     assert get_user(client).pk == user.pk

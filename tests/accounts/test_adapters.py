@@ -1,4 +1,7 @@
-"""Sign-up and login by a provider, over GitHub's own wire: a stand-in answers what its API documents."""
+"""allauth's adapters: sign-up and login by a provider, mails, and the encryption of second factors.
+
+The provider is GitHub's own wire: a stand-in answers what its API documents.
+"""
 
 import json
 import threading
@@ -13,12 +16,13 @@ from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.providers.github.views import GitHubOAuth2Adapter
+from cryptography.fernet import InvalidToken
 from django.contrib.auth import get_user
 from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 
 from accounts import memberships
-from accounts.adapters import SocialAccountAdapter
+from accounts.adapters import AccountAdapter, MfaAdapter, SocialAccountAdapter
 from accounts.models import User
 from tests.accounts.conftest import PASSWORD, page_of, person
 
@@ -184,3 +188,19 @@ def test_connected_accounts_offer_nothing_where_no_provider_is_set_up(acme, owne
     text = page_of(owner).get("/accounts/3rdparty/").content.decode()
     assert "not offered here" in text
     assert "Connect another" not in text
+
+
+def test_second_factors_survive_a_new_secret_key_as_long_as_the_old_one_is_a_fallback(settings):
+    former = settings.SECRET_KEY
+    encrypted = MfaAdapter().encrypt("JBSWY3DPEHPK3PXP")
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key", [former]
+    assert MfaAdapter().decrypt(encrypted) == "JBSWY3DPEHPK3PXP"
+    settings.SECRET_KEY_FALLBACKS = []
+    with pytest.raises(InvalidToken):
+        MfaAdapter().decrypt(encrypted)
+
+
+def test_a_mail_of_allauth_that_we_have_no_template_for_is_an_error_and_not_sent(mailoutbox):
+    with pytest.raises(NotImplementedError, match="account/email/unknown_account"):
+        AccountAdapter().send_mail("account/email/unknown_account", "ada@engines.example", {})
+    assert mailoutbox == []
