@@ -35,6 +35,7 @@ from accounts.charges import Charge, Due
 from accounts.models import AccountClosure, ApiKey, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
+from superagent.foundation.prepared import Given, Prepared
 from superagent.foundation.problems import NotFound, Refusal
 from superagent.foundation.templatetags.formats import money
 
@@ -82,7 +83,12 @@ def consequences(*, user: User, now: datetime, most: int | None = None) -> list[
 
 
 def pending(*, user: User) -> AccountClosure | None:
-    return AccountClosure.objects.filter(user=user, withdrawn_at=None, closed_at=None).first()
+    return _pending.first(user=user.pk)
+
+
+_pending: Prepared[AccountClosure] = Prepared(
+    lambda: AccountClosure.objects.filter(user=Given("user"), withdrawn_at=None, closed_at=None)[:1]
+)
 
 
 def ask(*, user: User, end_charges: bool, now: datetime) -> AccountClosure:

@@ -9,6 +9,7 @@ from allauth.account.models import EmailAddress
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
+from superagent.foundation.prepared import Given, Prepared
 from superagent.foundation.problems import FieldError, Refusal
 
 
@@ -27,7 +28,14 @@ def normalized(email: str) -> str:
 
 def is_confirmed(user: User) -> bool:
     """Returns whether the user's address is confirmed."""
-    return EmailAddress.objects.filter(user_id=user.pk, email=user.email, verified=True).exists()
+    return bool(_confirmed(user=user.pk, email=user.email))
+
+
+_confirmed: Prepared[EmailAddress] = Prepared(
+    lambda: EmailAddress.objects.filter(user_id=Given("user"), email=Given("email"), verified=True).only(
+        "id"
+    )[:1]
+)
 
 
 def is_confirmed_by_anyone(email: str) -> bool:

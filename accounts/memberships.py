@@ -13,6 +13,7 @@ from accounts import audit, email_addresses, notifications, offboarding, roles
 from accounts.models import ApiKey, Membership, Organization, User
 from accounts.roles import Role
 from superagent.foundation import tenancy
+from superagent.foundation.prepared import Given, Prepared
 from superagent.foundation.problems import Forbidden, Invalid, NotFound, Refusal
 
 MENU_SIZE = 20
@@ -56,13 +57,20 @@ def of_user(user: User) -> QuerySet[Membership]:
 
     A user may belong to any number: pages show some.
     """
+    return _of_user(user)
+
+
+def _of_user(user: User | Given) -> QuerySet[Membership]:
     found = Membership.objects.filter(user=user).select_related("organization")
     return found.order_by("organization__name", "id")
 
 
+_of_menu: Prepared[Membership] = Prepared(lambda: _of_user(Given("user"))[: MENU_SIZE + 1])
+
+
 def menu_of_user(user: User) -> MembershipMenu:
     with tenancy.system("a person's organizations are read before one is chosen"):
-        found = list(of_user(user)[: MENU_SIZE + 1])
+        found = _of_menu(user=user.pk)
     return MembershipMenu(found[:MENU_SIZE], has_more=len(found) > MENU_SIZE)
 
 

@@ -33,7 +33,10 @@ ROOT = Path(__file__).resolve().parent.parent
 ADMIN = "/admin/auth/user/"
 # What a page may cost, in ms of CPU; for visitors, and for an owner who is logged in.
 VISITORS = {"/": 1.0, "/docs/problems": 1.0, "/api/docs/": 1.0}
+# The first two are the floor under all others: a view that answers nothing, and the frame around an empty page.
 MEMBERS = {
+    "/bench/nothing/": 6.0,
+    "/bench/frame/": 6.0,
     "/api-keys/": 6.0,
     "/members/": 6.0,
     "/settings/": 6.0,
@@ -51,6 +54,20 @@ FILES = {
         MIGRATION_MODULES = {"djstripe": None}  # 40 s that no request needs
         STATIC_ROOT = DATA_DIR / "static"
         LOG_LEVEL = "WARNING"
+        ROOT_URLCONF = "bench_ours_urls"
+    """,
+    "bench_ours_urls.py": """
+        from django.http import HttpResponse
+        from django.shortcuts import render
+        from django.urls import path
+        from accounts.access import portal_view
+        from superagent.urls import *
+
+        urlpatterns = [
+            path("bench/nothing/", portal_view()(lambda request: HttpResponse("nothing"))),
+            path("bench/frame/", portal_view()(lambda request: render(request, "portal.html"))),
+            *urlpatterns,
+        ]
     """,
     "bench_stock.py": """
         import os

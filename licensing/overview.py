@@ -9,6 +9,7 @@ from billing.models import Subscription
 from licensing import validation
 from licensing.managers import LicenseQuerySet
 from licensing.models import Activation, License, LicenseFeature, Policy
+from superagent.foundation.prepared import Given, Prepared
 
 NEWEST = 5
 
@@ -74,12 +75,10 @@ class FeatureChange:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """For the dashboard: the number of active licenses, and those that need attention."""
+    """For the dashboard: the newest licenses with their status, and the newest one that is suspended, if any is."""
 
-    total: int
-    alive: int
-    newest: list[Row]
-    troubled: list[Row]
+    newest: list[tuple[License, License.Status]]
+    suspended: License | None
 
 
 def licenses_of(organization: Organization) -> LicenseQuerySet:
@@ -91,9 +90,9 @@ def licenses_of(organization: Organization) -> LicenseQuerySet:
     return found.select_related(*related).prefetch_related("features")
 
 
-def rows(*, organization: Organization, now: datetime) -> list[Row]:
-    """Returns all licenses of the organization, newest first, in two queries."""
-    return [row(license_, now) for license_ in licenses_of(organization)]
+def rows(licenses: Iterable[License], now: datetime) -> list[Row]:
+    """Returns rows of `licenses`, which `licenses_of` has read."""
+    return [row(license_, now) for license_ in licenses]
 
 
 def row(license_: License, now: datetime) -> Row:
@@ -136,13 +135,22 @@ def compared(license_: License, policy: Policy) -> list[FeatureChange]:
 
 
 def summary(*, organization: Organization, now: datetime) -> Summary:
-    all_rows = rows(organization=organization, now=now)
-    return Summary(
-        total=len(all_rows),
-        alive=sum(found.is_alive for found in all_rows),
-        newest=all_rows[:NEWEST],
-        troubled=[found for found in all_rows if found.warning],
+    """Returns what the dashboard shows, however many licenses there are. `now` is the organization's."""
+    found = [(license_, license_.status_at(now)) for license_ in _newest(organization=organization.pk)]
+    suspended = next((each for each, status in found if status == License.Status.SUSPENDED), None)
+    if suspended is None and len(found) > NEWEST:
+        older = License.objects.visible_to(organization).with_status(now).select_related("policy")
+        suspended = older.filter(status_now=License.Status.SUSPENDED).order_by("-id").first()
+    return Summary(newest=found[:NEWEST], suspended=suspended)
+
+
+_newest: Prepared[License] = Prepared(
+    lambda: (
+        License.objects.filter(organization=Given("organization"))
+        .select_related("policy")
+        .order_by("-id")[: NEWEST + 1]
     )
+)
 
 
 def _warning(license_: License, status: License.Status) -> str:

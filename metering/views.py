@@ -17,7 +17,7 @@ from accounts.access import PortalRequest, in_own_time_zone, portal_view
 from accounts.models import ApiKey, User
 from accounts.roles import Scope
 from metering.analytics import overview, ranges, request_log, statistics, usage_chart
-from metering.analytics.ranges import Range
+from metering.analytics.ranges import Periods, Range
 from metering.analytics.usage_chart import Figures
 from metering.forms import OwnDays, RequestFilters
 from metering.models import REQUESTS, Meter, RequestRecord
@@ -45,17 +45,18 @@ class Shown:
 @in_own_time_zone
 def usage(request: PortalRequest) -> HttpResponse:
     organization, now = request.organization, clock.now(request.organization)
-    shown = _shown(request, now)
-    rows = overview.meter_rows(organization, shown.range)
+    known = Periods(organization, now)
+    shown = _shown(request, known)
+    current = quota_status.in_period(known.current)
+    rows = overview.meter_rows(organization, shown.range, current)
     slugs = {row.meter.slug: row.meter for row in rows}
     meter = slugs.get(shown.meter) or slugs.get(REQUESTS)
     found = statistics.requests(organization, shown.range.start, shown.range.end)
     before = statistics.requests(organization, *shown.range.same_part_before(now))
-    current = quota_status.overview(organization, now)
     context = {
         "now": now,
         "range": shown.range,
-        "ranges": ranges.named(organization, shown.range, now),
+        "ranges": ranges.named(known, shown.range),
         "days": shown.days,
         "meters": rows,
         "has_costs": shown.range.period is not None
@@ -83,7 +84,7 @@ def usage(request: PortalRequest) -> HttpResponse:
 def usage_export(request: PortalRequest) -> HttpResponse:
     """What the page shows, as CSV: a line for each bucket, meter or endpoint."""
     organization, now = request.organization, clock.now(request.organization)
-    shown = _shown(request, now)
+    shown = _shown(request, Periods(request.organization, now))
     if shown.is_refused:
         return _back_to_page(request)
     rows: list[list[Any]] = [["start", "dimension", "name", "quantity"]]
@@ -103,7 +104,7 @@ def usage_export(request: PortalRequest) -> HttpResponse:
 def usage_chart_export(request: PortalRequest) -> HttpResponse:
     """What the chart shows, as CSV: a line for each bar, a column for each color."""
     now = clock.now(request.organization)
-    shown = _shown(request, now)
+    shown = _shown(request, Periods(request.organization, now))
     if shown.is_refused:
         return _back_to_page(request)
     meter = Meter.objects.filter(slug=shown.meter).first()
@@ -147,9 +148,9 @@ def request_detail(request: PortalRequest, record_id: UUID) -> HttpResponse:
     return render(request, "metering/request.html", context)
 
 
-def _shown(request: PortalRequest, now: datetime) -> Shown:
+def _shown(request: PortalRequest, known: Periods) -> Shown:
     """Days of one's own, if there are any; what is refused of them shows the current period, and why."""
-    query, zone = request.GET, request.user.zone
+    query, zone, now = request.GET, request.user.zone, known.now
     is_own = "start" in query or "end" in query
     days = OwnDays(query if is_own else None, today=now.astimezone(zone).date())
     if is_own and days.is_valid():
@@ -157,7 +158,7 @@ def _shown(request: PortalRequest, now: datetime) -> Shown:
         time = ranges.own(first=first, last=last, now=now, zone=zone)
     else:
         key = "current" if is_own else query.get("range", "current")
-        time = ranges.choose(request.organization, key, now, zone)
+        time = ranges.choose(known, key, zone)
         local_end = min(time.end, now).astimezone(zone)
         days.initial = {"start": time.start.astimezone(zone).date(), "end": local_end.date()}
     group = query.get("group", "")
@@ -172,10 +173,11 @@ def _shown(request: PortalRequest, now: datetime) -> Shown:
 
 def _figures(request: PortalRequest, shown: Shown, meter: Meter | None, now: datetime) -> Figures:
     """A bar of a day leads to its hours, of the same meter in the same groups."""
-    kept = {name: request.GET[name] for name in ("meter", "group") if name in request.GET}
+    kept = urlencode({name: request.GET[name] for name in ("meter", "group") if name in request.GET})
+    address = f"{reverse('usage')}?{kept}{'&' if kept else ''}"
 
     def hours_of(day: str) -> str:
-        return f"{reverse('usage')}?{urlencode(kept | {'start': day, 'end': day})}"
+        return f"{address}start={day}&end={day}"
 
     return usage_chart.figures(
         request.organization,

@@ -12,6 +12,7 @@ from billing.models import BillingAccount, Plan, PlanAllowance, Price, Product, 
 from billing.signals import plan_changed
 from metering.quotas import allowances
 from superagent.foundation import tenancy
+from superagent.foundation.prepared import Given, Prepared
 from superagent.foundation.problems import Invalid, Refusal
 
 FREE = "free"
@@ -70,14 +71,18 @@ def current_plan(organization: Organization) -> Plan | None:
 
 def subscription_of(organization: Organization) -> Subscription | None:
     """Returns the subscription that pays for the current plan: the highest-ranked live one, then the newest."""
-    return (
-        Subscription.objects.visible_to(organization)
+    return _paying.first(organization=organization.pk)
+
+
+_paying: Prepared[Subscription] = Prepared(
+    lambda: (
+        Subscription.objects.filter(organization=Given("organization"))
         .of_plans()
         .live()
         .select_related("plan__product", "price__plan", "price__product", "product", "pending_price__product")
-        .order_by("-plan__rank", "-started_at")
-        .first()
+        .order_by("-plan__rank", "-started_at")[:1]
     )
+)
 
 
 def terms(plan: Plan) -> list[allowances.Terms]:

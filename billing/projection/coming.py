@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import Organization
 from billing.models import BillingAccount, Invoice, OverageCharge, Price, Subscription
 from metering.analytics import overview as usage
 from metering.quotas import quota_status
+from superagent.foundation.prepared import Given, Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def invoices(
                 subscription.pk,
             )
     plan = next((each for each in subscriptions if each.plan_id), None)
-    drafts = {draft.stripe_id: draft for draft in _drafts(organization)}
+    drafts = {draft.stripe_id: draft for draft in _drafts(organization=organization.pk)}
     for draft in drafts.values():
         _add_draft(coming, draft)
     _add_waiting_overage(coming, organization, plan, drafts)
@@ -109,10 +109,17 @@ class _Coming:
         return sorted((each for each in self._made.values() if each.total > 0), key=lambda each: each.at)
 
 
-def _drafts(organization: Organization) -> QuerySet[Invoice]:
-    """Drafts of renewals, which Stripe charges within the hour."""
-    rows: QuerySet[Invoice] = Invoice.objects.visible_to(organization).filter(status=Invoice.Status.DRAFT)
-    return rows.prefetch_related("lines")
+# Of renewals, which Stripe charges within the hour: few have any, so their lines are read one by one.
+_drafts: Prepared[Invoice] = Prepared(
+    lambda: Invoice.objects.filter(organization=Given("organization"), status=Invoice.Status.DRAFT)
+)
+_waiting: Prepared[OverageCharge] = Prepared(
+    lambda: (
+        OverageCharge.objects.filter(organization=Given("organization"), status=OverageCharge.Status.PENDING)
+        .select_related("period")
+        .order_by("id")
+    )
+)
 
 
 def _add_draft(coming: _Coming, draft: Invoice) -> None:
@@ -127,8 +134,7 @@ def _add_waiting_overage(
     coming: _Coming, organization: Organization, plan: Subscription | None, drafts: dict[str, Invoice]
 ) -> None:
     """Closed periods that are not invoiced yet: they go on a draft or on a separate invoice."""
-    waiting = OverageCharge.objects.visible_to(organization).filter(status=OverageCharge.Status.PENDING)
-    for charge in waiting.select_related("period").order_by("id"):
+    for charge in _waiting(organization=organization.pk):
         at, subscription = charge.period.end, _renewed_at(plan, charge.period.end)
         if draft := drafts.get(charge.target_invoice_id):
             at, subscription = draft.created_at, draft.subscription_id

@@ -12,6 +12,7 @@ from billing.models import BillingAccount, Invoice, Subscription
 from billing.projection import invoices
 from billing.stripe import client
 from superagent.foundation import tenancy
+from superagent.foundation.prepared import Given, Prepared
 from superagent.foundation.problems import Refusal
 from superagent.foundation.templatetags.formats import money
 
@@ -59,11 +60,21 @@ def owed(organization: Organization) -> Debt | None:
 def declined(organization: Organization) -> Debt | None:
     """Returns the oldest invoice that a card was declined for, for the banner. Every page asks: usually there is none,
     which the cheaper question tells."""
-    tried = Invoice.objects.visible_to(organization).filter(attempt_count__gt=0)
-    if not tried.filter(status__in=OWED, amount_remaining__gt=0).exists():
+    if not _tried(organization=organization.pk):
         return None
     invoice = open_invoices(organization).filter(attempt_count__gt=0).first()
     return _debt(invoice) if invoice is not None else None
+
+
+_tried: Prepared[Invoice] = Prepared(
+    lambda: (
+        Invoice.objects.filter(
+            organization=Given("organization"), attempt_count__gt=0, status__in=OWED, amount_remaining__gt=0
+        )
+        .order_by()
+        .only("id")[:1]
+    )
+)
 
 
 def require_none(organization: Organization) -> None:

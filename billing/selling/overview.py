@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
-
 from accounts.models import Organization
 from billing.catalog import plans
 from billing.models import BillingAccount, Plan, Subscription
 from billing.projection.coming import ComingInvoice
 from billing.projection.coming import invoices as coming_invoices
-from billing.selling import debts
 from metering.quotas import periods, quota_status
+from superagent.foundation.prepared import Given, Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,6 @@ class Dashboard:
     licenses: list[Subscription]
     account: BillingAccount | None
     coming: list[ComingInvoice]
-    debt: debts.Debt | None
 
     @property
     def next_invoice(self) -> ComingInvoice | None:
@@ -45,10 +42,10 @@ class Dashboard:
 def dashboard(organization: Organization, used: quota_status.Overview, now: datetime) -> Dashboard:
     """Returns what the cards of the dashboard and the billing page need; `used` is the open usage period."""
     subscription = plans.subscription_of(organization)
-    licenses = list(license_subscriptions(organization))
-    account = BillingAccount.objects.filter(organization=organization).select_related("plan__product").first()
+    licenses = license_subscriptions(organization)
+    account = _account.first(organization=organization.pk)
     return Dashboard(
-        plan=subscription.plan if subscription else plans.current_plan(organization),
+        plan=subscription.plan if subscription else (account and account.plan) or plans.free(),
         subscription=subscription,
         licenses=licenses,
         account=account,
@@ -59,19 +56,24 @@ def dashboard(organization: Organization, used: quota_status.Overview, now: date
             used=used,
             now=now,
         ),
-        debt=debts.declined(organization),
     )
 
 
-def license_subscriptions(organization: Organization) -> QuerySet[Subscription]:
+def license_subscriptions(organization: Organization) -> list[Subscription]:
     """Returns live license subscriptions with their products and prices."""
-    rows: QuerySet[Subscription] = (
-        Subscription.objects.visible_to(organization)
-        .filter(plan__isnull=True)
+    return _license_subscriptions(organization=organization.pk)
+
+
+_license_subscriptions: Prepared[Subscription] = Prepared(
+    lambda: (
+        Subscription.objects.filter(organization=Given("organization"), plan__isnull=True)
         .live()
         .select_related("product", "price__product", "pending_price__product")
     )
-    return rows
+)
+_account: Prepared[BillingAccount] = Prepared(
+    lambda: BillingAccount.objects.filter(organization=Given("organization")).select_related("plan__product")
+)
 
 
 def plan_facts(*, organization: Organization, now: datetime) -> dict[str, Any]:

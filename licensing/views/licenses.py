@@ -38,9 +38,10 @@ SHOWN = (
 @portal_view(scope=Scope.LICENSES_READ)
 def licenses(request: PortalRequest) -> HttpResponse:
     now = clock.now(request.organization)
-    rows = overview.rows(organization=request.organization, now=now)
+    page = cursors.page(overview.licenses_of(request.organization), request.GET)
     context = {
-        "rows": rows,
+        "page": page,
+        "rows": overview.rows(page.rows, now),
         "now": now,
         "offers": license_offers(),
         "owed": debts.owed(request.organization),

@@ -11,12 +11,20 @@ from metering.analytics import statistics
 from metering.analytics.ranges import Range
 from metering.models import Meter, UsagePeriod
 from metering.quotas import quota_status
-from metering.quotas.quota_status import Cost, QuotaStatus
+from metering.quotas.quota_status import Overview, QuotaStatus
 from metering.rating import rating
 
 MICROSECOND = timedelta(microseconds=1)
 SHORTEST_BASIS = timedelta(hours=6)
 """A pace is not told from less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What is charged for use beyond the allowance, in minor units."""
+
+    amount: int
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ def overage_to_come(view: QuotaStatus, start: datetime, end: datetime, now: date
     return Overage(quantity, rating.amount(quantity, view.overage_rate))
 
 
-def meter_rows(organization: Organization, shown: Range) -> list[MeterRow]:
+def meter_rows(organization: Organization, shown: Range, open_period: Overview) -> list[MeterRow]:
     """Every active meter, and others that were used. Of a usage period it is what the period itself has counted, the
     figures that are billed."""
     costs: dict[str, Cost] = {}
@@ -75,15 +83,22 @@ def meter_rows(organization: Organization, shown: Range) -> list[MeterRow]:
         now_used = dict(statistics.by_meter(organization, shown.start, shown.end))
         before = dict(statistics.by_meter(organization, shown.before, shown.start))
     else:
-        now_used = quota_status.used_in(shown.period)
-        before = quota_status.used_in(shown.earlier) if shown.earlier else {}
-        costs = quota_status.costs_of(shown.period)
+        is_open = shown.period == open_period.period
+        quotas = (open_period if is_open else quota_status.in_period(shown.period)).quotas
+        now_used = _used(quotas)
+        before = _used(quota_status.in_period(shown.earlier).quotas) if shown.earlier else {}
+        costs = {view.meter.slug: Cost(view.overage_amount, view.currency) for view in quotas}
     meters = Meter.objects.order_by("slug")
     return [
         MeterRow(meter, now_used.get(meter.slug, 0), before.get(meter.slug, 0), costs.get(meter.slug))
         for meter in meters
         if meter.is_active or meter.slug in now_used
     ]
+
+
+def _used(quotas: list[QuotaStatus]) -> dict[str, int]:
+    """{meter slug: units}, without meters that were not used."""
+    return {view.meter.slug: view.used for view in quotas if view.used}
 
 
 def endpoint_rows(found: statistics.RequestStatistics) -> list[EndpointRow]:

@@ -16,6 +16,7 @@ from accounts.models import Organization
 from metering.models import UsagePeriod
 from metering.quotas import periods
 from metering.usage.rollups import HOUR, hour_of
+from superagent.foundation.prepared import Given, Prepared
 
 DAY = timedelta(days=1)
 HOURLY_UP_TO = timedelta(days=2)
@@ -108,8 +109,8 @@ def midnight(day: date, zone: tzinfo) -> datetime:
 
 
 @dataclass(frozen=True)
-class _Periods:
-    """The periods that ranges are named by, each read once and only when it is needed."""
+class Periods:
+    """The usage periods of an organization at `now`, each read once and only when it is needed."""
 
     organization: Organization
     now: datetime
@@ -127,12 +128,9 @@ class _Periods:
         return period_before(self.organization, self.previous) if self.previous else None
 
 
-def choose(organization: Organization, key: str, now: datetime, zone: tzinfo = UTC) -> Range:
+def choose(known: Periods, key: str, zone: tzinfo = UTC) -> Range:
     """The range named `key`; an unknown name is the current period."""
-    return _choose(_Periods(organization, now), key, now, zone)
-
-
-def _choose(known: _Periods, key: str, now: datetime, zone: tzinfo) -> Range:
+    now = known.now
     soon = hour_of(now) + HOUR
     if key in ("7d", "30d", "90d"):
         days = int(key[:-1])
@@ -160,16 +158,21 @@ def own(*, first: date, last: date, now: datetime, zone: tzinfo) -> Range:
     return Range(OWN, label, start, max(start, end), before, zone)
 
 
-def named(organization: Organization, shown: Range, now: datetime) -> list[Range]:
+def named(known: Periods, shown: Range) -> list[Range]:
     """What there is to choose from: no previous period in the first one, unless it is `shown`."""
-    known = _Periods(organization, now)
-    every = [_choose(known, key, now, shown.zone) for key in NAMED]
+    every = [choose(known, key, shown.zone) for key in NAMED]
     return [each for each in every if each.start < each.end or each.key == shown.key]
 
 
 def period_before(organization: Organization, period: UsagePeriod) -> UsagePeriod | None:
-    periods_before = UsagePeriod.objects.visible_to(organization).filter(start__lt=period.start)
-    return periods_before.order_by("-start").first()
+    return _before.first(organization=organization.pk, start=period.start)
+
+
+_before: Prepared[UsagePeriod] = Prepared(
+    lambda: UsagePeriod.objects.filter(organization=Given("organization"), start__lt=Given("start")).order_by(
+        "-start"
+    )[:1]
+)
 
 
 def _of_period(

@@ -168,19 +168,22 @@ def _by_bucket(bucket: str, dimension: str) -> str:
     """  # noqa: S608  # our own names
 
 
-def error_rate(organization: Organization, start: datetime, end: datetime) -> tuple[int, int]:
-    """(failed, all) requests that started in `[start, end)`."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT coalesce(sum(f.quantity) FILTER (WHERE f.status >= %(failure)s), 0)::bigint,
+def error_rates(
+    organization: Organization, spans: Sequence[tuple[datetime, datetime]]
+) -> list[tuple[int, int]]:
+    """(failed, all) requests that started in each `[start, end)` of `spans`, in one query."""
+    parts, values = [], {}
+    for number, (start, end) in enumerate(spans):
+        sums = f"""
+            SELECT {number}, coalesce(sum(f.quantity) FILTER (WHERE f.status >= %(failure)s), 0)::bigint,
                    coalesce(sum(f.quantity), 0)::bigint
             FROM ({_CALLS}) AS f
-            """,  # noqa: S608  # our own names above
-            _span(organization, start, end),
-        )
-        failed, total = cursor.fetchone()
-    return failed, total
+        """  # noqa: S608  # our own names
+        parts.append(sums.replace(")s", f"_{number})s"))
+        values |= {f"{name}_{number}": value for name, value in _span(organization, start, end).items()}
+    with connection.cursor() as cursor:
+        cursor.execute(f"{' UNION ALL '.join(parts)} ORDER BY 1", values)
+        return [(failed, total) for _number, failed, total in cursor.fetchall()]
 
 
 def _buckets(organization: Organization, start: datetime, end: datetime) -> list[tuple[Any, ...]]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 from django.utils.formats import date_format
 from django.utils.functional import Promise
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from accounts.models import Organization
 from metering.analytics import statistics
@@ -94,10 +95,14 @@ def _axes(
     for number, start in enumerate(starts):
         local = start.astimezone(shown.zone)
         end = starts[number + 1] if number + 1 < len(starts) else shown.end
+        if shown.is_hourly:
+            label, title = date_format(local, "H:i"), date_format(local, "M j, H:i")
+        else:
+            label, title = _day_words(get_language(), local.date())
         buckets.append(
             charts.Bucket(
-                date_format(local, "H:i" if shown.is_hourly else "M j"),
-                date_format(local, "M j, H:i" if shown.is_hourly else "l, M j, Y"),
+                label,
+                title,
                 href="" if shown.is_hourly or day_address is None else day_address(f"{local:%Y-%m-%d}"),
                 is_running=start <= now < end,
                 moment=local.isoformat(),
@@ -111,6 +116,12 @@ def _axes(
         buckets=tuple(buckets),
         bucket_heading=_("Hour") if shown.is_hourly else _("Day"),
     )
+
+
+@lru_cache(maxsize=1000)
+def _day_words(_language: str | None, day: date) -> tuple[str, str]:
+    """A day's label and title in the present language: the same thirty for everybody, and slow to write."""
+    return date_format(day, "M j"), date_format(day, "l, M j, Y")
 
 
 def _title(meter_slug: str, group: str) -> str:

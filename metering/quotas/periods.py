@@ -18,13 +18,19 @@ from metering.models import Allowance, Quota, UsagePeriod
 from metering.quotas import facts, months
 from metering.rating import rating
 from metering.signals import period_closed
+from superagent.foundation.prepared import Given, Prepared
 
 log = structlog.get_logger(__name__)
 
 
 def current(*, organization: Organization, now: datetime) -> UsagePeriod | None:
     """The newest period, whether or not `now` is still in it; None before the first."""
-    return UsagePeriod.objects.visible_to(organization).order_by("-start").first()
+    return _newest.first(organization=organization.pk)
+
+
+_newest: Prepared[UsagePeriod] = Prepared(
+    lambda: UsagePeriod.objects.filter(organization=Given("organization")).order_by("-start")[:1]
+)
 
 
 def ensure(*, organization: Organization, now: datetime) -> UsagePeriod:

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from django.db.models import prefetch_related_objects
+
 from accounts.models import Organization
 from metering.admission import charges, counters
 from metering.aggregations import Aggregation
 from metering.models import REQUESTS, Meter, Quota, UsagePeriod
 from metering.quotas import periods
 from metering.rating import rating
+from superagent.foundation.prepared import Given, Prepared
 from superagent.foundation.problems import Invalid
 
 
@@ -40,14 +43,6 @@ class QuotaStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What is charged for use beyond the allowance, in minor units."""
-
-    amount: int
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
 class Overview:
     period: UsagePeriod
     quotas: list[QuotaStatus]
@@ -64,23 +59,21 @@ class QuotaCheck:
 
 def overview(organization: Organization, now: datetime) -> Overview:
     """Every meter of the open period, requests that are on their way included."""
-    period = periods.ensure(organization=organization, now=now)
-    rows = Quota.objects.visible_to(organization).filter(period=period)
-    rows = rows.select_related("meter").prefetch_related("former_terms").order_by("meter__slug")
+    return in_period(periods.ensure(organization=organization, now=now))
+
+
+def in_period(period: UsagePeriod) -> Overview:
+    """Every meter of `period`, open or closed; its overage includes what came late for it."""
+    rows = _quotas(period=period.pk)
+    prefetch_related_objects(rows, "former_terms")
+    for quota in rows:
+        quota.period = period
     return Overview(period, [_view(quota, period, _live_used(quota)) for quota in rows])
 
 
-def used_in(period: UsagePeriod) -> dict[str, int]:
-    """{meter slug: units} that `period` has counted, open or closed."""
-    rows = Quota.objects.filter(period=period).select_related("meter")
-    return {quota.meter.slug: used for quota in rows if (used := _live_used(quota))}
-
-
-def costs_of(period: UsagePeriod) -> dict[str, Cost]:
-    """{meter slug: cost} of `period`, open or closed, with what came late for it."""
-    rows = Quota.objects.filter(period=period).select_related("meter", "period")
-    views = (_view(quota, period, _live_used(quota)) for quota in rows.prefetch_related("former_terms"))
-    return {view.meter.slug: Cost(view.overage_amount, view.currency) for view in views}
+_quotas: Prepared[Quota] = Prepared(
+    lambda: Quota.objects.filter(period=Given("period")).select_related("meter").order_by("meter__slug")
+)
 
 
 def of_meter(organization: Organization, meter_slug: str, now: datetime) -> QuotaStatus:

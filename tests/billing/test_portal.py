@@ -19,7 +19,7 @@ from superagent.foundation import tenancy
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import DECLINED_CARD, FAILS_LATER_CARD, Customer
 
-BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+BACKEND = "accounts.backends.Backend"
 
 
 class Browser:

@@ -108,8 +108,8 @@ def test_the_table_says_what_the_bars_say() -> None:
     assert [entry.key for entry in drawing.legend] == ["A", "B", "previous"]
     assert drawing.table.headings == ("Day", "A", "B", "Total", "Previous period")
     assert drawing.table.rows == (
-        charts.Row("1 September", ("1,000", "3", "1,003", "7")),
-        charts.Row("2 September", ("2", "–", "2", "8")),
+        ("1 September", "1,000", "3", "1,003", "7"),
+        ("2 September", "2", "–", "2", "8"),
     )
     assert drawing.table.totals == ("1,002", "3", "1,005", "15")
 

@@ -1,12 +1,16 @@
-"""A license's page shows the servers that it runs on, a page at a time."""
+"""Lists of licenses and of their servers, a page at a time, and the dashboard's summary."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Organization, User
-from licensing.models import Activation
+from licensing import overview
+from licensing.models import Activation, License
 from superagent.foundation import tenancy
 from tests.accounts.conftest import founded, page_of, person
 from tests.licensing.test_activations import crowd
@@ -58,3 +62,39 @@ def test_few_servers_need_no_pages(olga: User, acme: Organization, make_license:
     reauthenticate(client)
     html = client.get(reverse("license", args=[license_.pk])).content.decode()
     assert "crowd-1" in html and "others on the list" not in html and 'class="pager"' not in html
+
+
+def test_licenses_are_listed_by_pages(olga: User, acme: Organization, make_license: Any) -> None:
+    """The page read every license of the organization, with its features and its subscription."""
+    issued = [make_license(acme) for _ in range(28)]
+    client = page_of(olga)
+    first = client.get(reverse("licenses")).context
+    second = client.get(reverse("licenses"), {"cursor": first["page"].next}).context
+    assert [row.license for row in [*first["rows"], *second["rows"]]] == issued[::-1]
+    assert (len(first["rows"]), second["page"].next) == (25, None)
+
+
+def test_the_summary_costs_the_same_for_many_licenses_and_finds_the_suspended_one(
+    acme: Organization, make_license: Any, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    now = timezone.now()
+    oldest = make_license(acme)
+    others = [make_license(acme) for _ in range(7)]
+    with tenancy.tenant(acme):
+        with django_assert_num_queries(2):
+            summary = overview.summary(organization=acme, now=now)
+        assert [license_ for license_, _status in summary.newest] == others[:-6:-1]
+        assert summary.suspended is None
+    with tenancy.system("test"):
+        License.objects.filter(pk=oldest.pk).update(suspends_at=now - timedelta(seconds=1))
+    with tenancy.tenant(acme):
+        assert overview.summary(organization=acme, now=now).suspended == oldest
+
+
+def test_the_summary_of_another_organization_is_empty(acme: Organization, make_license: Any) -> None:
+    make_license(acme)
+    globex = founded("Globex", person("gina@globex.example"))
+    with tenancy.tenant(acme):
+        assert len(overview.summary(organization=acme, now=timezone.now()).newest) == 1
+    with tenancy.tenant(globex):
+        assert overview.summary(organization=globex, now=timezone.now()) == overview.Summary([], None)

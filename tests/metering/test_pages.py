@@ -12,7 +12,7 @@ from accounts import rights_guard
 from accounts.models import Membership, Organization, User
 from metering.analytics import overview, ranges, request_log, usage_chart
 from metering.models import Meter, RequestRecord, UsagePeriod
-from metering.quotas import periods
+from metering.quotas import periods, quota_status
 from metering.quotas.quota_status import QuotaStatus
 from metering.request_path import shipping
 from metering.usage import ingest
@@ -36,7 +36,7 @@ def signed_in(organization: Organization, role: str = "viewer", **fields: object
         if user.is_staff:
             return staff_client(user)
         client = Client()
-        client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(user, backend="accounts.backends.Backend")
     return client
 
 
@@ -185,11 +185,13 @@ def test_a_period_is_shown_exactly_though_it_began_within_an_hour(organization: 
         report(organization, "before", 100, at=turn - timedelta(minutes=10), now=now)
         periods.begin(organization=organization, start=turn, now=turn)
         report(organization, "after", 5, at=turn + timedelta(minutes=10), now=now)
-        current, previous = (ranges.choose(organization, key, now) for key in ("current", "previous"))
+        current, previous = (
+            ranges.choose(ranges.Periods(organization, now), key) for key in ("current", "previous")
+        )
         figures = {
             shown.key: next(
                 (row.quantity, row.before)
-                for row in overview.meter_rows(organization, shown)
+                for row in overview.meter_rows(organization, shown, quota_status.overview(organization, now))
                 if row.meter.slug == "ai_tokens"
             )
             for shown in (current, previous)

@@ -5,7 +5,7 @@ chart starts at zero and has four grid lines. Colours come from the classes seri
 """
 
 from superagent.foundation.charts.drawings import bars, lines, sparkline
-from superagent.foundation.charts.figures import Axes, Bucket, Drawing, Row, Series, Sparkline, Table
+from superagent.foundation.charts.figures import Axes, Bucket, Drawing, Series, Sparkline, Table
 from superagent.foundation.charts.legend import hidden_in
 from superagent.foundation.charts.scales import leading, nice_ticks
 from superagent.foundation.charts.tables import file_rows
@@ -14,7 +14,6 @@ __all__ = [
     "Axes",
     "Bucket",
     "Drawing",
-    "Row",
     "Series",
     "Sparkline",
     "Table",

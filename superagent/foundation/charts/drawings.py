@@ -6,8 +6,8 @@ from decimal import Decimal
 from math import ceil
 from zlib import crc32
 
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from superagent.foundation.charts.figures import (
@@ -162,13 +162,9 @@ def _stack(drawn: list[Series], index: int, left: float, width: float, scale: Sc
         start, end = scale.y(below), scale.y(below + value)
         gap = 1 if below else 0
         parts.append(
-            format_html(
-                '<rect class="chart-bar {}" x="{}%" y="{}" width="{}%" height="{}" rx="2"/>',
-                entry.css,
-                f"{left:.3f}",
-                f"{end:.1f}",
-                f"{width:.3f}",
-                f"{max(start - end - gap, 1):.1f}",
+            mark_safe(  # noqa: S308  # figures, and a class of ours; each bar by format_html would cost a third more
+                f'<rect class="chart-bar {entry.css}" x="{left:.3f}%" y="{end:.1f}" width="{width:.3f}%"'
+                f' height="{max(start - end - gap, 1):.1f}" rx="2"/>'
             )
         )
         below += value
@@ -293,26 +289,21 @@ def _last_point(entry: Series, css: str, scale: Scale) -> list[SafeString]:
 def _hits(axes: Axes, drawn: list[Series], previous: Sequence[Number | None], scale: Scale) -> SafeString:
     """A column over each bucket for pointer and keyboard; it carries the words of the tool tip."""
     slot = 100 / max(len(axes.buckets), 1)
+    box = f'y="{TOP - 4}" width="{slot:.3f}%" height="{scale.bottom - TOP + 4}" rx="3"'
     columns = []
     for index, bucket in enumerate(axes.buckets):
         shown = tip_lines(axes, drawn, previous, index)
-        running = (
-            _("{title}, still running").format(title=bucket.title) if bucket.is_running else bucket.title
-        )
-        words = f"{running}: " + ", ".join(f"{label} {value}" for _css_name, label, value in shown)
-        rect = format_html(
-            '<rect class="chart-hit" x="{}%" y="{}" width="{}%" height="{}" rx="3" data-chart-tip="{}"',
-            f"{slot * index:.3f}",
-            TOP - 4,
-            f"{slot:.3f}",
-            scale.bottom - TOP + 4,
-            json.dumps({"title": running, "lines": shown}, ensure_ascii=False),
-        )
+        title = bucket.title
+        if bucket.is_running:
+            title = _("{title}, still running").format(title=title)
+        words = escape(f"{title}: " + ", ".join(f"{label} {value}" for _css_name, label, value in shown))
+        tip = escape(json.dumps({"title": title, "lines": shown}, ensure_ascii=False))
+        rect = f'<rect class="chart-hit" x="{slot * index:.3f}%" {box} data-chart-tip="{tip}"'
         if bucket.href:
-            columns.append(format_html('<a href="{}" aria-label="{}">{}/></a>', bucket.href, words, rect))
+            columns.append(f'<a href="{escape(bucket.href)}" aria-label="{words}">{rect}/></a>')
         else:
-            columns.append(format_html('{} tabindex="0" role="img" aria-label="{}"/>', rect, words))
-    return _joined(columns)
+            columns.append(f'{rect} tabindex="0" role="img" aria-label="{words}"/>')
+    return mark_safe("".join(columns))  # noqa: S308  # figures, and words that are escaped above
 
 
 def _key(axes: Axes) -> str:
@@ -321,4 +312,4 @@ def _key(axes: Axes) -> str:
 
 
 def _joined(parts: Sequence[SafeString]) -> SafeString:
-    return format_html_join("", "{}", ((part,) for part in parts))
+    return mark_safe("".join(parts))  # noqa: S308  # safe, each of them

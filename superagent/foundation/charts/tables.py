@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from superagent.foundation.charts.figures import PREVIOUS, Axes, Number, Row, Series, Table
+from superagent.foundation.charts.figures import PREVIOUS, Axes, Number, Series, Table
 from superagent.foundation.charts.scales import colored, total
 
 
@@ -22,7 +22,7 @@ def table(axes: Axes, drawn: list[Series], previous: Sequence[Number | None]) ->
             cells.append(exact(axes, total(values)))
         if previous:
             cells.append(exact(axes, previous[index] if index < len(previous) else None))
-        rows.append(Row(bucket.title, tuple(cells)))
+        rows.append((bucket.title, *cells))
     sums = [total(entry.values) for entry in drawn]
     sums_of_all = [*sums, *([total(sums)] if has_total else []), *([total(previous)] if previous else [])]
     return Table(tuple(headings), tuple(rows), tuple(axes.exact_format(value) for value in sums_of_all))

@@ -29,16 +29,15 @@ def worst(
     billing: billing_overview.Dashboard | None,
     licenses: licensing_overview.Summary,
 ) -> Banner | None:
-    """The worst first: money owed, calls refused, a license stopped, an allowance nearly used up."""
-    if billing is not None and billing.debt is not None:
-        return None  # billing's own banner, on every page, asks for the money
-    if stopped := [row for row in licenses.troubled if row.warning in ("payment", "manual")]:
+    """The worst first: a license stopped, calls refused, an allowance nearly used up. The page shows it unless money is
+    owed: billing's own banner, on every page, asks for that."""
+    if (stopped := licenses.suspended) is not None:
         return Banner(
             tone="danger",
-            title=_("%(name)s is suspended") % {"name": stopped[0].license.policy.name},
+            title=_("%(name)s is suspended") % {"name": stopped.policy.name},
             text=_("Its control panels are refused."),
             action=_("See why"),
-            href=reverse("license", args=[stopped[0].license.pk]),
+            href=reverse("license", args=[stopped.pk]),
         )
     return _quota_banner(usage, action=_("Compare plans") if billing is not None else "")
 

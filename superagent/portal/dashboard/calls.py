@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils import timezone
@@ -39,10 +38,10 @@ def clock_of(organization: Organization, now: datetime) -> datetime:
 
 
 def of_last_days(organization: Organization, now: datetime, zone: tzinfo) -> Calls:
-    shown = ranges.choose(organization, LAST_DAYS, now, zone)
-    return Calls(usage_chart.figures(organization, shown, now, day_address=_hours))
-
-
-def _hours(day: str) -> str:
-    """The page of usage with the hours of a day."""
-    return f"{reverse('usage')}?{urlencode({'start': day, 'end': day})}"
+    shown = ranges.choose(ranges.Periods(organization, now), LAST_DAYS, zone)
+    usage = reverse("usage")  # with the hours of a day
+    return Calls(
+        usage_chart.figures(
+            organization, shown, now, day_address=lambda day: f"{usage}?start={day}&end={day}"
+        )
+    )

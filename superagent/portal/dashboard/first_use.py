@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from accounts import people, roles
 from accounts.models import ApiKey, Membership
 from accounts.roles import Scope
+from superagent.foundation.prepared import Given, Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,11 @@ class Step:
     action: str
     href: str
     is_done: bool
+
+
+_any_key: Prepared[ApiKey] = Prepared(
+    lambda: ApiKey.objects.filter(organization=Given("organization")).order_by().only("id")[:1]
+)
 
 
 def steps(membership: Membership, *, has_called: bool) -> list[Step]:
@@ -38,7 +44,7 @@ def steps(membership: Membership, *, has_called: bool) -> list[Step]:
             text=_("Your programs send it with every call. Give each program its own."),
             action=_("Create key"),
             href=reverse("api-key-new"),
-            is_done=ApiKey.objects.visible_to(organization).exists(),
+            is_done=bool(_any_key(organization=organization.pk)),
         ),
         Step(
             title=_("Make the first call"),

@@ -72,8 +72,9 @@ def _calls(organization: Organization, usage: quota_status.Overview, calls: Call
 def _errors(organization: Organization, now: datetime) -> Metric:
     """Of 24 hours, against the 24 hours before."""
     day = timedelta(hours=24)
-    failed, total = statistics.error_rate(organization, now - day, now)
-    failed_before, total_before = statistics.error_rate(organization, now - 2 * day, now - day)
+    (failed, total), (failed_before, total_before) = statistics.error_rates(
+        organization, [(now - day, now), (now - 2 * day, now - day)]
+    )
     change = ""
     if total and total_before:
         rate_before = failed_before / total_before

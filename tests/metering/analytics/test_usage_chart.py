@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Membership, Organization
 from metering.analytics import overview, ranges, usage_chart
 from metering.models import RequestRecord, UsagePeriod
-from metering.quotas import periods
+from metering.quotas import periods, quota_status
 from metering.usage import reconciliation
 from metering.usage.rollups import HOUR, hour_of
 from superagent.foundation import tenancy
@@ -196,8 +196,9 @@ def test_cost_of_a_former_period_is_what_it_was_rated_at(organization: Organizat
         report(organization, "before", 150, at=turn - timedelta(days=1), now=turn)
         periods.begin(organization=organization, start=turn, now=turn)
         report(organization, "after", 1, at=turn + timedelta(minutes=1), now=turn + HOUR)
-        shown = ranges.choose(organization, "previous", turn + HOUR)
-        costs = {row.meter.slug: row.cost for row in overview.meter_rows(organization, shown)}
+        shown = ranges.choose(ranges.Periods(organization, turn + HOUR), "previous")
+        present = quota_status.overview(organization, turn + HOUR)
+        costs = {row.meter.slug: row.cost for row in overview.meter_rows(organization, shown, present)}
         assert UsagePeriod.objects.visible_to(organization).count() == 2
     assert costs["ai_tokens"] is not None
     assert costs["ai_tokens"].amount == 100
