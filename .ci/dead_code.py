@@ -38,7 +38,7 @@ CALLED_BY_FRAMEWORKS = {
     "clean_*": "Django's forms",
     "filter_*": "django-filter, by the name in `method`",
     "get_*": "Django's, DRF's and allauth's classes ask for much; a serializer's field calls its own",
-    "_get_session_auth_hash": "Django's sessions",
+    "_get_session_*": "Django's sessions",
     "handle_no_permission": "Django's LoginRequiredMiddleware",
     "has_*permission": "DRF's permissions and Django's admin",
     "ignore_aliases": "PyYAML's dumpers",

@@ -172,7 +172,8 @@ def error_rates(
     organization: Organization, spans: Sequence[tuple[datetime, datetime]]
 ) -> list[tuple[int, int]]:
     """(failed, all) requests that started in each `[start, end)` of `spans`, in one query."""
-    parts, values = [], {}
+    parts: list[str] = []
+    values: dict[str, Any] = {}
     for number, (start, end) in enumerate(spans):
         sums = f"""
             SELECT {number}, coalesce(sum(f.quantity) FILTER (WHERE f.status >= %(failure)s), 0)::bigint,

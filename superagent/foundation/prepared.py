@@ -20,6 +20,7 @@ from django.db.models import Expression, Model, QuerySet
 from django.db.models.query import get_related_populators
 
 M = TypeVar("M", bound=Model)
+_related_populators: Any = get_related_populators  # its stubs are of a later Django
 
 
 class Given(Expression):
@@ -29,7 +30,7 @@ class Given(Expression):
         super().__init__()
         self.name = name
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
         return "%s", [self]
 
 
@@ -58,8 +59,8 @@ class Prepared(Generic[M]):
 class _Plan:
     """The SQL of a queryset, and how its rows become instances: what ModelIterable works out for every query."""
 
-    def __init__(self, queryset: QuerySet[Any]) -> None:
-        if queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
+    def __init__(self, queryset: Any) -> None:
+        if queryset._prefetch_related_lookups:
             raise ValueError("a prepared query cannot prefetch: join, or ask separately")
         compiler = queryset.query.get_compiler(connection=connection)
         self.sql, self.params = compiler.as_sql()
@@ -70,7 +71,7 @@ class _Plan:
         self._model = found["model"]
         self._own = itemgetter(slice(fields[0], fields[-1] + 1))
         self._names = [column[0].target.attname for column in self._own(select)]
-        self._populators = get_related_populators(found, select, connection.alias)
+        self._populators = _related_populators(found, select, connection.alias)
         self._converters = compiler.get_converters([column[0] for column in select])
         self._compiler = compiler
 

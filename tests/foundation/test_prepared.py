@@ -1,17 +1,12 @@
 """Prepared queries: the SQL of a queryset made once, run with each call's values in the scope of the call."""
 
-from datetime import timedelta
-
 import pytest
-from django.contrib.sessions.models import Session
 from django.db.models import Count
-from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import ApiKey, Organization
 from superagent.foundation import tenancy
 from superagent.foundation.prepared import Given, Prepared
-from superagent.foundation.session_store import SessionStore
 from tests.fixtures.tenants import Pair, make_pair
 
 KEYS: Prepared[ApiKey] = Prepared(
@@ -100,15 +95,3 @@ def test_what_it_cannot_give_is_refused(db: None) -> None:
     ):
         with pytest.raises(ValueError, match="a prepared query"):
             Prepared(lambda queryset=queryset: queryset)()
-
-
-def test_a_session_counts_until_it_expires(db: None) -> None:
-    """The engine finds a session by its key and the present time, each time anew."""
-    session = SessionStore()
-    session["who"] = "Ada"
-    session.create()
-    assert SessionStore(session.session_key)["who"] == "Ada"
-    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
-    late = SessionStore(session.session_key)
-    assert "who" not in late
-    assert late.session_key is None  # never taken over by a key that was once valid
