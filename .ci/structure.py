@@ -265,9 +265,12 @@ def _domain_modules() -> Iterator[Path]:
 
 
 def _has_test_file(path: Path) -> bool:
-    """In the app's folder of tests, or in any folder below it."""
+    """In the folder of tests that mirrors its package, or above that in the app's."""
     app = next(app for app in TESTS_OF if _relative(path).startswith(f"{app}/"))
-    return any((ROOT / "tests" / TESTS_OF[app]).rglob(f"test_{path.name}"))
+    tests = ROOT / "tests" / TESTS_OF[app]
+    folder = tests / path.relative_to(ROOT / app).parent
+    folders = [each for each in (folder, *folder.parents) if each.is_relative_to(tests)]
+    return any((each / f"test_{path.name}").exists() for each in folders)
 
 
 # --- Templates
