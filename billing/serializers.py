@@ -165,6 +165,16 @@ class CheckoutResponse(serializers.Serializer):
     url = serializers.URLField()
 
 
+class SubscribeResponse(CheckoutResponse):
+    """A subscription that is not paid yet."""
+
+    status = serializers.ChoiceField(
+        choices=["pending"], help_text="The subscription is created when it is paid."
+    )
+    plan = serializers.CharField()
+    interval = serializers.ChoiceField(choices=RECURRING)
+
+
 class UrlResponse(PartialResponse):
     url = serializers.URLField()
 

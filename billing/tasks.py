@@ -63,7 +63,7 @@ def collect_overage() -> int:
 
 @shared_task
 def check_overage() -> int:
-    """Daily: check rated = invoiced + adjusted + waived for each period; a difference raises an alarm."""
+    """Daily: check rated = invoiced + waived for each period; a difference raises an alarm."""
     found = charges.differences()
     for difference in found:
         log.error(

@@ -156,7 +156,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="Billing: check overage",
         task="billing.tasks.check_overage",
         when=At(hour="4", minute="15"),
-        why="alarms when rated differs from invoiced, adjusted and waived",
+        why="alarms when rated differs from invoiced and waived",
     ),
     Entry(
         name="Billing: expire orders",

@@ -84,7 +84,7 @@ class PaymentAdmin(FactsAdmin):
 
 @admin.register(OverageCharge)
 class OverageChargeAdmin(FactsAdmin):
-    """Overage of closed periods: rated = invoiced + adjusted + waived."""
+    """Overage of closed periods: rated = invoiced + waived."""
 
     list_display = ["created_at", "organization", "meter", "quantity", "money", "status", "invoice_item_id"]
     list_filter = ["status", "meter", "is_carried_over"]

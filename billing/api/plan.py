@@ -10,10 +10,11 @@ from accounts.api.requests import user_of
 from accounts.authentication import ApiRequest
 from accounts.roles import Scope
 from billing import serializers
+from billing.api import checkouts
 from billing.catalog import plans
 from billing.customers import hosted_portal
 from billing.models import Subscription
-from billing.selling import cancellations, checkout, overview, subscriptions
+from billing.selling import cancellations, overview, subscriptions
 from metering.quotas import quota_status
 from superagent.foundation import clock
 from superagent.foundation.idempotency import idempotent_call
@@ -133,22 +134,14 @@ class CreateCheckoutSession(ApiView):
     @extend_schema(
         operation_id="billing_checkout_session_create",
         summary="Open a checkout for a plan",
-        description=("Returns the URL of Stripe's payment page. The plan takes effect once it is paid."),
+        description="Returns the URL of Stripe's payment page. The plan takes effect once it is paid.",
         request=serializers.CheckoutRequest,
         responses={201: serializers.CheckoutResponse},
     )
     @idempotent_call
     def post(self, request: ApiRequest) -> Response:
-        body = parsed_body(request, serializers.CheckoutRequest)
-        started = checkout.start_plan(
-            organization=request.organization,
-            user=user_of(request),
-            plan=body["plan"],
-            interval=body["interval"],
-            promotion_code=body["promotion_code"],
-            now=clock.now(request.organization),
-        )
-        return Response({"session_id": started.session_id, "url": started.url}, status.HTTP_201_CREATED)
+        opened = checkouts.open_for_plan(request)
+        return Response(serializers.CheckoutResponse(opened).data, status.HTTP_201_CREATED)
 
 
 @extend_schema(tags=["billing"])

@@ -9,16 +9,16 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.requests import user_of
 from accounts.authentication import ApiRequest
 from accounts.roles import Scope
 from billing import serializers
+from billing.api import checkouts
 from billing.models import Subscription
-from billing.selling import cancellations, checkout
+from billing.selling import cancellations
 from superagent.foundation import clock
 from superagent.foundation.idempotency import idempotent_call
 from superagent.foundation.problems import NotFound
-from superagent.foundation.views import ApiView, ListView, parsed_body
+from superagent.foundation.views import ApiView, ListView
 
 
 @extend_schema(tags=["subscriptions"])
@@ -47,29 +47,12 @@ class Subscriptions(ListView):
             "Returns the URL of Stripe's payment page; the subscription is created when it is paid."
         ),
         request=serializers.CheckoutRequest,
-        responses={201: serializers.CheckoutResponse},
+        responses={201: serializers.SubscribeResponse},
     )
     @idempotent_call
     def post(self, request: ApiRequest) -> Response:
-        body = parsed_body(request, serializers.CheckoutRequest)
-        started = checkout.start_plan(
-            organization=request.organization,
-            user=user_of(request),
-            plan=body["plan"],
-            interval=body["interval"],
-            promotion_code=body["promotion_code"],
-            now=clock.now(request.organization),
-        )
-        return Response(
-            {
-                "status": "pending",
-                "plan": body["plan"],
-                "interval": body["interval"],
-                "session_id": started.session_id,
-                "url": started.url,
-            },
-            status.HTTP_201_CREATED,
-        )
+        opened = checkouts.open_for_plan(request)
+        return Response(serializers.SubscribeResponse(opened).data, status.HTTP_201_CREATED)
 
 
 @extend_schema(tags=["subscriptions"])

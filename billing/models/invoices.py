@@ -156,7 +156,6 @@ class OverageCharge(OrganizationOwned):
     class Status(models.TextChoices):
         PENDING = "pending", _("Pending")
         INVOICED = "invoiced", _("Invoiced")
-        ADJUSTED = "adjusted", _("Adjusted")
         WAIVED = "waived", _("Waived")
 
     period = models.ForeignKey("metering.UsagePeriod", on_delete=models.PROTECT, related_name="+")
@@ -181,9 +180,7 @@ class OverageCharge(OrganizationOwned):
     invoice_item_id = models.CharField(
         _("Stripe invoice item"), max_length=255, unique=True, null=True, blank=True
     )
-    reason = models.CharField(
-        _("reason"), max_length=300, blank=True, help_text=_("Why it was waived or adjusted.")
-    )
+    reason = models.CharField(_("reason"), max_length=300, blank=True, help_text=_("Why it was waived."))
     created_at = models.DateTimeField(default=timezone.now)
     invoiced_at = models.DateTimeField(null=True, blank=True)
 

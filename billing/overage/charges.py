@@ -1,6 +1,6 @@
 """Overage: usage of a closed period over its allowance is invoiced once.
 
-Each period and meter has one charge; in the end, rated = invoiced + adjusted + waived. It goes on the draft
+Each period and meter has one charge; in the end, rated = invoiced + waived. It goes on the draft
 of the renewal invoice of that time; without one (months of a yearly plan, a canceled plan, a draft that
 was finalized too early) on a separate invoice, or on the next one.
 """
@@ -274,7 +274,7 @@ class Difference:
 
 
 def differences() -> list[Difference]:
-    """Returns the periods and currencies where rated is not invoiced + adjusted + waived + pending."""
+    """Returns the periods and currencies where rated is not invoiced + waived + pending."""
     rated, charged = (model._meta.db_table for model in (RatedLine, OverageCharge))
     with tenancy.system("check that rated = invoiced"), connection.cursor() as cursor:
         cursor.execute(

@@ -17,6 +17,7 @@ from billing.models import Interval, Price, Subscription
 from billing.projection import coming
 
 CHECKOUT_STARTED = "checkout.started"
+ENDED = "subscription.ended"
 TEMPLATE = "billing/email/plan"
 
 
@@ -87,7 +88,7 @@ def _id(price: Price | None) -> UUID | None:
 _RECORDED = {
     "started": "subscription.started",
     "began": "subscription.change_began",
-    "ended": "subscription.ended",
+    "ended": ENDED,
 }
 # Recorded by our own calls; otherwise done at Stripe, in its customer portal or by our staff.
 _RECORDED_OF_STRIPE = {

@@ -9,7 +9,7 @@ from django.db import transaction
 from accounts import audit
 from accounts.models import AuditEntry
 from billing.models import BillingAccount, Price, Subscription
-from billing.projection import invoices, subscriptions
+from billing.projection import announcements, invoices, subscriptions
 from billing.stripe import client, fencing
 from billing.stripe.reading import Json, identifier
 from superagent.foundation import tenancy
@@ -42,9 +42,9 @@ def apply_answer(
     *,
     to: Price | None = None,
 ) -> Subscription:
-    """Apply Stripe's response to our change, and record it as `action`."""
+    """Apply Stripe's response to our change, and record it as `action`. Returns the subscription."""
     with tenancy.system("apply a change of a subscription"):
-        record(action, subscription, detail, to=to)
+        record_once(action, subscription, detail, to=to)
         subscriptions.apply(answer, token)
         if action == "subscription.changed" and answer.get("latest_invoice"):
             _refresh_invoice(answer)
@@ -63,23 +63,10 @@ def price_facts(price: Price) -> dict[str, Any]:
     )
 
 
-def record(
-    action: str, subscription: Subscription, detail: dict[str, Any], *, to: Price | None = None
-) -> None:
-    names = [subscription.product.name, *([to.product.name] if to is not None else [])]
-    audit.record(
-        action=action,
-        organization=subscription.organization,
-        target=subscription,
-        label=" → ".join(names),
-        detail=detail,
-    )
-
-
 def record_once(
     action: str, subscription: Subscription, detail: dict[str, Any], *, to: Price | None = None
 ) -> None:
-    """Record unless the newest entry about the subscription is the same: a retry or a concurrent request.
+    """Record a change in the audit trail, unless it was recorded last: by a concurrent request, or before a retry.
 
     A released schedule does not return, so the same entry about another schedule is recorded.
     """
@@ -87,11 +74,20 @@ def record_once(
         BillingAccount.objects.select_for_update().get(organization=subscription.organization_id)
         newest = (
             AuditEntry.objects.filter(target_type="subscription", target_id=str(subscription.pk))
+            .exclude(action=announcements.ENDED)  # the projection's, between two that cancel at once
             .order_by("-id")
             .first()
         )
-        if newest is None or newest.action != action or not detail.items() <= newest.detail.items():
-            record(action, subscription, detail, to=to)
+        if newest is not None and newest.action == action and detail.items() <= newest.detail.items():
+            return
+        names = [subscription.product.name, *([to.product.name] if to is not None else [])]
+        audit.record(
+            action=action,
+            organization=subscription.organization,
+            target=subscription,
+            label=" → ".join(names),
+            detail=detail,
+        )
 
 
 def _refresh_invoice(answer: Json) -> None:

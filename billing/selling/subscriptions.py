@@ -21,7 +21,6 @@ from billing.selling.subscription_updates import (
     as_stripe_says,
     fresh,
     price_facts,
-    record,
     record_once,
 )
 from billing.stripe import client, fencing, schedules
@@ -124,7 +123,7 @@ def change(
     former = subscription
     subscription, fetched = as_stripe_says(subscription)
     if subscription.price_id == price.pk and former.price_id != price.pk:
-        return _done_before(subscription, price, fetched)
+        return _done_before(former, subscription, price, fetched)
     _refuse(subscription, price)
     debts.require_none_at_stripe(subscription.organization)
     if not changes.takes_effect_at_once(current=subscription.price, target=price):
@@ -198,9 +197,9 @@ def take_back(*, subscription: Subscription, now: datetime) -> Subscription:
         return fresh(subscription)
 
 
-def _done_before(subscription: Subscription, price: Price, fetched: Json) -> Preview:
-    """Returns the result of a change that Stripe made but whose response and webhook we did not receive."""
-    record("subscription.changed", subscription, price_facts(price), to=price)
+def _done_before(former: Subscription, subscription: Subscription, price: Price, fetched: Json) -> Preview:
+    """Returns the result of a change that Stripe has made already: its response was lost, or another request asked."""
+    record_once("subscription.changed", former, price_facts(price), to=price)
     latest = identifier(fetched.get("latest_invoice"))
     if not latest or subscription.status == Subscription.Status.TRIALING:
         return changes.in_trial(subscription, price, subscription.current_period_start)

@@ -1,4 +1,4 @@
-"""Overage: rated = invoiced + adjusted + waived, whatever fails on the way, and never twice."""
+"""Overage: rated = invoiced + waived, whatever fails on the way, and never twice."""
 
 from datetime import timedelta
 from decimal import Decimal
