@@ -35,9 +35,19 @@ def because(reason: str) -> Iterator[None]:
         _reason.reset(token)
 
 
-def set_request(request: HttpRequest | None) -> None:
-    """Set the request that entries are attributed to; None clears it."""
-    _request.set(request)
+class AttributedTo:
+    """Context: entries recorded inside are attributed to `request`. Not a generator, since every request enters it."""
+
+    __slots__ = ("_asked",)
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._asked = request
+
+    def __enter__(self) -> None:
+        _request.set(self._asked)
+
+    def __exit__(self, *_: object) -> None:
+        _request.set(None)
 
 
 def current_request() -> HttpRequest | None:

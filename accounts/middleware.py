@@ -22,13 +22,8 @@ from superagent.foundation.middleware import WrappingMiddleware
 class AuditContext(WrappingMiddleware):
     """Attributes audit entries to the request, and records 403 responses as security events."""
 
-    @contextmanager
-    def around(self, request: HttpRequest) -> Iterator[None]:
-        audit.set_request(request)
-        try:
-            yield
-        finally:
-            audit.set_request(None)
+    def around(self, request: HttpRequest) -> audit.AttributedTo:
+        return audit.AttributedTo(request)
 
     def after(self, request: HttpRequest, response: HttpResponseBase, opened: None) -> HttpResponseBase:
         if response.status_code == HTTPStatus.FORBIDDEN and audit.caller_of(request):

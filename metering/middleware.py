@@ -22,7 +22,7 @@ from accounts.principals import Principal
 from metering.admission import counters
 from metering.admission.charges import Charge
 from metering.request_path import shipping, spool
-from superagent.foundation.identifiers import uuid7
+from superagent.foundation.identifiers import uuid7_hex
 from superagent.foundation.middleware import IdentifiedRequest, WrappingMiddleware
 
 PREFIX = "/api/v1/"
@@ -180,7 +180,7 @@ class _Meter:
         is_own_id = "HTTP_X_REQUEST_ID" not in request.META  # a UUIDv7 of this request alone
         fields = (
             spool.VERSION,
-            request_id if is_own_id else uuid7().hex,
+            request_id if is_own_id else uuid7_hex(),
             request_id,
             principal.organization_id.hex,
             principal.user_id.hex if principal.user_id else spool.NONE,

@@ -6,6 +6,8 @@ parsed by hiredis. Raises LOST when Redis is down, silent or refuses.
 
 import os
 import re
+import socket
+import struct
 import threading
 from collections.abc import Sequence
 from functools import cache
@@ -129,6 +131,8 @@ class _Wire:
         self._connection.connect()  # opens, authenticates, chooses the database
         self._run = self._ask_run_id()
         self._socket = self._connection._sock
+        if type(self._socket) is socket.socket:  # not TLS, whose reads are several
+            _let_kernel_time_out(self._socket)
         self._reader = hiredis.Reader()
 
     def _ask_run_id(self) -> bytes:
@@ -170,9 +174,16 @@ def _pool() -> "redis.ConnectionPool":
     )
 
 
+def _let_kernel_time_out(connected: socket.socket) -> None:
+    """Python's own time-out is a `poll` before each read and write: a system call more, and one more moment at which
+    the thread must queue for the interpreter."""
+    limit = struct.pack("@ll", int(TIMEOUT_SECONDS), int(TIMEOUT_SECONDS % 1 * 1_000_000))  # a timeval
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+    connected.settimeout(None)
+
+
 def _translated(error: OSError) -> Exception:
-    return (
-        redis.TimeoutError(str(error))
-        if isinstance(error, TimeoutError)
-        else redis.ConnectionError(str(error))
-    )
+    if isinstance(error, TimeoutError | BlockingIOError):  # Python's time-out, and the kernel's
+        return redis.TimeoutError(str(error))
+    return redis.ConnectionError(str(error))

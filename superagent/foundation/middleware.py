@@ -1,8 +1,8 @@
 """Middleware of the whole house: the request's id and scope, and what only pages need."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import structlog
@@ -23,7 +23,7 @@ from django.middleware.locale import LocaleMiddleware
 from django.utils.translation import gettext as _
 
 from superagent.foundation import tenancy
-from superagent.foundation.identifiers import uuid7
+from superagent.foundation.identifiers import uuid7_hex
 from superagent.foundation.page_addresses import READING, page_address
 
 API_PREFIX = "/api/"
@@ -54,6 +54,9 @@ class DualMiddleware:
         return self.get_response(request)
 
 
+_NOTHING = nullcontext()
+
+
 class WrappingMiddleware(DualMiddleware):
     """Wraps each request: `around` is open until the response is made, `after` may look at it or replace it."""
 
@@ -69,7 +72,7 @@ class WrappingMiddleware(DualMiddleware):
 
     def around(self, request: HttpRequest) -> AbstractContextManager[Any]:
         """Returns what to enter for the time of the request; what it yields is handed to `after`."""
-        return nullcontext()
+        return _NOTHING
 
     def after(self, request: HttpRequest, response: HttpResponseBase, opened: Any) -> HttpResponseBase:
         """Returns the response to send."""
@@ -92,24 +95,32 @@ class RequestContext(WrappingMiddleware):
     """Outermost: gives the request its id (a caller's own is kept if it is sane), binds it to the log, and clears the
     tenant scope at both ends, so that nothing leaks from one request to the next on the same thread."""
 
-    @contextmanager
-    def around(self, request: HttpRequest) -> Iterator[None]:
-        tenancy.clear()
+    def around(self, request: HttpRequest) -> "_NoScope":
         given = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would read them all
-        request_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid7().hex
+        request_id = given if _ACCEPTABLE_ID.fullmatch(given) else uuid7_hex()
         cast(IdentifiedRequest, request).request_id = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        try:
-            yield
-        finally:
-            tenancy.clear()
+        return _NO_SCOPE
 
     def after(self, request: HttpRequest, response: HttpResponseBase, opened: None) -> HttpResponseBase:
         response.headers["X-Request-Id"] = cast(IdentifiedRequest, request).request_id
         if is_api(request) or settings.SESSION_COOKIE_NAME in request.COOKIES:
             response.headers.setdefault("Cache-Control", "no-store")  # somebody's own: nothing keeps a copy
         return response
+
+
+class _NoScope:
+    """Clears the tenant scope when it is entered and when it is left."""
+
+    def __enter__(self) -> None:
+        tenancy.clear()
+
+    def __exit__(self, *_: object) -> None:
+        tenancy.clear()
+
+
+_NO_SCOPE = _NoScope()
 
 
 class Compression(GZipMiddleware):
