@@ -233,8 +233,8 @@ def run(place: Path, options: argparse.Namespace) -> None:
 
 
 def check(shipper: Shipper, answered: int) -> None:
-    """Every answer is in PostgreSQL, and counted once. What waits in the spool is neither lost nor known: the machine is
-    busy, or a server is just shipping it."""
+    """Every answer is in PostgreSQL, and counted once. What waits in the spool is neither lost nor known: the machine
+    is busy, or a server is just shipping it."""
     deadline = time.monotonic() + SHIPPING_SECONDS
     while (found := shipper.ship()).waiting and time.monotonic() < deadline:
         time.sleep(1)
