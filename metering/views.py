@@ -109,7 +109,7 @@ def usage_chart_export(request: PortalRequest) -> HttpResponse:
         return _back_to_page(request)
     meter = Meter.objects.filter(slug=shown.meter).first()
     rows = _figures(request, shown, meter, now).file_rows(shown.hidden)
-    name = f"calls-by-{shown.group}" if meter and meter.slug == REQUESTS else shown.meter
+    name = f"calls-by-{shown.group}" if meter is None or meter.slug == REQUESTS else meter.slug
     return _csv(rows, f"{name}-{_days_of(shown.range)}")
 
 

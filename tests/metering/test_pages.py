@@ -59,6 +59,16 @@ def test_usage_shows_totals_charts_and_quotas(organization: Organization, api: A
     assert any("GET /api/v1/usage/meters,3" in line for line in export)
 
 
+@pytest.mark.parametrize("meter", ["a%0d%0aSet-Cookie:b=c", "a%22b", "nothing"])
+@pytest.mark.django_db(transaction=True)
+def test_the_file_of_a_chart_is_named_after_what_it_shows_not_after_the_address(
+    organization: Organization, meter: str
+) -> None:
+    answer = signed_in(organization).get(f"/usage/chart.csv?meter={meter}&start=2026-01-01&end=2026-01-02")
+    expected = 'attachment; filename="calls-by-endpoint-2026-01-01-2026-01-02.csv"'
+    assert (answer.status_code, answer.headers["Content-Disposition"]) == (200, expected)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_an_empty_organization_has_a_helpful_page(organization: Organization) -> None:
     client = signed_in(organization)
