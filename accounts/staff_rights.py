@@ -41,9 +41,10 @@ def change(
         stored = User.objects.select_for_update().get(pk=person.pk)
         _check(stored, is_staff, is_superuser or bool(groups) or bool(permissions))
         before = of(stored)
-        stored.is_staff, stored.is_superuser = is_staff, is_superuser
-        with rights_guard.opened():
-            stored.save(update_fields=["is_staff", "is_superuser"])
+        if (stored.is_staff, stored.is_superuser) != (is_staff, is_superuser):
+            stored.is_staff, stored.is_superuser = is_staff, is_superuser
+            with rights_guard.opened():
+                stored.save(update_fields=["is_staff", "is_superuser"])
         stored.groups.set(groups)
         stored.user_permissions.set(permissions)
         changes = _changes(before, of(stored))
