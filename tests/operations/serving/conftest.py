@@ -31,6 +31,7 @@ class Served:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "uvicorn", "tests.operations.serving.application:application"),
+                *("--http", "superagent.operations.serving.heads:BoundedHttp"),
                 *("--port", str(self.port), "--log-level", "warning", "--no-access-log"),
                 *("--timeout-graceful-shutdown", grace, *arguments),
             ],

@@ -221,6 +221,7 @@ def _programs(installation: Installation, workers: int) -> dict[str, list[str]]:
         "web": [
             *uvicorn,
             *("--port", str(installation.port), "--workers", str(workers)),
+            *("--http", "superagent.operations.serving.heads:BoundedHttp"),
             # No proxy stands before it: X-Forwarded-For is only what a caller claims.
             *("--no-proxy-headers", "--timeout-graceful-shutdown", "5", "superagent.asgi:application"),
         ],
