@@ -149,9 +149,10 @@ def run(
     """
     deadline = time.monotonic() + seconds
     with tenancy.system("test clock"):
+        events = inbox.RecentEvents(_account(organization).stripe_customer_id or "")
         while time.monotonic() < deadline:
             account = _account(organization)
-            wait_until_idle(account)
+            wait_until_idle(account, events)
             here = _sync_time(account)
             if here >= to.replace(microsecond=0):
                 BillingAccount.objects.filter(pk=account.pk).update(test_clock_target=None)
@@ -164,7 +165,7 @@ def run(
                 params={"frozen_time": int(there.timestamp())},
             )
             _wait_until_ready(account.test_clock_id)
-            wait_until_idle(account)
+            wait_until_idle(account, events)
             _sync_time(account)
             if tell is not None:
                 tell(there)
@@ -200,18 +201,22 @@ def sync_clock(clock_id: str) -> None:
         _sync_time(account)
 
 
-def wait_until_idle(account: BillingAccount) -> None:
-    """Process the customer's events and outbox messages until none are left. Raises Stuck."""
+def wait_until_idle(account: BillingAccount, events: inbox.RecentEvents | None = None) -> None:
+    """Process the customer's events and outbox messages until none are left. Raises Stuck.
+
+    `events` are polled from where the last wait ended.
+    """
     customer = account.stripe_customer_id or ""
+    events = events or inbox.RecentEvents(customer)
     deadline = time.monotonic() + IDLE_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
-        inbox.fetch_missing(partition_keys=[customer])
+        events.fetch()
         inbox.process_queue(customer)
         messages = _messages(account)
         for message in messages.filter(due_at__lte=timezone.now()):
             outbox.deliver(message.pk)
         if not inbox.pending([customer]) and not messages.exists():
-            if inbox.fetch_missing(partition_keys=[customer]) == 0:
+            if events.fetch() == 0:
                 return
             continue
         time.sleep(0.05)

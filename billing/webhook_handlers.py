@@ -130,12 +130,12 @@ def on_payment_intent(event: WebhookEvent) -> None:
 
 @handles("charge.succeeded", "charge.failed", "charge.updated", "charge.refunded")
 def on_charge(event: WebhookEvent) -> None:
-    payments.refresh_charge(event.object_id)
+    _refresh_payment_of(event)
 
 
 @handles("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
 def on_refund(event: WebhookEvent) -> None:
-    payments.refresh_refund(event.object_id)
+    _refresh_payment_of(event)
 
 
 @handles(
@@ -156,6 +156,12 @@ def on_catalog(event: WebhookEvent) -> None:
 @handles("test_helpers.test_clock.ready", "test_helpers.test_clock.internal_failure")
 def on_test_clock(event: WebhookEvent) -> None:
     test_clocks.sync_clock(event.object_id)
+
+
+def _refresh_payment_of(event: WebhookEvent) -> None:
+    """Refresh the payment intent of a charge or a refund, which never becomes another one's."""
+    if intent := identifier(event.payload["data"]["object"].get("payment_intent")):
+        payments.refresh(intent)
 
 
 def _refresh_invoice(invoice_id: str) -> Invoice | None:

@@ -4,14 +4,15 @@ import structlog
 from django.db import transaction
 
 from billing.models import BillingAccount
-from billing.stripe import client, fencing, mirror
+from billing.stripe import batches, client, fencing, mirror
 from billing.stripe.reading import Json, identifier
 
 log = structlog.get_logger(__name__)
 
 
-def refresh(customer_id: str) -> None:
-    """Fetch and apply. Ignores a customer that is not ours or no longer exists."""
+@batches.once
+def refresh(customer_id: str) -> BillingAccount | None:
+    """Fetch and apply. Returns None if it is not ours, missing, or the fetch is stale."""
     token = fencing.next_token()
     try:
         customer = client.call(
@@ -20,16 +21,17 @@ def refresh(customer_id: str) -> None:
             params={"expand": ["invoice_settings.default_payment_method", "default_source", "sources"]},
         )
     except client.StripeObjectMissing:
-        return
+        return None
     with transaction.atomic():
         account = BillingAccount.objects.select_for_update().filter(stripe_customer_id=customer_id).first()
         if account is None or not fencing.accept(customer_id, token):
-            return
+            return None
         if customer.get("deleted"):
             log.error("stripe_customer_deleted", customer=customer_id)
-            return
+            return None
         _apply(account, customer)
     mirror.keep(customer, token)
+    return account
 
 
 def _apply(account: BillingAccount, customer: Json) -> None:

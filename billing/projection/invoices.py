@@ -6,13 +6,14 @@ from accounts.models import Organization
 from billing.customers import stripe_customers
 from billing.models import Invoice, InvoiceLine, OverageCharge, Payment, Subscription
 from billing.projection import payments
-from billing.stripe import client, fencing, mirror
+from billing.stripe import batches, client, fencing, mirror
 from billing.stripe.reading import Json, description, identifier, moment
 from superagent.foundation import clock
 
 EXPAND = ["discounts", "lines.data.discounts", "payments"]
 
 
+@batches.once
 def refresh(invoice_id: str) -> Invoice | None:
     """Fetch and apply with lines and payments. Returns None if it is not ours, missing, or the fetch is stale."""
     token = fencing.next_token()

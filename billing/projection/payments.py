@@ -7,7 +7,7 @@ from accounts.models import Organization
 from billing.customers import stripe_customers
 from billing.models import BillingAccount, Payment, Refund
 from billing.signals import payment_refunded
-from billing.stripe import client, fencing, mirror
+from billing.stripe import batches, client, fencing, mirror
 from billing.stripe.reading import Json, identifier, moment
 from superagent.foundation import clock
 
@@ -22,6 +22,7 @@ _STATUS = {
 }
 
 
+@batches.once
 def refresh(intent_id: str) -> Payment | None:
     """Fetch the intent, its charge and refunds, and apply. Returns None if not ours, missing or stale."""
     token = fencing.next_token()
@@ -62,25 +63,6 @@ def tell_refund(payment: Payment) -> None:
     Call it in a transaction whenever the payment or its invoice is applied: either may come first."""
     if payment.invoice is not None and payment.is_refunded():
         payment_refunded.send(sender=Payment, payment=payment, now=clock.now(payment.organization))
-
-
-def refresh_charge(charge_id: str) -> None:
-    """Refresh the payment intent of a charge."""
-    try:
-        charge = client.call("charges.retrieve", charge_id)
-    except client.StripeObjectMissing:
-        return
-    if intent := identifier(charge.get("payment_intent")):
-        refresh(intent)
-
-
-def refresh_refund(refund_id: str) -> None:
-    try:
-        refund = client.call("refunds.retrieve", refund_id)
-    except client.StripeObjectMissing:
-        return
-    if intent := identifier(refund.get("payment_intent")):
-        refresh(intent)
 
 
 def _write(organization: Organization, fetched: Json, charge: Json) -> Payment:

@@ -13,7 +13,7 @@ from billing.customers import stripe_customers
 from billing.models import BillingAccount, OrderItem, Price, Subscription
 from billing.projection import announcements, order_payments, usage_period_sync
 from billing.signals import subscription_changed
-from billing.stripe import client, fencing, mirror, schedules
+from billing.stripe import batches, client, fencing, mirror, schedules
 from billing.stripe.reading import Json, identifier, moment
 from superagent.foundation import clock, outbox, retries
 
@@ -43,6 +43,7 @@ class _Before:
     told: announcements.Before
 
 
+@batches.once
 def refresh(subscription_id: str) -> Subscription | None:
     """Fetch and apply. Returns None if it is not ours, missing, or the fetch is stale."""
     token = fencing.next_token()

@@ -19,7 +19,7 @@ import stripe
 import structlog
 from django.conf import settings
 
-from billing.stripe import patience
+from billing.stripe import batches, patience
 from superagent.foundation import retries
 from superagent.foundation.problems import Refusal
 
@@ -167,6 +167,8 @@ def call(operation: str, *path: str, key: str | None = None, params: Json | None
     `key` is Stripe's idempotency key; every call that changes something needs one. Raises Unavailable, Rejected,
     StripeObjectMissing, Declined.
     """
+    if key:
+        batches.forget()
     return _translated(operation, _method(operation), *path, key=key, params=params).to_dict(for_json=True)
 
 

@@ -18,10 +18,11 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing.models import WebhookEndpoint, WebhookEvent, WebhookLease
-from billing.stripe import client, event_payloads
+from billing.stripe import batches, client, event_payloads
 from superagent.foundation import identifiers, nudges, retention, tenancy
 from superagent.foundation.retries import RetryPolicy
 
@@ -30,7 +31,9 @@ POLICY = RetryPolicy("webhook", longest_backoff=timedelta(minutes=15))
 CATALOG_PARTITION = "catalog"
 MALFORMED = "malformed"
 PROCESS_TASK = "billing.tasks.process_webhooks"
-RECENT_EVENTS = 20
+POLLED_AT_ONCE = 20
+STORED_AT_ONCE = 100
+BATCH = 50
 KEPT_FOR = timedelta(days=45)
 
 Handler = Callable[[WebhookEvent], None]
@@ -168,15 +171,17 @@ def process_queue(partition_key: str) -> int:
     me = identifiers.uuid7()
     tried: list[UUID] = []  # each event once in a run: what failed waits for the sweep
     with tenancy.system("process Stripe's events"):
-        while _next(partition_key, tried) is not None:
+        while _due(partition_key, tried).exists():
             if not _lease(partition_key, me):
                 break
             try:
-                while (event := _next(partition_key, tried)) is not None:
-                    tried.append(event.pk)
-                    _handle(event)
-                    if not _lease(partition_key, me):
-                        return len(tried)  # the lease expired and another worker took over
+                while waiting := list(_due(partition_key, tried)[:BATCH]):
+                    with batches.batch():
+                        for event in waiting:
+                            tried.append(event.pk)
+                            _handle(event)
+                            if not _lease(partition_key, me):
+                                return len(tried)  # the lease expired and another worker took over
             finally:
                 _release(partition_key, me)
     return len(tried)
@@ -216,21 +221,52 @@ def dismiss(event: WebhookEvent) -> bool:
     return dead.update(state=WebhookEvent.State.IGNORED) > 0
 
 
-def fetch_missing(*, since: datetime | None = None, partition_keys: Sequence[str] = ()) -> int:
-    """List Stripe's events (kept for 30 days) and store those that never arrived. Returns their number.
-
-    Without `since` it pages back until a page has nothing new. `partition_keys` limits what is stored.
-    """
-    params = {"created": {"gte": int(since.timestamp())}} if since else {"limit": RECENT_EVENTS}
-    wanted, stored = set(partition_keys), 0
+def fetch_missing(*, since: datetime) -> int:
+    """List Stripe's events (kept for 30 days) and store those that never arrived. Returns their number."""
+    listed = client.listed("events.list", params={"created": {"gte": int(since.timestamp())}})
     with tenancy.system("reconcile Stripe's events"):
-        for page in _in_pages(client.listed("events.list", params=params), RECENT_EVENTS):
-            handled = [event for event in page if event["type"] in HANDLERS]
-            new = store([event for event in handled if not wanted or partition_of(_subject(event)) in wanted])
-            stored += new
-            if since is None and not new:
+        return sum(_store_handled(page) for page in _in_pages(listed, STORED_AT_ONCE))
+
+
+class RecentEvents:
+    """Polls for one customer's events without waiting for webhooks: each time those after the last one seen."""
+
+    def __init__(self, customer: str) -> None:
+        self._customer = customer
+        self._newest = ""
+
+    def fetch(self) -> int:
+        """Store the events that never arrived. Returns their number."""
+        with tenancy.system("poll Stripe's events"):
+            return self._later() if self._newest else self._first()
+
+    def _first(self) -> int:
+        """Pages back until a page has nothing new."""
+        stored = 0
+        for page in _in_pages(client.listed("events.list", params={"limit": POLLED_AT_ONCE}), POLLED_AT_ONCE):
+            self._newest = self._newest or page[0]["id"]
+            new = self._store(page)
+            if not new:
                 break
-    return stored
+            stored += new
+        return stored
+
+    def _later(self) -> int:
+        stored, has_more = 0, True
+        while has_more:
+            page = client.call("events.list", params={"limit": 100, "ending_before": self._newest})
+            has_more = page["has_more"]
+            if page["data"]:
+                self._newest = page["data"][0]["id"]
+                stored += self._store(page["data"])
+        return stored
+
+    def _store(self, events: Sequence[Json]) -> int:
+        return _store_handled([event for event in events if partition_of(_subject(event)) == self._customer])
+
+
+def _store_handled(events: Sequence[Json]) -> int:
+    return store([event for event in events if event["type"] in HANDLERS])
 
 
 def revive(*, since: datetime) -> int:
@@ -261,12 +297,11 @@ def _in_pages(events: Iterator[Json], size: int) -> Iterator[list[Json]]:
         yield page
 
 
-def _next(partition_key: str, tried: Sequence[UUID]) -> WebhookEvent | None:
+def _due(partition_key: str, tried: Sequence[UUID]) -> QuerySet[WebhookEvent]:
     return (
         POLICY.due(WebhookEvent.objects.filter(partition_key=partition_key))
         .exclude(pk__in=tried)
         .order_by("created_at", "id")
-        .first()
     )
 
 

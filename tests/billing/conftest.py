@@ -27,7 +27,7 @@ from billing import test_clocks
 from billing.catalog import plans, seed, sync
 from billing.models import BillingAccount, Subscription
 from billing.selling import checkout
-from billing.stripe import client, inbox
+from billing.stripe import client, inbox, patience
 from superagent.foundation import clock, outbox, tenancy
 from superagent.foundation.identifiers import uuid7
 from superagent.foundation.models import OutboxMessage
@@ -36,14 +36,16 @@ from tests.fixtures.sandbox import Sandbox, wait_for
 
 GOOD_CARD = "4242424242424242"
 DECLINED_CARD = "4000000000000002"
+LONG_SECONDS = 120  # on a busy machine
 FAILS_LATER_CARD = "4000000000000341"
 
 
 @pytest.fixture
-def stripe_at_sandbox(sandbox: Sandbox, settings: Any) -> Iterator[Sandbox]:
-    """Our gateway (and dj-stripe's own client, which must stay silent) talk to the sandbox."""
+def stripe_at_sandbox(sandbox: Sandbox, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Our gateway (and dj-stripe's own client, which must stay silent) talk to the sandbox, which may be slow."""
     settings.STRIPE_API_HOST = sandbox.url
-    settings.STRIPE_TIMEOUT_SECONDS = 5
+    settings.STRIPE_TIMEOUT_SECONDS = LONG_SECONDS
+    monkeypatch.setattr(patience, "REQUEST_SECONDS", LONG_SECONDS)
     before = stripe.api_base
     stripe.api_base = sandbox.url
     client._client.cache_clear()

@@ -81,7 +81,7 @@ def run_out_leases() -> None:
 def test_a_worker_killed_in_the_middle_of_a_webhook(buyer: Customer, sandbox: Sandbox) -> None:
     buyer.pay(buyer.visit("pro", "month").url)
     customer_id = buyer.account.stripe_customer_id
-    inbox.fetch_missing(partition_keys=[customer_id])
+    inbox.RecentEvents(customer_id).fetch()
     sandbox.fault("slow", path="/v1/subscriptions", times=1, seconds=30)
     with worker(sandbox) as first:
         tasks.process_webhooks.apply_async(args=[customer_id])
@@ -152,7 +152,7 @@ def _at_the_draft(buyer: Customer) -> OverageCharge:
     )  # fmt: skip
     wait_for(lambda: client.call("test_helpers.test_clocks.retrieve", clock_id)["status"] == "ready", 60)
     customer_id = buyer.account.stripe_customer_id
-    inbox.fetch_missing(partition_keys=[customer_id])
+    inbox.RecentEvents(customer_id).fetch()
     inbox.process_queue(customer_id)
     return OverageCharge.objects.get(organization=buyer.organization)
 

@@ -126,8 +126,7 @@ def create_roles_and_database(state: State) -> None:
     import psycopg
     from psycopg import sql
 
-    address = f"postgres://postgres:{state.superuser_password}@{HOST}:{state.postgres_port}/postgres"
-    with psycopg.connect(address, autocommit=True) as connection:
+    with psycopg.connect(state.superuser_url("postgres"), autocommit=True) as connection:
         connection.execute(ROLES_SQL.read_bytes())
         for role, password in (("app_owner", state.owner_password), ("app_web", state.web_password)):
             connection.execute(

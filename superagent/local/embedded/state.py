@@ -50,6 +50,9 @@ class State:
             redis_url=f"redis://:{self.redis_password}@{HOST}:{self.redis_port}/0",
         )
 
+    def superuser_url(self, database: str) -> str:
+        return f"postgres://postgres:{self.superuser_password}@{HOST}:{self.postgres_port}/{database}"
+
 
 class DataDir:
     """The files of one pair of servers."""

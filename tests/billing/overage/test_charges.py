@@ -34,7 +34,7 @@ def items(customer: Customer) -> list[dict[str, Any]]:
 
 def drained(customer: Customer) -> None:
     customer_id = customer.account.stripe_customer_id
-    inbox.fetch_missing(partition_keys=[customer_id])
+    inbox.RecentEvents(customer_id).fetch()
     inbox.process_queue(customer_id)
 
 

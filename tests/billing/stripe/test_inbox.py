@@ -190,7 +190,7 @@ def test_whatever_the_order_the_newest_fetch_stays(system_scope: None, order: li
 def test_stripe_down_leaves_the_event_to_be_tried_again(customer: Customer) -> None:
     customer.pay(customer.visit("pro", "month").url)
     customer.sandbox.fault("error_500", path="/v1/subscriptions", times=100)
-    inbox.fetch_missing(partition_keys=[customer.account.stripe_customer_id])
+    inbox.RecentEvents(customer.account.stripe_customer_id).fetch()
     inbox.process_queue(customer.account.stripe_customer_id)
     assert customer.subscription is None
     waiting = WebhookEvent.objects.filter(state="pending", partition_key=customer.account.stripe_customer_id)
@@ -206,7 +206,7 @@ def test_two_days_without_stripe_s_api_kill_no_event(customer: Customer, impatie
     page = customer.visit("pro")
     customer.pay(page.url)
     customer_id = customer.account.stripe_customer_id
-    inbox.fetch_missing(partition_keys=[customer_id])
+    inbox.RecentEvents(customer_id).fetch()
     customer.sandbox.fault("error_500", path="/v1/", method="GET", times=100_000)
     for _ in range(30):
         WebhookEvent.objects.filter(state="pending").update(due_at=timezone.now())
@@ -229,7 +229,7 @@ def test_a_key_of_ours_that_is_refused_is_asked_with_again_and_alarms(
 ) -> None:
     customer.pay(customer.visit("pro").url)
     customer_id = customer.account.stripe_customer_id
-    inbox.fetch_missing(partition_keys=[customer_id])
+    inbox.RecentEvents(customer_id).fetch()
     with monkeypatch.context() as patch:
         patch.setattr("django.conf.settings.STRIPE_SECRET_KEY", "sk_test_no")
         client._client.cache_clear()
