@@ -25,7 +25,7 @@ STREAM_PATHS = frozenset({"/api/v1/usage/stream"})
 
 
 def _stop() -> None:
-    """uvicorn lets itself be killed by the signal that told it to stop, so what is left to `atexit` never runs."""
+    """uvicorn ends by the signal that stopped it, so `atexit` functions never run."""
     shipping.ship_the_rest()
 
 

@@ -1,8 +1,9 @@
-"""What may be tried how often, part of the settings. Attempts and seconds: how many at once, and in what time they are
-there again (`accounts.throttles`)."""
+"""Rate limits, a part of the settings: the number of attempts, and the seconds in which it is restored
+(`accounts.throttles`).
+"""
 
 THROTTLES: dict[str, tuple[int, int]] = {
-    # By network, on pages and on the API; the wider network of IPv6 may 16 times as much.
+    # By network, on pages and on the API; the wider network of IPv6 has 16 times the limit.
     "register": (20, 60),
     "register_day": (200, 86_400),
     "login": (60, 60),
@@ -10,18 +11,18 @@ THROTTLES: dict[str, tuple[int, int]] = {
     "reset": (20, 60),
     "refresh": (120, 60),
     "invite_network": (120, 3600),
-    "link": (60, 60),  # opened out of mails
+    "link": (60, 60),  # links in mails
     # Wrong passwords and codes (accounts.guessing).
     "guess_pair": (10, 1200),  # of one account, by network
-    "guess_device": (10, 1200),  # of one account, by a browser that is known for it
+    "guess_device": (10, 1200),  # of one account, from a browser that has logged in to it
     "guess_network": (60, 3600),  # by network, of all accounts
     "guess_account": (100, 3600),  # of one account, from all networks
     "invite": (60, 3600),  # by organization
     # By person.
     "invite_person": (60, 3600),
-    "email_change": (10, 3600),  # asking for another address
-    "email_link": (1, 180),  # the same link once more
-    "mail_api_key": (20, 86_400),  # mails about keys that are made and revoked
+    "email_change": (10, 3600),  # requesting a change of address
+    "email_link": (1, 180),  # resending its link
+    "mail_api_key": (20, 86_400),  # mails about created and revoked keys
     # Mails to one address, whoever causes them.
     "mail_invitation": (3, 86_400),
     "mail_verify": (5, 86_400),

@@ -33,7 +33,7 @@ SANDBOX_URL = env.str("SANDBOX_URL", default=f"http://127.0.0.1:{SANDBOX_PORT}")
 IS_TESTING = "pytest" in sys.modules
 IS_SECURE = PUBLIC_URL.startswith("https://")
 IS_LAUNCHER = sys.argv[1:2] == ["dev"]  # starts and stops the embedded services itself, and uses neither
-# Whether what is missing may be made up: a key, a PostgreSQL and a Redis. The Makefile sets it; a server never does.
+# Whether a missing key, PostgreSQL and Redis may be created here. The Makefile sets it; a server never does.
 IS_LOCAL = IS_TESTING or IS_LAUNCHER or DEBUG or env.bool("LOCAL", default=False)
 
 DEVELOPMENT_KEY = "insecure-development-key-that-is-refused-in-production-0123456789"
@@ -88,7 +88,7 @@ INSTALLED_APPS = [
 AUTH_USER_MODEL = "accounts.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- The way of a request --------------------------------------------------------------------------------------------
+# --- Middleware ------------------------------------------------------------------------------------------------------
 
 ROOT_URLCONF = "superagent.urls"
 WSGI_APPLICATION = "superagent.wsgi.application"
@@ -152,7 +152,7 @@ REDIS_URL = env.str("REDIS_URL", default="")
 TEST_SLOT = slots.claim(DATA_DIR / "tests") if IS_TESTING else None
 EMBEDDED_DATA_DIR = None if DATABASE_URL and REDIS_URL else DATA_DIR / "tests" if IS_TESTING else DATA_DIR
 if EMBEDDED_DATA_DIR and not IS_LOCAL:
-    # An empty database that nobody asked for would look like a working one.
+    # Starting an empty database instead would hide the mistake.
     raise ImproperlyConfigured("DATABASE_URL and REDIS_URL are missing: load the environment, or use make.")
 if EMBEDDED_DATA_DIR and IS_LAUNCHER:
     DATABASE_URL = DATABASE_OWNER_URL = DATABASE_URL or "postgres:///"
@@ -201,7 +201,7 @@ DATABASES = {
 if TEST_SLOT is not None:
     DATABASES["default"]["NAME"] = f"test_{TEST_SLOT}"
 if DATABASE_POOL_SIZE:
-    # There are connections for all threads, so one that must wait for its own waits for a database that is down.
+    # There is a connection for each thread, so a thread that has to wait for one waits for a database that is down.
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5}
 CACHES = {
     "default": {
@@ -232,7 +232,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "superagent.schedule:Scheduler"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
-# --- Who you are -----------------------------------------------------------------------------------------------------
+# --- Authentication --------------------------------------------------------------------------------------------------
 
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
@@ -271,7 +271,7 @@ MFA_FORMS = {
     "reauthenticate_webauthn": "accounts.forms.PasskeyAgainForm",
 }
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
-ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # a stranger's address is not mailed because someone typed it
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # nobody gets a mail because someone else typed their address
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # a changed password, address or second factor is mailed to its owner
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGIN_ON_PASSWORD_RESET = False
@@ -371,7 +371,7 @@ if not STRIPE_API_HOST:
 
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="SuperAgent <hello@superagent.example>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
-SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="support@superagent.example")  # whom customers write to
+SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", default="support@superagent.example")  # where customers write to
 MAIL_ENABLED = env.bool("MAIL_ENABLED", default=True)  # the kill switch: mails wait in the outbox
 EMAIL_URL = env.str("EMAIL_URL", default="")  # smtp+tls://user:password@host:587
 EMAIL_BACKEND = env.str("EMAIL_BACKEND", default="anymail.backends.postmark.EmailBackend")
@@ -433,7 +433,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=IS_SECURE)
-SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # asked by machines, past the proxy
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]  # for health checks, which bypass the proxy
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if IS_SECURE else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_SECURE
 SECURE_PROXY_SSL_HEADER = (
@@ -441,7 +441,7 @@ SECURE_PROXY_SSL_HEADER = (
 )
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_SECURE
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-# A name that browsers take from this very host over TLS only: no neighbor under the same domain can plant a cookie.
+# Browsers accept this name from this host over TLS only, so no other host under the domain can set the cookie.
 COOKIE_PREFIX = "__Host-" if IS_SECURE else ""
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid", f"{COOKIE_PREFIX}csrftoken"
 SESSION_ENGINE = "superagent.foundation.session_store"
@@ -459,7 +459,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "djstripe.W002"]
 # Both may list several secrets, newest first. Empty: made once under DATA_DIR, which is refused in production.
 LICENSE_ENCRYPTION_KEY = env.str("LICENSE_ENCRYPTION_KEY", default="")
 LICENSE_SIGNING_KEY = env.str("LICENSE_SIGNING_KEY", default="")
-# Questions of control panels in a minute: by license key, and by network for keys that nobody has.
+# Requests of control panels a minute: by license key, and by network for unknown keys.
 LICENSE_QUESTIONS_PER_KEY = env.int("LICENSE_QUESTIONS_PER_KEY", default=600)
 LICENSE_UNKNOWN_PER_NETWORK = env.int("LICENSE_UNKNOWN_PER_NETWORK", default=60)
 
@@ -477,7 +477,7 @@ if SENTRY_DSN:
     )
 METRICS_TOKEN = env.str(
     "METRICS_TOKEN", default=""
-)  # whoever bears it may read /metrics; without it this machine only
+)  # bearer token for /metrics; without it, only this machine may read them
 if not IS_TESTING:
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(DATA_DIR / "metrics"))
     Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)

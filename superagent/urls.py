@@ -1,4 +1,4 @@
-"""Every address of the product: pages of the apps, the API, the admin, and what machines ask."""
+"""All URLs of the product: pages of the apps, the API, the admin, health and metrics."""
 
 from django.contrib import admin
 from django.urls import include, path, re_path
@@ -27,7 +27,7 @@ urlpatterns = [
     path(".well-known/security.txt", portal.security, name="security-txt"),
     path("favicon.ico", portal.favicon, name="favicon"),
     path("_styleguide/", portal.style_guide, name="styleguide"),
-    re_path("", error_pages.nothing, name="nothing"),  # whatever it is: <path:> stops at a line end
+    re_path("", error_pages.nothing, name="nothing"),  # matches everything: <path:> stops at a line end
 ]
 
 handler400 = error_pages.bad_request

@@ -1,4 +1,4 @@
-"""What every list of the admin is built on: it answers quickly whatever the size of its table."""
+"""The base of every list in the admin: fast whatever the size of its table."""
 
 import re
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _PARTS_OF_A_DATE = {
 
 
 def equal(model: type[Model], paths: Iterable[str], word: str) -> Q:
-    """Rows in which a column equals `word`, as a value of the column's type; empty if it is none of any of them."""
+    """Returns the rows in which a column equals `word`, converted to the column's type; none if it cannot be."""
     found = Q()
     for path in paths:
         first, *others = path.split("__")
@@ -40,7 +40,7 @@ def equal(model: type[Model], paths: Iterable[str], word: str) -> Q:
 
 
 class CappedPaginator(Paginator):
-    """Counts no further than MOST_COUNTED and offers no page beyond: both would read the whole of a large table."""
+    """Counts up to MOST_COUNTED rows and offers no page beyond: both would read the whole of a large table."""
 
     @cached_property
     def count(self) -> int:
@@ -49,11 +49,11 @@ class CappedPaginator(Paginator):
 
 
 class QuickAdmin(admin.ModelAdmin):
-    """`search_fields` with "=" compare typed values, so that the column's index is used; a word that is no value of the
-    column's type is not looked for there.
+    """A list that answers from indexes and can be filtered only by what it offers.
 
-    A list is filtered by what it offers and by nothing else: Django's own takes any column of the model, so that who
-    may look at people could ask for password hashes letter by letter.
+    `search_fields` with "=" compare typed values, so that the column's index is used; a word that is not a value of the
+    column's type is not searched there. Django itself accepts any column of the model as a filter, so staff who may
+    view users could guess password hashes letter by letter.
     """
 
     show_full_result_count = False
@@ -95,7 +95,7 @@ class QuickAdmin(admin.ModelAdmin):
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *more: Any
     ) -> HttpResponse | None:
-        """Rows that the list never offered, because they are no ids at all, are the caller's error and not ours."""
+        """Answers 400 for selected rows that the list never offered: their ids are not ids at all."""
         key = self.opts.pk
         for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
@@ -106,7 +106,7 @@ class QuickAdmin(admin.ModelAdmin):
 
 
 class ReadOnlyAdmin(QuickAdmin):
-    """Base for facts: staff look, nobody adds, changes or deletes."""
+    """Base for facts: staff can view rows, but not add, change or delete them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -119,8 +119,10 @@ class ReadOnlyAdmin(QuickAdmin):
 
 
 class LargeList(ReadOnlyAdmin):
-    """A table that grows with every request: newest first, in the order of its key and in no other; filters appear once
-    a search has made it small. Searched by indexed columns only."""
+    """A table that grows with every request: newest first, by primary key only.
+
+    Filters appear once a search has narrowed it. Searches use indexed columns only.
+    """
 
     ordering = ["-id"]
     sortable_by: ClassVar[Any] = ()

@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class FoundationConfig(AppConfig):
-    """The lowest floor: what every app stands on and what knows no app."""
+    """The lowest layer: what every app uses and what imports no app."""
 
     name = "superagent.foundation"
     label = "foundation"

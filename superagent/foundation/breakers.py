@@ -1,4 +1,4 @@
-"""Circuit breakers: what hangs is left alone for a while, so that its time-outs are not paid again by every caller."""
+"""Circuit breakers: a system that hangs is not called for a while, so that not every caller waits for its timeout."""
 
 import time
 
@@ -8,10 +8,10 @@ log = structlog.get_logger(__name__)
 
 
 class CircuitBreaker:
-    """Opens after `failures` time-outs in a row, for `pause_seconds`; then one call is let through, which decides.
+    """Opens after `failures` timeouts in a row, for `pause_seconds`; then one trial call decides.
 
-    Shared by all threads of a process. Two threads that read the state at the same moment may both be let through:
-    that costs one time-out more, and a lock would cost every call, and could be held during a fork.
+    Shared by all threads of a process. Two threads that read the state at the same moment may both be let through: that
+    costs one more timeout, whereas a lock would cost every call, and could be held during a fork.
     """
 
     name = "circuit"
@@ -28,7 +28,7 @@ class CircuitBreaker:
         return self._failed >= self._failures
 
     def lets_through(self) -> bool:
-        """May this call be made? The first caller after the pause may."""
+        """Returns whether this call may be made. After the pause, the first caller may."""
         if not self.is_open:
             return True
         now = time.monotonic()
@@ -44,7 +44,7 @@ class CircuitBreaker:
             log.error(f"{self.name}_breaker_open", timeouts=self._failed, pause_seconds=self.pause_seconds)
 
     def answered(self) -> None:
-        """It is there, even if it refused."""
+        """Close the breaker: the system responds, even if it refused."""
         if self._failed:
             if self.is_open:
                 log.warning(f"{self.name}_breaker_closed")

@@ -1,4 +1,4 @@
-"""The cache that pages and allauth's rate limits use: without Redis they go on, without memory."""
+"""Cache for pages and allauth's rate limits that treats a Redis outage as a cache miss."""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 def _without_redis(answer: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a cache method: when Redis is lost, log it and give what `answer` makes of the arguments."""
+    """Decorate a cache method: if Redis is lost, log it and return what `answer` makes of the arguments."""
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
@@ -31,7 +31,9 @@ def _without_redis(answer: Callable[..., Any]) -> Callable[[Callable[..., Any]],
 
 
 class ForgivingRedisCache(RedisCache):
-    """Django's Redis cache; lost, it is empty and every lock is free: rate limits open with an alarm."""
+    """Django's Redis cache. During an outage it is empty and every lock is free; rate limits do not apply and an alarm
+    is logged.
+    """
 
     get = _without_redis(lambda key, default=None, version=None: default)(RedisCache.get)
     add = _without_redis(lambda *args, **kwargs: True)(RedisCache.add)

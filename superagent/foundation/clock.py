@@ -1,7 +1,8 @@
-"""What time it is for an organization.
+"""The current time of an organization.
 
-Metering, billing, licensing and their jobs use `now(organization)`; signatures, JWTs, sessions, logs and the outbox
-use real time. Views, tasks and commands read the clock and pass `now` down, so that domain functions are pure in time.
+Metering, billing, licensing and their jobs use `now(organization)`; signatures, JWTs, sessions, logs and the outbox use
+real time. Views, tasks and commands read the clock and pass `now` down, so that domain functions do not depend on the
+time of the call.
 """
 
 from datetime import datetime
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 
 class HasTestClock(Protocol):
-    """What the clock needs of an organization."""
+    """The attribute of an organization that the clock reads."""
 
     test_clock_time: datetime | None
 

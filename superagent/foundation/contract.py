@@ -1,7 +1,7 @@
-"""What an operation of the API takes: what its OpenAPI schema names, and nothing else.
+"""Holds each API request against its OpenAPI schema: parameters and fields that the schema does not name are refused.
 
-A misspelled filter would be the whole list and a misspelled field its default, so both are refused by name. The schema
-is the one declaration: what it forgets cannot be used, so it cannot fall behind.
+A misspelled filter would return the whole list, and a misspelled field would be replaced by its default, so both are
+refused by name. The schema is the only declaration: what it omits cannot be used, so it cannot become outdated.
 """
 
 import difflib
@@ -26,7 +26,7 @@ _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Which names an object may have, and of what shape their values are. An open one has any names besides."""
+    """The names that an object may have, and the shapes of their values. An open one accepts any others, too."""
 
     properties: Mapping[str, "Shape"] = field(default_factory=dict)
     items: "Shape | None" = None
@@ -37,13 +37,15 @@ class Shape:
 @dataclass(frozen=True, slots=True)
 class Operation:
     parameters: Mapping[str, frozenset[str]]
-    """Of the query; with the words that each may list, if it lists words."""
+    """Query parameters, each with the words allowed in its list, if it takes a list."""
     body: Shape | None
 
 
 def hold(request: Request) -> None:
-    """Raises Invalid for parameters and fields that the operation of `request` does not know, for repeated ones, and
-    for numbers in place of text, which a serializer would take for text, or for an id."""
+    """Raises Invalid for unknown or repeated parameters and fields of the operation of `request`.
+
+    Also for numbers where the schema has a string: a serializer would accept them as text or as an id.
+    """
     hold_query(request._request)
     if request.META.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in request.META:
         operation = _operation_of(request._request)
@@ -52,7 +54,7 @@ def hold(request: Request) -> None:
 
 
 def hold_query(request: HttpRequest) -> None:
-    """The half of `hold` for views that are not DRF's."""
+    """The part of `hold` about the query, for views that are not DRF's."""
     if not request.META.get("QUERY_STRING"):
         return
     operation = _operation_of(request)
@@ -101,7 +103,7 @@ def _wrong_fields(body: Any, shape: Shape, path: tuple[str | int, ...]) -> Itera
         for index, value in enumerate(body if shape.items else ()):
             yield from _wrong_fields(value, shape.items or shape, (*path, index))
     elif shape.is_text and isinstance(body, int | float):
-        yield FieldError(pointer_to(*path), "invalid", "Send a text: write it in quotation marks.")
+        yield FieldError(pointer_to(*path), "invalid", "Send a string: write it in quotation marks.")
 
 
 def _unknown(
@@ -121,9 +123,9 @@ def _unknown(
 
 
 def _operation_of(request: HttpRequest) -> Operation | None:
-    """None for what the schema has no operation for: OPTIONS, and methods that are refused in a moment.
+    """Returns the operation, or None if the schema has none: OPTIONS, and methods that are refused later.
 
-    A method is any word of the caller's, and what is looked up is remembered: only those that there are.
+    The caller chooses the method, and results are cached, so only known methods are looked up.
     """
     match = request.resolver_match
     method = "GET" if request.method == "HEAD" else request.method
@@ -131,7 +133,7 @@ def _operation_of(request: HttpRequest) -> Operation | None:
 
 
 def path_of(route: str) -> str:
-    """A route of Django's as the schema writes it: `/api/v1/orders/{order_id}`."""
+    """Returns one of Django's routes as the schema writes it: `/api/v1/orders/{order_id}`."""
     return "/" + _CONVERTER.sub(r"{\1}", route).replace("{pk}", "{id}")
 
 
@@ -152,7 +154,9 @@ def _operation(route: str, method: str) -> Operation | None:
 
 
 def _shape(node: dict[str, Any], document: dict[str, Any]) -> Shape:
-    """Of a choice, the one object that it offers beside null; of several, which only their view tells apart, none."""
+    """Returns the shape of a schema; of a choice, that of its only object beside null, and no shape if there are
+    several.
+    """
     node = schema.resolve(document, node)
     for choice in ("allOf", "oneOf", "anyOf"):
         if choice in node:

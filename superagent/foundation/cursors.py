@@ -1,4 +1,4 @@
-"""Cursor pages of the portal: newest first by UUIDv7, so that the cost does not grow with the depth."""
+"""Cursor pagination for portal pages: newest first by UUIDv7, so that the cost does not grow with the depth."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ class Page:
 
 
 def page(rows: QuerySet[Any], query: QueryDict) -> Page:
-    """One page of `rows`, by `?cursor=` and `?limit=`; what makes no sense in them is the first page of 25."""
+    """Returns a page of `rows` for `?cursor=` and `?limit=`; invalid values give the first page of 25."""
     wanted = str(query.get("limit", ""))
     size = int(wanted) if wanted in map(str, SIZES) else SIZES[0]
     is_newer, edge = _parse(str(query.get("cursor", "")))
@@ -36,7 +36,7 @@ def page(rows: QuerySet[Any], query: QueryDict) -> Page:
 
 
 def starting_with(row: Any) -> str:
-    """The cursor of the page on which `row` comes first."""
+    """Returns the cursor of the page that begins with `row`."""
     return f"older-{UUID(int=row.pk.int + 1)}"
 
 

@@ -1,6 +1,6 @@
-"""Filters of the API's lists: a value that cannot be read is refused, never taken for no filter.
+"""Filters of API lists: a value that cannot be parsed is refused, not ignored.
 
-Which filters there are is the schema's matter (`contract`).
+Which filters exist is checked against the schema (`contract`).
 """
 
 import re

@@ -39,13 +39,13 @@ class KeyReused(Refusal):
 
 
 def body_hash(body: Any) -> bytes:
-    """SHA-256 of the canonical JSON of `body`."""
+    """Returns the SHA-256 of the canonical JSON of `body`."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).digest()
 
 
 def caller_of(request: Request) -> str:
-    """Who asks, the same in every request of one API key or one person."""
+    """Returns an id of the caller that is the same in every request of one API key or one person."""
     principal = getattr(request, "principal", None)  # set by our authentication
     return principal.caller if principal is not None else f"user:{request.user.pk}"
 
@@ -53,10 +53,10 @@ def caller_of(request: Request) -> str:
 def claim(
     *, organization_id: UUID, caller: str, endpoint: str, key: str, body: Any
 ) -> tuple[IdempotencyRecord, bool]:
-    """The record of `key`, and whether this call made it. Runs in a transaction. Raises KeyReused.
+    """Returns the record of `key`, and whether this call created it. Runs in a transaction. Raises KeyReused.
 
-    An answer is told to none but its caller. Another member or key that comes with the same key is refused, not
-    served anew: it may be the same program after its API key was rotated, and what it asks for has been done.
+    A response is replayed to its own caller only. The same key from another member or API key is refused, not executed:
+    it may be the same program after its API key was rotated, and the request has been carried out already.
     """
     record = IdempotencyRecord(
         organization_id=organization_id,
@@ -84,10 +84,10 @@ def once(
     effect: Callable[[], tuple[int, Any]],
     sealed_member: str | None = None,
 ) -> tuple[int, Any, bool]:
-    """Run `effect` at most once for `key`; answers (HTTP status, JSON answer, replayed).
+    """Run `effect` at most once for `key`. Returns the HTTP status, the JSON response, and whether it is a replay.
 
-    `effect` must only write rows: what it writes and the record commit together. `sealed_member` names a text of the
-    answer that is kept encrypted, and for a day: a lost answer can be asked for until then, a later replay has null
+    `effect` must only write rows: they and the record commit together. `sealed_member` names a string of the response
+    that is encrypted and kept for a day: until then a lost response can be requested again; later replays have null
     there. Raises KeyReused.
     """
     with transaction.atomic():
@@ -112,7 +112,7 @@ def _replayed(stored: IdempotencyRecord, sealed_member: str | None) -> Any:
 
 
 def requested_key(request: Request) -> str | None:
-    """The key of a request: the body's `idempotency_key` wins; another one in the header is 400."""
+    """Returns the key of a request: the body's `idempotency_key`, else the header. Raises Invalid if they differ."""
     in_header = request.headers.get(HEADER)
     in_body = request.data.get("idempotency_key") if isinstance(request.data, dict) else None
     if in_body is not None and not isinstance(in_body, str):
@@ -130,7 +130,7 @@ def requested_key(request: Request) -> str | None:
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete records older than 30 days, and sealed secrets older than one; returns the number of deleted records."""
+    """Delete records older than 30 days, and sealed secrets older than one. Returns the number of deleted records."""
     IdempotencyRecord.objects.filter(created_at__lt=now - SEALED_FOR, sealed__isnull=False).update(
         sealed=None
     )
@@ -143,17 +143,17 @@ View = Callable[..., Response]
 
 
 def idempotent(method: View) -> View:
-    """Decorate a view's method that only writes rows: honors the request's key, if it has one."""
+    """Decorate a view method that only writes rows: honors the request's idempotency key, if it has one."""
     return _in_one_transaction(method, _organization_of, secret=None)
 
 
 def idempotent_with_secret(name: str) -> Callable[[View], View]:
-    """`idempotent` for an answer whose member `name` is a secret: a replay shows it for a day, then null."""
+    """`idempotent` for a response whose member `name` is a secret: replayed for a day, then null."""
     return lambda method: _in_one_transaction(method, _organization_of, secret=name)
 
 
 def idempotent_for_person(method: View) -> View:
-    """`idempotent` for what belongs to the person who asks, whichever organization they act for, or none."""
+    """`idempotent` for what belongs to a user, whichever organization the request is for, if any."""
 
     keyed = _in_one_transaction(method, _person_of, secret=None)
 
@@ -166,12 +166,12 @@ def idempotent_for_person(method: View) -> View:
 
 
 def idempotent_call(method: View) -> View:
-    """Decorate a view's method that calls outside, which no transaction can hold: the key is stored before the call
-    and the answer after it.
+    """Decorate a view method that calls an outside system, which cannot be part of a transaction.
 
-    A repetition that finds no answer calls again, with the moment of the first request as `request.asked_at`, so that
-    the other side is asked for the same and answers what it did. A refusal is not stored: it can be tried again. The
-    key of an invalid body stays free, as it does when key and effect share a transaction.
+    The key is stored before the call and the response after it. A repetition that finds no response calls again, with
+    the time of the first request as `request.asked_at`, so that the outside system gets the same request and returns
+    its first result. A refusal is not stored, so it can be retried. The key of an invalid body stays free, as it does
+    when key and effect share a transaction.
     """
 
     @functools.wraps(method)
@@ -234,7 +234,7 @@ def _stored_before_the_call(request: Request, key: str) -> IdempotencyRecord:
 
 
 def _organization_of(request: Request) -> UUID:
-    """The one that authentication opened the scope of."""
+    """Returns the organization whose scope authentication opened."""
     organization_id = tenancy.current().organization_id
     assert organization_id is not None, "a keyed request needs an organization"
     return organization_id
@@ -257,6 +257,6 @@ def _answer(answer: Any, status: int, *, is_replayed: bool) -> Response:
 
 
 def _marked(method: View) -> View:
-    """So that the schema tells of the key."""
+    """Mark the method, so that the schema documents the key."""
     method.__dict__["is_idempotent"] = True
     return method

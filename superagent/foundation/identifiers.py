@@ -14,8 +14,10 @@ once more in every request."""
 
 
 def uuid7() -> UUID:
-    """Returns a new UUIDv7 (RFC 9562, section 5.7; method 3 of section 6.2 fills `rand_a` with the sub-millisecond
-    time)."""
+    """Returns a new UUIDv7 (RFC 9562, section 5.7).
+
+    Method 3 of section 6.2 fills `rand_a` with the sub-millisecond time.
+    """
     return UUID(int=_uuid7_int())
 
 
@@ -43,5 +45,5 @@ os.register_at_fork(after_in_child=_random_numbers.clear)
 
 
 def first_at(moment: datetime) -> UUID:
-    """Below every UUIDv7 of the millisecond of `moment`, above all earlier ones."""
+    """Returns the lowest UUIDv7 of the millisecond of `moment`."""
     return UUID(int=int(moment.timestamp() * 1000) << 80)

@@ -1,4 +1,6 @@
-"""Bodies of API requests: JSON in UTF-8 (RFC 8259), of bounded size and depth, with text that PostgreSQL can hold."""
+"""Parser for the bodies of API requests: JSON in UTF-8 (RFC 8259), of limited size and depth, with text that PostgreSQL
+can store.
+"""
 
 import json
 import re
@@ -27,14 +29,14 @@ _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 class UnsupportedEncoding(Refusal):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "unsupported_encoding"
-    title = "The body is packed in a way that we cannot unpack"
+    title = "The body has a Content-Encoding that is not supported"
 
 
 class JsonBody(JSONParser):
-    """A view that takes more than a mebibyte says so by `max_body_bytes`.
+    """Parses a request body. A view sets `max_body_bytes` if it accepts more than one MiB.
 
-    Raises BodyTooLarge, UnsupportedEncoding, ParseError, and Invalid for a name that is repeated in its object and for
-    a string that cannot be stored, each named by its pointer.
+    Raises BodyTooLarge, UnsupportedEncoding, ParseError, and Invalid for a repeated name in an object and for a string
+    that cannot be stored, each with its pointer.
     """
 
     refuses_text = True
@@ -63,20 +65,20 @@ class JsonBody(JSONParser):
 
 
 class JsonEvents(JsonBody):
-    """For batches, whose items are refused one by one: their texts are left to the reader of an item."""
+    """For batches, whose items are refused one by one: the texts are checked by whoever reads an item."""
 
     refuses_text = False
 
 
 def _read(stream: Any, *, most: int, announced: str, encoding: str) -> bytes:
-    """The bytes of the body, unpacked if it was sent packed; at most `most`, packed and unpacked."""
+    """Returns the bytes of the body, decompressed if necessary; at most `most` of them before and after."""
     if announced.isdecimal() and (len(announced) > MAX_DIGITS or int(announced) > most):
         raise _too_large(most)  # unread: the server may have refused to take that much
     raw: bytes = stream.read(most + 1)
     if len(raw) <= most and (coding := encoding.strip().lower()) not in ("", "identity"):
         if coding not in ("gzip", "x-gzip"):
             raise UnsupportedEncoding(
-                "Send the body as it is, or packed by gzip.", headers={"Accept-Encoding": "gzip"}
+                "Send the body uncompressed, or compressed by gzip.", headers={"Accept-Encoding": "gzip"}
             )
         raw = _unpacked(raw, most)
     if len(raw) > most:
@@ -100,13 +102,16 @@ def _unpacked(packed: bytes, most: int) -> bytes:
 
 
 def is_storable(text: str) -> bool:
-    """PostgreSQL's text holds no NUL and no half of a surrogate pair."""
+    """Returns False for text with NUL or half of a surrogate pair, which PostgreSQL cannot store."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class _Objects:
-    """Reads the objects of a body, and remembers those that give one name twice: of those, readers take the first value
-    or the last, so what one has checked another need not be told."""
+    """Decodes JSON objects and remembers those with repeated names.
+
+    Parsers disagree on whether the first or the last value counts, so one could check a value and another use a
+    different one.
+    """
 
     def __init__(self) -> None:
         self.repeated: dict[int, tuple[dict[str, Any], str]] = {}
@@ -121,8 +126,9 @@ class _Objects:
 
 
 def _refuse(body: Any, objects: _Objects, *, refuses_text: bool) -> None:
-    """Raises Invalid for names that are repeated and, if `refuses_text`, for text that cannot be stored; ParseError for
-    a body that is nested too deep."""
+    """Raises Invalid for repeated names and, if `refuses_text`, for text that cannot be stored; ParseError for a body
+    that is nested too deeply.
+    """
     found = (
         error
         for value, path in _places(body)
@@ -150,7 +156,7 @@ def _wrong(value: Any, path: tuple[Any, ...], objects: _Objects) -> Iterator[Fie
 
 
 def _places(body: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Every value of the body with the path to it; what is below a name that cannot be stored has none."""
+    """Yields every value of the body with its path; values below a name that cannot be stored have none."""
     waiting: list[tuple[Any, tuple[Any, ...]]] = [(body, ())]
     while waiting:
         value, path = waiting.pop()

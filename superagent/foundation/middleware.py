@@ -1,4 +1,4 @@
-"""Middleware of the whole house: the request's id and scope, and what only pages need."""
+"""Middleware of the whole product: request id, tenant scope, compression, CORS, and what only pages need."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -32,13 +32,13 @@ _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 def is_api(request: HttpRequest) -> bool:
-    """What programs ask. The reference, which is read in a browser, is a page like any other."""
+    """Returns True for API requests. The API reference, which people read in a browser, is a page."""
     path = request.path_info
     return path.startswith(API_PREFIX) and not path.startswith(REFERENCE_PREFIX)
 
 
 class DualMiddleware:
-    """A middleware for both worlds: async where the rest of the chain is, so that no request hops to another thread."""
+    """Base for sync and async chains: async where the rest of the chain is, so that no request changes threads."""
 
     sync_capable = True
     async_capable = True
@@ -58,7 +58,7 @@ _NOTHING = nullcontext()
 
 
 class WrappingMiddleware(DualMiddleware):
-    """Wraps each request: `around` is open until the response is made, `after` may look at it or replace it."""
+    """Wraps each request: `around` is open until the response is made, `after` may inspect or replace the response."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
@@ -71,7 +71,7 @@ class WrappingMiddleware(DualMiddleware):
             return await self.after_async(request, await self.get_response(request), opened)
 
     def around(self, request: HttpRequest) -> AbstractContextManager[Any]:
-        """Returns what to enter for the time of the request; what it yields is handed to `after`."""
+        """Returns the context manager to enter for the request; what it yields is passed to `after`."""
         return _NOTHING
 
     def after(self, request: HttpRequest, response: HttpResponseBase, opened: Any) -> HttpResponseBase:
@@ -81,19 +81,22 @@ class WrappingMiddleware(DualMiddleware):
     async def after_async(
         self, request: HttpRequest, response: HttpResponseBase, opened: Any
     ) -> HttpResponseBase:
-        """`after` in an async chain; to be overridden where `after` waits for something."""
+        """`after` in an async chain; override it if `after` blocks."""
         return self.after(request, response, opened)
 
 
 class IdentifiedRequest(HttpRequest):
-    """A request inside of `RequestContext`. For annotations only."""
+    """A request inside `RequestContext`. For annotations only."""
 
     request_id: str
 
 
 class RequestContext(WrappingMiddleware):
-    """Outermost: gives the request its id (a caller's own is kept if it is sane), binds it to the log, and clears the
-    tenant scope at both ends, so that nothing leaks from one request to the next on the same thread."""
+    """Outermost middleware: gives the request its id, binds it to the log, and clears the tenant scope at both ends.
+
+    A valid id sent by the caller is kept. Clearing the scope keeps it from leaking into the next request on the same
+    thread.
+    """
 
     def around(self, request: HttpRequest) -> "_NoScope":
         given = request.META.get("HTTP_X_REQUEST_ID", "")  # request.headers would read them all
@@ -124,8 +127,10 @@ _NO_SCOPE = _NoScope()
 
 
 class Compression(GZipMiddleware):
-    """Compresses pages and JSON, never a stream: browsers cannot read events out of one gzip member for each chunk.
-    Stepped over by an API client that does not take gzip."""
+    """Compresses pages and JSON, but no streams: browsers cannot read events from one gzip member for each chunk.
+
+    Bypassed by API clients that do not accept gzip.
+    """
 
     def __call__(self, request: HttpRequest) -> Any:
         if "gzip" not in request.META.get("HTTP_ACCEPT_ENCODING", "") and is_api(request):
@@ -139,7 +144,7 @@ class Compression(GZipMiddleware):
 
 
 class Cors(CorsMiddleware):
-    """Stepped over by requests that no other origin's page sends: their browser would send `Origin`."""
+    """Bypassed by requests without `Origin`: no browser sent them from another origin."""
 
     def __call__(self, request: HttpRequest) -> Any:
         if "HTTP_ORIGIN" not in request.META:
@@ -148,7 +153,7 @@ class Cors(CorsMiddleware):
 
 
 class ApiBypassEnd(DualMiddleware):
-    """Last in MIDDLEWARE: where `ApiBypassBegin` sends requests of the API."""
+    """Last in MIDDLEWARE: where `ApiBypassBegin` sends API requests."""
 
     # Django makes the chain from its end, so this is made before its ApiBypassBegin
     newest: "ApiBypassEnd | None" = None
@@ -159,8 +164,10 @@ class ApiBypassEnd(DualMiddleware):
 
 
 class ApiBypassBegin(DualMiddleware):
-    """From here to `ApiBypassEnd` is for pages: a request of the API goes straight to the end. It has no session, form
-    or page, and each layer that it need not pass is 4 µs less."""
+    """Middleware from here to `ApiBypassEnd` is for pages only; an API request skips it.
+
+    API requests have no session, form or page, and each layer costs 4 µs.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         super().__init__(get_response)
@@ -173,7 +180,9 @@ class ApiBypassBegin(DualMiddleware):
 
 
 def pages_only(middleware: type) -> type:
-    """`middleware`, stepped over by API requests, which have no session, form or page: half the cost of a request."""
+    """Returns `middleware`, bypassed by API requests, which have no session, form or page. That halves the cost of a
+    request.
+    """
 
     class PagesOnly(middleware):
         def __call__(self, request: HttpRequest) -> Any:
@@ -191,8 +200,7 @@ def pages_only(middleware: type) -> type:
 
 
 class _LoginRequired(LoginRequiredMiddleware):
-    """Leads back to a page after the login, never to an address that only takes a POST, and says that a form that was
-    sent has changed nothing."""
+    """Returns to a page after login, never to a URL that only accepts a POST, and says that a form was not saved."""
 
     def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponseRedirect:
         if request.method not in READING:

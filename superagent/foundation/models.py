@@ -6,9 +6,9 @@ from superagent.foundation.records import Record
 
 
 class OutboxMessage(Record):
-    """Something that must happen after a transaction, written in it. Its `id` is the idempotency key for the outside.
+    """Work for after a transaction, written in it. Its `id` is the idempotency key for the outside system.
 
-    `organization_id` is a plain column: this floor knows no organizations, row-level security needs only the id.
+    `organization_id` is a plain column: this layer knows no organizations, and row-level security needs only the id.
     """
 
     class State(models.TextChoices):
@@ -33,7 +33,7 @@ class OutboxMessage(Record):
     class Meta(Record.Meta):
         indexes = [
             models.Index(fields=["due_at"], condition=models.Q(state="pending"), name="outbox_due"),
-            # what has been tried in vain, among millions that a thrown switch holds back
+            # failing messages, among millions that a kill switch holds back
             models.Index(
                 fields=["first_sent_at"],
                 condition=models.Q(state="pending", first_sent_at__isnull=False),
@@ -41,7 +41,7 @@ class OutboxMessage(Record):
             ),
             models.Index(fields=["finished_at"], condition=models.Q(state="done"), name="outbox_done"),
             models.Index(fields=["organization_id", "-id"], name="outbox_organization"),
-            # what people look at, among millions that are done
+            # dead letters, among millions that are done
             models.Index(
                 fields=["state", "-id"],
                 condition=models.Q(state__in=["dead", "dismissed"]),
@@ -54,9 +54,9 @@ class OutboxMessage(Record):
 
 
 class IdempotencyRecord(Record):
-    """The answer given to a keyed request, stored in the transaction of its effect.
+    """The response to a keyed request, stored in the transaction of its effect.
 
-    `organization_id` is a person's id for what belongs to a person, such as founding an organization.
+    `organization_id` is a user's id for what belongs to a user, such as creating an organization.
     """
 
     organization_id = models.UUIDField()

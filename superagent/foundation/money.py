@@ -1,4 +1,4 @@
-"""Money: integers in the currency's minor unit, rates as Decimal, one rounding at the line in a named direction."""
+"""Money: integers in the currency's minor unit, rates as Decimal, one rounding for each line in a named direction."""
 
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
@@ -47,7 +47,7 @@ class Money:
 
 
 class CurrencyMismatch(ValueError):
-    """Two currencies met in one sum."""
+    """Amounts in two currencies were added."""
 
     def __init__(self, left: str, right: str) -> None:
         super().__init__(f"cannot add {right} to {left}")
@@ -58,7 +58,7 @@ def decimal_places(currency: str) -> int:
 
 
 def major_units(amount: int | Decimal, currency: str) -> Decimal:
-    """`amount` minor units as a Decimal of the currency's main unit: 2340 usd is 23.40; sub-cent digits are kept."""
+    """Returns `amount` minor units as a Decimal of the main unit: 2340 usd is 23.40; fractions of a cent are kept."""
     places = decimal_places(currency)
     value = Decimal(amount).scaleb(-places)
     exponent = value.as_tuple().exponent
@@ -68,8 +68,9 @@ def major_units(amount: int | Decimal, currency: str) -> Decimal:
 
 
 def rate_text(rate: Decimal, currency: str) -> str:
-    """`rate` minor units for one unit, as a price of the smallest of 1, 1,000 and 1,000,000 units that is whole minor
-    units: "$0.50 per 1,000"."""
+    """Returns `rate` minor units a unit as a price of the smallest of 1, 1,000 and 1,000,000 units that is whole minor
+    units: "$0.50 per 1,000".
+    """
     scale = next((scale for scale in _SCALES if (rate * scale) % 1 == 0), _SCALES[-1])
     amount = major_units(rate * scale, currency)
     smallest = Decimal(1).scaleb(-decimal_places(currency))
@@ -84,5 +85,5 @@ def rate_text(rate: Decimal, currency: str) -> str:
 
 
 def round_down(amount: Decimal) -> int:
-    """Whole minor units, toward -infinity: what we charge for usage, so that nobody pays a part of a cent too much."""
+    """Returns whole minor units, rounded toward -infinity: usage is never charged a fraction of a cent too much."""
     return int(amount.to_integral_value(ROUND_FLOOR))

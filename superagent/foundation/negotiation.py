@@ -1,4 +1,4 @@
-"""Which form an answer of the API has."""
+"""Content negotiation of the API."""
 
 from functools import lru_cache
 from typing import Any
@@ -12,8 +12,9 @@ _OUR_OWN = frozenset({"*/*", "application/*", "application/json", "application/p
 
 
 class SingleRendererNegotiation(DefaultContentNegotiation):
-    """A view with one renderer answers with it, or with 406 when JSON is not wanted; DRF's own choosing costs a tenth
-    of a request."""
+    """Uses the view's only renderer, or answers 406 if JSON is not accepted. DRF's own negotiation costs a tenth of a
+    request.
+    """
 
     def select_renderer(
         self, request: Request, renderers: Any, format_suffix: str | None = None
@@ -27,7 +28,9 @@ class SingleRendererNegotiation(DefaultContentNegotiation):
 
 @lru_cache(maxsize=512)
 def _takes_json(accept: str) -> bool:
-    """By RFC 9110, section 12.5.1: a range with the weight 0 is not acceptable; the most specific one decides."""
+    """Returns whether the Accept header allows JSON (RFC 9110, section 12.5.1): the most specific range decides, and a
+    weight of 0 excludes.
+    """
     weights: dict[str, bool] = {}
     for part in accept.split(","):
         name, *parameters = (each.strip().lower() for each in part.split(";"))

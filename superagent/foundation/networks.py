@@ -1,7 +1,7 @@
 """Networks: which callers a limit counts as one.
 
-An IPv4 address is one network. An IPv6 subscriber gets a /64 at least and often a /48, and can call from any address
-in it (RFC 6177), so a limit by single address would limit nobody who has IPv6.
+An IPv4 address is one network. An IPv6 subscriber gets at least a /64 and often a /48, and can call from any address in
+it (RFC 6177), so a limit for each address would not limit IPv6 callers at all.
 """
 
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 
 class Networks(NamedTuple):
-    """`narrow` is what one subscriber has at least, `wide` what one may have: equal for IPv4."""
+    """`narrow` is the smallest network of a subscriber, `wide` the largest; both are equal for IPv4."""
 
     narrow: str
     wide: str
 
 
 def networks_of(address: str | None) -> Networks:
-    """Return the networks of `address`, as CIDR; both are "unknown" where there is no valid address.
+    """Returns the networks of `address`, as CIDR; "unknown" for both if it is not a valid address.
 
     An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is its IPv4 address.
     """

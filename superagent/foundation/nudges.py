@@ -1,9 +1,8 @@
-"""Nudges: a worker is told at once that there is something to do. Best effort: what is to be done is a row, and a sweep
-finds it in any case.
+"""Nudges tell a worker that there is something to do. Best effort: the work is a row, which a sweep finds in any case.
 
-A task is named, so that what knows of the work need not import the queue's end of it; it opens its own scope.
-Nobody waits for a broker. Nudges have connections of their own, with time-outs (a worker's must wait for messages),
-behind the breaker of Redis; and after a failure there are none for a while.
+Tasks are sent by name, so that domain modules need not import them; a task opens its own scope. No caller waits for the
+broker: nudges have connections of their own, with timeouts (a worker's must wait for messages), behind Redis's circuit
+breaker, and after a failure none are sent for a while.
 """
 
 import functools
@@ -27,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class BrokerBreaker(CircuitBreaker):
-    """A broker may refuse, or cost a time-out each time."""
+    """For a broker that refuses connections, or costs a timeout each time."""
 
     name = "broker"
 
@@ -39,9 +38,9 @@ breaker = BrokerBreaker()
 
 
 def send(task: str, *args: str, queue: str | None = None) -> None:
-    """Have a worker run the task of this name; on the task's own queue if none is named.
+    """Send the task of this name to a worker, on the task's own queue unless one is given.
 
-    Never raises, and never waits for long.
+    Never raises, and never blocks for long.
     """
     if not breaker.lets_through():
         return
@@ -69,7 +68,7 @@ def _publish(task: str, args: tuple[str, ...], options: dict[str, Any]) -> None:
 
 @functools.cache
 def _producers(process: int) -> ProducerPool:
-    """Of this process: connections do not survive a fork."""
+    """Returns this process's producers: connections do not survive a fork."""
     limits = {
         "socket_timeout": TIMEOUT_SECONDS,
         "socket_connect_timeout": TIMEOUT_SECONDS,

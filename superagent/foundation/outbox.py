@@ -1,9 +1,9 @@
-"""The outbox: what must happen after a transaction is a row written in it.
+"""The outbox: work for after a transaction is a row written in it.
 
-`transaction.on_commit` nudges a worker; a sweeper finds what a lost nudge or a killed worker left. A message is
-claimed in one short transaction (a lease), handled outside of any, and finished by a conditional update. A handler
-may therefore run twice, even at once when it outlives its lease: it passes `message.id` on as idempotency key or writes
-behind a unique constraint. What becomes of a message that fails is the policy's (foundation.retries).
+`transaction.on_commit` nudges a worker; a sweep finds messages left by a lost nudge or a killed worker. A message is
+claimed in one short transaction (a lease), handled outside of any, and finished by a conditional update. A handler may
+therefore run twice, even concurrently if it outlives its lease: it passes `message.id` on as idempotency key or writes
+behind a unique constraint. Retries and dead letters follow `foundation.retries`.
 """
 
 import time
@@ -38,8 +38,8 @@ log = structlog.get_logger(__name__)
 def handler(topic: str, *, queue: str = DEFAULT) -> Callable[[Handler], Handler]:
     """Register the one function that handles `topic`; it runs in the system scope, outside of a transaction.
 
-    `queue`: Celery's. What calls a system that may hang has one of its own, with a sweep of its own (`sweep`), so that
-    mail and the rest need not wait for it.
+    `queue` is Celery's. Topics that call a system that may hang have a queue and a sweep of their own (`sweep`), so
+    that mail and the rest do not wait for it.
     """
 
     def register(function: Handler) -> Handler:
@@ -88,7 +88,7 @@ def deliver(message_id: UUID) -> None:
 
 
 def sweep(*, queue: str = DEFAULT, limit: int = 500, seconds: float = 60) -> int:
-    """Deliver what is due of a queue's topics, for at most `seconds`; answers how many messages were tried."""
+    """Deliver the due messages of a queue's topics, for at most `seconds`. Returns the number of messages tried."""
     deadline = time.monotonic() + seconds
     others = [topic for topic, of_topic in _queues.items() if of_topic != queue]
     with tenancy.system("outbox sweep"):
@@ -98,16 +98,15 @@ def sweep(*, queue: str = DEFAULT, limit: int = 500, seconds: float = 60) -> int
         due = list(due_now.order_by("due_at").values_list("pk", flat=True)[:limit])
     for tried, message_id in enumerate(due):
         if time.monotonic() > deadline:
-            return tried  # the next run goes on, before this one reaches the time limit of tasks
+            return tried  # the next run continues, before this one reaches the task time limit
         deliver(message_id)
     return len(due)
 
 
 def replay(message: OutboxMessage, *, by_person: bool = False) -> bool:
-    """Try a dead message again, under the same id. Returns whether it was dead.
+    """Retry a dead message under the same id. Returns whether it was dead.
 
-    `by_person`: somebody has looked at the outside world and takes it that nothing was done there, so it counts as
-    never sent.
+    `by_person`: staff have checked that nothing was done in the outside system, so the message counts as never sent.
     """
     fields: dict[str, Any] = {"first_sent_at": None} if by_person else {}
     dead = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD)
@@ -119,18 +118,18 @@ def replay(message: OutboxMessage, *, by_person: bool = False) -> bool:
 
 
 def dismiss(message: OutboxMessage) -> bool:
-    """Give a dead message up for good: a person has looked, and nothing will make it work. Returns whether it was dead.
+    """Dismiss a dead message: staff decided that it cannot succeed. Returns whether it was dead.
 
-    The row stays, as the record of what was not done; it no longer counts as waiting for somebody.
+    The row stays as a record; it no longer counts as waiting for staff.
     """
     dead = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.DEAD)
     return bool(dead.update(state=OutboxMessage.State.DISMISSED, finished_at=timezone.now()))
 
 
 def forget_done(*, now: datetime) -> int:
-    """Delete what was done longer ago than it is kept; answers how many messages. Runs in the system scope.
+    """Delete messages that were done longer ago than they are kept. Returns their number. Runs in the system scope.
 
-    Of a message with a `dedupe_key` the key stays for good, without what it said: it is written once, ever.
+    Of a message with a `dedupe_key` the key is kept without its content: it is written once, ever.
     """
     old = OutboxMessage.objects.filter(
         state=OutboxMessage.State.DONE, finished_at__lt=now - DONE_KEPT_FOR
@@ -142,7 +141,7 @@ def forget_done(*, now: datetime) -> int:
 
 
 def _nudge(message: OutboxMessage) -> None:
-    """The sweeper comes anyway, should the nudge be lost."""
+    """Nudge a worker; if the nudge is lost, the sweep delivers the message."""
     nudges.send(DELIVER, str(message.pk), queue=_queues.get(message.topic, DEFAULT))
 
 

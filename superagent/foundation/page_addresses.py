@@ -1,7 +1,7 @@
-"""Addresses that show no page of their own name the page that they belong to.
+"""URLs that show no page of their own name the page that they belong to.
 
-A form posts to `/api-keys/<id>/revoke/`; htmx loads a part of a page. Whoever opens such an address in a browser (after
-a login that a lost session asked for, from the history, by a copied link) is led to the page.
+A form posts to `/api-keys/<id>/revoke/`; htmx loads a part of a page. Opened in a browser (after a login that an
+expired session asked for, from the history, by a copied link), such a URL redirects to the page.
 """
 
 import functools
@@ -19,7 +19,7 @@ READING = ("GET", "HEAD")
 
 
 def post_only(*, page: str) -> Callable[[View], View]:
-    """Decorate a view that only takes a POST, from a form on the page with the URL name `page`."""
+    """Decorate a view that only accepts a POST, from a form on the page with the URL name `page`."""
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
@@ -37,7 +37,7 @@ def post_only(*, page: str) -> Callable[[View], View]:
 
 
 def fragment(*, page: str) -> Callable[[View], View]:
-    """Decorate a view that answers htmx with a part of the page with the URL name `page`."""
+    """Decorate a view that returns a part of the page with the URL name `page` to htmx."""
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
@@ -53,7 +53,7 @@ def fragment(*, page: str) -> Callable[[View], View]:
 
 
 def page_address(request: HttpRequest) -> str:
-    """What a browser can open to be where this request came from: its own address, or the page that it belongs to."""
+    """Returns a URL that a browser can open to get back to where this request came from."""
     match = request.resolver_match
     page = getattr(match.func, ATTRIBUTE, None) if match else None
     if match is None or page is None:

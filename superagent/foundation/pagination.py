@@ -1,4 +1,4 @@
-"""Lists of the API: cursor pages `{data, next, previous}`, newest first by UUIDv7."""
+"""Cursor pagination of API lists: `{data, next, previous}`, newest first by UUIDv7."""
 
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,9 @@ _FIRST_PAGE = Cursor(offset=0, reverse=False, position=None)
 
 
 class CursorPages(CursorPagination):
-    """`?limit=` 1 to 100 (25), `?cursor=` from `next` and `previous`; the cost does not grow with the depth."""
+    """`?limit=` from 1 to 100 (default 25), `?cursor=` from `next` and `previous`; the cost does not grow with the
+    depth.
+    """
 
     ordering = "-id"
     page_size = PAGE_SIZE

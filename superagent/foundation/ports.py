@@ -1,4 +1,4 @@
-"""Ports: functions that a lower floor calls and an upper one implements, without the lower importing the upper."""
+"""Ports: functions that a lower layer calls and an upper one implements, without the lower importing the upper."""
 
 import functools
 from collections.abc import Callable
@@ -9,7 +9,7 @@ R = TypeVar("R")
 
 
 class Port(Generic[P, R]):
-    """Decorates the function that answers as long as nobody provides another: it documents what is asked.
+    """Decorates the default implementation, which documents the interface and is called until another one is provided.
 
     `provide` is called once, in the `ready()` of the app that implements it.
     """

@@ -1,7 +1,7 @@
-"""Refusals, and how the API says them: RFC 9457 `application/problem+json`.
+"""Refusals, and how the API returns them: RFC 9457 `application/problem+json`.
 
 A domain function that refuses raises its own subclass of `Refusal`, defined beside it. The API's exception handler
-turns it into a problem document; portal views show its `detail` beside the form. Nothing else needs to know.
+turns it into a problem document; portal views show its `detail` beside the form.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,10 +37,10 @@ class FieldError:
 
 
 class Refusal(Exception):
-    """A rule said no. Subclasses name the rule: `status` (HTTP), `code` (stable, snake_case), `title`.
+    """A rule was violated. Subclasses name the rule: `status` (HTTP), `code` (stable, snake_case), `title`.
 
-    A class whose instances bear one of several codes lists them in `codes`, with their titles: the page on problems
-    shows them all.
+    A class whose instances have one of several codes lists them in `codes`, with their titles, for the page of all
+    problems.
     """
 
     status: int = HTTPStatus.CONFLICT
@@ -76,12 +76,12 @@ class Invalid(Refusal):
 
     @classmethod
     def field(cls, pointer: str, code: str, detail: str, **facts: Any) -> Self:
-        """One field is invalid; the first three arguments are those of FieldError."""
+        """Returns a refusal of one field; the first three arguments are those of FieldError."""
         return cls.fields([FieldError(pointer, code, detail)], **facts)
 
     @classmethod
     def fields(cls, errors: Sequence[FieldError], **facts: Any) -> Self:
-        """Several are; `detail` names the first of them."""
+        """Returns a refusal of several fields; `detail` is that of the first."""
         return cls("; ".join(map(str, errors[:MOST_IN_DETAIL])), errors=errors, **facts)
 
 
@@ -100,14 +100,14 @@ class Forbidden(Refusal):
 class Failed(Refusal):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     code = "internal_error"
-    title = "Something failed on our side"
+    title = "Something went wrong on our side"
 
     def __init__(self) -> None:
         super().__init__("It has been reported. Tell us the request id if you write to us.")
 
 
 class TemporarilyUnavailable(Refusal):
-    """The database cannot be reached, or gave up a statement that may succeed the next time (a deadlock)."""
+    """The database cannot be reached, or aborted a statement that may succeed next time (a deadlock)."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "temporarily_unavailable"
@@ -118,7 +118,7 @@ class TemporarilyUnavailable(Refusal):
 
 
 def failure_of(exception: BaseException | None) -> Failed | TemporarilyUnavailable:
-    """What is answered to a request that ended with an exception that nobody foresaw."""
+    """Returns the response to a request that ended with an unexpected exception."""
     return TemporarilyUnavailable() if isinstance(exception, OperationalError | InterfaceError) else Failed()
 
 
@@ -129,7 +129,7 @@ def type_uri(code: str) -> str:
 def document(
     *, status: int, code: str, title: str, detail: str, request_id: str, errors: Sequence[FieldError] = ()
 ) -> dict[str, Any]:
-    """The members of a problem document, in RFC 9457's order, then ours."""
+    """Returns the members of a problem document, in RFC 9457's order, then ours."""
     body: dict[str, Any] = {
         "type": type_uri(code),
         "title": title,
@@ -144,7 +144,7 @@ def document(
 
 
 def json_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
-    """A problem document outside DRF: middleware, streams, Django's own 404 under /api/."""
+    """Returns a problem document outside DRF: middleware, streams, Django's own 404 under /api/."""
     body = document(
         status=refusal.status,
         code=refusal.code,
@@ -159,7 +159,7 @@ def json_response(request: HttpRequest, refusal: Refusal) -> JsonResponse:
 
 
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response:
-    """DRF's EXCEPTION_HANDLER: every error as a problem document, what nobody foresaw too, in DEBUG too."""
+    """DRF's EXCEPTION_HANDLER: every error becomes a problem document, unexpected ones and under DEBUG, too."""
     request = context["request"]
     request_id = getattr(request, "request_id", "")
     if isinstance(exception, exceptions.APIException):
@@ -190,7 +190,7 @@ def _refusal_of(exception: Exception) -> Refusal:
         return Forbidden()
     if isinstance(exception, RequestDataTooBig):
         return BodyTooLarge(f"Send at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
-    if isinstance(exception, SuspiciousOperation):  # more parameters than Django reads, for instance
+    if isinstance(exception, SuspiciousOperation):  # for example more parameters than Django accepts
         return Invalid(
             "The request could not be read.", errors=[FieldError("", "unreadable", str(exception))]
         )
@@ -235,7 +235,7 @@ def _sentence(detail: Any) -> str:
 
 
 def _field_errors(detail: Any, pointer: str) -> Iterator[FieldError]:
-    """DRF's nested error detail, flattened to JSON pointers."""
+    """Returns DRF's nested error detail, flattened to JSON pointers."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             own = name == "non_field_errors"
@@ -249,5 +249,5 @@ def _field_errors(detail: Any, pointer: str) -> Iterator[FieldError]:
 
 
 def pointer_to(*path: str | int) -> str:
-    """RFC 6901: `/items/0/product`; empty for the whole body."""
+    """Returns a JSON pointer (RFC 6901): `/items/0/product`; empty for the whole body."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

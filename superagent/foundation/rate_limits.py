@@ -1,7 +1,7 @@
-"""How often somebody may ask, counted in Redis by the generic cell rate algorithm. Without Redis everybody may.
+"""Rate limits, counted in Redis by the generic cell rate algorithm (GCRA). During a Redis outage they do not apply.
 
-A limit of 600 in a minute lets 600 through at once and then one each 100 ms; there is no window whose turn would let
-twice as many through. Each subject is one key, so that all of it runs on a Redis Cluster too.
+A limit of 600 a minute allows 600 at once and then one every 100 ms; there is no window at whose end twice as many
+would be allowed. Each subject is one key, so that this works on a Redis Cluster, too.
 """
 
 import math
@@ -14,7 +14,7 @@ from superagent.foundation import redis_client
 from superagent.foundation.networks import networks_of
 
 # KEYS: the theoretical arrival time (ms) of one subject. ARGV: quantity, window in ms, units (0: only look).
-# Answers {1 if the units fit, how many fit after that, ms until one more fits, ms until all fit}.
+# Returns {1 if the units fit, how many fit after that, ms until one more fits, ms until all fit}.
 _TAKE = """
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000
@@ -33,7 +33,7 @@ local wait = math.max(0, math.ceil(arrival + interval - latest))
 return {fits and 1 or 0, left, wait, math.ceil(arrival - now)}
 """
 
-# Gives back units that were taken in vain. KEYS and ARGV as above.
+# Refunds units of something that did not happen. KEYS and ARGV as above.
 _GIVE_BACK = """
 local arrival = tonumber(redis.call('GET', KEYS[1]) or 0)
 local clock = redis.call('TIME')
@@ -47,7 +47,7 @@ end
 """
 
 WIDE_FACTOR = 16
-"""A /48 of IPv6 may be one caller, or a carrier's subscribers with a /64 each: so many of them."""
+"""A /48 of IPv6 may be one caller, or a carrier's subscribers with a /64 each: this many times the limit."""
 
 _FORGET = "return redis.call('DEL', KEYS[1])"
 
@@ -56,7 +56,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `quantity` in `window_seconds`; `name` is what the RateLimit headers call it."""
+    """At most `quantity` in `window_seconds`; `name` identifies it in the RateLimit headers."""
 
     name: str
     quantity: int
@@ -65,7 +65,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """`units` that `subject` wants of a limit; 0 takes nothing and tells whether one would fit."""
+    """`units` that `subject` takes from a limit; 0 takes nothing and only checks."""
 
     limit: Limit
     subject: str
@@ -87,7 +87,7 @@ class Balance:
     reset_seconds: int
 
     def headers(self) -> dict[str, str]:
-        """`RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10."""
+        """Returns `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10."""
         limit = self.limit
         return {
             "RateLimit-Policy": f'"{limit.name}";q={limit.quantity};w={limit.window_seconds}',
@@ -96,7 +96,7 @@ class Balance:
 
 
 def network_uses(limit: Limit, address: str | None, *, units: int = 1) -> list[Use]:
-    """Returns what a caller from `address` wants of a limit: of its network, and of the wider one around it."""
+    """Returns the uses of a caller from `address`: of its network, and of the wider one around it."""
     networks = networks_of(address)
     uses = [Use(limit, networks.narrow, units)]
     if networks.wide != networks.narrow:
@@ -106,7 +106,7 @@ def network_uses(limit: Limit, address: str | None, *, units: int = 1) -> list[U
 
 
 def take(*uses: Use) -> list[Balance]:
-    """Take each use that fits, in one round trip; each is decided alone."""
+    """Take each use that fits, in one round trip; each is decided independently. Returns the balances."""
     answers = _run(_TAKE, uses)
     if answers is None:
         return [
@@ -126,17 +126,17 @@ def take(*uses: Use) -> list[Balance]:
 
 
 def give_back(*uses: Use) -> None:
-    """Undo what was taken for something that did not happen, or that was allowed after all."""
+    """Refund uses for something that did not happen, or that was allowed after all."""
     _run(_GIVE_BACK, uses)
 
 
 def forget(*uses: Use) -> None:
-    """Let each subject begin anew."""
+    """Reset the limits of these uses."""
     _run(_FORGET, uses)
 
 
 def _run(script: str, uses: tuple[Use, ...]) -> list[Any] | None:
-    """What `script` answers for each use, in one round trip; None without Redis."""
+    """Returns the result of `script` for each use, in one round trip; None without Redis."""
     try:
         pipe = redis_client.connection().pipeline(transaction=False)
         for use in uses:

@@ -1,4 +1,4 @@
-"""What foundation does when Django tells a fact."""
+"""Receivers of Django's signals."""
 
 from typing import Any
 

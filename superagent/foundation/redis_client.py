@@ -1,7 +1,7 @@
-"""The one connection pool to Redis of a process. Redis may be lost: callers catch `LOST` and say what happens then.
+"""The only Redis connection pool of a process. Redis may be down: callers catch `LOST` and define their fallback.
 
-A Redis that refuses is lost at once; one that hangs costs a time-out each time. So after a few time-outs in a row the
-circuit breaker of the process opens: nobody asks Redis until the pause is over, then one caller tries.
+A Redis that refuses connections fails at once; one that hangs costs a timeout each time. After a few timeouts in a row
+the process's circuit breaker opens: no calls until the pause is over, then one trial call.
 """
 
 import functools
@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 0.5
 
 
 class NotAsked(redis.ConnectionError):
-    """Redis did not answer the last calls of this process, so this one was not made."""
+    """The call was not made, because Redis did not respond to the last calls of this process."""
 
 
 class CircuitBreaker(breakers.CircuitBreaker):
@@ -56,7 +56,7 @@ breaker = CircuitBreaker(failures=3, pause_seconds=2)
 
 @functools.cache
 def connection() -> "redis.Redis":
-    """Thread-safe, and safe after a fork: the pool notices that the process is another one."""
+    """Returns a client that is thread-safe, and safe after a fork: the pool notices that the process is another one."""
     return _Redis.from_url(
         settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
     )

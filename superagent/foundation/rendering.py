@@ -15,7 +15,7 @@ class FormRenderer(TemplatesSetting):
 
 
 def control(bound: BoundField, *, has_hint: bool, attrs: dict[str, Any]) -> str:
-    """The widget of `bound`, tied to its hint and error by aria-describedby and marked when invalid."""
+    """Returns the widget of `bound`, linked to its hint and error by aria-describedby and marked if invalid."""
     described = [part for part in (bound.field.widget.attrs.get("aria-describedby"),) if part]
     if has_hint and bound.auto_id:
         described.append(f"{bound.auto_id}_hint")

@@ -1,6 +1,6 @@
-"""Deleting what is no longer kept: a few rows at a time, so that no lock is held long and no vacuum is kept waiting.
+"""Deletion of data past its retention: in small batches, so that no lock is held long and vacuum is not delayed.
 
-How long what is kept, and who deletes it: docs/operations, "What is deleted when".
+How long data is kept, and which job deletes it: docs/operations, "What is deleted when".
 """
 
 import time
@@ -10,16 +10,18 @@ from typing import Any
 from django.db.models import QuerySet
 
 BATCH = 1_000
-LONGEST_SECONDS = 120  # well within the time limit of tasks; the next run goes on
+LONGEST_SECONDS = 120  # well within the task time limit; the next run continues
 
 
 def delete(rows: QuerySet[Any]) -> int:
-    """Delete `rows`, oldest first in the order that the queryset has; answers how many. Idempotent."""
+    """Delete `rows` in the queryset's order. Returns their number. Idempotent."""
     return _in_batches(rows, lambda batch: batch.delete()[0])
 
 
 def update(rows: QuerySet[Any], **fields: Any) -> int:
-    """Empty `rows` of what is no longer kept; the new `fields` must take them out of the queryset. Answers how many."""
+    """Clear the fields of `rows` that are past retention; `fields` must take them out of the queryset. Returns their
+    number.
+    """
     return _in_batches(rows, lambda batch: batch.update(**fields))
 
 

@@ -1,8 +1,8 @@
-"""How work that waits in rows is tried again: one policy for every queue, such as the outbox and Stripe's events.
+"""One retry policy for every queue of rows, such as the outbox and Stripe's events.
 
-What fails is tried again after growing pauses, for as long as it takes: an outage may last days, and operators are
-alarmed after an hour. Only what can never work becomes a dead letter, which a person replays or dismisses. How rows are
-claimed, and in what order, is the queue's own.
+Failures are retried with backoff for as long as it takes: an outage may last days, and operators are alarmed after an
+hour. Only permanent failures become dead letters, which staff replay or dismiss. How rows are claimed, and in what
+order, is up to the queue.
 """
 
 from collections.abc import Callable
@@ -26,23 +26,23 @@ log = structlog.get_logger(__name__)
 
 
 class Retryable(Exception):
-    """It may work later: tried again with backoff until it does. Any other exception is taken for one, and logged."""
+    """It may work later: retried with backoff. Any other exception is treated as one, and logged with its traceback."""
 
 
 class Permanent(Exception):
-    """It will never work: a person must look."""
+    """It will never work: staff must look at it."""
 
 
 class Postponed(Exception):
-    """Not now (a kill switch is thrown): ask again in a minute, for as long as it takes. Nothing was sent."""
+    """Not now (a kill switch is on): retried every minute until it is off. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """For a table with `state`, `attempts`, `due_at`, `last_error` and `finished_at`.
 
-    `name` begins the names of its log lines. `of_first_attempt` are columns that a first attempt fills: one that is
-    postponed empties them, since it counts as none.
+    `name` is the prefix of its log events. `of_first_attempt` are columns that the first attempt sets; postponing it
+    clears them, since it does not count as an attempt.
     """
 
     name: str
@@ -53,10 +53,10 @@ class RetryPolicy:
         return rows.filter(state=PENDING, due_at__lte=timezone.now())
 
     def run(self, row: Row, handler: Callable[[Row], None], **logged: str) -> None:
-        """Have `handler` do the work of a claimed row, and write what became of it; `logged` tells the row in the log.
+        """Run `handler` on a claimed row and store the result; `logged` identifies the row in the log.
 
-        A handler may outlive its lease, so another run may be at the same row. A success of either counts; a failure
-        counts only if it is of the run that claimed the row last.
+        A handler may outlive its lease, so another run may be handling the same row. A success of either counts; a
+        failure counts only for the run that claimed the row last.
         """
         try:
             handler(row)
@@ -70,15 +70,15 @@ class RetryPolicy:
             _pending(row).update(state=DONE, last_error="", finished_at=timezone.now())
 
     def replay(self, rows: QuerySet[Row], **fields: Any) -> int:
-        """Make `rows` pending, as if they had never been tried; returns the number of rows."""
+        """Make `rows` pending, as if they had never been tried. Returns the number of rows."""
         return rows.update(state=PENDING, attempts=0, due_at=timezone.now(), finished_at=None, **fields)
 
     def backoff(self, attempts: int) -> timedelta:
-        """Returns the pause after so many attempts in vain."""
+        """Returns the pause after this number of failed attempts."""
         return min(timedelta(seconds=2 ** min(attempts, 16)), self.longest_backoff)
 
     def _postpone(self, row: Any, error: Postponed, logged: dict[str, str]) -> None:
-        """As if it had not been tried: the attempt is given back, and so is the first one's moment."""
+        """Undo the claim: it does not count as an attempt, nor as the first one."""
         fields: dict[str, Any] = dict.fromkeys(self.of_first_attempt) if row.attempts == 1 else {}
         _claimed(row).update(
             attempts=row.attempts - 1,
@@ -110,7 +110,7 @@ def _pending(row: Model) -> QuerySet[Any]:
 
 
 def _claimed(row: Any) -> QuerySet[Any]:
-    """The row while this run is the last one that claimed it: only that one may say that it failed."""
+    """Returns the row if this run claimed it last: only that run may store a failure."""
     return _pending(row).filter(attempts=row.attempts)
 
 

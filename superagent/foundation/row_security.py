@@ -33,10 +33,10 @@ PARENTS_POLICY = "tenant_of_parents"
 
 @dataclass(frozen=True)
 class Walled:
-    """app_web sees and writes the rows of the organization whose id is in `column`, while its scope is open.
+    """app_web reads and writes the rows of the organization whose id is in `column`, within its scope.
 
-    `trusted_parents` are columns whose rows are not looked up when app_web writes, because that would cost too much:
-    the model says why.
+    `trusted_parents` are columns whose rows are not looked up when app_web writes, because that would cost too much;
+    the model gives the reason.
     """
 
     column: str = "organization_id"
@@ -56,13 +56,13 @@ class Walled:
 
 
 class Facts(Walled):
-    """As Walled, but what app_web has written stays as it is: usage events, the audit trail."""
+    """Like Walled, but app_web cannot change rows once written: usage events, the audit trail."""
 
     rights = frozenset({"SELECT", "INSERT"})
 
 
 class Projection(Walled):
-    """As Walled, but only the system writes: what Stripe or a job says about the organization."""
+    """Like Walled, but only the system writes: what Stripe or a job reports about the organization."""
 
     rights = frozenset({"SELECT"})
 
@@ -93,7 +93,7 @@ class SystemOnly:
 
 Access = Walled | Shared | Published | SystemOnly
 
-_SIGN_IN = Shared("belongs to a person, who may be in several organizations, and is read before one is known")
+_SIGN_IN = Shared("belongs to a user, who may be in several organizations, and is read before one is known")
 # By app label, or by table where one app's tables differ.
 THIRD_PARTY: dict[str, Access] = {
     "account": _SIGN_IN,
@@ -111,7 +111,7 @@ THIRD_PARTY: dict[str, Access] = {
 
 
 def access_of(model: type[models.Model]) -> Access | None:
-    """What `model` says about its table; None when it says nothing."""
+    """Returns the access that `model` declares for its table, or None."""
     options = model._meta
     if isinstance(declared := getattr(model, "row_security", None), Access):
         return declared
@@ -129,9 +129,9 @@ def access_of(model: type[models.Model]) -> Access | None:
 
 
 def parents_expression(model: type[models.Model], access: Walled) -> str:
-    """SQL that is true when every walled row that a row of `model` refers to is one that app_web sees; "" if none.
+    """Returns SQL that is true if app_web sees every walled row that a row of `model` refers to; "" if there are none.
 
-    A reference to a row of the same table is left out: PostgreSQL refuses a policy that reads its own table.
+    References to rows of the same table are left out: PostgreSQL refuses a policy that reads its own table.
     """
     table = model._meta.db_table
     seen = "({column} IS NULL OR EXISTS (SELECT 1 FROM {parent} parent WHERE parent.{key} = {column}))"
@@ -147,7 +147,7 @@ def parents_expression(model: type[models.Model], access: Walled) -> str:
 
 
 def tables() -> dict[str, type[models.Model]]:
-    """Every table that Django manages, with its model."""
+    """Returns every table that Django manages, with its model."""
     return {
         model._meta.db_table: model
         for model in apps.get_models(include_auto_created=True)
@@ -170,9 +170,9 @@ def check_every_table_is_declared(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def apply(*, using: str) -> None:
-    """Change what differs, so that an unchanged table is not locked.
+    """Apply the differences only, so that an unchanged table is not locked.
 
-    Without the right to create tables nothing happens: `flush` sends post_migrate under any role.
+    Does nothing without the right to create tables: `flush` sends post_migrate under any role.
     """
     connection = connections[using]
     with transaction.atomic(using=using), connection.cursor() as cursor:
@@ -230,7 +230,7 @@ def _read_state(connection: BaseDatabaseWrapper) -> dict[str, _State]:
 def _differences(
     connection: BaseDatabaseWrapper, table: str, access: Access | None, found: _State
 ) -> list[str]:
-    """The statements that make `table` what `access` says: first the wall, then the rights."""
+    """Returns the statements that give `table` this `access`: first the policy, then the grants."""
     name = connection.ops.quote_name(table)
     statements = []
     if isinstance(access, Walled):
@@ -259,7 +259,7 @@ def _differences(
 def _parents_differences(
     connection: BaseDatabaseWrapper, table: str, expression: str, found: _State
 ) -> list[str]:
-    """The statements that make the policy of foreign keys what `expression` says."""
+    """Returns the statements that make the foreign-key policy `expression`."""
     if (found.parents or "") == expression:
         return []
     name = connection.ops.quote_name(table)

@@ -1,4 +1,4 @@
-"""The OpenAPI schema: how it is drawn from the views, and what all its operations have in common."""
+"""The OpenAPI schema: how it is generated from the views, and what all operations have in common."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -44,15 +44,15 @@ PROBLEM: dict[str, Any] = {
 
 
 CHOICES = "x-choices"
-"""Of a parameter that lists words: which."""
+"""Extension for a parameter that takes a list: the allowed words."""
 MARKS = "x-marks"
-"""Of an operation, until the document is finished: `keyed`, `revalidated`, `paged`."""
+"""Extension of an operation, removed at the end: `keyed`, `revalidated`, `paged`."""
 
-_drawing = threading.Lock()  # drf-spectacular's generator is not for two threads at once
+_drawing = threading.Lock()  # drf-spectacular's generator is not thread-safe
 
 
 def document() -> dict[str, Any]:
-    """The whole schema, drawn once in each process. Not to be changed."""
+    """Returns the whole schema, generated once in each process. Do not modify it."""
     with _drawing:
         return _document()
 
@@ -63,18 +63,18 @@ def _document() -> dict[str, Any]:
 
 
 class OperationSchema(AutoSchema):
-    """What a view and its serializers say by themselves, so that no view need repeat it."""
+    """Derives from a view and its serializers what views need not repeat."""
 
     def get_override_parameters(self) -> list[Any]:
         names = self._partial_names() if self.method == "GET" else None
         return [_fields_parameter(names)] if names else []
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular does
-        """None but what `extend_schema` is given: docstrings speak to who reads the code."""
+        """Returns the description given to `extend_schema` only: docstrings are for readers of the code."""
         return ""
 
     def get_auth(self) -> list[dict[str, list[str]]]:
-        """With the scope that the view asks for, as OpenAPI 3.1 lets any scheme have roles."""
+        """Returns the security schemes with the scope that the view requires (OpenAPI 3.1 allows roles for any)."""
         declared: Any = getattr(self.view, "required_scope", None)
         scope = declared.get(self.method) if isinstance(declared, dict) else declared
         return [{name: [str(scope)] if scope else [] for name in each} for each in super().get_auth()]
@@ -88,14 +88,14 @@ class OperationSchema(AutoSchema):
         return super().get_extensions() | {MARKS: [name for name, is_so in marks.items() if is_so]}
 
     def _is_keyed(self) -> bool:
-        """Whether it honours an idempotency key."""
+        """Returns whether the method honors an idempotency key."""
         body: Any = self.get_request_serializer() if self.method == "POST" else None
         fields = getattr(body, "_declared_fields", {})
         method = getattr(self.view, self.method.lower())
         return "idempotency_key" in fields or getattr(method, "is_idempotent", False)
 
     def _partial_names(self) -> list[str] | None:
-        """The fields of the answer's objects, if the answer may be partial."""
+        """Returns the fields that `?fields=` can select, if the response may be partial."""
         answer: Any = self.get_response_serializers()
         if isinstance(answer, dict):
             answer = next(iter(answer.values()))
@@ -132,7 +132,7 @@ def _fields_parameter(names: list[str]) -> OpenApiParameter:
 
 
 def close_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Objects in the bodies of requests have no other fields; `contract` holds it."""
+    """Forbid additional fields in request bodies; `contract` enforces it."""
     for operation in operations(result):
         for node in nodes(result, _schemas(operation.get("requestBody", {}))):
             if "properties" in node:
@@ -141,7 +141,7 @@ def close_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def complete_answers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """An answer has every field that it can have; one that may be partial has any of them."""
+    """Require every field of a response; a partial response may have any of them."""
     partial: set[int] = set()
     for operation in operations(result):
         answers = [_schemas(response) for response in operation["responses"].values()]
@@ -158,7 +158,7 @@ def complete_answers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def describe_parameters(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """No parameter of a query is empty."""
+    """Forbid empty query parameters."""
     for operation in operations(result):
         for parameter in operation.get("parameters", []):
             schema = parameter["schema"]
@@ -169,7 +169,7 @@ def describe_parameters(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def describe_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """`default` is the answer of every status that is not listed."""
+    """Describe `default`, the response for every status that is not listed."""
     result["components"]["schemas"]["Problem"] = PROBLEM
     reference = {"$ref": "#/components/schemas/Problem"}
     answer = {"description": "A problem.", "content": {"application/problem+json": {"schema": reference}}}
@@ -184,7 +184,7 @@ def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def nodes(document: dict[str, Any], roots: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Every schema that is reached from `roots`, each once."""
+    """Yields every schema that is reachable from `roots`, each once."""
     waiting, seen = list(roots), set()
     while waiting:
         node = resolve(document, waiting.pop())
@@ -200,7 +200,7 @@ def nodes(document: dict[str, Any], roots: Iterable[dict[str, Any]]) -> Iterator
 
 
 def resolve(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    """`node`, or the component that it refers to."""
+    """Returns `node`, or the component that it refers to."""
     if "$ref" not in node:
         return node
     found = document
@@ -210,12 +210,12 @@ def resolve(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schemas(part: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of a request's body or of a response."""
+    """Returns the schemas of a request's body or of a response."""
     return [content["schema"] for content in part.get("content", {}).values() if "schema" in content]
 
 
 def _row_of(result: dict[str, Any], response: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The objects that `fields` cuts: the answer itself, or those in its `data`."""
+    """Returns the objects that `fields` applies to: the response itself, or those in its `data`."""
     for schema in _schemas(response):
         answer = resolve(result, schema)
         data = resolve(result, answer.get("properties", {}).get("data", {}))

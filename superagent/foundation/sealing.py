@@ -1,6 +1,6 @@
-"""Secrets that must be shown once more within a day: encrypted with a key that is derived from SECRET_KEY.
+"""Encryption of secrets that can be shown again within a day, with a key derived from SECRET_KEY.
 
-Fernet (AES-128-CBC with HMAC-SHA-256). Not for what is kept: after SECRET_KEY was changed nothing can be opened.
+Fernet (AES-128-CBC with HMAC-SHA-256). Not for long-term storage: a new SECRET_KEY makes everything unreadable.
 """
 
 import base64
@@ -17,7 +17,7 @@ def seal(plain_text: str) -> bytes:
 
 
 def unseal(sealed: bytes) -> str | None:
-    """Returns the text, or None if SECRET_KEY is another one now."""
+    """Returns the text, or None if SECRET_KEY has changed since."""
     try:
         return _fernet(settings.SECRET_KEY).decrypt(sealed).decode()
     except InvalidToken:

@@ -1,4 +1,4 @@
-"""What all serializers share: partial answers by `?fields=`, bodies with an idempotency key."""
+"""Shared by serializers: partial responses by `?fields=`, bodies with an idempotency key."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 
 class PartialResponse(serializers.Serializer):
-    """Mixin: `?fields=id,name` keeps only these fields of each object; `contract` refuses names that there are not."""
+    """Mixin: `?fields=id,name` returns only these fields of each object; `contract` refuses unknown names."""
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         answer: dict[str, Any] = super().to_representation(instance)
@@ -18,7 +18,7 @@ class PartialResponse(serializers.Serializer):
 
 
 class KeyedRequest(serializers.Serializer):
-    """Mixin for bodies of requests that honour an idempotency key; `foundation.idempotency` reads it."""
+    """Mixin for request bodies with an idempotency key, which `foundation.idempotency` reads."""
 
     idempotency_key = serializers.CharField(
         max_length=255,

@@ -13,19 +13,19 @@ def deliver_outbox_message(message_id: str) -> None:
 
 @shared_task
 def sweep_outbox() -> int:
-    """Every 15 seconds: deliver what a lost nudge or a killed worker left."""
+    """Every 15 seconds: deliver messages left by a lost nudge or a killed worker."""
     return outbox.sweep()
 
 
 @shared_task
 def forget_idempotency_records() -> int:
-    """Hourly: drop answers older than 30 days, and their secrets after one."""
+    """Hourly: delete responses older than 30 days, and their secrets after one."""
     with tenancy.system("forget idempotency records"):
         return idempotency.forget_old(now=timezone.now())
 
 
 @shared_task
 def forget_done_messages() -> int:
-    """Daily: drop messages that were done a month ago; the keys that make them once-only stay."""
+    """Daily: delete messages done a month ago; their dedupe keys are kept."""
     with tenancy.system("forget messages that are done"):
         return outbox.forget_done(now=timezone.now())

@@ -33,11 +33,11 @@ TASK_HEADER = "organization_id"
 
 
 class CrossedTenants(RuntimeError):
-    """Code that runs for one organization tried to enter the scope of another one."""
+    """Code running for one organization tried to enter the scope of another."""
 
 
 class Scope:
-    """What a statement may see, with the statements that tell PostgreSQL so."""
+    """What a statement may see, with the SQL that tells PostgreSQL so."""
 
     __slots__ = ("_alone", "_inside", "kind", "value")
 
@@ -69,7 +69,7 @@ class Scope:
         return UUID(self.value) if self.kind == "tenant" else None
 
     def prefix(self, connection: Connection[Any]) -> tuple[str, int]:
-        """The SQL to send in front of a statement, and how many results to step over."""
+        """Returns the SQL to send before a statement, and the number of results to skip."""
         status = connection.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
             return "", 0  # only ROLLBACK may follow, and it may not share its message
@@ -87,22 +87,22 @@ def current() -> Scope:
 
 
 def prefix(connection: Connection[Any]) -> tuple[str, int]:
-    """What the cursors of our database backend send in front of a statement in the current scope."""
+    """Returns what the cursors of our database backend send before a statement in the current scope."""
     return _scope.get().prefix(connection)
 
 
 @contextmanager
 def tenant(organization: object) -> Iterator[None]:
-    """Run for one organization (a model, or its id). Raises CrossedTenants inside another one's scope."""
+    """Run in the scope of one organization (a model, or its id). Raises CrossedTenants inside the scope of another."""
     with _entered(_tenant_scope(organization)):
         yield
 
 
 @contextmanager
 def system(reason: str) -> Iterator[None]:
-    """Run with sight of every row: for the admin, jobs, webhooks and look-ups that precede a tenant.
+    """Run with access to every row: for the admin, jobs, webhooks and look-ups that precede a tenant.
 
-    `reason` is for the reader; whoever audits these exceptions greps for `tenancy.system(`.
+    `reason` is for readers: `tenancy.system(` finds every such exception.
     """
     if not reason:
         raise ValueError("the system scope needs a reason")
@@ -111,7 +111,7 @@ def system(reason: str) -> Iterator[None]:
 
 
 def activate(organization: object) -> None:
-    """Run for one organization until `clear()`, which the outermost middleware calls at the request's end."""
+    """Enter an organization's scope until `clear()`, which the outermost middleware calls when the request ends."""
     _scope.set(_tenant_scope(organization))
 
 
@@ -121,7 +121,7 @@ def clear() -> None:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Start with no scope and give the caller its own back: around a task, a job, a message."""
+    """Start with no scope and restore the caller's afterwards: around a task, a job, a message."""
     with _entered(NONE):
         yield
 
@@ -131,7 +131,7 @@ def carry(streaming_content: AsyncIterator[Any]) -> AsyncIterator[Any]: ...
 @overload
 def carry(streaming_content: Iterator[Any]) -> Iterator[Any]: ...
 def carry(streaming_content: Any) -> Any:
-    """Produce every part of a stream in the scope of the caller, whose request has ended by then."""
+    """Produce every part of a stream in the scope of its caller, whose request has ended by then."""
     if hasattr(streaming_content, "__aiter__"):
         return _carry_async(streaming_content.__aiter__(), _scope.get())
     return _carry(iter(streaming_content), _scope.get())
@@ -194,10 +194,10 @@ def _scope_of(organization_id: object) -> Scope:
 
 
 class TenantTask(Task):
-    """A Celery task that runs for the organization for which it was sent.
+    """A Celery task that runs in the scope in which it was sent.
 
-    Sent in a tenant's scope, it carries the organization in its headers and runs in that scope again, retries
-    included. Sent in any other scope it starts with none: it opens `system()` or `tenant()` itself.
+    Sent in a tenant's scope, it carries the organization in its headers and runs in that scope, retries included. Sent
+    in any other scope it starts with none and opens `system()` or `tenant()` itself.
     """
 
     abstract = True

@@ -1,4 +1,4 @@
-"""The views that every operation of the API is made of."""
+"""Base views of the API."""
 
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +15,7 @@ from superagent.foundation import contract
 
 
 class ApiView(APIView):
-    """What an operation does not declare is refused by name, once it is known who asks."""
+    """Refuses by name what an operation does not declare, after authentication."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "OPTIONS":  # tells nothing that the schema does not tell everyone
@@ -29,7 +29,7 @@ class ApiView(APIView):
 
 @method_decorator(conditional_page, name="dispatch")
 class RevalidatedView(ApiView):
-    """The same for everyone who may see it, and seldom another: bears an ETag, and `If-None-Match` is answered 304."""
+    """For data that is the same for everyone and rarely changes: sends an ETag and answers `If-None-Match` with 304."""
 
     cache_control = "private, no-cache"
 
@@ -45,7 +45,7 @@ class ListView(ApiView, generics.ListAPIView):
 
 
 class DetailView(ApiView, generics.RetrieveAPIView):
-    """One row, by its id."""
+    """A row, by its id."""
 
 
 def parsed_body(request: Request, serializer: type[Serializer]) -> dict[str, Any]:

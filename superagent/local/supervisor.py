@@ -1,8 +1,8 @@
-"""Keeps one program of `make run` alive: `python -m superagent.local.supervisor NAME COMMAND…`.
+"""Keeps one program of `make run` running: `python -m superagent.local.supervisor NAME COMMAND…`.
 
-It restarts the program when code changes and when the program ends by itself (more slowly each time), ends it at
-SIGINT or SIGTERM, and leaves when the process that started it is gone, so that even `kill -9` of `make run` leaves
-nothing behind. Only for development: on servers the platform does this.
+It restarts the program when code changes and when the program ends by itself (with growing pauses), ends it at SIGINT
+or SIGTERM, and exits when the process that started it is gone, so that even `kill -9` of `make run` leaves nothing
+behind. Only for development: on servers the platform does this.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class ScheduleForm(ReasonedModelForm):
         fields = ["enabled"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """An interval or times of the clock: what the task has not is not asked for."""
+        """Keep only the fields of this task: an interval, or crontab times."""
         super().__init__(*args, **kwargs)
         times = _times_of(self.instance)
         self.initial.update(times)

@@ -50,8 +50,11 @@ class StaffSite(admin.AdminSite):
         admin_class: type[admin.ModelAdmin] | None = None,
         **options: Any,
     ) -> None:
-        """Takes only what leaves a trail. Libraries offer stock pages for their tables (addresses, second factors,
-        groups, sessions), which would change rows without a reason and without a line in the audit trail."""
+        """Accept only admin classes that write to the audit trail.
+
+        Libraries offer stock pages for their tables (addresses, second factors, groups, sessions), which would change
+        rows without a reason and without an audit entry.
+        """
         from accounts.admin.audited import AuditedAdmin  # its package registers pages here
         from superagent.foundation.admin import ReadOnlyAdmin  # as above
 
@@ -63,7 +66,7 @@ class StaffSite(admin.AdminSite):
 
     @method_decorator([never_cache, login_not_required])
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """No form: tells what is missing for access, and links to where to get it."""
+        """Show what is missing for access, with links to where to get it. There is no form."""
         back = _own_path(request)
         match staff_access.missing(request):
             case None:
@@ -81,13 +84,13 @@ class StaffSite(admin.AdminSite):
         raise PermissionDenied
 
     def get_urls(self) -> list[Any]:
-        """Without Django's way from a row to its page on the site, for which no row of ours has an address."""
+        """Leave out Django's redirect from a row to its page on the site: no row of ours has such a URL."""
         return [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]
 
     def password_change(  # type: ignore[override]  # a redirect instead of Django's page
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The portal's page, which asks for the present password, mails a notice and leaves a line in the trail."""
+        """Redirect to the portal's page, which asks for the current password, sends a notice and is audited."""
         return redirect("account_change_password")
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:

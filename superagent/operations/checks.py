@@ -1,4 +1,4 @@
-"""What `manage.py check --deploy` says about this product's own settings, beside Django's checks."""
+"""System checks of this product's own settings, for `manage.py check --deploy`."""
 
 from ipaddress import ip_network
 from typing import Any
@@ -41,7 +41,7 @@ def check_production_settings(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _unset() -> list[checks.CheckMessage]:
-    """Settings whose defaults are for development only."""
+    """Returns the settings that still have their development defaults."""
     findings: list[checks.CheckMessage] = [
         checks.Warning(
             f"{name} is still the one of the example.", hint="Set it (.env.example).", id="superagent.W004"
@@ -104,7 +104,7 @@ def check_pool(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register
 def check_admin(**kwargs: Any) -> list[checks.CheckMessage]:
-    """The settings refuse to start without it too; this tells it where settings come from elsewhere."""
+    """The settings refuse to start without it, too; this covers settings that come from elsewhere."""
     findings: list[checks.CheckMessage] = []
     if not settings.ADMIN_SECOND_FACTOR and (settings.IS_SECURE or not settings.IS_LOCAL):
         findings.append(

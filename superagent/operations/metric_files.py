@@ -102,7 +102,7 @@ def _write_sums(target: Path, files: list[Path]) -> None:
 
 
 def _bring_to_disk(path: Path) -> None:
-    """Before anything that it replaces is gone."""
+    """Write the archive to disk before anything that it replaces is deleted."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

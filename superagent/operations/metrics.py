@@ -51,7 +51,7 @@ def observe_request(method: str, view: str, status: int, seconds: float) -> None
 
 
 class Business(Collector):
-    """Gauges: whether each part is well; by queue its length and the age of its oldest row; the spool."""
+    """Gauges: the health of each part, the length and the oldest row's age of each queue, the spool."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         part_is_well = GaugeMetricFamily(
@@ -106,7 +106,7 @@ def _spool() -> Iterator[GaugeMetricFamily]:
 
 
 def answer(request: HttpRequest) -> HttpResponse:
-    """Raises Http404 for whoever may not read metrics: with METRICS_TOKEN its bearers, without it this machine."""
+    """Returns the metrics. Raises Http404 without the bearer METRICS_TOKEN or, if none is set, from another machine."""
     if not _may_read(request):
         raise Http404
     registry = CollectorRegistry()

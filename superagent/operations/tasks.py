@@ -5,5 +5,5 @@ from superagent.operations import backlogs
 
 @shared_task
 def alarm_of_late_work() -> int:
-    """Every five minutes: what has been tried for an hour without success is an alarm."""
+    """Every five minutes: raise an alarm for work that has been failing for an hour."""
     return backlogs.alarm()

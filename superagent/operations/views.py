@@ -1,4 +1,4 @@
-"""What machines ask of the whole: is it well, and its figures."""
+"""Endpoints for machines: health and metrics."""
 
 from http import HTTPStatus
 from typing import Any
@@ -22,7 +22,7 @@ def health_live(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def health_ready(request: HttpRequest) -> JsonResponse:
-    """200 while the database answers; other parts that do not are named and make it `degraded`."""
+    """200 while the database responds; other parts that do not are named and make it `degraded`."""
     parts = health.report()
     is_ready = all(part.is_well for part in parts if part.is_needed)
     status = "failed" if not is_ready else "ok" if all(part.is_well for part in parts) else "degraded"

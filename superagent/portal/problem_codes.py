@@ -66,7 +66,7 @@ REMEDIES = {
     "invalid_api_key": _("The key is unknown, expired or revoked. Create one in the portal."),
     "token_invalid": _("Log in again, or use the refresh token."),
     "conflict": _("Send the first event again as it was, or choose a new event_id."),
-    "unsupported_encoding": _("Send the body as it is, or packed by gzip."),
+    "unsupported_encoding": _("Send the body uncompressed, or compressed by gzip."),
     "PENDING": _("It works once the payment has arrived."),
     "SUSPENDED": _("Pay what is overdue, or ask our support if staff suspended it."),
     "EXPIRED": _("Renew the subscription, or buy a new license."),

@@ -1,7 +1,8 @@
-"""Charts as SVG made on the server: pure functions over dataclasses, no styles, each with a table that says the same.
+"""Charts as SVG, rendered on the server: pure functions over dataclasses, no styles, each with a table of the same
+data.
 
-Across, positions are per cent; down, they are pixels: a chart fills any width and its text keeps its size. Every
-chart starts at zero and has four grid lines. Colours come from the classes series-1 … series-6 and series-other.
+Horizontal positions are per cent and vertical ones pixels: a chart fills any width and its text keeps its size. Every
+chart starts at zero and has four grid lines. Colors come from the classes series-1 … series-6 and series-other.
 """
 
 from superagent.foundation.charts.drawings import bars, lines, sparkline

@@ -37,8 +37,11 @@ def bars(
     limit_label: str = "",
     hidden: Collection[str] = (),
 ) -> Drawing:
-    """Stacked bars. `previous` is the total of each bucket one period ago; `limit` is a line across; `hidden` are the
-    keys of the legend that are switched off: the scale is that of the others."""
+    """Returns stacked bars.
+
+    `previous` is the total of each bucket one period ago; `limit` is a horizontal line; `hidden` are the keys of legend
+    entries that are switched off: the scale is that of the others.
+    """
     every = colored(series)
     drawn = [entry for entry in every if entry.label not in hidden]
     legend = _legend(every, previous, hidden)
@@ -65,7 +68,7 @@ def lines(
     limit_label: str = "",
     hidden: Collection[str] = (),
 ) -> Drawing:
-    """Lines; a single one has a shaded area. The part that is still running is dashed by the hatch of its bucket."""
+    """Returns lines; a single one has a shaded area. A bucket that is still running is hatched."""
     every = colored(series)
     drawn = [entry for entry in every if entry.label not in hidden]
     legend = _legend(every, previous, hidden)
@@ -87,7 +90,7 @@ def lines(
 
 
 def sparkline(values: Sequence[Number], label: str) -> Sparkline:
-    """A line without axes for a metric card; `label` says in words what it shows."""
+    """Returns a line without axes for a metric card; `label` describes it in words."""
     if not values:
         return Sparkline(SafeString(""))
     top = max(*values, 1)
@@ -144,7 +147,7 @@ def _drawing(
 def _legend(
     series: list[Series], previous: Sequence[Number | None], hidden: Collection[str]
 ) -> tuple[LegendEntry, ...]:
-    """Nothing for a single series that is compared with nothing."""
+    """Returns no entries for a single series without a comparison."""
     entries = [LegendEntry(each.label, each.label, each.css, each.label not in hidden) for each in series]
     if previous:
         entries.append(LegendEntry(PREVIOUS, _("Previous period"), "", PREVIOUS not in hidden))
@@ -152,7 +155,7 @@ def _legend(
 
 
 def _stack(drawn: list[Series], index: int, left: float, width: float, scale: Scale) -> list[SafeString]:
-    """The segments of one bar from the base up, one pixel of surface between them."""
+    """Returns the segments of one bar from the base up, one pixel apart."""
     parts = []
     below = Decimal(0)
     for entry in drawn:
@@ -211,7 +214,7 @@ def _grid(axes: Axes, scale: Scale) -> SafeString:
 
 
 def _labels(axes: Axes, scale: Scale) -> SafeString:
-    """At most eight names below the axis, a third of them on phones."""
+    """Returns at most eight labels below the axis, a third of them on phones."""
     count = len(axes.buckets)
     every = max(ceil(count / _MOST_LABELS), 1)
     slot = 100 / max(count, 1)
@@ -254,7 +257,7 @@ def _limit(limit: Number, label: str, scale: Scale) -> SafeString:
 
 
 def _stretched(paths: list[SafeString], scale: Scale) -> SafeString:
-    """Paths in a box that is 100 wide and stretches with the chart; strokes keep their width."""
+    """Returns paths in a box that is 100 wide and stretches with the chart; strokes keep their width."""
     return format_html(
         '<svg x="0" y="0" width="100%" height="{}" viewBox="0 0 100 {}" preserveAspectRatio="none">{}</svg>',
         scale.bottom,
@@ -264,7 +267,7 @@ def _stretched(paths: list[SafeString], scale: Scale) -> SafeString:
 
 
 def _runs(values: tuple[Number | None, ...], scale: Scale) -> list[list[tuple[float, float]]]:
-    """Points without a hole between them, at the middle of their buckets."""
+    """Returns the runs of points without a gap, at the middle of their buckets."""
     slot = 100 / max(len(values), 1)
     runs: list[list[tuple[float, float]]] = [[]]
     for index, value in enumerate(values):
@@ -287,7 +290,7 @@ def _last_point(entry: Series, css: str, scale: Scale) -> list[SafeString]:
 
 
 def _hits(axes: Axes, drawn: list[Series], previous: Sequence[Number | None], scale: Scale) -> SafeString:
-    """A column over each bucket for pointer and keyboard; it carries the words of the tool tip."""
+    """Returns a column over each bucket for pointer and keyboard, with the text of its tooltip."""
     slot = 100 / max(len(axes.buckets), 1)
     box = f'y="{TOP - 4}" width="{slot:.3f}%" height="{scale.bottom - TOP + 4}" rx="3"'
     columns = []
@@ -307,7 +310,7 @@ def _hits(axes: Axes, drawn: list[Series], previous: Sequence[Number | None], sc
 
 
 def _key(axes: Axes) -> str:
-    """Stable and unique on a page as long as titles are."""
+    """Returns a key that is stable, and unique on a page as long as titles are."""
     return f"chart-{crc32(axes.title.encode()):08x}"
 
 

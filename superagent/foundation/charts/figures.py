@@ -1,4 +1,4 @@
-"""What a chart is made of: plain values in, a drawing out."""
+"""The data of a chart: values in, a drawing out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ Format = Callable[[Number], str]
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One place on the axis. `label` is short (12 Sep), `title` says it in full for the tool tip and the table,
-    `moment` for programs."""
+    """One place on the axis. `label` is short (12 Sep), `title` is the full form for the tooltip and the table,
+    `moment` is for programs.
+    """
 
     label: str
     title: str
@@ -30,7 +31,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One value for each bucket; None where nothing is known (lines break there)."""
+    """One value for each bucket; None where nothing is known (lines have a gap there)."""
 
     label: str
     values: tuple[Number | None, ...]
@@ -40,7 +41,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What bars and lines share. `axis_format` writes ticks, `exact_format` tool tips and the table."""
+    """Shared by bars and lines. `axis_format` formats ticks, `exact_format` tooltips and the table."""
 
     title: str
     description: str
@@ -55,7 +56,7 @@ class Axes:
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """One that can be switched off and on; `key` names it in the address of the page."""
+    """An entry that can be switched off and on; `key` identifies it in the URL of the page."""
 
     key: str
     label: str
@@ -73,7 +74,7 @@ class Table:
 
     @property
     def body(self) -> SafeString:
-        """The rows in HTML: hundreds of cells that all look alike, too many for a template to be quick."""
+        """Returns the rows as HTML. A template would be too slow for hundreds of similar cells."""
         rows = (
             f'<tr><th scope="row">{escape(heading)}</th>'
             + "".join(f'<td class="num">{escape(cell)}</td>' for cell in cells)

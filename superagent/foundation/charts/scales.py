@@ -15,7 +15,7 @@ _STEPS = tuple(Decimal(step) for step in ("1", "1.5", "2", "2.5", "3", "4", "5",
 
 
 def leading(series: Sequence[Series], keep: int = MOST_SERIES - 1) -> list[Series]:
-    """The `keep` largest in their order and the others added up as "Other"; nothing changes when they all fit."""
+    """Returns the `keep` largest series in their order and the sum of the others as "Other"; all if they fit."""
     if len(series) <= min(keep + 1, MOST_SERIES) and not any(entry.is_rest for entry in series):
         return list(series)
     ranked = sorted((entry for entry in series if not entry.is_rest), key=lambda entry: -total(entry.values))
@@ -28,7 +28,7 @@ def leading(series: Sequence[Series], keep: int = MOST_SERIES - 1) -> list[Serie
 
 
 def colored(series: Sequence[Series]) -> list[Series]:
-    """What is drawn of `series`, each with its color: it keeps that when others are switched off."""
+    """Returns the `series` that are drawn, each with its color, which it keeps when others are switched off."""
     return [
         replace(entry, css="series-other" if entry.is_rest else f"series-{number}")
         for number, entry in enumerate(leading(series), start=1)
@@ -36,7 +36,7 @@ def colored(series: Sequence[Series]) -> list[Series]:
 
 
 def nice_ticks(highest: Number, *, is_whole: bool = True) -> list[Decimal]:
-    """Zero and four round steps that reach `highest`."""
+    """Returns zero and four round steps that reach `highest`."""
     needed = Decimal(highest) / GRID_LINES
     if needed <= 0:
         needed = Decimal(1) if is_whole else Decimal("0.25")

@@ -1,4 +1,4 @@
-"""What a chart says in words: the table beside it and the tool tips of its buckets."""
+"""A chart in words: the table beside it and the tooltips of its buckets."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ def table(axes: Axes, drawn: list[Series], previous: Sequence[Number | None]) ->
 def file_rows(
     axes: Axes, series: Sequence[Series], previous: Sequence[Number | None], hidden: Collection[str] = ()
 ) -> list[list[Any]]:
-    """A heading and a row for each bucket, with figures as programs read them: what the chart shows."""
+    """Returns a heading and a row for each bucket, with machine-readable figures, for a CSV file."""
     drawn = [entry for entry in colored(series) if entry.label not in hidden]
     has_previous = bool(previous) and PREVIOUS not in hidden
     rows: list[list[Any]] = [

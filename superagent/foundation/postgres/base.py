@@ -16,7 +16,7 @@ from superagent.foundation.postgres.cursors import Cursor, ServerSideCursor
 
 class DatabaseOperations(operations.DatabaseOperations):
     def adapt_datetimefield_value(self, value: Any) -> Any:
-        """In UTC: PostgreSQL refuses offsets of 16 hours and more, which Python and RFC 3339 allow."""
+        """Convert to UTC: PostgreSQL refuses offsets of 16 hours and more, which Python and RFC 3339 allow."""
         if isinstance(value, datetime) and value.tzinfo not in (None, UTC):
             value = value.astimezone(UTC)
         return super().adapt_datetimefield_value(value)

@@ -44,7 +44,7 @@ class Cursor(CursorMixin, ClientCursor[Any]):
         prepare: bool | None = None,
         binary: bool | None = None,
     ) -> Self:
-        # An empty query is how the pool asks whether a connection lives. A scope without a statement would bind
+        # The pool checks a connection with an empty query. A scope without a statement would bind
         # nothing, and PostgreSQL would write a warning into its log for each request.
         prefix, results = tenancy.prefix(self.connection) if query else ("", 0)
         super().execute(prefixed(prefix, query), params, prepare=prepare, binary=binary)

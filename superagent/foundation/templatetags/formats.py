@@ -1,4 +1,4 @@
-"""How figures and times are written for people. Ledgers use the exact forms; `compact` is for axes and headlines."""
+"""Formats of figures and times for people. Ledgers use the exact forms; `compact` is for axes and headlines."""
 
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -26,8 +26,9 @@ Number = int | Decimal
 
 @register.filter
 def money(amount: Number | None, currency: str = "usd") -> str:
-    """`amount` minor units of `currency`: 2340 is $23.40, Decimal("0.05") is $0.0005. Nothing is rounded before the
-    sixth digit, and whole cents always show two."""
+    """`amount` minor units of `currency`: 2340 is $23.40, Decimal("0.05") is $0.0005. Not rounded before the sixth
+    digit; whole cents always show two.
+    """
     if amount is None:
         return NOTHING
     currency = currency.lower()
@@ -42,7 +43,7 @@ def money(amount: Number | None, currency: str = "usd") -> str:
 
 @register.filter
 def money_short(amount: int | None, currency: str = "usd") -> str:
-    """For prices in prose: $29 instead of $29.00; parts of a unit are never dropped."""
+    """For prices in prose: $29 instead of $29.00; fractions are never dropped."""
     text = money(amount, currency)
     return text.replace(".00", "") if text.endswith(".00") or ".00 " in text else text
 
@@ -72,7 +73,7 @@ def compact(value: Number | float | None) -> str:
 
 @register.filter
 def percent(value: float | Decimal | None, digits: int = 1) -> str:
-    """A ratio: 0.1234 is 12.3 %. A small part is not rounded away to nothing."""
+    """A ratio: 0.1234 is 12.3 %. Small values are not rounded to zero."""
     if value is None:
         return NOTHING
     number = Decimal(str(value)) * 100
@@ -136,8 +137,9 @@ def day(value: datetime | date | None) -> SafeString | str:
 
 @register.filter
 def ago(value: datetime | None, now: datetime | None = None) -> SafeString | str:
-    """Relative for seven days on both sides of `now` (the organization's clock; default: real time), absolute
-    beyond. The exact time shows on hover and is read out; a time is no stop of the Tab key, lists have too many."""
+    """Relative within seven days of `now` (the organization's clock; default: real time), absolute beyond. The exact
+    time is in the tooltip and is read out; it is no Tab stop, because lists would have too many.
+    """
     if value is None:
         return _("Never")
     distance = (now or timezone.now()) - value
@@ -163,7 +165,7 @@ def absolute(value: datetime, form: str = "time") -> str:
 
 
 def relative(distance: timedelta) -> str:
-    """`distance` is now minus then: positive is past."""
+    """`distance` is now minus then: positive is in the past."""
     seconds = abs(round(distance.total_seconds()))
     if seconds < 45:
         return _("just now") if distance >= timedelta(0) else _("in a moment")

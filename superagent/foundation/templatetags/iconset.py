@@ -12,7 +12,7 @@ _SYMBOL = re.compile(r'<symbol id="([a-z-]+)"[^>]*>(.*)</symbol>')
 
 
 class UnknownIcon(LookupError):
-    """A template asked for an icon that is not drawn."""
+    """A template uses an icon that does not exist."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Figures as components: a metric with its change, a quota, a progress, a chart."""
+"""Figures as components: a metric with its change, a quota, a progress bar, a chart."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def quota(
     href: str = "",
     note: str = "",
 ) -> dict[str, Any]:
-    """How much of an allowance is used; amber from 80 %, red when it is used up. `limit` None is unlimited."""
+    """The used share of an allowance; amber from 80 %, red when used up. `limit` None is unlimited."""
     share = None if limit is None else 1.0 if limit == 0 else used / limit
     return locals() | {
         "share": share,

@@ -1,4 +1,4 @@
-"""Parts of pages that are the same for everybody who gives the same few values, rendered once."""
+"""Cached parts of pages that are the same for everyone with the same few values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One word, one tone for every status: there are no synonyms, and colour is never alone."""
+"""One label and one tone for every status; color is never the only sign."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _LOOKS: dict[str, Look] = {
 
 
 def look(status: str, tone: str = "", word: str = "") -> Look:
-    """The look of `status`; an unknown one is written out, never shown raw. HTTP codes get the tone of their class."""
+    """Returns the look of `status`; an unknown one is shown in words. HTTP codes get the tone of their class."""
     known = _LOOKS.get(status.lower())
     if tone:
         return Look(word or (status if known is None else known.word), tone)

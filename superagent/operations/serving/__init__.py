@@ -69,7 +69,7 @@ class StreamsAndPages:
                 return
 
     async def _stop(self) -> None:
-        """The server has waited for pages; `at_stop` comes after the last answer, streams included."""
+        """The server has waited for pages; `at_stop` is called after the last response, streams included."""
         await self._streams.close(timeout_seconds=SHUTDOWN_SECONDS)
         self._pages.close()
         if self._at_stop is not None:

@@ -1,8 +1,8 @@
-"""The answer of a WSGI application (PEP 3333), as the parts in which it goes to the client. Runs in a thread.
+"""The response of a WSGI application (PEP 3333), as the parts in which it is sent to the client. Runs in a thread.
 
-What is whole already goes in one part, so that one message to the event loop ends the request. So does what announces
-its length, past `GATHERED_BYTES` as a file: a client that reads slowly, or never, holds no thread. The rest is passed
-on block by block, as the application makes it.
+A response that is whole already is one part, so that one message to the event loop ends the request. So is one that
+announces its length, past `GATHERED_BYTES` as a file: a client that reads slowly, or never, holds no thread. Others are
+passed on block by block, as the application makes them.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class FileBlocks:
 
 
 def parts(application: WsgiApplication, environ: Environ) -> Generator[Part, None, None]:
-    """Run `application` and give what it answers.
+    """Run `application` and yield its response.
 
-    Its iterable is closed whatever happens, and before the last part is given: by then the request's connection to the
-    database is free for the next one.
+    Its iterable is closed in any case, before the last part is yielded: by then the request's database connection is
+    free for the next request.
     """
     environ["wsgi.file_wrapper"] = FileBlocks
     response = _Response(is_head=environ["REQUEST_METHOD"] == "HEAD")
@@ -82,7 +82,7 @@ def parts(application: WsgiApplication, environ: Environ) -> Generator[Part, Non
 
 
 class _Response:
-    """What the application said with `start_response`."""
+    """The arguments of `start_response`."""
 
     def __init__(self, *, is_head: bool) -> None:
         self._is_head = is_head
@@ -95,7 +95,7 @@ class _Response:
     def start(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], None]:
-        """`start_response`. A second call is for an error alone, and too late once something was sent."""
+        """`start_response`. A second call is allowed for an error only, and too late once something was sent."""
         if exc_info is not None and self._is_sent:
             raise exc_info[1].with_traceback(exc_info[2])
         if exc_info is None and self._status is not None:
@@ -109,14 +109,14 @@ class _Response:
 
     @property
     def is_bodiless(self) -> bool:
-        """Known for sure once the application has called `start_response`."""
+        """Known once the application has called `start_response`."""
         return self._status is not None and (self._is_head or self._status in _BODILESS)
 
     def part(self, block: bytes) -> Part:
         return Part(None if self._is_sent else self._begin(), block, is_last=False)
 
     def last(self, body: bytes, rest: IO[bytes] | None) -> Part:
-        """The end of the answer; `body` or `rest` is the whole of it, if nothing was sent before."""
+        """Returns the end of the response; `body` or `rest` is the whole of it if nothing was sent before."""
         length = len(body) if rest is None else _length_of(rest)
         if not self._is_sent and self._status not in _BODILESS and (length or not self._is_head):
             self._announce(length)
@@ -138,12 +138,14 @@ class _Response:
 
 
 def _is_whole(blocks: Iterable[bytes]) -> bool:
-    """A list is, by PEP 3333 ("Buffering and Streaming"), and so is what Django says is not streaming."""
+    """Returns True for a list (PEP 3333, "Buffering and Streaming") and for a response that Django says is not
+    streaming.
+    """
     return isinstance(blocks, list | tuple) or getattr(blocks, "streaming", None) is False
 
 
 def _gathered(blocks: Iterable[bytes], announced: int | None) -> tuple[bytes, IO[bytes] | None]:
-    """All blocks, as bytes, or past GATHERED_BYTES as a file at its beginning."""
+    """Returns all blocks, as bytes or, past GATHERED_BYTES, as a file at its beginning."""
     file: Any = tempfile.SpooledTemporaryFile(GATHERED_BYTES)  # noqa: SIM115 - closed by whoever sends it
     try:
         for block in blocks:
@@ -173,7 +175,7 @@ def _passed_on(blocks: Iterable[bytes], response: _Response) -> Iterator[Part]:
 
 
 def _close(blocks: Iterable[bytes]) -> None:
-    """An answer that is made is given, even if cleaning up behind it fails."""
+    """Log an error while closing: the response is complete and is sent all the same."""
     try:
         if hasattr(blocks, "close"):
             blocks.close()

@@ -1,4 +1,4 @@
-"""The words of the ASGI specification (https://asgi.readthedocs.io/en/latest/specs/main.html), as types."""
+"""Types of the ASGI specification (https://asgi.readthedocs.io/en/latest/specs/main.html)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request's body, read whole before a thread is taken, so that a slow client holds none."""
+"""Reads a request's body whole before a thread is taken, so that a slow client holds none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ClientGone(Exception):
 
 
 class Unread(io.RawIOBase):
-    """Stands for a body that is longer than anybody wants to read. Django makes UnreadablePostError of its error."""
+    """Stands for a body that is too long to be read. Django turns its error into UnreadablePostError."""
 
     def readable(self) -> bool:
         return True
@@ -36,10 +36,10 @@ def empty() -> IO[bytes]:
 
 
 async def read(receive: Receive, *, announced: str | None) -> tuple[IO[bytes] | Unread, int]:
-    """The body as a file at its beginning, and its length; `announced` is Content-Length, if there is one.
+    """Returns the body as a file at its beginning, and its length; `announced` is Content-Length, if there is one.
 
-    Raises ClientGone. A body that is announced as too long is not asked for, so that a client that waits for
-    `100 Continue` (RFC 9110, 10.1.1) gets its refusal without having sent it.
+    Raises ClientGone. A body that is announced as too long is not read, so that a client that waits for `100 Continue`
+    (RFC 9110, 10.1.1) is refused without having sent it.
     """
     if announced is not None and announced.isdecimal() and (length := _int(announced)) > MOST_BYTES:
         return Unread(), length

@@ -1,7 +1,7 @@
 """One request between the event loop and the thread that answers it.
 
-Parts of the answer go in one direction, "go on" or "stop" in the other. While one block is on its way to the client,
-the thread makes the next one and then waits: a slow client holds two blocks, never a whole answer.
+Parts of the response go in one direction, "continue" or "stop" in the other. While one block is being sent to the
+client, the thread makes the next one and then waits: a slow client holds two blocks, never a whole response.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Word(Enum):
 
 
 class Crossing:
-    """A request on its way through a thread; `arrival` comes true for each part of the answer anew."""
+    """A request in a thread; `arrival` is set for each part of the response."""
 
     def __init__(self, application: WsgiApplication, environ: Environ, threads: Threads) -> None:
         self._application = application
@@ -50,7 +50,7 @@ class Crossing:
         return self._is_left
 
     def watch(self, receive: Receive) -> None:
-        """Notice that the client leaves: then a request that waits is not run, and an answer under way is ended."""
+        """Notice that the client leaves: a waiting request is then not run, and a response in progress is ended."""
         if self._watch is None:
             self._watch = asyncio.create_task(_until_gone(receive))
             self._watch.add_done_callback(self._gone)
@@ -100,7 +100,7 @@ class Crossing:
         self._post(self._end, outcome)
 
     def _answer(self) -> Part | None:
-        """Hands over all parts but the last, and returns that; None if the client has gone."""
+        """Hand over all parts but the last. Returns that; None if the client has gone."""
         with closing(answers.parts(self._application, self._environ)) as parts:
             for part in parts:
                 if self._is_under_way:

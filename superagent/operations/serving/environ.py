@@ -1,4 +1,4 @@
-"""A request as WSGI applications know it (PEP 3333, "environ Variables"), out of ASGI's "HTTP Connection Scope".
+"""Converts ASGI's "HTTP Connection Scope" to the environ of WSGI (PEP 3333, "environ Variables").
 
 Text in it is latin-1 for whatever bytes the client sent; Django turns it back into bytes and decodes those as UTF-8.
 """
@@ -25,7 +25,7 @@ _ORDINARY_PORTS = {"https": "443"}
 
 
 def environ_of(scope: Scope) -> Environ:
-    """Everything but `wsgi.input`, and CONTENT_LENGTH as the client says."""
+    """Returns everything but `wsgi.input`; CONTENT_LENGTH is the client's."""
     root = scope.get("root_path") or ""
     host, port = scope.get("server") or ("localhost", None)  # a Unix socket has no port
     address, port_of_client = scope.get("client") or ("", "")
@@ -58,7 +58,7 @@ def environ_of(scope: Scope) -> Environ:
 
 
 def may_have_body(environ: Environ) -> bool:
-    """Whether it is worth asking the server for a body. HTTP/1 announces every one (RFC 9112, 6); HTTP/2 does not."""
+    """Returns whether to read a body from the server. HTTP/1 announces every one (RFC 9112, 6); HTTP/2 does not."""
     return (
         "CONTENT_LENGTH" in environ
         or "HTTP_TRANSFER_ENCODING" in environ
@@ -72,10 +72,10 @@ def without_ambiguous_headers(scope: Scope) -> Scope:
 
 
 def _path_info(scope: Scope, root: str) -> str:
-    """What follows `root`, in the very bytes that the client meant.
+    """Returns the path below `root`, in the bytes that the client sent.
 
-    `path` is decoded already, with U+FFFD where it was no UTF-8; Django shows such bytes as %FF and finds no page. So
-    whatever is not plain is decoded again, from `raw_path`, which has the client's escapes.
+    `path` is decoded already, with U+FFFD where it was not UTF-8; Django shows such bytes as %FF and finds no page. So
+    a path that is not plain is decoded again, from `raw_path`, which has the client's escapes.
     """
     path: str = scope["path"]
     raw: bytes | None = scope.get("raw_path")
@@ -97,7 +97,7 @@ def _latin_1(data: bytes) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _name(header: bytes) -> str | None:
-    """The variable's name; None for a header that is dropped, as `without_ambiguous_headers` does."""
+    """Returns the variable's name; None for a header that is dropped, as `without_ambiguous_headers` does."""
     if b"_" in header:
         return None
     name = _latin_1(header).upper().replace("-", "_")

@@ -1,4 +1,4 @@
-"""The beginning and the end of a web process (ASGI, "Lifespan Protocol")."""
+"""Start and stop of a web process (ASGI, "Lifespan Protocol")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 async def in_thread(function: Callable[[], None]) -> None:
-    """In a thread that does not keep the process alive when it takes too long."""
+    """Run in a thread that does not keep the process alive if it takes too long."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
     def run() -> None:
@@ -27,7 +27,7 @@ async def in_thread(function: Callable[[], None]) -> None:
 def on_stop_signal(callback: Callable[[], None]) -> None:
     """Call `callback` in the event loop at SIGINT or SIGTERM, before the server's own handler.
 
-    The server announces its stop to applications only after its graceful time-out, which is too late for streams.
+    The server announces its stop to applications only after its graceful timeout, which is too late for streams.
     """
     if threading.current_thread() is not threading.main_thread():
         return

@@ -1,7 +1,7 @@
-"""The bridge from ASGI to WSGI: each request is one run of a WSGI application, in one hop to a thread and back.
+"""The bridge from ASGI to WSGI: each request is one run of a WSGI application, with one hop to a thread and back.
 
-Here, in the event loop, the body is read (bodies.py), the environment made (environ.py), and the answer sent as fast as
-the client takes it. Everything else is done in a thread (crossing.py, answers.py).
+Here, in the event loop, the body is read (bodies.py), the environ built (environ.py), and the response sent as fast as
+the client reads it. Everything else runs in a thread (crossing.py, answers.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FAILED = b"Internal Server Error"
 
 
 class BrokenAnswer(Exception):
-    """The application failed after its answer had begun."""
+    """The application failed after its response had begun."""
 
 
 class Pages:
@@ -92,7 +92,7 @@ async def _deliver(crossing: Crossing, receive: Receive, send: Send) -> None:
 
 
 async def _send_file(part: Part, file: IO[bytes], crossing: Crossing, send: Send) -> None:
-    """Block by block, as fast as the client takes them; the thread has long been free for others."""
+    """Send block by block, as fast as the client reads; the thread is free already."""
     with file:
         while not crossing.is_left and (block := await asyncio.to_thread(file.read, BLOCK_BYTES)):
             await _send_in_time(Part(part.start, block, is_last=False), send)

@@ -1,8 +1,8 @@
-"""Answers that stay open, as an ASGI application of their own.
+"""Responses that stay open, as an ASGI application of their own.
 
-When the server is told to stop, open streams see their client disconnect, at once: their views are cancelled, run
-their `finally` (settlement of metered streams) and are awaited before the process ends. Without it uvicorn waits for
-its graceful time-out and then leaves the streams unsettled.
+When the server is told to stop, open streams see their client disconnect at once: their views are cancelled, run their
+`finally` (settlement of metered streams) and are awaited before the process ends. Without it uvicorn waits for its
+graceful timeout and then leaves the streams unsettled.
 """
 
 from __future__ import annotations
@@ -69,6 +69,6 @@ class _Stream:
         await self._send(message)
 
     async def close(self) -> None:
-        """End an answer that the view left open, so that the client sees an end and not a broken connection."""
+        """End a response that the view left open, so that the client sees its end instead of a broken connection."""
         if self._is_unfinished and not self._is_gone:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})

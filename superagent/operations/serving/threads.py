@@ -1,7 +1,7 @@
-"""The threads in which pages are made: as many as there are connections to the database for them.
+"""The threads that render pages: as many as there are database connections for them.
 
 A hop is a queue in C on the way there and one call into the event loop on the way back: concurrent.futures costs twice
-as much, with a future on each side, conditions and call-backs.
+as much, with a future on each side, conditions and callbacks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 class Job(Protocol):
     def run(self) -> None:
-        """In a thread; raises nothing, and sees to it that `Threads.ended` is called in the event loop."""
+        """Runs in a thread; raises nothing, and makes sure that `Threads.ended` is called in the event loop."""
 
 
 class Threads:
@@ -26,7 +26,7 @@ class Threads:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
 
     def submit(self, job: Job) -> bool:
-        """Whether a thread is free for it at once; otherwise it waits in line."""
+        """Returns whether a thread is free for the job at once; otherwise it waits in the queue."""
         self._unfinished += 1
         if self._started < min(self._unfinished, self._count):
             self._started += 1
@@ -39,7 +39,7 @@ class Threads:
         self._unfinished -= 1
 
     def close(self) -> None:
-        """Let the threads end after what they were given."""
+        """Let the threads end after the jobs they were given."""
         for _ in range(self._started):
             self._jobs.put(None)
         self._started = 0
