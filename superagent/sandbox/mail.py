@@ -1,4 +1,4 @@
-"""Postmark's wire: mail that the product sends is kept here and shown, not delivered."""
+"""Postmark's API: mail that the product sends is stored here and shown, not delivered."""
 
 import json
 import re
@@ -35,7 +35,7 @@ BATCH_LIMIT = 500
 
 
 class Rejected(Exception):
-    """A message that Postmark would not take: its error code and the reason."""
+    """A message that Postmark would refuse: its error code and the reason."""
 
     def __init__(self, code: int, message: str, status: int = 422) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class Rejected(Exception):
         self.status = status
 
     def body(self) -> dict[str, Any]:
-        """Return Postmark's form of the error."""
+        """Returns Postmark's form of the error."""
         return {"ErrorCode": self.code, "Message": self.message}
 
 
@@ -125,13 +125,13 @@ async def send_batch(request: Request) -> Response:
 
 
 def kept(to: str | None = None) -> list[dict[str, Any]]:
-    """Return the messages to an address, or all, newest first."""
+    """Returns the messages to an address, or all, newest first."""
     wanted = to.strip().lower() if to else None
     return [item for item in store.each("_mail") if wanted is None or wanted in item["recipients"]][::-1]
 
 
 def bare(item: dict[str, Any]) -> dict[str, Any]:
-    """Return a message as `mail.json` shows it."""
+    """Returns a message as `mail.json` shows it."""
     wire = item["wire"]
     addresses = [address for _, address in getaddresses([wire["To"]])]
     return {

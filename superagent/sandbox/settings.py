@@ -1,4 +1,4 @@
-"""What the sandbox reads from its environment."""
+"""Settings of the sandbox, from its environment."""
 
 import os
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ def _number(name: str, default: float) -> float:
 
 @dataclass
 class Settings:
-    """Where the sandbox runs and how patient it is."""
+    """Address, data directory, webhook retries and timers."""
 
     port: int = field(default_factory=lambda: int(_number("SANDBOX_PORT", 8100)))
     data_dir: Path = field(default_factory=lambda: Path(os.environ.get("DATA_DIR", "") or ".data"))
@@ -35,7 +35,7 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """Return the address at which browsers reach the sandbox."""
+        """Returns the address at which browsers reach the sandbox."""
         return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
 
 

@@ -73,7 +73,7 @@ class Store:
     # Reading
 
     def get(self, object_id: str | None) -> Object | None:
-        """Return the object, which the caller must not change, or None."""
+        """Returns the object, which the caller must not change, or None."""
         if object_id is None:
             return None
         for layer in reversed(self._layers):
@@ -82,12 +82,12 @@ class Store:
         return self._objects.get(object_id)
 
     def find(self, kind: str, object_id: str | None) -> Object | None:
-        """Return the object if it exists and is of this kind."""
+        """Returns the object if it exists and is of this kind."""
         obj = self.get(object_id)
         return obj if obj is not None and obj["object"] == kind else None
 
     def each(self, kind: str) -> Iterator[Object]:
-        """Yield the objects of a kind, oldest first."""
+        """Yields the objects of a kind, oldest first."""
         known = self._ids.get(kind, {})
         for object_id in list(known):
             obj = self.get(object_id)
@@ -129,7 +129,7 @@ class Store:
         return obj
 
     def edit(self, object_id: str) -> Object:
-        """Return a copy of the object that may be changed until the transaction ends."""
+        """Returns a copy of the object that may be changed until the transaction ends."""
         top = self._top()
         current = top.get(object_id)
         if current is None:

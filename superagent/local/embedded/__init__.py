@@ -20,7 +20,7 @@ __all__ = ["EmbeddedError", "Services", "start", "stop", "urls"]
 
 
 def start(data_dir: Path, *, durable: bool = True) -> Services:
-    """Return the URLs of the servers under `data_dir`, starting those that do not run.
+    """Returns the URLs of the servers under `data_dir`, starting those that do not run.
 
     `durable=False` is for tests: the servers do not wait for the disk, so a crash of the machine loses data.
     """

@@ -23,7 +23,7 @@ def _right(y: float, size: int, text: str, *, bold: bool = False) -> str:
 
 
 def of_invoice(invoice: dict[str, Any]) -> bytes:
-    """Return the invoice as a PDF file."""
+    """Returns the invoice as a PDF file."""
     currency = invoice["currency"]
     rows = [
         ((line["description"] or "")[:70], lines.money(line["amount"], currency))

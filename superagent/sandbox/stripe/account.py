@@ -12,7 +12,7 @@ CREATED = 1_735_689_600
 
 
 def account() -> dict[str, Any]:
-    """Return the account."""
+    """Returns the account."""
     return shapes.build(
         "account",
         id=ACCOUNT_ID,

@@ -1,4 +1,4 @@
-"""The API's front door: authentication, parameters, idempotency, faults and errors around each handler."""
+"""Request handling of the API: authentication, parameters, idempotency, faults and errors around each handler."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ IDEMPOTENCY_HOURS = 24
 
 @dataclass
 class Answer:
-    """What goes back over the wire."""
+    """An HTTP response."""
 
     status: int
     body: dict[str, Any]
@@ -82,7 +82,7 @@ def _hang_up(send: Send) -> None:
 
 
 def respond(request: Request, text: str) -> Answer:
-    """Carry out one request. Runs without a pause, so requests and the billing engine never interleave."""
+    """Handle one request. Runs without a pause, so requests and the billing engine never interleave."""
     request_id = ids.new("req")
     headers = {"Request-Id": request_id, "Stripe-Version": API_VERSION}
     key = request.headers.get("idempotency-key") if request.method == "POST" else None
@@ -183,7 +183,7 @@ def _handle(route: Route, names: dict[str, str], call: Call) -> dict[str, Any]:
 
 
 def forget_old_keys() -> None:
-    """Delete idempotency keys that are past their day."""
+    """Delete idempotency keys older than a day."""
     oldest = moment.real() - IDEMPOTENCY_HOURS * moment.HOUR
     with store.transaction():
         for saved in [saved for saved in store.each("_idempotency") if saved["at"] < oldest]:

@@ -10,9 +10,9 @@ GENERIC = "Your card was declined."
 
 @dataclass(frozen=True)
 class Behavior:
-    """What a card does. `attach` and `charge` name the decline; authentication may be asked for.
+    """What a card does. `attach` and `charge` are decline codes; the bank may require authentication.
 
-    `pays_at_checkout` lets the first payment on the hosted page pass, so that the renewal is what fails.
+    `pays_at_checkout` lets the first payment on the hosted page succeed, so that the renewal fails.
     """
 
     attach: str | None = None
@@ -96,7 +96,7 @@ class InvalidCard(ValueError):
 
 
 def luhn_holds(number: str) -> bool:
-    """Tell whether the check digit fits."""
+    """Returns whether the check digit fits."""
     total = 0
     for position, digit in enumerate(reversed(number)):
         value = int(digit) * (2 if position % 2 else 1)
@@ -105,7 +105,7 @@ def luhn_holds(number: str) -> bool:
 
 
 def check_number(text: str) -> str:
-    """Return the digits of a card number."""
+    """Returns the digits of a card number."""
     number = re.sub(r"[\s-]", "", text)
     if not number:
         raise InvalidCard("cardNumber", "incomplete_number", "Enter your card number.")
@@ -128,7 +128,7 @@ def check_expiry(month: int, year: int) -> None:
 
 
 def check(number: str, expiry: str, cvc: str) -> tuple[Card | None, dict[str, str]]:
-    """Check a typed card; return it, or what is wrong by the name of each field."""
+    """Check a typed card. Returns it, or what is wrong by the name of each field."""
     errors: dict[str, str] = {}
     digits, month, year = "", 0, 0
     try:
@@ -152,7 +152,7 @@ def check(number: str, expiry: str, cvc: str) -> tuple[Card | None, dict[str, st
 
 
 def brand(number: str) -> str:
-    """Return the network of a card number."""
+    """Returns the network of a card number."""
     if number.startswith(("34", "37")):
         return "amex"
     if number.startswith("4"):
@@ -163,5 +163,5 @@ def brand(number: str) -> str:
 
 
 def behavior(method: dict[str, Any]) -> Behavior:
-    """Return what the card behind a payment method does. Numbers that are not test cards decline."""
+    """Returns what the card behind a payment method does. Numbers that are not test cards decline."""
     return NUMBERS.get(method["_number"], Behavior(attach="generic_decline", charge="generic_decline"))

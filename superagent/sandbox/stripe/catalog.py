@@ -37,7 +37,7 @@ PRODUCT_PLAIN = (
 
 
 def product(product_id: str | None, *, param: str = "product", status: int = 400) -> dict[str, Any]:
-    """Return a product that exists."""
+    """Returns a product that exists."""
     found = store.find("product", product_id)
     if found is None:
         raise missing("product", str(product_id), param=param, status=status)
@@ -45,7 +45,7 @@ def product(product_id: str | None, *, param: str = "product", status: int = 400
 
 
 def price(price_id: str | None, *, param: str = "price", status: int = 400) -> dict[str, Any]:
-    """Return a price that exists."""
+    """Returns a price that exists."""
     found = store.find("price", price_id)
     if found is None:
         raise missing("price", str(price_id), param=param, status=status)
@@ -53,7 +53,7 @@ def price(price_id: str | None, *, param: str = "price", status: int = 400) -> d
 
 
 def usable_price(price_id: str, *, param: str) -> dict[str, Any]:
-    """Return a price that may be sold."""
+    """Returns a price that may be sold."""
     found = price(price_id, param=param)
     if not found["active"]:
         message = "The price specified is inactive. This field only accepts active prices."
@@ -76,13 +76,13 @@ def inline_price(data: dict[str, Any], *, param: str) -> dict[str, Any]:
 
 
 def amount(owner: dict[str, Any], quantity: int) -> int:
-    """Return what `quantity` costs, rounded half up once."""
+    """Returns what `quantity` costs, rounded half up once."""
     total = Decimal(owner["unit_amount_decimal"] or 0) * quantity
     return int((abs(total) + Decimal("0.5")) // 1) * (1 if total >= 0 else -1)
 
 
 def plan(source: dict[str, Any]) -> dict[str, Any]:
-    """Return the old-style plan that a recurring price also is."""
+    """Returns the old-style plan that a recurring price also is."""
     recurring = source["recurring"]
     return shapes.build(
         "plan",
@@ -217,7 +217,7 @@ def new_price(**values: Any) -> dict[str, Any]:
 
 
 def _terms(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that say what a price costs and how often."""
+    """Returns the fields that say what a price costs and how often."""
     refuse(params, "custom_unit_amount", "tiers", "tiers_mode", "transform_quantity", "currency_options")
     whole, exact = params.get("unit_amount"), params.get("unit_amount_decimal")
     if (whole is None) == (exact is None):

@@ -48,7 +48,7 @@ PLAIN = (
 
 
 def get(session_id: str) -> dict[str, Any]:
-    """Return a session that exists."""
+    """Returns a session that exists."""
     session = store.find(KIND, session_id)
     if session is None:
         raise missing("checkout.session", session_id, param="session")
@@ -192,7 +192,7 @@ def _data_of(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _blank() -> dict[str, Any]:
-    """Return what every new session has."""
+    """Returns what every new session has."""
     texts = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
     return {
         "adaptive_pricing": {"enabled": False},
@@ -210,14 +210,14 @@ def _blank() -> dict[str, Any]:
 
 
 def no_tax_of_session() -> dict[str, Any]:
-    """Return the automatic tax of a session, which has one field less than an invoice's."""
+    """Returns the automatic tax of a session, which has one field less than an invoice's."""
     tax = no_tax()
     del tax["disabled_reason"]
     return tax
 
 
 def details(customer: dict[str, Any], email: str | None) -> dict[str, Any] | None:
-    """Return who the session says the customer is."""
+    """Returns who the session says the customer is."""
     if not customer and not email:
         return None
     return {
@@ -291,7 +291,7 @@ def total(session: dict[str, Any]) -> None:
 
 
 def coupon_of(item: dict[str, Any]) -> dict[str, Any]:
-    """Return the coupon behind a session's discount."""
+    """Returns the coupon behind a session's discount."""
     if item["promotion_code"]:
         return discounts.coupon(discounts.promotion(item["promotion_code"])["promotion"]["coupon"])
     return discounts.coupon(item["coupon"])

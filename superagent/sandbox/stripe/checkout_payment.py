@@ -33,7 +33,7 @@ class Outcome:
 
 
 class Refused(Exception):
-    """The payment did not pass. With `keeps_changes` the failed payment is remembered."""
+    """The payment failed. With `keeps_changes` the failed payment is stored."""
 
     def __init__(self, message: str, *, keeps_changes: bool = False) -> None:
         super().__init__(message)
@@ -42,21 +42,21 @@ class Refused(Exception):
 
 
 class AuthenticationNeeded(Exception):
-    """The bank wants to ask the customer first; nothing has happened yet."""
+    """The bank requires authentication first; nothing has happened yet."""
 
 
 def needs_card(session: dict[str, Any]) -> bool:
-    """Tell whether the page asks for a card."""
+    """Returns whether the page asks for a card."""
     return bool(session["amount_total"]) or session["payment_method_collection"] == "always"
 
 
 def success_location(session: dict[str, Any]) -> str:
-    """Return where the browser goes after payment."""
+    """Returns where the browser goes after payment."""
     return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
 def apply_code(session_id: str, code: str) -> str | None:
-    """Apply a promotion code that the customer typed; return what is wrong with it, or None."""
+    """Apply a promotion code that the customer typed. Returns the error message, or None."""
     with store.transaction():
         session = store.edit(session_id)
         try:
@@ -81,7 +81,7 @@ def remove_code(session_id: str) -> None:
 def submit(
     session_id: str, card: cards.Card | None, *, email: str, name: str, authenticated: bool = False
 ) -> Outcome:
-    """Pay the session with a card. The whole of it happens, or nothing but the record of a refusal."""
+    """Pay the session with a card. All of it happens, or nothing but the record of the refusal."""
     try:
         with store.transaction():
             session = store.edit(session_id)

@@ -10,7 +10,7 @@ from superagent.sandbox.stripe.render import included, plain
 
 
 def get(customer_id: str | None, *, param: str = "customer", status: int = 400) -> dict[str, Any]:
-    """Return a customer that exists."""
+    """Returns a customer that exists."""
     customer = store.find("customer", customer_id)
     if customer is None or customer.get("deleted"):
         raise missing("customer", str(customer_id), param=param, status=status)
@@ -44,13 +44,13 @@ def new(**values: Any) -> dict[str, Any]:
 
 
 def invoice_settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Return complete invoice settings."""
+    """Returns complete invoice settings."""
     names = ("custom_fields", "default_payment_method", "footer", "rendering_options")
     return {name: given.get(name) or None for name in names}
 
 
 def change_balance(customer_id: str, amount: int, **details: Any) -> None:
-    """Add `amount` to the balance (negative is credit) and keep the transaction."""
+    """Add `amount` to the balance (negative is credit) and store the transaction."""
     with updating(customer_id, "customer.updated") as customer:
         customer["balance"] += amount
         customer["currency"] = customer["currency"] or details["currency"]

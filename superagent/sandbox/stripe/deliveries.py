@@ -1,4 +1,4 @@
-"""Webhook deliveries: signed, sent from the durable outbox, retried with growing pauses, logged per endpoint."""
+"""Webhook deliveries: signed, sent from the durable outbox, retried with backoff, logged per endpoint."""
 
 import asyncio
 import hashlib
@@ -29,13 +29,13 @@ delivered_hooks: list[Callable[[dict[str, Any]], None]] = []
 
 
 def signature(payload: bytes, secret: str, timestamp: int) -> str:
-    """Return the Stripe-Signature header of a payload."""
+    """Returns the Stripe-Signature header of a payload."""
     signed = f"{timestamp}.".encode() + payload
     return f"t={timestamp},v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
 
 
 class Sender:
-    """Sends what is pending. One per process."""
+    """Sends pending deliveries. One per process."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, float] = {}
@@ -52,7 +52,7 @@ class Sender:
                 self._wake.set()
 
     def nudge(self) -> None:
-        """Look again now, because a fault was switched."""
+        """Look for due deliveries again, because a fault was switched on or off."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -70,7 +70,7 @@ class Sender:
                     continue
 
     def _start_due(self) -> float | None:
-        """Start what may be sent now; return the seconds until the next one is due."""
+        """Start what may be sent now. Returns the seconds until the next one is due."""
         if faults.webhooks.pause:
             return None
         now = time.time()
@@ -154,14 +154,14 @@ sender = Sender()
 
 
 def of_event(event_id: str) -> list[dict[str, Any]]:
-    """Return the deliveries of an event, oldest first."""
+    """Returns the deliveries of an event, oldest first."""
     event = store.get(event_id)
     found = [store.get(delivery_id) for delivery_id in (event or {}).get("_deliveries", [])]
     return [delivery for delivery in found if delivery]
 
 
 def redeliver(event_id: str) -> int:
-    """Send an event once more to every endpoint that had it; return how many that are."""
+    """Send an event once more to every endpoint that had it. Returns the number of deliveries."""
     count = 0
     with store.transaction():
         for delivery in of_event(event_id):
@@ -174,7 +174,7 @@ def redeliver(event_id: str) -> int:
 
 
 def log(endpoint: str | None, event: str | None, limit: int) -> list[dict[str, Any]]:
-    """Return the latest deliveries, newest first, each with its attempts."""
+    """Returns the latest deliveries, newest first, each with its attempts."""
     fitting = [
         delivery
         for delivery in store.each("_delivery")

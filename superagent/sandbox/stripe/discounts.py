@@ -1,4 +1,4 @@
-"""Coupons, promotion codes, and the discounts that come of them."""
+"""Coupons, promotion codes, and the discounts made from them."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from superagent.sandbox.stripe.routes import Call, Page, route
 
 
 def coupon(coupon_id: str | None, *, param: str = "coupon", status: int = 400) -> dict[str, Any]:
-    """Return a coupon that exists."""
+    """Returns a coupon that exists."""
     found = store.find("coupon", coupon_id)
     if found is None:
         raise missing("coupon", str(coupon_id), param=param, status=status)
@@ -34,7 +34,7 @@ def coupon(coupon_id: str | None, *, param: str = "coupon", status: int = 400) -
 def promotion(
     promotion_id: str | None, *, param: str = "promotion_code", status: int = 400
 ) -> dict[str, Any]:
-    """Return a promotion code that exists."""
+    """Returns a promotion code that exists."""
     found = store.find("promotion_code", promotion_id)
     if found is None:
         raise missing("promotion code", str(promotion_id), param=param, status=status)
@@ -42,7 +42,7 @@ def promotion(
 
 
 def by_code(code: str, customer_id: str | None, amount: int, currency: str) -> dict[str, Any]:
-    """Return the promotion code that a customer typed, if they may use it."""
+    """Returns the promotion code that a customer typed, if they may use it."""
     for found in store.each("promotion_code"):
         if found["code"].lower() == code.strip().lower() and _is_usable(found, customer_id):
             limits = found["restrictions"]
@@ -122,19 +122,19 @@ def _discount(
 
 
 def still_valid(discount_ids: list[str], now: int) -> list[str]:
-    """Return those discounts that have not ended."""
+    """Returns those discounts that have not ended."""
     found = [store.get(discount_id) for discount_id in discount_ids]
     return [item["id"] for item in found if item and (item["end"] is None or item["end"] > now)]
 
 
 def is_once(discount_id: str) -> bool:
-    """Tell whether the discount applies to one invoice only."""
+    """Returns whether the discount applies to one invoice only."""
     discount = store.get(discount_id)
     return discount is not None and bool(coupon(discount["source"]["coupon"])["duration"] == "once")
 
 
 def amount_off(discount_id: str, amount: int) -> int:
-    """Return by how much a discount lowers `amount`, never below zero."""
+    """Returns by how much a discount lowers `amount`, never below zero."""
     discount = store.get(discount_id)
     if discount is None or amount <= 0:
         return 0
@@ -142,14 +142,14 @@ def amount_off(discount_id: str, amount: int) -> int:
 
 
 def coupon_off(source: dict[str, Any], amount: int) -> int:
-    """Return by how much a coupon lowers `amount`, never below zero."""
+    """Returns by how much a coupon lowers `amount`, never below zero."""
     if source["percent_off"] is not None:
         return min(amount, int(amount * source["percent_off"] / 100 + 0.5))
     return min(amount, source["amount_off"] or 0)
 
 
 def applies_to(discount_id: str, product_id: str | None) -> bool:
-    """Tell whether the coupon is for this product."""
+    """Returns whether the coupon is for this product."""
     discount = store.get(discount_id)
     source = store.get(discount["source"]["coupon"]) if discount else None
     limits = (source or {}).get("_products")

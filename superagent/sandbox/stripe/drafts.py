@@ -1,4 +1,4 @@
-"""Draft invoices: how one begins, and when its hour of grace ends."""
+"""Draft invoices: their creation, and the hour before they are finalized."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def draft(
 
 
 def _terms(subscription: dict[str, Any]) -> dict[str, Any]:
-    """Return what an invoice takes over from its subscription."""
+    """Returns what an invoice takes over from its subscription."""
     details = {"metadata": dict(subscription["metadata"]), "subscription": subscription["id"]}
     return {
         "collection_method": subscription["collection_method"],
@@ -62,7 +62,7 @@ def _terms(subscription: dict[str, Any]) -> dict[str, Any]:
 
 
 def _addressed(customer: dict[str, Any]) -> dict[str, Any]:
-    """Return what an invoice copies from its customer."""
+    """Returns what an invoice copies from its customer."""
     return {
         "customer": customer["id"],
         "customer_address": customer["address"],
@@ -77,7 +77,7 @@ def _addressed(customer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _blank() -> dict[str, Any]:
-    """Return what every new invoice has."""
+    """Returns what every new invoice has."""
     zeros = (
         "amount_due",
         "amount_overpaid",
@@ -110,12 +110,12 @@ def _blank() -> dict[str, Any]:
 
 
 def no_tax() -> dict[str, Any]:
-    """Return the automatic tax of an object without it."""
+    """Returns the automatic tax of an object without it."""
     return {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None}
 
 
 def next_discounts(discount_ids: list[str], now: int) -> list[str]:
-    """Return the discounts that remain after an invoice has used them."""
+    """Returns the discounts that remain after an invoice has used them."""
     return [name for name in discounts.still_valid(discount_ids, now) if not discounts.is_once(name)]
 
 

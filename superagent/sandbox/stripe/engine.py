@@ -1,4 +1,5 @@
-"""The billing engine: finds what is due (renewals, trial ends, drafts, retries, expiries) and does it in order of time.
+"""The billing engine: finds what is due (renewals, trial ends, drafts, retries, expiries) and processes it in order of
+time.
 
 One loop serves customers in real time; each test clock runs the same steps while it advances.
 """
@@ -42,7 +43,7 @@ class Step(NamedTuple):
 
 
 def due(clock_id: str | None) -> Step | None:
-    """Return the earliest step of a clock's customers (None: of those in real time)."""
+    """Returns the earliest step of a clock's customers (None: of those in real time)."""
     earliest: Step | None = None
     for step in (*_subscription_steps(clock_id), *_invoice_steps(clock_id), *_session_steps(clock_id)):
         if earliest is None or step.at < earliest.at:
@@ -124,7 +125,7 @@ def _session_steps(clock_id: str | None) -> Iterator[Step]:
 
 
 def unanswered(invoice_id: str) -> bool:
-    """Tell whether the first delivery of the draft's `invoice.created` is still under way."""
+    """Returns whether the first delivery of the draft's `invoice.created` is still under way."""
     found = deliveries.of_event((store.get(invoice_id) or {}).get("_event", ""))
     return any(delivery["state"] == "pending" and not delivery["attempts"] for delivery in found)
 
@@ -177,7 +178,7 @@ def _forget_old_deliveries() -> None:
 
 
 def _forget_old_events() -> None:
-    """Stripe keeps events for thirty days. One whose webhook is still owed is kept."""
+    """Delete events after thirty days, as Stripe does, except those with pending deliveries."""
     oldest = time.time() - KEPT_EVENT_DAYS * moment.DAY
     old = [
         item["id"]

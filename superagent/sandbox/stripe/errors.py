@@ -4,7 +4,7 @@ from typing import Any
 
 
 class StripeError(Exception):
-    """An answer other than success. `keeps_changes` commits what the request did before it failed."""
+    """An error response. `keeps_changes` commits what the request did before it failed."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class StripeError(Exception):
         self.details = details
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """Return the body of the answer."""
+        """Returns the body of the answer."""
         error: dict[str, Any] = {"message": self.message, "type": self.kind}
         if self.code:
             error["code"] = self.code
@@ -40,17 +40,17 @@ class StripeError(Exception):
 
 
 def missing(kind: str, object_id: str, *, param: str = "id", status: int = 404) -> StripeError:
-    """Return the error for an object that does not exist."""
+    """Returns the error for an object that does not exist."""
     return StripeError(f"No such {kind}: '{object_id}'", status=status, code="resource_missing", param=param)
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> StripeError:
-    """Return a 400 for a request that cannot be carried out."""
+    """Returns a 400 for a request that cannot be carried out."""
     return StripeError(message, param=param, code=code)
 
 
 def unsupported(name: str) -> StripeError:
-    """Return the error for a real parameter that this sandbox does not implement."""
+    """Returns the error for a real parameter that this sandbox does not implement."""
     return StripeError(f"The sandbox does not support `{name}`.", param=name, code="sandbox_unsupported")
 
 

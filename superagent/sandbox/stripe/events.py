@@ -73,7 +73,7 @@ def updating(object_id: str, event_type: str) -> Iterator[dict[str, Any]]:
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Return the former values of what changed: nested for dicts, whole for lists."""
+    """Returns the former values of what changed: nested for dicts, whole for lists."""
     previous: dict[str, Any] = {}
     for key in before.keys() | after.keys():
         old, new = before.get(key), after.get(key)

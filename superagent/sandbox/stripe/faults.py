@@ -1,4 +1,6 @@
-"""Faults on demand: requests that time out after their work, fail, are limited, slow or refused; webhooks astray."""
+"""Faults on demand: requests that time out after their work, fail, are rate limited, slow or refused; webhooks that are
+repeated, reordered or delayed.
+"""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -7,12 +9,12 @@ KINDS = ("timeout_after", "error_500", "rate_limited", "slow", "refuse")
 
 
 class BadFault(ValueError):
-    """The description of a fault cannot be understood."""
+    """The description of a fault is invalid."""
 
 
 @dataclass
 class RequestFault:
-    """What happens to the next `times` requests whose method and path fit."""
+    """What happens to the next `times` requests that match its method and path."""
 
     kind: str
     method: str = ""
@@ -21,13 +23,13 @@ class RequestFault:
     seconds: float = 30.0
 
     def fits(self, method: str, path: str) -> bool:
-        """Tell whether a request is struck."""
+        """Returns whether a request matches."""
         return self.times > 0 and self.method in ("", method) and path.startswith(self.path)
 
 
 @dataclass
 class WebhookFault:
-    """How deliveries go astray: each sent again, in another order, or held back."""
+    """Deliveries are repeated, reordered or delayed."""
 
     duplicate: int = 0
     shuffle: bool = False
@@ -36,13 +38,13 @@ class WebhookFault:
 
 @dataclass
 class Faults:
-    """The faults that are switched on; they live in memory only."""
+    """The active faults; kept in memory only."""
 
     requests: list[RequestFault] = field(default_factory=list)
     webhooks: WebhookFault = field(default_factory=WebhookFault)
 
     def switch(self, body: dict[str, Any]) -> None:
-        """Switch on what a POST to /_sandbox/stripe/faults describes."""
+        """Activate the faults that a POST to /_sandbox/stripe/faults describes."""
         # The names of webhook faults are also understood without the group around them.
         loose = {name: body[name] for name in asdict(self.webhooks) if name in body}
         webhooks = loose | body.get("webhooks", {})
@@ -67,12 +69,12 @@ class Faults:
             raise BadFault("give `kind` with `match`, or `webhooks`")
 
     def clear(self) -> None:
-        """Switch everything off."""
+        """Deactivate all faults."""
         self.requests.clear()
         self.webhooks = WebhookFault()
 
     def take(self, method: str, path: str) -> RequestFault | None:
-        """Return the fault that strikes this request, and count it."""
+        """Returns the fault that matches this request, and counts it."""
         for fault in self.requests:
             if fault.fits(method, path):
                 fault.times -= 1
@@ -80,7 +82,7 @@ class Faults:
         return None
 
     def describe(self) -> dict[str, Any]:
-        """Return what is switched on."""
+        """Returns the active faults."""
         return {
             "requests": [asdict(fault) for fault in self.requests if fault.times > 0],
             "webhooks": asdict(self.webhooks),

@@ -53,7 +53,7 @@ def _fields(params_type: Any) -> tuple[dict[str, Any], frozenset[str]]:
 
 
 def read(tree: Mapping[str, Any], params_type: Any, path: str = "") -> dict[str, Any]:
-    """Return the typed values of a TypedDict, or raise the error that Stripe answers."""
+    """Returns the typed values of a TypedDict, or raise the error that Stripe answers."""
     fields, required = _fields(params_type)
     result = {}
     for name, value in tree.items():

@@ -242,7 +242,7 @@ def _confirmation_secret(invoice: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _amounts(params: dict[str, Any]) -> dict[str, Any]:
-    """Return amount, currency, quantity and pricing of an invoice item's parameters."""
+    """Returns amount, currency, quantity and pricing of an invoice item's parameters."""
     refuse(params, "tax_rates", "quantity_decimal")
     quantity = params.get("quantity", 1)
     price_id = params.get("pricing", {}).get("price")

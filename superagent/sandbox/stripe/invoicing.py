@@ -27,7 +27,7 @@ failed_hooks: list[Callable[[dict[str, Any]], None]] = []
 
 
 def get(invoice_id: str | None, *, param: str = "invoice", status: int = 404) -> dict[str, Any]:
-    """Return an invoice that exists."""
+    """Returns an invoice that exists."""
     invoice = store.find("invoice", invoice_id)
     if invoice is None:
         raise missing("invoice", str(invoice_id), param=param, status=status)
@@ -35,13 +35,13 @@ def get(invoice_id: str | None, *, param: str = "invoice", status: int = 404) ->
 
 
 def subscription_of(invoice: dict[str, Any]) -> str | None:
-    """Return the id of the subscription that an invoice bills."""
+    """Returns the id of the subscription that an invoice bills."""
     details = (invoice["parent"] or {}).get("subscription_details") or {}
     return details.get("subscription")
 
 
 def editable(invoice_id: str) -> dict[str, Any]:
-    """Return a draft invoice for editing."""
+    """Returns a draft invoice for editing."""
     if get(invoice_id, status=400)["status"] != "draft":
         message = "This invoice is no longer editable."
         raise invalid(message, param="invoice", code="invoice_not_editable")
@@ -49,7 +49,7 @@ def editable(invoice_id: str) -> dict[str, Any]:
 
 
 def finalize(invoice_id: str) -> dict[str, Any]:
-    """Number the draft, settle the customer's credit, prepare its payment; nothing to pay means paid."""
+    """Number the draft, apply the customer's credit, prepare its payment; with nothing to pay it is paid."""
     if get(invoice_id)["status"] != "draft":
         message = "This invoice is already finalized, you can't re-finalize a non-draft invoice."
         raise invalid(message, code="invoice_not_editable")
@@ -203,7 +203,7 @@ def _call(hooks: list[Callable[[dict[str, Any]], None]], invoice: dict[str, Any]
 
 
 def mark_paid(invoice_id: str, *, out_of_band: bool = False) -> None:
-    """Record that the invoice is paid and tell everyone."""
+    """Mark the invoice as paid and notify its listeners."""
     invoice = store.edit(invoice_id)
     before = clone(invoice)
     now = moment.now(invoice["customer"])
@@ -248,7 +248,7 @@ def _set_delinquent(customer_id: str, *, delinquent: bool) -> None:
 
 
 def _fail(invoice_id: str) -> None:
-    """Record a failed payment; renewals and other automatic invoices are tried again."""
+    """Record a failed payment; renewals and other automatic invoices are retried."""
     with updating(invoice_id, "invoice.updated") as invoice:
         invoice["attempted"] = True
         invoice["attempt_count"] += 1
@@ -280,7 +280,7 @@ def void(invoice_id: str) -> dict[str, Any]:
 
 
 def mark_uncollectible(invoice_id: str) -> dict[str, Any]:
-    """Give an open invoice up."""
+    """Write off an open invoice."""
     if get(invoice_id)["status"] != "open":
         raise invalid("You can only mark open invoices as uncollectible.", code="invoice_not_editable")
     invoice = store.edit(invoice_id)
@@ -303,7 +303,7 @@ def _cancel_intent(invoice: dict[str, Any], reason: str) -> None:
 
 
 def payment_error(invoice: dict[str, Any]) -> StripeError:
-    """Return the 402 for an invoice that could not be paid."""
+    """Returns the 402 for an invoice that could not be paid."""
     intent = store.get(invoice.get("_intent"))
     if intent is None or (not intent["last_payment_error"] and intent["status"] != "requires_action"):
         message = "This customer has no attached payment source or default payment method."

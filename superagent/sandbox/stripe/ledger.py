@@ -1,4 +1,4 @@
-"""Small read-only resources that clients ask for beside the main ones."""
+"""Small read-only resources that clients fetch beside the main ones."""
 
 from typing import Any
 

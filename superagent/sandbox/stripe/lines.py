@@ -10,7 +10,7 @@ UNITS = {"usd": ("$", 2), "eur": ("€", 2), "gbp": ("£", 2), "jpy": ("¥", 0)}
 
 
 def money(amount: int | Decimal | str, currency: str) -> str:
-    """Return an amount as people read it, such as `$29.00`."""
+    """Returns an amount as people read it, such as `$29.00`."""
     sign, places = UNITS.get(currency, (currency.upper() + " ", 2))
     value = Decimal(amount) / (10**places)
     exact = f"{abs(value):,.{places}f}"
@@ -20,13 +20,13 @@ def money(amount: int | Decimal | str, currency: str) -> str:
 
 
 def interval_text(recurring: dict[str, Any]) -> str:
-    """Return `month`, or `3 months`."""
+    """Returns `month`, or `3 months`."""
     count = recurring["interval_count"]
     return recurring["interval"] if count == 1 else f"{count} {recurring['interval']}s"
 
 
 def pricing(price: dict[str, Any]) -> dict[str, Any]:
-    """Return the pricing of a line that a price made."""
+    """Returns the pricing of a line that a price made."""
     return {
         "price_details": {"price": price["id"], "product": price["product"]},
         "type": "price_details",
@@ -37,7 +37,7 @@ def pricing(price: dict[str, Any]) -> dict[str, Any]:
 def of_subscription_item(
     item: dict[str, Any], subscription: dict[str, Any], start: int, end: int, *, free: bool = False
 ) -> dict[str, Any]:
-    """Return the line that bills one subscription item for one period."""
+    """Returns the line that bills one subscription item for one period."""
     price = item["price"]
     product = catalog.product(price["product"])
     rate = f"{money(price['unit_amount_decimal'], price['currency'])} / {interval_text(price['recurring'])}"
@@ -68,7 +68,7 @@ def of_subscription_item(
 
 
 def of_invoice_item(item: dict[str, Any]) -> dict[str, Any]:
-    """Return the line that an invoice item becomes."""
+    """Returns the line that an invoice item becomes."""
     details = (item["parent"] or {}).get("subscription_details") or {}
     subscription, subscription_item = details.get("subscription"), details.get("subscription_item")
     shared = {
@@ -105,7 +105,7 @@ def of_invoice_item(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_order_item(line: dict[str, Any]) -> dict[str, Any]:
-    """Return the line of a paid one-time Checkout order."""
+    """Returns the line of a paid one-time Checkout order."""
     return _line(
         amount=line["amount_subtotal"],
         currency=line["currency"],
@@ -152,7 +152,7 @@ def total(invoice: dict[str, Any]) -> None:
 
 
 def _spread(data: list[dict[str, Any]], discount_id: str) -> int:
-    """Lay a discount over the lines that it is for, in proportion; return the whole."""
+    """Distribute a discount over its lines in proportion. Returns the total."""
     fitting = []
     for line in data:
         details = (line["pricing"] or {}).get("price_details") or {}

@@ -1,4 +1,4 @@
-"""What time it is: real time, or the frozen time of the customer's test clock; and arithmetic on billing periods."""
+"""The current time: real time, or the frozen time of the customer's test clock; and arithmetic on billing periods."""
 
 import calendar
 import time
@@ -12,24 +12,24 @@ HOUR = 3_600
 
 
 def real() -> int:
-    """Return the real time in whole seconds."""
+    """Returns the real time in whole seconds."""
     return int(time.time())
 
 
 def of_clock(clock_id: str | None) -> int:
-    """Return the time of a test clock, which moves on by steps while it advances; without one, real time."""
+    """Returns the time of a test clock, which moves on by steps while it advances; without one, real time."""
     clock = store.get(clock_id)
     return clock["_now"] if clock else real()
 
 
 def clock_of(customer_id: str | None) -> str | None:
-    """Return the id of the test clock that a customer is attached to."""
+    """Returns the id of the test clock that a customer is attached to."""
     customer = store.get(customer_id)
     return customer.get("test_clock") if customer else None
 
 
 def now(customer_id: str | None = None) -> int:
-    """Return the time for a customer's objects."""
+    """Returns the time for a customer's objects."""
     customer = store.get(customer_id)
     if not customer:
         return real()
@@ -37,7 +37,7 @@ def now(customer_id: str | None = None) -> int:
 
 
 def set_back(customer_id: str, seconds: int) -> None:
-    """Let what is done for a customer from now on have been done `seconds` ago: sample data with a past. 0 ends it."""
+    """Date everything done for a customer from now on `seconds` ago: sample data with a past. 0 ends it."""
     with store.transaction():
         store.edit(customer_id)["_seconds_back"] = seconds
 
@@ -54,7 +54,7 @@ def add(anchor: int, interval: str, count: int) -> int:
 
 
 def following(anchor: int, recurring: dict[str, Any], moment: int) -> int:
-    """Return the first boundary of the cycle (anchor plus whole intervals) that lies after `moment`."""
+    """Returns the first boundary of the cycle (anchor plus whole intervals) that lies after `moment`."""
     interval, count = recurring["interval"], recurring["interval_count"]
     days = {"day": 1, "week": 7, "month": 30, "year": 365}[interval] * count
     step = (moment - anchor) // (days * DAY)
@@ -66,6 +66,6 @@ def following(anchor: int, recurring: dict[str, Any], moment: int) -> int:
 
 
 def date(moment: int) -> str:
-    """Return a date as Stripe writes it on lines, such as `20 Nov 2026`."""
+    """Returns a date as Stripe writes it on lines, such as `20 Nov 2026`."""
     day = datetime.fromtimestamp(moment, UTC)
     return f"{day.day} {day:%b} {day.year}"

@@ -14,7 +14,7 @@ COMPARISONS = {
 
 
 def page(objects: list[dict[str, Any]], params: dict[str, Any], url: str) -> dict[str, Any]:
-    """Return one page of `objects`, which are ordered oldest first and shown newest first."""
+    """Returns one page of `objects`, which are ordered oldest first and shown newest first."""
     limit = params.get("limit", 10)
     if not 1 <= limit <= 100:
         code = "parameter_invalid_integer"
@@ -38,7 +38,7 @@ def _position(ordered: list[dict[str, Any]], object_id: str, param: str) -> int:
 
 
 def matches_created(obj: dict[str, Any], params: dict[str, Any], name: str = "created") -> bool:
-    """Tell whether a time of the object passes the filter of that name: an exact time or bounds."""
+    """Returns whether a time of the object passes the filter of that name: an exact time or bounds."""
     wanted = params.get(name)
     if wanted is None:
         return True
@@ -49,7 +49,7 @@ def matches_created(obj: dict[str, Any], params: dict[str, Any], name: str = "cr
 
 
 def matches(obj: dict[str, Any], params: dict[str, Any], *names: str) -> bool:
-    """Tell whether the object's fields equal those parameters that are given."""
+    """Returns whether the object's fields equal those parameters that are given."""
     return all(obj.get(name) == params[name] for name in names if name in params)
 
 

@@ -24,7 +24,7 @@ NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", 
 
 
 def get(method_id: str | None, *, param: str = "payment_method", status: int = 400) -> dict[str, Any]:
-    """Return a payment method; `pm_card_visa` and its like become new ones."""
+    """Returns a payment method; `pm_card_visa` and its like become new ones."""
     if method_id and method_id.startswith("pm_card_") and method_id[8:] in cards.NAMES:
         return new(cards.Card(cards.NAMES[method_id[8:]], 12, 2040, "123"))
     method = store.find("payment_method", method_id)
@@ -82,7 +82,7 @@ def _card(card: cards.Card, network: str) -> dict[str, Any]:
 
 
 def declined(reason: str, **details: Any) -> StripeError:
-    """Return the error of a card that was declined."""
+    """Returns the error of a card that was declined."""
     code, message = cards.DECLINES[reason]
     return StripeError(
         message,
@@ -112,7 +112,7 @@ def attach(method_id: str, customer_id: str) -> dict[str, Any]:
 
 
 def default_for(customer_id: str, *owners: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the card to charge: the first owner's own (invoice, subscription), else the customer's default."""
+    """Returns the card to charge: the first owner's own (invoice, subscription), else the customer's default."""
     for owner in owners:
         if owner and owner.get("default_payment_method"):
             return store.get(owner["default_payment_method"])

@@ -13,7 +13,7 @@ MINIMUM_CENTS = 50
 
 
 def get(intent_id: str | None, *, status: int = 404) -> dict[str, Any]:
-    """Return a payment intent that exists."""
+    """Returns a payment intent that exists."""
     intent = store.find("payment_intent", intent_id)
     if intent is None:
         raise missing("payment_intent", str(intent_id), param="intent", status=status)
@@ -97,7 +97,7 @@ def confirm(
 
 
 def fail_authentication(intent_id: str) -> None:
-    """Record that the customer did not prove who they are."""
+    """Record that the customer failed authentication."""
     intent = store.edit(intent_id)
     method = payment_methods.get(intent["payment_method"])
     intent["status"], intent["next_action"], intent["payment_method"] = "requires_payment_method", None, None
@@ -147,7 +147,7 @@ def _fail(intent: dict[str, Any], method: dict[str, Any], reason: str) -> None:
 
 
 def error_of(intent: dict[str, Any]) -> StripeError:
-    """Return the 402 that answers the request whose charge failed."""
+    """Returns the 402 that answers the request whose charge failed."""
     problem = intent["last_payment_error"]
     return payment_methods.declined(
         problem.get("decline_code", "generic_decline"),

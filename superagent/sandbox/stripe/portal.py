@@ -25,7 +25,7 @@ REASONS = ("too_expensive", "missing_features", "switched_service", "unused", "o
 
 
 def features(given: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return complete features; what is not mentioned is off, or as it was."""
+    """Returns complete features; what is not mentioned is off, or as it was."""
     base = old or {
         "customer_update": {"allowed_updates": [], "enabled": False},
         "invoice_history": {"enabled": False},
@@ -86,7 +86,7 @@ def _configuration(offered: dict[str, Any], profile: dict[str, Any], **values: A
 
 
 def default_configuration() -> dict[str, Any]:
-    """Return the configuration of sessions that name none; it allows everything the page can do."""
+    """Returns the configuration of sessions that name none; it allows everything the page can do."""
     for found in store.each(KIND):
         if found["is_default"]:
             return found
@@ -109,7 +109,7 @@ def list_configurations(call: Call) -> Page:
 
 
 def configuration(configuration_id: str, *, status: int = 404) -> dict[str, Any]:
-    """Return a configuration that exists."""
+    """Returns a configuration that exists."""
     found = store.find(KIND, configuration_id)
     if found is None:
         raise missing("configuration", configuration_id, param="configuration", status=status)
@@ -193,5 +193,5 @@ def _flow(given: dict[str, Any] | None, customer_id: str) -> dict[str, Any] | No
 
 
 def is_open(session: dict[str, Any]) -> bool:
-    """Tell whether the link may still be used."""
+    """Returns whether the link may still be used."""
     return bool(session["created"] > moment.real() - SESSION_HOURS * moment.HOUR)

@@ -1,4 +1,4 @@
-"""Invoice previews: the real code runs in a scratch layer of the store and everything but the invoice is forgotten."""
+"""Invoice previews: the real code runs in a scratch layer of the store, and everything but the invoice is discarded."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def create_preview(call: Call) -> dict[str, Any]:
 
 
 def as_preview(invoice: dict[str, Any]) -> dict[str, Any]:
-    """Return a preview: a draft without an id of its own that nothing will finalize."""
+    """Returns a preview: a draft without an id of its own that nothing will finalize."""
     shown = clone(invoice)
     shown.update(
         id=ids.new("upcoming_in"),
@@ -79,7 +79,7 @@ def _changed(subscription_id: str, details: dict[str, Any], params: dict[str, An
 
 
 def _renewed(subscription_id: str) -> dict[str, Any]:
-    """Return the invoice that the end of the period will draft."""
+    """Returns the invoice that the end of the period will draft."""
     subscription = store.edit(subscription_id)
     start, end = subscriptions.period(subscription)
     if subscription["cancel_at"] is not None and subscription["cancel_at"] <= end:
@@ -109,7 +109,7 @@ def _renewed(subscription_id: str) -> dict[str, Any]:
 
 
 def _started(params: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
-    """Return the first invoice of a subscription that does not exist yet."""
+    """Returns the first invoice of a subscription that does not exist yet."""
     customer_id = params.get("customer") or customers.new(name="Preview")["id"]
     customers.get(customer_id)
     items = details["items"]

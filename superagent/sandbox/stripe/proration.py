@@ -1,4 +1,4 @@
-"""Changes in the middle of a period: credit for unused time, charge for the rest, and when the cycle begins anew."""
+"""Changes in the middle of a period: credit for unused time, charge for the rest, and restarts of the billing cycle."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ def _part(
 
 
 def share(amount: int, left: int, whole: int) -> int:
-    """Return the part of `amount` that falls on `left` of `whole` seconds, rounded half up."""
+    """Returns the part of `amount` that falls on `left` of `whole` seconds, rounded half up."""
     return (2 * amount * left + whole) // (2 * whole) if whole > 0 else 0
 
 
@@ -98,7 +98,7 @@ def charge(subscription: dict[str, Any], after: list[dict[str, Any]], moment_of_
 
 
 def paid_amount(subscription: dict[str, Any], item: dict[str, Any]) -> int:
-    """Return what the customer really paid for this item's period: its price less the line's discount."""
+    """Returns what the customer really paid for this item's period: its price less the line's discount."""
     for invoice in store.each("invoice"):
         if invoicing.subscription_of(invoice) != subscription["id"] or invoice["status"] == "void":
             continue
@@ -116,7 +116,7 @@ def paid_amount(subscription: dict[str, Any], item: dict[str, Any]) -> int:
 
 
 def restarts_cycle(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> bool:
-    """Tell whether a change begins a new period: another interval, or from free to paid."""
+    """Returns whether a change begins a new period: another interval, or from free to paid."""
     if not before or not after:
         return False
     old, new = before[0]["price"]["recurring"], after[0]["price"]["recurring"]
@@ -129,7 +129,7 @@ def restarts_cycle(before: list[dict[str, Any]], after: list[dict[str, Any]]) ->
 def changed_items(
     before: list[dict[str, Any]], after: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the old and the new form of the items whose price or quantity changed."""
+    """Returns the old and the new form of the items whose price or quantity changed."""
 
     def terms(item: dict[str, Any]) -> tuple[str, str, int]:
         return item["id"], item["price"]["id"], item["quantity"]
@@ -141,7 +141,7 @@ def changed_items(
 def settle(
     subscription_id: str, before: list[dict[str, Any]], *, behavior: str, at: int, restart: bool, trial: bool
 ) -> dict[str, Any] | None:
-    """Carry a change of items into money. Returns the draft invoice if one is due at once."""
+    """Invoice a change of items. Returns the draft invoice if one is due at once."""
     subscription = store.edit(subscription_id)
     after = subscriptions.items(subscription)
     if trial:

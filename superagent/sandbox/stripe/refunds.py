@@ -82,7 +82,7 @@ def create(call: Call) -> dict[str, Any]:
 
 
 def get(refund_id: str) -> dict[str, Any]:
-    """Return a refund that exists."""
+    """Returns a refund that exists."""
     refund = store.find("refund", refund_id)
     if refund is None:
         raise missing("refund", refund_id)

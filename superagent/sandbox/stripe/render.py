@@ -26,7 +26,7 @@ def included(kind: str, name: str) -> Callable[[Include], Include]:
 
 
 def plain(obj: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy without the sandbox's own fields."""
+    """Returns a copy without the sandbox's own fields."""
     result = _bare(obj)
     lines = result.get("lines")
     if result.get("object") == "invoice" and lines and len(lines["data"]) > LINES_SHOWN:
@@ -45,7 +45,7 @@ def _bare(value: Any) -> Any:
 
 
 def show(obj: dict[str, Any], expand: list[str] | None = None) -> dict[str, Any]:
-    """Return the object with the named paths expanded."""
+    """Returns the object with the named paths expanded."""
     result = plain(obj)
     for path in expand or []:
         if path.count(".") > 3:

@@ -42,7 +42,7 @@ class Routes:
         self.table.setdefault(key, []).append(Route(method, pattern, params_type, handler))
 
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """Return the endpoint for a request and the values in its path."""
+        """Returns the endpoint for a request and the values in its path."""
         for route in self.table.get((method, path.count("/")), []):
             found = route.pattern.match(path)
             if found:

@@ -24,7 +24,7 @@ RUNNING = ("not_started", "active")
 
 
 def get(schedule_id: str) -> dict[str, Any]:
-    """Return a schedule that exists."""
+    """Returns a schedule that exists."""
     schedule = store.find(KIND, schedule_id)
     if schedule is None:
         raise missing("subscription schedule", schedule_id)
@@ -259,7 +259,7 @@ def _read_phase(
 
 
 def _check_present(phase: dict[str, Any], subscription: dict[str, Any]) -> None:
-    """The phase that runs may be cut where the period ends; what it is for is not changed by a schedule here."""
+    """Refuse to change what the current phase is for; its end may move to the end of the period."""
     present = [(item["price"]["id"], item["quantity"]) for item in subscriptions.items(subscription)]
     if [(item["price"], item["quantity"]) for item in phase["items"]] != present:
         raise unsupported("phases[0][items]: another price or quantity than now")
@@ -285,7 +285,7 @@ def cancel(call: Call, schedule_id: str) -> dict[str, Any]:
 
 
 def _release(schedule_id: str) -> None:
-    """The subscription goes on as it is, without the schedule."""
+    """End the schedule; the subscription continues as it is."""
     schedule = store.edit(schedule_id)
     subscription_id = schedule["subscription"]
     schedule.update(
@@ -353,7 +353,7 @@ def _enter(subscription: dict[str, Any], phase: dict[str, Any], boundary: int) -
 
 
 def on_end(subscription: dict[str, Any], reason: str | None) -> None:
-    """A schedule ends with its subscription."""
+    """End the schedule of a subscription that ends."""
     if subscription["schedule"] is None:
         return
     schedule = store.edit(subscription["schedule"])

@@ -18,7 +18,7 @@ from superagent.sandbox.stripe.routes import Call, Page, route
 
 
 def get(intent_id: str) -> dict[str, Any]:
-    """Return a setup intent that exists."""
+    """Returns a setup intent that exists."""
     intent = store.find("setup_intent", intent_id)
     if intent is None:
         raise missing("setupintent", intent_id, param="intent")

@@ -108,7 +108,7 @@ LEFT_OUT["payment_method"] = {
 
 @cache
 def fields(kind: str) -> dict[str, bool]:
-    """Return the names of a kind's fields; True marks those that may be null."""
+    """Returns the names of a kind's fields; True marks those that may be null."""
     annotations = CLASSES[kind].__annotations__
     return {
         name: type(None) in typing.get_args(hint)
@@ -118,7 +118,7 @@ def fields(kind: str) -> dict[str, bool]:
 
 
 def build(kind: str, **values: Any) -> dict[str, Any]:
-    """Return a new object of this kind. Names with a leading underscore are the sandbox's own and never shown."""
+    """Returns a new object of this kind. Names with a leading underscore are the sandbox's own and never shown."""
     known = fields(kind)
     own = {name: value for name, value in values.items() if name.startswith("_")}
     unknown = values.keys() - known.keys() - own.keys()
@@ -145,5 +145,5 @@ def build(kind: str, **values: Any) -> dict[str, Any]:
 
 
 def listing(data: list[dict[str, Any]], url: str, *, has_more: bool = False) -> dict[str, Any]:
-    """Return a list object."""
+    """Returns a list object."""
     return {"object": "list", "data": data, "has_more": has_more, "url": url}

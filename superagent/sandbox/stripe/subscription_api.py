@@ -174,7 +174,7 @@ def cancel(call: Call, subscription_id: str) -> dict[str, Any]:
 
 
 def end_now(subscription_id: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Cancel at once; with `prorate` the unused time is credited, with `invoice_now` what waits is billed."""
+    """Cancel at once; `prorate` credits the unused time, `invoice_now` bills pending items."""
     subscription = subscriptions.get(subscription_id)
     if params.get("prorate") and subscription["status"] not in ("trialing", "incomplete"):
         now = moment.now(subscription["customer"])

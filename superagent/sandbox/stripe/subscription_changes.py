@@ -33,7 +33,7 @@ NOT_BUILT = (
 
 
 def item_price(item: dict[str, Any], place: str) -> dict[str, Any]:
-    """Return the price that an item parameter names or describes."""
+    """Returns the price that an item parameter names or describes."""
     refuse(item, "billing_thresholds", "tax_rates", "discounts", "plan")
     if "price_data" in item:
         return catalog.inline_price(item["price_data"], param=f"{place}[price_data]")
@@ -65,7 +65,7 @@ def extra_lines(params: dict[str, Any], customer_id: str, subscription_id: str) 
 
 
 def trial_end_of(params: dict[str, Any], now: int) -> int | None:
-    """Return when the trial ends that the parameters ask for."""
+    """Returns when the trial ends that the parameters ask for."""
     if params.get("trial_end") == "now":
         return None
     if "trial_end" in params:
@@ -97,7 +97,7 @@ def schedule_end(subscription: dict[str, Any]) -> None:
 
 
 def change(subscription_id: str, params: dict[str, Any], *, settle_payment: bool = True) -> dict[str, Any]:
-    """Carry out an update: items and their proration, trial, anchor, cancellation and plain fields."""
+    """Apply an update: items and their proration, trial, anchor, cancellation and plain fields."""
     refuse(params, *NOT_BUILT)
     refuse_enabled(params, "automatic_tax")
     refuse(params.get("pause_collection") or {}, "resumes_at")
@@ -117,7 +117,7 @@ def change(subscription_id: str, params: dict[str, Any], *, settle_payment: bool
 
 
 def _refuse_scheduled(subscription: dict[str, Any], params: dict[str, Any]) -> None:
-    """What a schedule decides is changed by the schedule, or after it was released."""
+    """Refuse changes of what a schedule controls: change the schedule, or release it first."""
     if subscription["schedule"] is None:
         return
     if "cancel_at" in params or "cancel_at_period_end" in params:
@@ -181,7 +181,7 @@ def _apply_end(subscription: dict[str, Any], params: dict[str, Any]) -> None:
 def _apply_money(
     subscription: dict[str, Any], before: dict[str, Any], params: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Apply items, trial and anchor; return the invoice that must be paid now."""
+    """Apply items, trial and anchor. Returns the invoice that must be paid now."""
     now = moment.now(subscription["customer"])
     items_before = clone(subscriptions.items(before))
     if "items" in params:

@@ -27,7 +27,7 @@ LIVE = ("active", "trialing", "past_due", "unpaid", "incomplete", "paused")
 
 
 def get(subscription_id: str | None, *, param: str = "id", status: int = 404) -> dict[str, Any]:
-    """Return a subscription that exists."""
+    """Returns a subscription that exists."""
     subscription = store.find("subscription", subscription_id)
     if subscription is None:
         raise missing("subscription", str(subscription_id), param=param, status=status)
@@ -37,7 +37,7 @@ def get(subscription_id: str | None, *, param: str = "id", status: int = 404) ->
 def new_item(
     subscription_id: str, price: dict[str, Any], quantity: int | None, period: tuple[int, int], **values: Any
 ) -> dict[str, Any]:
-    """Return an item of a subscription, which carries the period."""
+    """Returns an item of a subscription, which carries the period."""
     return shapes.build(
         "subscription_item",
         **(
@@ -59,23 +59,23 @@ def new_item(
 
 
 def items(subscription: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the items."""
+    """Returns the items."""
     return subscription["items"]["data"]
 
 
 def period(subscription: dict[str, Any]) -> tuple[int, int]:
-    """Return the current period; all items share it."""
+    """Returns the current period; all items share it."""
     first = items(subscription)[0]
     return first["current_period_start"], first["current_period_end"]
 
 
 def recurring(subscription: dict[str, Any]) -> dict[str, Any]:
-    """Return the billing interval; all items share it."""
+    """Returns the billing interval; all items share it."""
     return items(subscription)[0]["price"]["recurring"]
 
 
 def set_period(subscription: dict[str, Any], start: int, end: int) -> None:
-    """Move every item to a period."""
+    """Set the period of every item."""
     for item in items(subscription):
         item["current_period_start"], item["current_period_end"] = start, end
 
@@ -117,7 +117,7 @@ def new(
 
 
 def _blank() -> dict[str, Any]:
-    """Return what every new subscription has."""
+    """Returns what every new subscription has."""
     return {
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
@@ -133,7 +133,7 @@ def _blank() -> dict[str, Any]:
 
 
 def payment_settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Return complete payment settings."""
+    """Returns complete payment settings."""
     return {
         "payment_method_options": None,
         "payment_method_types": given.get("payment_method_types") or None,
@@ -156,7 +156,7 @@ def check_prices(prices: list[dict[str, Any]]) -> None:
 
 
 def pending_items(customer_id: str, subscription_id: str | None, currency: str) -> list[dict[str, Any]]:
-    """Return invoice items that wait for the next invoice of this subscription."""
+    """Returns invoice items that wait for the next invoice of this subscription."""
     found = []
     for item in store.each("invoiceitem"):
         if item["customer"] == customer_id and item["invoice"] is None and item["currency"] == currency:
@@ -281,7 +281,7 @@ def end(subscription_id: str, *, reason: str | None, details: dict[str, Any] | N
 
 
 def expire(subscription_id: str) -> None:
-    """Give up on a first payment that was never made."""
+    """Expire a subscription whose first payment was never made."""
     with updating(subscription_id, "customer.subscription.updated") as subscription:
         subscription["status"] = "incomplete_expired"
         subscription["ended_at"] = moment.now(subscription["customer"])
@@ -308,7 +308,7 @@ def on_paid(invoice: dict[str, Any]) -> None:
 
 
 def on_failed(invoice: dict[str, Any]) -> None:
-    """Follow a failed payment: past due first; when no retry is left, what the setting says."""
+    """Apply a failed payment: past due first; after the last retry, the configured outcome."""
     subscription = store.get(invoicing.subscription_of(invoice))
     if subscription is None or subscription["status"] not in ("active", "past_due"):
         return
@@ -332,7 +332,7 @@ def start(
     at_checkout: bool = False,
     charge: bool = True,
 ) -> dict[str, Any]:
-    """Bill the first period at once and charge it; a trial's first invoice is for nothing."""
+    """Bill and charge the first period at once; a trial's first invoice is for 0."""
     subscription = get(subscription_id)
     trial = subscription["status"] == "trialing"
     invoice = bill(subscription_id, "subscription_create", free=trial)

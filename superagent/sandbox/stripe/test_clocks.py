@@ -1,4 +1,4 @@
-"""Test clocks: customers whose time stands still until it is advanced."""
+"""Test clocks: customers whose time is frozen until the clock is advanced."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ _running: set[asyncio.Task[None]] = set()
 
 
 def get(clock_id: str) -> dict[str, Any]:
-    """Return a test clock that exists."""
+    """Returns a test clock that exists."""
     clock = store.find(KIND, clock_id)
     if clock is None:
         raise missing("test clock", clock_id)
@@ -158,7 +158,7 @@ async def _run(clock_id: str, target: int) -> None:
 
 
 def resume_all() -> None:
-    """Go on with clocks that were advancing when the process stopped."""
+    """Continue clocks that were advancing when the process stopped."""
     for clock in store.each(KIND):
         if clock["status"] == "advancing":
             _start(clock["id"], clock["status_details"]["advancing"]["target_frozen_time"])

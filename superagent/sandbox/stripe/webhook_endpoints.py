@@ -1,4 +1,4 @@
-"""Webhook endpoints; the secret is shown only by the answer to create."""
+"""Webhook endpoints; the secret is returned only at creation."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from superagent.sandbox.stripe.routes import Call, Page, route
 
 
 def get(endpoint_id: str) -> dict[str, Any]:
-    """Return an endpoint that exists."""
+    """Returns an endpoint that exists."""
     endpoint = store.find("webhook_endpoint", endpoint_id)
     if endpoint is None:
         raise missing("webhook endpoint", endpoint_id)
