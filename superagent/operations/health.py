@@ -1,6 +1,6 @@
 """Health checks. Live: the process responds. Ready: the database responds; nothing else decides.
 
-Everything else may fail on purpose (docs/operations: "failing on purpose") and is reported as degraded, so that a load
+The product works without the rest (docs/operations: "Graceful degradation"), which is reported as degraded, so that a load
 balancer does not take every process out because Redis is away.
 """
 
