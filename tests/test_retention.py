@@ -27,7 +27,7 @@ from superagent.operations import backlogs
 
 PAGE = Path(__file__).parents[1] / "docs" / "operations" / "README.md"
 SECTION = PAGE.read_text().partition("## What is deleted when\n")[2].partition("\n## ")[0]
-DELETED, _, KEPT = SECTION.partition("Kept for good")
+DELETED, _, KEPT = SECTION.partition("Kept permanently")
 # Written by Django, the libraries and the schedule in numbers that do not grow.
 FEW = {"auth", "contenttypes", "django_celery_beat", "djstripe"}
 NOW = timezone.now()

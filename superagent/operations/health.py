@@ -1,7 +1,7 @@
 """Health checks. Live: the process responds. Ready: the database responds; nothing else decides.
 
-The product works without the other parts (docs/operations: "Graceful degradation"), so they are only reported as degraded:
-a load balancer must not take every process out because Redis is down.
+The product works without the other parts (docs/operations: "Graceful degradation"), so they are only reported as
+degraded: a load balancer must not take every process out because Redis is down.
 """
 
 from __future__ import annotations
