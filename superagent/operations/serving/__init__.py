@@ -4,7 +4,7 @@ Django's own ASGI handler would serve all of it at a quarter of the throughput, 
 and view costs a hop to a thread and back. Here a whole request is one hop (docs/decisions/0002-one-port.md):
 
     asgi       the specification's words
-    heads      uvicorn's reading of requests, with a bound on their heads
+    heads      uvicorn's reading of requests, with bounds on what is unfinished
     pages      the bridge to WSGI: environ and bodies on the way in, threads and a crossing, answers on the way out
     streams    answers that stay open
     lifespan   the server's start and stop

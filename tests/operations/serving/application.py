@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from superagent.operations.serving import StreamsAndPages
+from superagent.operations.serving.heads import BoundedHttp
 
 THREADS = 2
 BLOCK = b"x" * 65_536
@@ -182,6 +183,10 @@ async def streams(scope: Any, receive: Any, send: Any) -> None:
     finally:
         await asyncio.sleep(0.3)  # settlement takes a moment
         say("settled")
+
+
+class ImpatientHttp(BoundedHttp):
+    wait_seconds = 2.0
 
 
 application = StreamsAndPages(

@@ -1,11 +1,17 @@
-"""Heads without end, under a real server."""
+"""Requests without end, and such as never come, under a real server."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
 import pytest
 
 from superagent.operations.serving.heads import MOST_BYTES
-from tests.operations.serving.conftest import Served, read_all
+from tests.operations.serving.application import PATIENCE_SECONDS
+from tests.operations.serving.conftest import Served, read_all, read_until
 from tests.operations.serving.test_pages import CLOSE, body_of
 
 PIECE = b"a" * 4096
@@ -51,3 +57,39 @@ def test_a_long_head_in_pieces_is_taken(shared: Served) -> None:
             connection.sendall(PIECE)
         connection.sendall(b"\r\n\r\n")
         assert len(body_of(read_all(connection))["HTTP_X_A"]) == MOST_BYTES - len(PIECE)
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Served]:
+    server = Served(tmp_path, "--http", "tests.operations.serving.application:ImpatientHttp")
+    yield server
+    server.process.kill()
+    server.process.wait(PATIENCE_SECONDS)
+
+
+def test_who_does_not_go_on_with_a_request_is_hung_up_on(impatient: Served) -> None:
+    for beginning in (
+        b"",
+        b"GET /",
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na",
+        CHUNKED + b"2\r\na",
+    ):
+        with impatient.connect() as connection:
+            connection.sendall(beginning)
+            assert read_all(connection) == b""
+    with impatient.connect() as connection:
+        connection.sendall(b"GET /note HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert read_until(connection, b"noted")
+        connection.sendall(b"GET /")
+        assert read_all(connection) == b""
+
+
+def test_who_waits_for_an_answer_is_not_hung_up_on(impatient: Served) -> None:
+    """However long it takes: the request is whole."""
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(httpx.get, f"{impatient.url}/hold?go", timeout=PATIENCE_SECONDS)
+        impatient.until_said("holds")
+        with impatient.connect() as silent:  # which is hung up on after the time that `held` waits at least
+            assert read_all(silent) == b""
+        impatient.touch("go")
+        assert held.result().text == "held and let go"
