@@ -194,12 +194,17 @@ def main() -> None:
         run(place, options)
 
 
-def run(place: Path, options: argparse.Namespace) -> None:
+def environment(place: Path) -> dict[str, str]:
+    """Of all processes; writes the modules that they serve."""
     code = place / "code"
     code.mkdir(parents=True, exist_ok=True)
     for name, text in FILES.items():
         (code / name).write_text(textwrap.dedent(text))
-    common = os.environ | {"PYTHONPATH": f"{code}:{ROOT}", "DATA_DIR": str(place / "data"), "LOCAL": "true"}
+    return os.environ | {"PYTHONPATH": f"{code}:{ROOT}", "DATA_DIR": str(place / "data"), "LOCAL": "true"}
+
+
+def run(place: Path, options: argparse.Namespace) -> None:
+    common = environment(place)
     bare = common | {"DJANGO_SETTINGS_MODULE": "bench_bare"}
     metered = common | {"DJANGO_SETTINGS_MODULE": "bench_metered"}
     python(metered, [str(ROOT / "manage.py"), "migrate", "-v", "0"])
@@ -225,11 +230,7 @@ def run(place: Path, options: argparse.Namespace) -> None:
             server.wait()
         shipper.close()
         if not options.keep:
-            subprocess.run(
-                [sys.executable, "-m", "superagent.local.embedded", "stop", str(place / "data")],
-                cwd=ROOT,
-                check=False,
-            )
+            stop_databases(place)
 
 
 def check(shipper: Shipper, answered: int) -> None:
@@ -344,6 +345,11 @@ def cpu_seconds(pid: int) -> float:
         each.cpu_times().user + each.cpu_times().system
         for each in [process, *process.children(recursive=True)]
     )
+
+
+def stop_databases(place: Path) -> None:
+    command = [sys.executable, "-m", "superagent.local.embedded", "stop", str(place / "data")]
+    subprocess.run(command, cwd=ROOT, check=False)
 
 
 def redis_of(place: Path) -> int:

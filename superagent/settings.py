@@ -311,6 +311,9 @@ USERSESSIONS_TRACK_ACTIVITY = False
 
 # --- The API ---------------------------------------------------------------------------------------------------------
 
+# The largest body that any view takes: a batch of usage events. Others take less by themselves (max_body_bytes); Django
+# refuses what is longer wherever a whole body is read.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "metering.authentication.MeteredKeyAuthentication",

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from accounts.roles import Scope
-from superagent.foundation.json_bodies import MAX_BYTES
+from superagent.foundation.problems import MAX_BODY_BYTES
 from tests.accounts.conftest import founded, key_of, person
 from tests.metering.conftest import Api, new_key
 
@@ -67,8 +67,8 @@ def test_a_packed_body_is_unpacked(key: Api):
         (QUESTION, "gzip", 400, "parse_error"),
         (gzip.compress(QUESTION)[:-4], "gzip", 400, "parse_error"),
         (gzip.compress(QUESTION) + b"x", "gzip", 400, "parse_error"),
-        (gzip.compress(b'{"a": "' + b"x" * MAX_BYTES + b'"}'), "gzip", 413, "body_too_large"),
-        (gzip.compress(b" " * 32 * MAX_BYTES), "gzip", 413, "body_too_large"),
+        (gzip.compress(b'{"a": "' + b"x" * MAX_BODY_BYTES + b'"}'), "gzip", 413, "body_too_large"),
+        (gzip.compress(b" " * 32 * MAX_BODY_BYTES), "gzip", 413, "body_too_large"),
     ],
     ids=["brotli", "twice", "not packed", "half", "more", "large unpacked", "huge unpacked"],
 )

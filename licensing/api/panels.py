@@ -39,7 +39,7 @@ class PanelView(ApiView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if self.body_sha256 is None:
-            raise BodyTooLarge(f"Send at most {self.max_body_bytes:,} bytes.")
+            raise BodyTooLarge.for_view(self)
         super().initial(request, *args, **kwargs)
 
     def parse(self, request: Request, serializer: type[serializers.PanelRequest]) -> dict[str, Any]:

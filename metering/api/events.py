@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.response import Response
 
@@ -21,8 +22,6 @@ from superagent.foundation.json_bodies import JsonEvents
 from superagent.foundation.problems import FieldError, Invalid, Refusal
 from superagent.foundation.views import ApiView
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
-
 
 class CloudEventParser(JsonEvents):
     media_type = "application/cloudevents+json"
@@ -35,7 +34,7 @@ class CloudEventBatchParser(JsonEvents):
 @extend_schema(tags=["usage"])
 class Events(ApiView):
     required_scope = Scope.USAGE_WRITE
-    max_body_bytes = MAX_BODY_BYTES
+    max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     parser_classes = [JsonEvents, CloudEventParser, CloudEventBatchParser]
 
     @extend_schema(

@@ -178,13 +178,20 @@ class _Batch:
             cursor.execute(
                 f"""
                 SELECT e.source, e.event_id, e.body_hash FROM {table} e
-                JOIN unnest(%s::text[], %s::text[]) AS g(source, event_id)
+                JOIN json_to_recordset(%s) AS g(source text, event_id text)
                   ON g.source = e.source AND g.event_id = e.event_id
                 WHERE e.organization_id = %s
                 """,  # noqa: S608  # our own table's name
-                [[entry.event.source for entry in entries], [entry.event.event_id for entry in entries],
-                 self.organization.pk],
-            )  # fmt: skip
+                [
+                    json.dumps(
+                        [
+                            {"source": entry.event.source, "event_id": entry.event.event_id}
+                            for entry in entries
+                        ]
+                    ),
+                    self.organization.pk,
+                ],
+            )
             return {(source, event_id): bytes(body_hash) for source, event_id, body_hash in cursor.fetchall()}
 
     def _affordable(self, entries: list[_Entry]) -> list[_Entry]:
@@ -256,11 +263,10 @@ class _Batch:
                 INSERT INTO {table} (organization_id, received_at, api_key_id, user_id, id, source, event_id,
                                      meter_id, period_id, quantity, occurred_at, is_late, properties, body_hash)
                 SELECT %s, %s, %s, %s, g.id, g.source, g.event_id, g.meter_id, g.period_id, g.quantity,
-                       g.occurred_at, g.is_late, g.properties::jsonb, g.body_hash
-                FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::uuid[], %s::bigint[],
-                            %s::timestamptz[], %s::boolean[], %s::text[], %s::bytea[])
-                     AS g(id, source, event_id, meter_id, period_id, quantity, occurred_at, is_late, properties,
-                          body_hash)
+                       g.occurred_at, g.is_late, g.properties, decode(g.body_hash, 'hex')
+                FROM json_to_recordset(%s)
+                     AS g(id uuid, source text, event_id text, meter_id uuid, period_id uuid, quantity bigint,
+                          occurred_at timestamptz, is_late boolean, properties jsonb, body_hash text)
                 ON CONFLICT (organization_id, source, event_id) DO NOTHING
                 RETURNING id
                 """,  # noqa: S608  # our own table's name
@@ -269,7 +275,7 @@ class _Batch:
                     self.now,
                     self.principal.api_key_id if self.principal else None,
                     self.principal.user_id if self.principal else None,
-                    *(list(column) for column in zip(*map(_row, ordered), strict=True)),
+                    json.dumps([_row(entry) for entry in ordered]),
                 ],
             )
             inserted = {row[0] for row in cursor.fetchall()}
@@ -375,10 +381,19 @@ def _is_of_requests(entry: _Entry) -> bool:
     return entry.meter is not None and entry.meter.slug == REQUESTS
 
 
-def _row(entry: _Entry) -> tuple[object, ...]:
+def _row(entry: _Entry) -> dict[str, object]:
+    """As JSON, which is made in C: psycopg adapts arrays element by element, in Python."""
     event, quota = entry.event, entry.quota
     assert quota is not None  # _lock_quotas
-    return (
-        entry.id, event.source, event.event_id, quota.meter_id, quota.period_id, event.quantity, entry.occurred_at,
-        quota.is_closed, json.dumps(event.properties), entry.body_hash,
-    )  # fmt: skip
+    return {
+        "id": entry.id.hex,
+        "source": event.source,
+        "event_id": event.event_id,
+        "meter_id": quota.meter_id.hex,
+        "period_id": quota.period_id.hex,
+        "quantity": event.quantity,
+        "occurred_at": entry.occurred_at.isoformat(),
+        "is_late": quota.is_closed,
+        "properties": event.properties,
+        "body_hash": entry.body_hash.hex(),
+    }

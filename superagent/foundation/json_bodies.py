@@ -14,15 +14,15 @@ from typing import Any, NoReturn
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
-from superagent.foundation.problems import BodyTooLarge, FieldError, Invalid, Refusal, pointer_to
+from superagent.foundation.problems import BodyTooLarge, FieldError, Invalid, Refusal, body_limit, pointer_to
 
-MAX_BYTES = 1024 * 1024
 MAX_DIGITS = 18  # of a length that is worth turning into a number
 MAX_DEPTH = 64
 MOST_ERRORS = 20
 MOST_NAME = 100
 REPEATED = "repeated_field"
 # How NUL and halves of surrogate pairs look in JSON; whole pairs look so too, so a hit is only a reason to look.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -46,7 +46,7 @@ class JsonBody(JSONParser):
         headers = context["request"].META if "request" in context else {}
         raw = _read(
             stream,
-            most=getattr(context.get("view"), "max_body_bytes", MAX_BYTES),
+            view=context.get("view"),
             announced=headers.get("CONTENT_LENGTH", ""),
             encoding=headers.get("HTTP_CONTENT_ENCODING", ""),
         )
@@ -70,10 +70,11 @@ class JsonEvents(JsonBody):
     refuses_text = False
 
 
-def _read(stream: Any, *, most: int, announced: str, encoding: str) -> bytes:
-    """Returns the bytes of the body, decompressed if necessary; at most `most` of them before and after."""
+def _read(stream: Any, *, view: Any, announced: str, encoding: str) -> bytes:
+    """Returns the bytes of the body, decompressed if necessary; at most as many as `view` accepts, before and after."""
+    most = body_limit(view)
     if announced.isdecimal() and (len(announced) > MAX_DIGITS or int(announced) > most):
-        raise _too_large(most)  # unread: the server may have refused to take that much
+        raise BodyTooLarge.for_view(view)  # unread: the server may have refused to take that much
     raw: bytes = stream.read(most + 1)
     if len(raw) <= most and (coding := encoding.strip().lower()) not in ("", "identity"):
         if coding not in ("gzip", "x-gzip"):
@@ -82,12 +83,8 @@ def _read(stream: Any, *, most: int, announced: str, encoding: str) -> bytes:
             )
         raw = _unpacked(raw, most)
     if len(raw) > most:
-        raise _too_large(most)
+        raise BodyTooLarge.for_view(view)
     return raw
-
-
-def _too_large(most: int) -> BodyTooLarge:
-    return BodyTooLarge(f"Send at most {most:,} bytes, unpacked.")
 
 
 def _unpacked(packed: bytes, most: int) -> bytes:
@@ -103,7 +100,7 @@ def _unpacked(packed: bytes, most: int) -> bytes:
 
 def is_storable(text: str) -> bool:
     """Returns False for text with NUL or half of a surrogate pair, which PostgreSQL cannot store."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return _UNSTORABLE.search(text) is None
 
 
 class _Objects:
@@ -129,6 +126,9 @@ def _refuse(body: Any, objects: _Objects, *, refuses_text: bool) -> None:
     """Raises Invalid for repeated names and, if `refuses_text`, for text that cannot be stored; ParseError for a body
     that is nested too deeply.
     """
+    _check_depth(body)
+    if not objects.repeated and not refuses_text:
+        return
     found = (
         error
         for value, path in _places(body)
@@ -137,6 +137,22 @@ def _refuse(body: Any, objects: _Objects, *, refuses_text: bool) -> None:
     )
     if errors := list(islice(found, MOST_ERRORS)):
         raise Invalid.fields(errors)
+
+
+def _check_depth(body: Any) -> None:
+    """Level by level, and of each level the objects and arrays alone: a batch has many texts and numbers."""
+    level = [body]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for each in level
+            if isinstance(each, dict | list)
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return
+    raise ParseError(_too_deep())
 
 
 def _wrong(value: Any, path: tuple[Any, ...], objects: _Objects) -> Iterator[FieldError]:
@@ -163,8 +179,6 @@ def _places(body: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
         yield value, path
         if not isinstance(value, dict | list):
             continue
-        if len(path) >= MAX_DEPTH:
-            raise ParseError(_too_deep())
         if isinstance(value, dict):
             waiting += [
                 (item, (*path, name[:MOST_NAME])) for name, item in value.items() if is_storable(name)

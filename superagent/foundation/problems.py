@@ -85,10 +85,22 @@ class Invalid(Refusal):
         return cls("; ".join(map(str, errors[:MOST_IN_DETAIL])), errors=errors, **facts)
 
 
+MAX_BODY_BYTES = 1024 * 1024
+
+
+def body_limit(view: Any) -> int:
+    """Returns how many bytes a body that `view` takes may have: `max_body_bytes`, if it says so."""
+    return getattr(view, "max_body_bytes", MAX_BODY_BYTES)
+
+
 class BodyTooLarge(Refusal):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "body_too_large"
     title = "The body is too large"
+
+    @classmethod
+    def for_view(cls, view: Any) -> Self:
+        return cls(f"Send at most {body_limit(view):,} bytes, unpacked.")
 
 
 class Forbidden(Refusal):
@@ -164,7 +176,7 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
     request_id = getattr(request, "request_id", "")
     if isinstance(exception, exceptions.APIException):
         return _from_rest_framework(exception, request_id)
-    refusal = _refusal_of(exception)
+    refusal = _refusal_of(exception, context.get("view"))
     if isinstance(refusal, Failed | TemporarilyUnavailable):
         log.error("request_failed", path=request.path, exc_info=exception)
         got_request_exception.send(
@@ -181,15 +193,15 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
     return Response(body | refusal.facts, refusal.status, headers=refusal.headers, content_type=CONTENT_TYPE)
 
 
-def _refusal_of(exception: Exception) -> Refusal:
+def _refusal_of(exception: Exception, view: Any) -> Refusal:
     if isinstance(exception, Refusal):
         return exception
     if isinstance(exception, Http404):
         return NotFound()
     if isinstance(exception, PermissionDenied):
         return Forbidden()
-    if isinstance(exception, RequestDataTooBig):
-        return BodyTooLarge(f"Send at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes.")
+    if isinstance(exception, RequestDataTooBig):  # longer than any view accepts
+        return BodyTooLarge.for_view(view)
     if isinstance(exception, SuspiciousOperation):  # for example more parameters than Django accepts
         return Invalid(
             "The request could not be read.", errors=[FieldError("", "unreadable", str(exception))]
