@@ -178,15 +178,15 @@ def _claimed(credential: Any) -> User | None:
 
 
 class PasskeyForm(_NotedPasskey, webauthn_forms.LoginWebAuthnForm):
-    """To log in with nothing else."""
+    """Logs in with a passkey alone."""
 
 
 class PasskeyStepForm(_NotedPasskey, webauthn_forms.AuthenticateWebAuthnForm):
-    """In the second step."""
+    """A passkey as the second step."""
 
 
 class PasskeyAgainForm(_NotedPasskey, webauthn_forms.ReauthenticateWebAuthnForm):
-    """To confirm who is there."""
+    """Re-authentication with a passkey."""
 
 
 class OrganizationForm(forms.ModelForm):
@@ -222,7 +222,7 @@ class ChangeEmailForm(forms.Form):
 
 
 class ProofForm(forms.Form):
-    """Beside a mailed link: that the account is the reader's as well."""
+    """The password on the page of a mailed link, which proves the mailbox only."""
 
     password = forms.CharField(
         label=_("Password"),
@@ -319,7 +319,7 @@ class RoleForm(forms.Form):
 
 
 def _offer_roles(form: forms.Form, by_role: str) -> None:
-    """Returns the roles that a member with `by_role` may give."""
+    """Limit the choices to roles that a member with `by_role` may give."""
     role = cast(forms.ChoiceField, form.fields["role"])
     role.choices = [(value, label) for value, label in Role.choices if roles.may_give(by_role, value)]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class UserManager(BaseUserManager["User"]):
-    """Users are found by email, whatever its case; the address is stored in lower case."""
+    """Finds users by email, ignoring case; addresses are stored in lower case."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         if not email:
@@ -31,15 +31,16 @@ class UserManager(BaseUserManager["User"]):
 
 
 class OwnedQuerySet(models.QuerySet[Any]):
-    """Rows that belong to an organization; row-level security stands behind it."""
+    """Rows that belong to an organization."""
 
     def visible_to(self, organization: "Organization") -> Self:
+        """Returns the organization's rows. Row-level security also refuses all others."""
         return self.filter(organization=organization)
 
 
 class ApiKeyQuerySet(OwnedQuerySet):
     def usable(self, now: datetime) -> Self:
-        """Neither revoked nor expired at `now`, which is real time."""
+        """Returns the keys that are neither revoked nor expired at `now`, which is real time."""
         return self.filter(
             models.Q(expires_at__isnull=True) | models.Q(expires_at__gt=now), revoked_at__isnull=True
         )
@@ -47,7 +48,7 @@ class ApiKeyQuerySet(OwnedQuerySet):
 
 class InvitationQuerySet(OwnedQuerySet):
     def open(self, now: datetime) -> Self:
-        """Neither accepted, withdrawn nor expired at `now`, which is real time."""
+        """Returns the invitations that are neither accepted, withdrawn nor expired at `now`, which is real time."""
         return self.filter(accepted_at__isnull=True, revoked_at__isnull=True, expires_at__gt=now)
 
 

@@ -26,12 +26,12 @@ class LastOwner(Refusal):
 
 class OwnersOnly(Forbidden):
     code = "owners_only"
-    title = "Only an owner may do this"
+    title = "Only an owner can do this"
 
 
 class RoleNotAllowed(Forbidden):
     code = "role_not_allowed"
-    title = "Nobody can give more than they have"
+    title = "You cannot give or remove this role"
 
 
 class NoOrganization(Refusal):
@@ -69,13 +69,14 @@ _of_menu: Prepared[Membership] = Prepared(lambda: _of_user(Given("user"))[: MENU
 
 
 def menu_of_user(user: User) -> MembershipMenu:
+    """Returns the first MENU_SIZE memberships of the user, for the organization switcher."""
     with tenancy.system("a person's organizations are read before one is chosen"):
         found = _of_menu(user=user.pk)
     return MembershipMenu(found[:MENU_SIZE], has_more=len(found) > MENU_SIZE)
 
 
 def find(user: User, organization_id: UUID | None) -> Membership | None:
-    """Returns the user's membership in one organization; without an id, in the default one or else the first joined."""
+    """Returns the user's membership in one organization; without an id, in the default one, else the first joined."""
     with tenancy.system("a person's organization is read before it becomes the scope"):
         found = Membership.objects.filter(user=user).select_related("organization")
         if organization_id is not None:
@@ -103,10 +104,10 @@ def add(*, organization: Organization, user: User, role: Role, now: datetime) ->
 def change_role(
     *, organization: Organization, user_id: UUID, role: str, by: User, revoke_keys: bool, now: datetime
 ) -> RoleChange:
-    """Give a member another role, within what `by` may give at this moment. An API key manages no members.
+    """Change a member's role, if the role that `by` has at this moment allows it. API keys cannot manage members.
 
-    `revoke_keys` ends the keys that the member made and that allow more than the new role. Raises NotFound,
-    OwnersOnly, RoleNotAllowed, LastOwner.
+    `revoke_keys` revokes the API keys that the member created and that allow more than the new role. Raises NotFound,
+    OwnersOnly, RoleNotAllowed, LastOwner, and Invalid for an unknown role.
     """
     with transaction.atomic():
         membership = _locked(organization, user_id)
@@ -122,7 +123,7 @@ def change_role(
 def change_role_by_staff(
     *, organization: Organization, user_id: UUID, role: str, staff: User, now: datetime
 ) -> RoleChange:
-    """Give a member another role on behalf of the company; keys that exceed it are revoked.
+    """Change a member's role on behalf of our company; API keys that allow more than the new role are revoked.
 
     Raises NotFound, LastOwner.
     """
@@ -134,10 +135,10 @@ def change_role_by_staff(
 def remove(
     *, organization: Organization, user_id: UUID, by: User, revoke_keys: bool, now: datetime
 ) -> list[ApiKey]:
-    """End a membership; one's own is always one's own to end. Returns the keys that were revoked with it.
+    """Remove a member; everybody may leave. Returns the API keys that were revoked.
 
-    API keys are the organization's and work on, unless `revoke_keys` ends those that the member made. Raises NotFound,
-    OwnersOnly, RoleNotAllowed, LastOwner.
+    API keys belong to the organization and keep working; with `revoke_keys`, those that the member created are revoked.
+    Raises NotFound, OwnersOnly, RoleNotAllowed, LastOwner.
     """
     with transaction.atomic():
         membership = _locked(organization, user_id)
@@ -165,9 +166,9 @@ def remove(
 
 
 def check_manager_may_give(*, organization: Organization, user: User, role: str) -> None:
-    """Lock the organization and check that `user` may, at this moment, make or unmake someone `role` in it.
+    """Lock the organization and check that `user` may add or remove members with `role`.
 
-    Under the lock, because the right may just have been taken away. Raises Invalid, OwnersOnly, RoleNotAllowed.
+    Checked under the lock, because the right may just have been taken away. Raises Invalid, OwnersOnly, RoleNotAllowed.
     """
     if role not in Role.values:
         raise Invalid.field("/role", "invalid_choice", f"Choose one of {', '.join(Role.values)}.")
@@ -176,12 +177,12 @@ def check_manager_may_give(*, organization: Organization, user: User, role: str)
     if giver is not None and roles.may_give(giver.role, role):
         return
     if role == Role.OWNER:
-        raise OwnersOnly("Ask an owner of the organization to make or unmake an owner.")
-    raise RoleNotAllowed(f"Your own role does not include all that the role {Role(role).label} may do.")
+        raise OwnersOnly("Ask an owner of the organization to add or remove owners.")
+    raise RoleNotAllowed(f"Your role does not allow you to give or remove the role {Role(role).label}.")
 
 
 def is_last_owner(membership: Membership) -> bool:
-    """Whether the organization would be left without an owner who can log in. Runs in its scope."""
+    """Returns whether no other owner could log in. Call it in the organization's scope."""
     if membership.role != Role.OWNER:
         return False
     owners = Membership.objects.filter(
@@ -191,7 +192,7 @@ def is_last_owner(membership: Membership) -> bool:
 
 
 def _locked(organization: Organization, user_id: UUID) -> Membership:
-    """The membership, with the organization locked: it guards the rule that an owner remains."""
+    """Returns the membership, with the organization locked: the lock guards the rule that an owner remains."""
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
     membership = (
         Membership.objects.visible_to(organization)
@@ -226,7 +227,7 @@ def _change(membership: Membership, *, role: str, by: User, revoke_keys: bool, n
 
 
 def _tell(membership: Membership, sentence: str, by: User) -> None:
-    """Mail the member what somebody else changed in their membership, if their address is confirmed."""
+    """Mail the member about a change that somebody else made, if their address is confirmed."""
     user, organization = membership.user, membership.organization
     if not email_addresses.is_confirmed(user):
         return

@@ -1,8 +1,8 @@
-"""Names of people, organizations and API keys: they stand in mails to people who have not asked for them.
+"""Names of people, organizations and API keys. They appear in mails to people who did not ask for them.
 
-So a name is one line that can be seen, without what hides or reorders text, and without a web address: nobody can send
-a message, or somebody to another site, by way of a name. A company may be called Booking.com all the same; where
-strangers read it, mail programs must not make a link of that (`unlinked`).
+A name is therefore one visible line, without characters that hide or reorder text and without a web address, so that
+nobody can send a message or a link through a name. A company may still be called Booking.com: where strangers read a
+name, `unlinked` keeps mail programs from turning it into a link.
 """
 
 import re
@@ -11,40 +11,45 @@ import unicodedata
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-# Controls, line and paragraph separators, halves and private characters, and what formats text without being seen
+MAX_LENGTH = 150
+
+# Controls, line and paragraph separators, surrogates, private-use and invisible formatting characters
 _UNSEEN = frozenset({"Cc", "Zl", "Zp", "Cs", "Co", "Cf"})
-# Formats too, but Persian, the scripts of India and emoji are written with them
+# Formatting characters too, but Persian, the scripts of India and emoji need them
 _JOINERS = frozenset("\u200c\u200d")
-# Letters and symbols that are empty: fillers of Korean syllables, and the braille sign without a dot
+# Letters and symbols that look empty: Korean fillers and the blank braille pattern
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _SEEN = frozenset("LNPS")
 _WORD_JOINER = "\u2060"
-# Browsers take the Chinese stops for dots too
+# Browsers read Chinese full stops as dots, too
 _INNER_DOT = re.compile(r"(?<=\w)([.\u3002\uff0e\uff61])(?=\w\w)")
 _ADDRESS = re.compile(r"://|\bwww\.|\w\.\w{2,}/\S", re.IGNORECASE)
 
 
 def validate(name: str) -> None:
-    """Raises ValidationError for a name that could be more than a name."""
+    """Raises ValidationError for an invisible name, and for one that could carry a message or a link."""
     if any(_is_unseen(character) for character in name):
         raise ValidationError(
             _("Use one line of text, without control or invisible characters."), code="control_characters"
         )
     if name and not _can_be_seen(name):
-        raise ValidationError(_("Write a name that can be seen."), code="invisible")
+        raise ValidationError(_("Enter a name with visible characters."), code="invisible")
     if _ADDRESS.search(name):
-        raise ValidationError(_("Leave web addresses out of the name."), code="web_address")
+        raise ValidationError(_("Do not include a web address in the name."), code="web_address")
 
 
-def cleaned(name: str, *, max_length: int = 150) -> str:
-    """What is left of a name that comes from elsewhere, such as a sign-in provider, or from before it was checked."""
+def cleaned(name: str) -> str:
+    """Returns `name` without what `validate` refuses; empty if nothing visible is left.
+
+    For names that were never validated, such as a sign-in provider's.
+    """
     one_line = "".join(" " if _is_unseen(character) else character for character in name)
-    left = " ".join(_ADDRESS.sub(" ", one_line).split())[:max_length]
+    left = " ".join(_ADDRESS.sub(" ", one_line).split())[:MAX_LENGTH]
     return left if _can_be_seen(left) else ""
 
 
 def unlinked(name: str) -> str:
-    """`name` for a mail to somebody who does not know its owner: looks the same, but holds no domain to link to."""
+    """Returns `name` for a mail to a stranger: it looks the same, but mail programs find no domain to link."""
     return _INNER_DOT.sub(rf"\1{_WORD_JOINER}", name)
 
 

@@ -1,7 +1,7 @@
-"""Passwords that guessers try first, beyond Django's list: its words with ornaments, and names known here.
+"""Password validators beyond Django's: common passwords in disguise, and names that an attacker knows.
 
-`Password123!` and `P@ssw0rd12` are `password` with ornaments; `SuperAgent2026` is where one logs in.
-No service is asked: no password, and no part of its digest, leaves this process.
+`Password123!` and `P@ssw0rd12` are `password` in disguise; `SuperAgent2026` is the product's name. All checks run in
+this process: no password, and no part of its hash, is sent to a service.
 """
 
 import re
@@ -16,15 +16,15 @@ from accounts.models import Membership, User
 from superagent.foundation import tenancy
 
 PRODUCT = "SuperAgent"
-MOST_ORGANIZATIONS = 100  # that are looked at, the last joined
-SHORTEST_NAME = 4  # of an organization: shorter ones are in too many good passwords
-OWN_WORTH = 6  # letters that a password must have beside a known name
+MOST_ORGANIZATIONS = 100  # that are compared: the last joined
+SHORTEST_NAME = 4  # of an organization: shorter ones occur in too many good passwords
+MIN_OTHER_LETTERS = 6  # that a password needs besides a known name
 _LEET = str.maketrans("013457@$!|", "oieastasil")
 _ORNAMENTS = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 
 
 class OrnamentedPasswordValidator:
-    """Refuses what is a common password once case, digits and signs around it, and digits for letters, are undone."""
+    """Refuses common passwords with other case, digits or symbols around them, or digits in place of letters."""
 
     def __init__(self) -> None:
         self._common = CommonPasswordValidator().passwords
@@ -32,30 +32,34 @@ class OrnamentedPasswordValidator:
     def validate(self, password: str, user: User | None = None) -> None:
         if any(core in self._common for core in _cores(password)):
             raise ValidationError(
-                _("This password is among the first that are guessed: a common word with digits or signs."),
+                _("This password is easy to guess: it is a common word with digits or symbols added."),
                 code="password_too_common",
             )
 
     def get_help_text(self) -> str:
-        return _("Not a common password, also with digits or signs added.")
+        return _("Your password can't be a common word with digits or symbols added.")
 
 
 class ContextPasswordValidator:
-    """Refuses what is little more than the name of this product or of an organization of the person."""
+    """Refuses passwords that are little more than the name of this product or of one of the user's organizations."""
 
     def validate(self, password: str, user: User | None = None) -> None:
         check_context(password, [PRODUCT, *_organizations_of(user)])
 
     def get_help_text(self) -> str:
-        return _("Not the name of this product or of your organization.")
+        return _("Your password can't be the name of this product or of your organization.")
 
 
 def check_context(password: str, names: Iterable[str]) -> None:
-    """Raises ValidationError when little is left of the password without one of `names`."""
+    """Raises ValidationError if the password has fewer than MIN_OTHER_LETTERS letters besides one of `names`."""
     plain = _letters(_plain(password))
     for name in names:
         known = _letters(_plain(name))
-        if len(known) >= SHORTEST_NAME and known in plain and len(plain.replace(known, "")) < OWN_WORTH:
+        if (
+            len(known) >= SHORTEST_NAME
+            and known in plain
+            and len(plain.replace(known, "")) < MIN_OTHER_LETTERS
+        ):
             raise ValidationError(
                 _("This password is too easy to guess: it is little more than “%(name)s”."),
                 code="password_too_similar",
@@ -66,7 +70,7 @@ def check_context(password: str, names: Iterable[str]) -> None:
 def _organizations_of(user: User | None) -> list[str]:
     if user is None or user._state.adding:
         return []
-    with tenancy.system("a person's organizations have names that a password must not be"):
+    with tenancy.system("names of a person's organizations, which a password must not be"):
         names = (
             Membership.objects.filter(user=user).order_by("-id").values_list("organization__name", flat=True)
         )
@@ -74,16 +78,16 @@ def _organizations_of(user: User | None) -> list[str]:
 
 
 def _cores(password: str) -> Iterable[str]:
-    """What may be the word in it: without ornaments, with and without the digits read as letters, said once."""
+    """Yields the words that the password may be built on, with and without digits read as letters."""
     bare = _ORNAMENTS.sub("", password)
     for candidate in (bare, _ORNAMENTS.sub("", _plain(password)), _plain(bare)):
         word = candidate.lower()
         if word:
             yield word
-            yield _once(word)
+            yield _unrepeated(word)
 
 
-def _once(word: str) -> str:
+def _unrepeated(word: str) -> str:
     """`passwordpassword` → `password`."""
     again = (word + word).find(word, 1)
     return word[:again]

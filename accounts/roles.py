@@ -1,4 +1,4 @@
-"""Roles of members and scopes of API keys: who may do what. One table, read by portal and API alike."""
+"""Roles of members and scopes of API keys. Portal and API read the same table."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -45,9 +45,9 @@ def allows(role: str, scope: str) -> bool:
 
 
 def may_give(giver: str, role: str) -> bool:
-    """Returns whether a member with the role `giver` may give `role` to somebody, or take it away.
+    """Returns whether a member with the role `giver` may give or remove `role`.
 
-    Only owners may add and remove owners, and nobody may give more than they have.
+    Only owners may add and remove owners, and nobody may give more scopes than their own role has.
     """
     if role == Role.OWNER:
         return giver == Role.OWNER

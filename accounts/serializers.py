@@ -7,11 +7,11 @@ from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role, Scope
 from superagent.foundation.serializers import KeyedRequest, PartialResponse
 
-REVOKE_BEYOND = "With a role: revoke the API keys that the member made and that allow more than the new role."
+REVOKE_BEYOND = "With `role`: revoke API keys that the member created and that exceed the new role."
 
 
 class NameField(serializers.CharField):
-    """What is shown to others, in mails too."""
+    """A name that others see, in mails too."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -36,7 +36,7 @@ class LoginRequest(serializers.Serializer):
         required=False,
         default="",
         allow_blank=True,
-        help_text="The code of the authenticator app or a recovery code, for accounts with two-step login.",
+        help_text="A code of the authenticator app, or a recovery code. Required for accounts with two-step login.",
     )
 
 
@@ -67,7 +67,7 @@ class RegisteredResponse(serializers.Serializer):
     created_at = serializers.DateTimeField()
     organization = OrganizationReferenceResponse(allow_null=True)
     stripe_customer_id = serializers.CharField(
-        allow_null=True, help_text="Null until Stripe has made the customer."
+        allow_null=True, help_text="Null until the customer has been created at Stripe."
     )
 
 
@@ -82,7 +82,7 @@ class UpdateMeRequest(serializers.Serializer):
 
 
 class UserResponse(PartialResponse, serializers.ModelSerializer):
-    """A member of the organization, as a person."""
+    """A member of the organization as a user."""
 
     role = serializers.SerializerMethodField()
 
@@ -95,9 +95,9 @@ class UserResponse(PartialResponse, serializers.ModelSerializer):
 
 
 class UpdateUserRequest(serializers.Serializer):
-    full_name = NameField(max_length=150, required=False, help_text="One's own only.")
+    full_name = NameField(max_length=150, required=False, help_text="Only for yourself.")
     role = serializers.ChoiceField(
-        choices=Role.choices, required=False, help_text="Needs organization:write."
+        choices=Role.choices, required=False, help_text="Requires the scope organization:write."
     )
     revoke_keys = serializers.BooleanField(default=True, help_text=REVOKE_BEYOND)
 
@@ -136,10 +136,10 @@ class UpdateMemberRequest(serializers.Serializer):
 
 
 class RemoveMemberQuery(serializers.Serializer):
-    """The query of a removal."""
+    """Query parameters of removing a member."""
 
     revoke_keys = serializers.BooleanField(
-        default=True, help_text="Revoke the API keys that the member made, or made with one of them."
+        default=True, help_text="Revoke API keys that the member created, directly or with another key."
     )
 
 
@@ -202,14 +202,15 @@ class CreateApiKeyRequest(KeyedRequest):
 
 class RotateApiKeyRequest(KeyedRequest):
     grace_seconds = serializers.ChoiceField(
-        choices=[0, 900, 3_600, 21_600, 86_400], default=0, help_text="How long the old key still works."
+        choices=[0, 900, 3_600, 21_600, 86_400], default=0, help_text="How long the old key keeps working."
     )
 
 
 class NewApiKeyResponse(ApiKeyResponse):
     key = serializers.CharField(
         allow_null=True,
-        help_text="The key itself: shown this once. For a day, the same Idempotency-Key shows it again; then null.",
+        help_text="The plain-text key, returned once. The same request with the same Idempotency-Key returns it again "
+        "for a day, then null.",
     )
 
     class Meta(ApiKeyResponse.Meta):

@@ -32,9 +32,9 @@ class Seat(Seats):
 
 
 def activate(*, license_key: str, fingerprint: str, label: str) -> Seat:
-    """Activate a server on the license. Repeatable: an active server stays active.
+    """Activate a server on the license. Idempotent.
 
-    Servers that missed their heartbeats give up their activation if it is needed. Raises LicenseRefused
+    If the limit is reached, activations of servers that missed their heartbeats are removed. Raises LicenseRefused
     (TOO_MANY_ACTIVATIONS, SUSPENDED, …) and UnknownLicenseKey.
     """
     license_ = license_with_key(license_key)
@@ -102,18 +102,18 @@ def remove(*, license_: License, activation_id: UUID) -> Activation:
 
 
 def forget_silent(*, now: datetime) -> int:
-    """Delete activations without a sign of life for FORGOTTEN_AFTER. Returns the number deleted.
+    """Delete activations without a heartbeat for FORGOTTEN_AFTER. Returns the number deleted.
 
-    Those of a live license that requires activation but no heartbeat stay.
+    Activations of a license that requires them but no heartbeat are kept until the license ends.
     """
     silent = Activation.objects.filter(last_heartbeat_at__lt=now - FORGOTTEN_AFTER)
-    means_nothing = Q(
+    sends_no_heartbeat = Q(
         license__requires_activation=True,
         license__heartbeat_hours__isnull=True,
         license__status__in=[License.Status.ACTIVE, License.Status.SUSPENDED, License.Status.PENDING],
     )
     forgotten = 0
-    while batch := list(silent.exclude(means_nothing).values_list("pk", flat=True)[:BATCH]):
+    while batch := list(silent.exclude(sends_no_heartbeat).values_list("pk", flat=True)[:BATCH]):
         forgotten += silent.filter(pk__in=batch).delete()[0]
     return forgotten
 
@@ -124,7 +124,7 @@ def _seat(license_: License, activation: Activation, now: datetime) -> Seat:
 
 
 def _locked(license_id: UUID) -> License:
-    # NO KEY: rows that refer to the license can be inserted meanwhile.
+    # NO KEY: does not block inserts of rows that refer to the license.
     rows = License.objects.select_for_update(of=("self",), no_key=True)
     return rows.select_related("organization").get(pk=license_id)
 

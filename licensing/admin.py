@@ -32,20 +32,20 @@ from superagent.foundation.problems import Refusal
 
 class PolicyForm(ReasonedModelForm):
     reason = reason_field(
-        _(
-            "Kept in the audit trail. If a grace period changes, customers with a license are mailed the reason."
-        )
+        _("Recorded in the audit trail. If a grace period changes, it is mailed to customers with a license.")
     )
 
     def clean_product_slug(self) -> str:
         slug: str = self.cleaned_data["product_slug"]
         if not Product.objects.filter(slug=slug, kind=Product.Kind.LICENSE).exists():
-            raise forms.ValidationError(_("There is no license product of this name. Add the product first."))
+            raise forms.ValidationError(
+                _("There is no license product with this slug. Add the product first.")
+            )
         return slug
 
 
 class FeatureNames(BaseInlineFormSet):
-    """A panel asks for a feature by `databases`, `max_databases` or `create_database`: each name means one feature."""
+    """Checks that a name by which panels ask (`databases`, `max_databases`, `create_database`) means one feature."""
 
     def clean(self) -> None:
         super().clean()
@@ -58,7 +58,7 @@ class FeatureNames(BaseInlineFormSet):
                 if meant.setdefault(name, slug) != slug:
                     form.add_error(
                         None,
-                        _("%(name)s would mean both %(one)s and %(other)s.")
+                        _("%(name)s would refer to both %(one)s and %(other)s.")
                         % {"name": name, "one": meant[name], "other": slug},
                     )
 
@@ -71,8 +71,10 @@ class PolicyFeatureInline(admin.StackedInline):  # a table's cells have no label
 
 @admin.register(Policy)
 class PolicyAdmin(AuditedAdmin):
-    """What the products include. Licenses keep what they were issued with until their tier changes; the graces are read
-    when they are needed, so a change of them is mailed to everybody who has one."""
+    """What the products include. Licenses keep the limits that they were issued with until their tier changes.
+
+    A change of a grace period applies to issued licenses, too, and is mailed to their organizations.
+    """
 
     list_display = ["name", "product_slug", "key_prefix", "max_activations", "requires_activation"]
     search_fields = ["name", "product_slug"]
@@ -262,4 +264,4 @@ class FeatureUsageAdmin(LargeList):
     list_display = ["reported_at", "license", "feature_slug", "delta", "used", "limit"]
     list_select_related = ["license"]
     search_fields = ["=license__key_tail", "=license__id"]
-    search_help_text = _("Last group of the key, or the id of the license.")
+    search_help_text = _("Last group of the key, or id of the license")

@@ -91,8 +91,8 @@ def _decrypted(license_: License) -> str:
     except vault.DecryptionFailed as error:
         log.error("license_key_unreadable", license=str(license_.pk), alarm=True)
         raise KeyUnreadable(
-            "It is stored under an encryption key that is missing here; we have been told. The license itself works, "
-            "and its other fields can be read by fields=."
+            "We cannot decrypt it and have been notified. The license itself works. The API returns its other fields "
+            "with `fields=`."
         ) from error
 
 

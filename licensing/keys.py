@@ -1,8 +1,8 @@
-"""License keys: how they are made, written, read and told from typing errors.
+"""License keys: generating, formatting, parsing, and detecting typos.
 
 `NP-7KQ2M-…` is a prefix and five groups of five characters of Crockford's base 32 (no I, L, O, U): 105 random bits,
-then 4 check characters. Prefix, random part and check are one Reed-Solomon code word over GF(32) of at most 31
-characters, so any four wrong characters, and any two swapped ones, are found offline, before a server is asked.
+then 4 check characters. Prefix, random part and check characters are one Reed-Solomon code word over GF(32) of at most
+31 characters, so up to four wrong characters, and any two swapped ones, are detected without a request to the server.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ PREFIX = re.compile(rf"[{ALPHABET}]{{2,4}}")
 _BODY = RANDOM_CHARACTERS + CHECK_CHARACTERS
 _VALUE = {character: value for value, character in enumerate(ALPHABET)}
 _MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})
-# Dashes, underscores, spaces of every width, tabs, zero-width marks; the minus sign is none of them.
+# Dashes, underscores, all kinds of spaces, tabs, zero-width characters; the minus sign is in another category.
 _SEPARATORS = frozenset({"Pd", "Pc", "Zs", "Cc", "Cf"})
 _MINUS = "\N{MINUS SIGN}"
 _FIELD_POLYNOMIAL = 0b100101  # x^5 + x^2 + 1 is primitive
@@ -30,7 +30,7 @@ class InvalidKeyFormat(ValueError):
 
 
 def generate(prefix: str) -> str:
-    """Returns a new key, formatted for people."""
+    """Returns a new random key, in groups."""
     if not PREFIX.fullmatch(prefix):
         raise ValueError(f"{prefix!r} cannot start a license key")
     data = prefix + "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
@@ -40,7 +40,7 @@ def generate(prefix: str) -> str:
 def canonical(text: str) -> str:
     """Returns the canonical form, which is hashed: upper case, no separators, misread letters mapped back.
 
-    Separators are any dashes, spaces and invisible marks, as word processors and mail programs put them in.
+    Separators are dashes, spaces and invisible characters, which word processors and mail programs may insert.
 
     Raises InvalidKeyFormat when the length or the check characters are wrong.
     """
@@ -57,7 +57,7 @@ def canonical(text: str) -> str:
 
 
 def _without_separators(text: str) -> str:
-    """Full-width letters and digits become plain ones."""
+    """Returns the text without separators, and with full-width letters and digits as plain ones."""
     return "".join(
         character
         for character in unicodedata.normalize("NFKC", text)
@@ -66,7 +66,7 @@ def _without_separators(text: str) -> str:
 
 
 def written(symbols: str) -> str:
-    """Returns a canonical key in groups, formatted for people."""
+    """Returns a canonical key in groups, for people to read."""
     prefix, body = symbols[:-_BODY], symbols[-_BODY:]
     return "-".join([prefix, *(body[at : at + GROUP] for at in range(0, _BODY, GROUP))])
 

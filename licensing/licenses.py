@@ -1,7 +1,8 @@
-"""The life of a license: issued when it is paid, following its subscription until it ends.
+"""The life of a license: issued when it is paid, then kept in line with its subscription until it ends.
 
-Every function locks the license's row, changes it at most once, and writes only rows. Each says what the license is
-now, whatever was heard before: facts may come late, twice, or not at all. What staff do is in `moderation`.
+Every function locks the license's row, changes it at most once, and calls no outside system. Each sets the present
+state, whatever the former one was, because events may arrive late, twice or not at all. Staff actions are in
+`moderation`.
 """
 
 from datetime import datetime, timedelta
@@ -29,9 +30,9 @@ def issue(
     order_item_id: UUID | None = None,
     renews_at: datetime | None = None,
 ) -> License:
-    """The license for a paid order item; the same item gives the same license.
+    """Issue a license for a paid order item. Idempotent: returns the same license for the same item.
 
-    Without `renews_at` it never expires. Without an order item (staff, demo data) every call issues a new one.
+    Without `renews_at` it never expires. Without an order item (staff, demo data) every call issues a new license.
     """
     with transaction.atomic():
         license_ = License(
@@ -60,9 +61,9 @@ def issue(
 
 
 def renew(*, license_id: UUID, renews_at: datetime, is_ending: bool, now: datetime) -> None:
-    """Paid until `renews_at`: the license lives a grace longer, or, if it `is_ending`, exactly that long.
+    """Extend a license that is paid until `renews_at`, plus the renewal grace unless it `is_ending`.
 
-    A suspension for payment, and an expiry that a late payment has overtaken, are lifted; staff's own stay.
+    Lifts a suspension for payment and an expiry; a suspension by staff stays.
     """
     with transaction.atomic():
         license_ = locked(license_id)
@@ -79,9 +80,9 @@ def renew(*, license_id: UUID, renews_at: datetime, is_ending: bool, now: dateti
 
 
 def start_payment_grace(*, license_id: UUID, since: datetime, now: datetime) -> None:
-    """Payment has failed `since` then: the license works on for the policy's grace, and is then suspended.
+    """Start the payment grace of a license whose payment failed at `since`; at its end the license is suspended.
 
-    A longer grace that staff have given stays.
+    A longer grace, given by staff, is kept.
     """
     with transaction.atomic():
         license_ = locked(license_id)
@@ -90,14 +91,14 @@ def start_payment_grace(*, license_id: UUID, since: datetime, now: datetime) -> 
             return
         ends_at = since + timedelta(days=license_.policy.payment_grace_days)
         license_.suspends_at = max(license_.suspends_at or ends_at, ends_at)
-        # Stripe has turned the period already, but it is not paid: what ends the license now is the suspension.
+        # Stripe has started the next period, but it is unpaid: the suspension ends the license, not the expiry.
         license_.expires_at = None
         reopen(license_)
         store(license_, now=now, before=before)
 
 
 def suspend_for_payment(*, license_id: UUID, now: datetime) -> None:
-    """Stripe has given up collecting: lifted by itself once it is paid."""
+    """Suspend a license because Stripe has stopped collecting the payment. A later payment lifts it (`renew`)."""
     with transaction.atomic():
         license_ = locked(license_id)
         before = license_.status
@@ -110,7 +111,7 @@ def suspend_for_payment(*, license_id: UUID, now: datetime) -> None:
 
 
 def await_payment(*, license_id: UUID) -> None:
-    """Its first payment has not arrived after all: pending until it has."""
+    """Set a license to pending until its first payment arrives."""
     with transaction.atomic():
         license_ = locked(license_id)
         if license_.status != Status.REVOKED and not license_.is_held_by_staff:
@@ -119,7 +120,7 @@ def await_payment(*, license_id: UUID) -> None:
 
 
 def end(*, license_id: UUID, at: datetime, now: datetime) -> None:
-    """The subscription is over: the license expires `at`, which may be now or the end of what is paid."""
+    """Let a license expire at `at`, because its subscription has ended."""
     with transaction.atomic():
         license_ = locked(license_id)
         before, was_ending = license_.status, license_.is_ending
@@ -134,7 +135,7 @@ def end(*, license_id: UUID, at: datetime, now: datetime) -> None:
 
 
 def change_policy(*, license_id: UUID, policy: Policy) -> None:
-    """The subscription moved to another tier: the limits change, what is used and the key stay."""
+    """Apply the limits of another tier. Usage and key stay."""
     with transaction.atomic():
         license_ = locked(license_id)
         if license_.policy_id == policy.pk:
@@ -153,10 +154,10 @@ def change_policy(*, license_id: UUID, policy: Policy) -> None:
 
 
 def sync_due_statuses(*, now: datetime) -> int:
-    """The job: give every license the status that its dates have given it already; returns how many changed.
+    """Store and announce the status of licenses whose dates have passed. Returns the number changed.
 
-    `status_at` has told the truth all along; this tells people. `now` is real time: an organization on a test clock has
-    its own.
+    Validation does not depend on it: it uses `status_at`. `now` is real time; an organization on a test clock uses its
+    own. A failure does not stop the others.
     """
     changed = 0
     due = License.objects.due(now).values_list("pk", flat=True)
@@ -164,7 +165,7 @@ def sync_due_statuses(*, now: datetime) -> int:
     for pk in [*due, *on_test_clocks]:
         try:
             changed += _sync(pk, now)
-        except Exception:  # one that fails does not keep the others; validation says the truth meanwhile
+        except Exception:
             log.exception("license_status_not_synced", license=str(pk), alarm=True)
     return changed
 
@@ -180,10 +181,10 @@ def _expiry(policy: Policy, renews_at: datetime | None) -> datetime | None:
 
 
 def _include(license_: License, policy: Policy) -> None:
-    """Give the license the policy's features; one that the policy lacks is kept with limit 0, for its use is a fact."""
+    """Give the license the policy's features. A feature that the policy lacks keeps its usage, with limit 0."""
     included = list(policy.features.all())
     own = LicenseFeature.objects.filter(license=license_)
-    # An action may have moved from one feature to another, and belongs to one at a time.
+    # An action may have moved from one feature to another: clear all first, because each is unique.
     own.update(action=None)
     own.exclude(slug__in=[feature.slug for feature in included]).update(limit=0)
     LicenseFeature.objects.bulk_create(

@@ -18,23 +18,23 @@ DUE_AT = Case(
     When(status="active", then=Least("suspends_at", "expires_at")),
     When(status="suspended", suspension_reason="payment", then=F("expires_at")),
 )
-"""When the dates of a license make it something else than what is stored; empty: never. What the index `license_due` is
-of, so that the planner has figures of it: of the dates alone, most have passed."""
+"""When a license's dates change its stored status; NULL is never. The index `license_due` is on this expression, which
+also gives the planner statistics of it: most of the dates themselves have passed."""
 
 
 class LicenseQuerySet(OwnedQuerySet):
-    """Licenses by key, by what is due, and with all that validation needs."""
+    """Licenses by key, by due date, and with the rows that validation needs."""
 
     def with_key(self, key_hash: bytes) -> Self:
         return self.filter(key_hash=key_hash)
 
     def with_previous_key(self, key_hash: bytes, now: datetime) -> Self:
-        """By a key that was replaced and works for a while yet, by the organization's clock."""
+        """Returns licenses by a replaced key that still works, by the organization's clock."""
         local_now = Coalesce("organization__test_clock_time", Value(now))
         return self.filter(previous_key_hash=key_hash, previous_key_works_until__gt=local_now)
 
     def for_validation(self, fingerprint: str | None = None) -> Self:
-        """Policy, organization's clock, features and the one server's activation, in one query."""
+        """Adds policy, organization, features and the server's activation, in one query."""
         features = (
             apps.get_model("licensing", "LicenseFeature")
             .objects.filter(license=OuterRef("pk"))
@@ -66,21 +66,22 @@ class LicenseQuerySet(OwnedQuerySet):
         )
 
     def due(self, now: datetime) -> Self:
-        """Those whose dates have made them something else than what is stored, of organizations whose clock is the real
-        one. By indexes: a job asks it all day."""
+        """Returns licenses whose dates have changed the stored status, of organizations without a test clock.
+
+        Uses the index `license_due`, because a job runs it all day.
+        """
         on_test_clock = Organization.objects.filter(
             pk=OuterRef("organization"), test_clock_time__isnull=False
         )
         return self.alias(due_at=DUE_AT).filter(~Exists(on_test_clock), due_at__lte=now)
 
     def due_on_test_clocks(self) -> Self:
-        """The same of organizations with clocks of their own, of which there are few."""
+        """As `due`, of the few organizations with a test clock."""
         on_test_clock = self.alias(due_at=DUE_AT).filter(organization__test_clock_time__isnull=False)
         return on_test_clock.filter(due_at__lte=F("organization__test_clock_time"))
 
     def late(self, since: datetime) -> Self:
-        """Those that count as active though their dates made them something else before `since`, of organizations whose
-        clock is the real one; with `due_since`. By indexes, because it is measured all day."""
+        """Returns licenses stored as active that have been due since before `since`, with `due_since`. By the index."""
         return self.due(since).filter(status="active").annotate(due_since=DUE_AT)
 
 
@@ -89,17 +90,17 @@ LicenseManager = models.Manager.from_queryset(LicenseQuerySet)
 
 class ActivationQuerySet(OwnedQuerySet):
     def count_up_to(self, most: int) -> int:
-        """Reads no more rows than that, so they must not be sorted first."""
+        """Returns the number of rows, at most `most`. Unsorted, so that no more rows are read."""
         return self.order_by()[:most].count()
 
     def alive(self, license_: "License", now: datetime) -> Self:
-        """Those heard of within the heartbeat of `license_`, which they belong to; without one, all."""
+        """Returns activations of `license_` with a recent heartbeat; all, if the license requires none."""
         if license_.heartbeat_hours is None:
             return self
         return self.filter(last_heartbeat_at__gte=now - timedelta(hours=license_.heartbeat_hours))
 
     def dead(self, license_: "License", now: datetime) -> Self:
-        """The others."""
+        """Returns activations of `license_` that missed their heartbeats."""
         if license_.heartbeat_hours is None:
             return self.none()
         return self.filter(last_heartbeat_at__lt=now - timedelta(hours=license_.heartbeat_hours))

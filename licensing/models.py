@@ -12,8 +12,8 @@ from licensing.managers import DUE_AT, ActivationManager, LicenseManager
 from superagent.foundation.records import Record
 from superagent.foundation.row_security import Published
 
-MAX_ACTIVATIONS = 1000  # of any license: who is activated is counted at each new server
-UNSTATED_ACTIVATIONS = 100  # where a policy says no number
+MAX_ACTIVATIONS = 1000  # of any license, because each activation counts the others
+UNSTATED_ACTIVATIONS = 100  # if a policy sets no number
 
 _slug = RegexValidator(r"^[a-z][a-z0-9_]{1,49}$", _("Use lower-case letters, digits and underscores."))
 
@@ -21,7 +21,10 @@ _CATALOG = Published("what the products include is on the price list; staff writ
 
 
 class Policy(Record):
-    """What licenses of one product include. Editing it affects licenses issued afterwards."""
+    """What licenses of one product include.
+
+    Limits apply to licenses issued afterwards; grace periods apply to issued ones, too.
+    """
 
     row_security = _CATALOG
 
@@ -38,9 +41,7 @@ class Policy(Record):
     renewal_grace_days = models.PositiveSmallIntegerField(
         _("renewal grace in days"),
         default=3,
-        help_text=_(
-            "A license lives this long past the paid period, so that a late renewal cuts nobody off."
-        ),
+        help_text=_("A license keeps working this long after the paid period, in case a renewal is late."),
     )
     payment_grace_days = models.PositiveSmallIntegerField(
         _("payment grace in days"),
@@ -52,19 +53,21 @@ class Policy(Record):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_ACTIVATIONS)],
-        help_text=_("Servers at a time, 1,000 at most. Empty: 100."),
+        help_text=_("Maximum number of activated servers, up to 1,000. Empty: 100."),
     )
     requires_activation = models.BooleanField(
         _("requires activation"),
         default=False,
         db_default=False,
-        help_text=_("Validation is refused for a server that is not activated."),
+        help_text=_("Validation fails on servers that are not activated."),
     )
     heartbeat_hours = models.PositiveSmallIntegerField(
         _("heartbeat in hours"),
         null=True,
         blank=True,
-        help_text=_("A server silent for longer loses its activation. Empty: no heartbeat is asked for."),
+        help_text=_(
+            "A server without a heartbeat for longer loses its activation. Empty: no heartbeat required."
+        ),
     )
 
     class Meta(Record.Meta):
@@ -127,23 +130,25 @@ class License(OrganizationOwned):
         blank=True,
         on_delete=models.PROTECT,
         related_name="license",
-        help_text=_("What was paid for it, once; its subscription keeps the license alive."),
+        help_text=_("The order item that paid for it. Its subscription renews the license."),
     )
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.PENDING)
     suspension_reason = models.CharField(
-        _("suspended for"), max_length=10, choices=SuspensionReason.choices, blank=True
+        _("suspension reason"), max_length=10, choices=SuspensionReason.choices, blank=True
     )
-    note = models.CharField(_("reason"), max_length=300, blank=True, help_text=_("Why it is in this state."))
+    note = models.CharField(
+        _("reason"), max_length=300, blank=True, help_text=_("Why it was suspended, reinstated or revoked.")
+    )
     key_hash = models.BinaryField(max_length=32, unique=True, editable=False)
     key_encrypted = models.BinaryField(editable=False)
     key_prefix = models.CharField(max_length=4, editable=False)
     key_tail = models.CharField(
-        max_length=5, editable=False, help_text=_("The last group, to recognize the key by.")
+        max_length=5, editable=False, help_text=_("The last group of the key, to recognize it.")
     )
     key_made_at = models.DateTimeField(editable=False)
     previous_key_hash = models.BinaryField(max_length=32, null=True, unique=True, editable=False)
     previous_key_works_until = models.DateTimeField(
-        null=True, editable=False, help_text=_("Until then the key that was replaced works too.")
+        null=True, editable=False, help_text=_("Until then, the replaced key works, too.")
     )
     issued_at = models.DateTimeField(_("issued"))
     renews_at = models.DateTimeField(_("renews"), null=True, blank=True)
@@ -152,7 +157,7 @@ class License(OrganizationOwned):
         _("suspends"),
         null=True,
         blank=True,
-        help_text=_("A payment failed; suspended then unless it is paid."),
+        help_text=_("A payment failed. The license is suspended at this time unless it is paid."),
     )
     max_activations = models.PositiveIntegerField(_("activations"), null=True, blank=True)
     requires_activation = models.BooleanField(_("requires activation"), default=False, db_default=False)
@@ -188,21 +193,21 @@ class License(OrganizationOwned):
 
     @property
     def is_held_by_staff(self) -> bool:
-        """Suspended by staff: neither dates nor payments lift that."""
+        """Returns whether staff suspended it, which neither dates nor payments lift."""
         return self.suspension_reason == self.SuspensionReason.MANUAL
 
     @property
     def works_until(self) -> datetime | None:
-        """When it stops working by the dates known now; None is never."""
+        """Returns when it stops working by its present dates; None is never."""
         return min((date for date in (self.expires_at, self.suspends_at) if date is not None), default=None)
 
     @property
     def is_ending(self) -> bool:
-        """It will not be renewed."""
+        """Returns whether it will end without renewal."""
         return self.expires_at is not None and (self.renews_at is None or self.expires_at <= self.renews_at)
 
     def status_at(self, now: datetime) -> Status:
-        """What the license is at `now`, exactly, whether or not the job has stored it yet.
+        """Returns the status at `now` by the dates, even if the job has not stored it yet.
 
         `LicenseQuerySet.with_status` is the same rule in SQL.
         """
@@ -222,12 +227,12 @@ class License(OrganizationOwned):
 
 
 class LicenseFeature(OrganizationOwned):
-    """A feature of this license: its limit and usage. The row that is locked to enforce the limit."""
+    """A feature of a license with its limit and usage. One conditional UPDATE of this row enforces the limit."""
 
     license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="features")
     slug = models.CharField(_("feature"), max_length=50)
     action = models.CharField(
-        _("action"), max_length=50, null=True, help_text=_("Empty: the tier does not include it any more.")
+        _("action"), max_length=50, null=True, help_text=_("Empty: the tier no longer includes it.")
     )
     name = models.CharField(_("name"), max_length=50)
     limit = models.PositiveIntegerField(_("limit"), null=True, blank=True, help_text=_("Empty: unlimited."))
@@ -245,30 +250,30 @@ class LicenseFeature(OrganizationOwned):
 
     @property
     def remaining(self) -> int | None:
-        """None if unlimited; 0 if a smaller tier includes less than is used."""
+        """Returns what is left: None if unlimited, 0 if more is used than a smaller tier includes."""
         return None if self.limit is None else max(self.limit - self.used, 0)
 
     @property
     def warning_threshold(self) -> int:
-        """The usage from which a meter is amber."""
+        """Returns the usage from which the meter on pages is amber."""
         return int((self.limit or 0) * 0.8)
 
     @property
     def maximum_threshold(self) -> int:
-        """The usage above which a meter is red."""
+        """Returns the usage above which the meter on pages is red."""
         return max((self.limit or 0) - 1, 0)
 
 
 class FeatureUsage(OrganizationOwned):
-    """An accepted usage report, with the panel's idempotency key: repeating it changes nothing."""
+    """An accepted usage report, with the idempotency key of the panel."""
 
     license = models.ForeignKey(License, on_delete=models.CASCADE, related_name="usage")
     idempotency_key = models.CharField(max_length=255)
     body_hash = models.BinaryField(max_length=32)
     feature_slug = models.CharField(max_length=50)
-    delta = models.IntegerField(null=True, help_text=_("Empty: the panel sent its own count."))
-    used = models.PositiveIntegerField(default=0, help_text=_("After the report."))
-    limit = models.PositiveIntegerField(null=True, help_text=_("At the time of the report."))
+    delta = models.IntegerField(null=True, help_text=_("Empty: the panel reported its total."))
+    used = models.PositiveIntegerField(default=0, help_text=_("Total after the report."))
+    limit = models.PositiveIntegerField(null=True, help_text=_("Limit at the time of the report."))
     reported_at = models.DateTimeField()
 
     class Meta(OrganizationOwned.Meta):

@@ -39,7 +39,7 @@ def of_product(slug: str) -> Policy:
 
 
 def seed() -> int:
-    """Write the shipped policies that are missing; what staff changed stays. Answers how many were new."""
+    """Create the shipped policies that are missing. Existing ones keep changes by staff. Returns the number created."""
     new = 0
     for tier in NEXTPANEL:
         with transaction.atomic():

@@ -1,7 +1,7 @@
-"""Changes of a policy that affect licenses in use are mailed to their organizations, with the reason.
+"""Mails about changes of a policy that affect issued licenses, with the reason.
 
-Limits are a license's own, taken when it was issued; the graces are read when they are needed. So of all that can be
-edited only these concern somebody who has bought already.
+These are the grace periods, which are read from the policy when they are needed. Limits are copied when a license is
+issued, so changing them affects no issued license.
 """
 
 from typing import Any
@@ -27,11 +27,10 @@ BATCH = 200  # organizations of one message, which is leased for two minutes
 
 def tell(*, policy: Policy, changes: dict[str, Any], reason: str) -> None:
     """Have the affected organizations mailed, if any. Call it in the transaction of the change."""
-    told = {name: changes[name] for name in GRACES if name in changes}
-    if told:
-        _enqueue(
-            {"change": str(uuid7()), "policy": str(policy.pk), "changes": told, "reason": reason}, after=None
-        )
+    of_graces = {name: changes[name] for name in GRACES if name in changes}
+    if of_graces:
+        payload = {"change": str(uuid7()), "policy": str(policy.pk), "changes": of_graces, "reason": reason}
+        _enqueue(payload, after=None)
 
 
 def tell_next(payload: dict[str, Any]) -> None:
@@ -60,9 +59,8 @@ def _enqueue(payload: dict[str, Any], *, after: str | None) -> None:
 def _tell(organization: Organization, policy: Policy, payload: dict[str, Any]) -> None:
     mail_key = f"policy:{payload['change']}:{organization.pk}"
     with transaction.atomic():
-        Organization.objects.select_for_update(no_key=True).get(
-            pk=organization.pk
-        )  # a repetition waits, then sees it
+        # Locked, so that a concurrent run of the same message waits and then finds the mail.
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         if OutboxMessage.objects.filter(dedupe_key=f"mail:{mail_key}").exists():
             return
         audit.record(

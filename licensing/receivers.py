@@ -39,7 +39,7 @@ def revoke_refunded(*, payment: Payment, now: datetime, **kwargs: Any) -> None:
 
 @receiver(post_migrate)
 def seed_policies(*, app_config: AppConfig, **_: Any) -> None:
-    """The policies of the products that are shipped."""
+    """Create the policies of the shipped products."""
     if app_config.label == "licensing":
         with tenancy.system("seed license policies"):
             policies.seed()

@@ -22,33 +22,33 @@ class PanelRequest(serializers.Serializer):
         required=False,
         allow_null=True,
         default=None,
-        help_text="Chosen anew for each question; the signature covers it, so an old answer cannot be played again.",
+        help_text="A new random value for each request. The signature covers it, so old responses cannot be replayed.",
         error_messages={"invalid": "Send 1 to 128 printable ASCII characters without spaces."},
     )
 
 
 class AskedResponse(serializers.Serializer):
-    """The question, as it arrived: a panel compares it with the one that it sent."""
+    """The request as received, for the panel to compare with the one that it sent."""
 
     endpoint = serializers.CharField()
     key_tail = serializers.CharField(
-        allow_null=True, help_text="The last group of the license key; null if it is no license key."
+        allow_null=True, help_text="The last group of the license key; null if the key is malformed."
     )
     feature = serializers.CharField(allow_null=True)
     quantity = serializers.IntegerField(allow_null=True)
     fingerprint = serializers.CharField(allow_null=True)
     body_sha256 = serializers.CharField(
         allow_null=True,
-        help_text="SHA-256 of the bytes of the question's body, in hexadecimal. It covers all of the question.",
+        help_text="Hexadecimal SHA-256 of the raw request body.",
     )
 
 
 class SignedResponse(serializers.Serializer):
-    """What every answer of the license API has, problems too."""
+    """Fields of every response of the license API, problems included."""
 
     asked = AskedResponse()
     nonce = serializers.CharField(allow_null=True)
-    ts = serializers.IntegerField(help_text="Unix seconds, as in the signature.")
+    ts = serializers.IntegerField(help_text="Unix time of the signature, in seconds.")
 
 
 class ValidateRequest(PanelRequest):
@@ -60,21 +60,22 @@ class ValidateRequest(PanelRequest):
 class ValidatedLicenseResponse(serializers.Serializer):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=License.Status.choices)
-    plan = serializers.CharField(help_text="The product: nextpanel-professional.")
+    plan = serializers.CharField(help_text="The product's slug, such as nextpanel-professional.")
     expires_at = serializers.DateTimeField(
         allow_null=True,
-        help_text="When it stops working by what is known now; null is never. While a payment is overdue it is the "
-        "end of the payment grace.",
+        help_text="When the license stops working unless it is renewed; null is never. While a payment is overdue, the "
+        "end of the payment grace period.",
     )
     suspends_at = serializers.DateTimeField(
-        allow_null=True, help_text="A payment has failed: suspended then unless it is paid."
+        allow_null=True,
+        help_text="Set after a failed payment: the license is suspended at this time unless it is paid.",
     )
     features = serializers.DictField(
         child=serializers.IntegerField(allow_null=True),
-        help_text="Limits: max_databases and so on; null is unlimited.",
+        help_text="Limits by feature, such as max_databases; null is unlimited.",
     )
     used = serializers.DictField(
-        child=serializers.IntegerField(), help_text="By feature: databases and so on."
+        child=serializers.IntegerField(), help_text="Usage by feature, such as databases."
     )
 
 
@@ -120,7 +121,7 @@ class ServerRequest(PanelRequest):
 
 class DeactivationResponse(SignedResponse):
     fingerprint = serializers.CharField()
-    activations = serializers.IntegerField(help_text="Servers that are activated now.")
+    activations = serializers.IntegerField(help_text="Number of activated servers.")
     max_activations = serializers.IntegerField()
 
 
@@ -129,14 +130,14 @@ class ActivationResponse(SignedResponse):
     label = serializers.CharField()
     activated_at = serializers.DateTimeField()
     last_heartbeat_at = serializers.DateTimeField()
-    activations = serializers.IntegerField(help_text="Servers that are activated now.")
+    activations = serializers.IntegerField(help_text="Number of activated servers.")
     max_activations = serializers.IntegerField()
 
 
 class PublicKeyResponse(serializers.Serializer):
     keyid = serializers.CharField()
     algorithm = serializers.CharField()
-    public_key = serializers.CharField(help_text="Base64 of the 32 bytes.")
+    public_key = serializers.CharField(help_text="The 32 bytes of the public key in base64.")
     is_signing = serializers.BooleanField()
 
 
@@ -146,7 +147,9 @@ class PublicKeysResponse(serializers.Serializer):
 
 class FeatureResponse(serializers.Serializer):
     feature = serializers.CharField(source="slug")
-    action = serializers.CharField(allow_null=True, help_text="Null: the tier does not include it any more.")
+    action = serializers.CharField(
+        allow_null=True, help_text="Null if the tier no longer includes the feature."
+    )
     name = serializers.CharField()
     limit = serializers.IntegerField(allow_null=True)
     used = serializers.IntegerField()
@@ -154,7 +157,7 @@ class FeatureResponse(serializers.Serializer):
 
 
 class LicenseResponse(PartialResponse):
-    """A license in lists: its key is masked."""
+    """A license with a masked key."""
 
     id = serializers.UUIDField()
     product = serializers.CharField(source="policy.product_slug")
@@ -165,13 +168,15 @@ class LicenseResponse(PartialResponse):
     issued_at = serializers.DateTimeField()
     renews_at = serializers.DateTimeField(allow_null=True)
     expires_at = serializers.DateTimeField(
-        source="works_until", allow_null=True, help_text="When it stops working by what is known now."
+        source="works_until",
+        allow_null=True,
+        help_text="When the license stops working unless it is renewed; null is never.",
     )
     suspends_at = serializers.DateTimeField(allow_null=True)
     order = serializers.UUIDField(source="order_item.order_id", allow_null=True, default=None)
     order_item = serializers.UUIDField(source="order_item_id", allow_null=True)
     subscription = serializers.SerializerMethodField(
-        help_text="What pays for it; null for one issued by hand."
+        help_text="The subscription that pays for it; null if staff issued it."
     )
     max_activations = serializers.IntegerField(source="activation_limit")
     features = FeatureResponse(many=True)
@@ -185,7 +190,7 @@ class LicenseResponse(PartialResponse):
 
 
 class LicenseWithKeyResponse(LicenseResponse):
-    """One license; the key is there for those who may manage licenses, else null."""
+    """A license with its key, which is null without the scope licenses:write."""
 
     license_key = serializers.SerializerMethodField()
 
@@ -204,17 +209,20 @@ class TierChoiceRequest(serializers.Serializer):
         required=False,
         allow_null=True,
         default=None,
-        help_text="Left out: the present one.",
+        help_text="Defaults to the current interval.",
     )
 
 
 class ChangeTierRequest(KeyedRequest, TierChoiceRequest):
     effective_at = serializers.DateTimeField(
-        required=False, allow_null=True, default=None, help_text="Of the preview, so that its amounts hold."
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="`effective_at` of the preview, to get the same amounts.",
     )
     max_amount_due = serializers.IntegerField(
         required=False,
         allow_null=True,
         default=None,
-        help_text="The most to pay now, in minor units; more is refused with price_changed.",
+        help_text="The most to pay now, in minor units. A higher amount due is refused with `price_changed`.",
     )

@@ -1,8 +1,8 @@
-"""Signed responses, so that a control panel can tell our license server from an impostor that says VALID.
+"""Signed responses, so that a control panel can tell our license server from an impostor that answers VALID.
 
 Ed25519 over `ts`, a line feed, the caller's `nonce` (empty without one), a line feed and the body as sent. The nonce
-stops an old answer from being played again; `asked` in the body, with the SHA-256 of the question's own bytes, stops
-the answer to another question, say for another key. Public keys are at GET /api/v1/licenses/public-keys.
+prevents replays of old responses; `asked` in the body, with the SHA-256 of the raw request, prevents passing off the
+response to another request, say for another key. Public keys are at GET /api/v1/licenses/public-keys.
 LICENSE_SIGNING_KEY is the base64 of a 32-byte seed, or several, newest first: the first signs, all are published.
 """
 
@@ -37,14 +37,14 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class SignedResponse:
-    """Returns the body to send, and the value of the header `SuperAgent-Signature`."""
+    """The body to send, and the value of the header `SuperAgent-Signature`."""
 
     body: bytes
     signature: str
 
 
 def signed_answer(answer: dict[str, Any], *, asked: dict[str, Any], nonce: str | None) -> SignedResponse:
-    """`answer` with what it answers. `ts` is real time: signatures do not follow a test clock."""
+    """Returns `answer` with `asked`, `nonce` and `ts` added, signed. `ts` is real time, never a test clock's."""
     ts = int(time.time())
     whole = answer | {"asked": asked, "nonce": nonce, "ts": ts}
     body = json.dumps(whole, separators=(",", ":"), cls=JSONEncoder).encode()
@@ -72,6 +72,7 @@ def public_keys() -> list[dict[str, str | bool]]:
 
 
 def signing_keys() -> list[SigningKey]:
+    """Returns the keys of LICENSE_SIGNING_KEY, newest first. Raises ImproperlyConfigured."""
     values = secrets_of("LICENSE_SIGNING_KEY", settings.LICENSE_SIGNING_KEY, new_seed)
     return [_opened(value) for value in values]
 

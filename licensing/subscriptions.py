@@ -1,4 +1,4 @@
-"""Licenses follow their subscriptions: issuing, renewal, grace, end. Called by receivers of billing's signals."""
+"""Keeps licenses in line with their subscriptions: issuing, renewal, grace, end. Called by `receivers`."""
 
 from datetime import datetime
 from uuid import UUID
@@ -68,7 +68,7 @@ def sync(*, subscription: Subscription, previous_status: str | None, now: dateti
     license_ = _license_of(subscription)
     if license_ is None:
         return
-    _follow_product(license_, subscription)
+    _sync_policy(license_, subscription)
     if subscription.status in (_Status.ACTIVE, _Status.TRIALING):
         ends_at = subscription.cancel_at or subscription.current_period_end
         licenses.renew(
@@ -131,7 +131,7 @@ def _license_of(subscription: Subscription) -> License | None:
     return License.objects.filter(order_item_id=subscription.order_item_id).first()
 
 
-def _follow_product(license_: License, subscription: Subscription) -> None:
+def _sync_policy(license_: License, subscription: Subscription) -> None:
     """Apply the policy of the subscription's product. A product without a policy changes nothing."""
     try:
         policy = policies.of_product(subscription.product.slug)

@@ -16,7 +16,7 @@ def write_down_due_licenses() -> int:
 
 @shared_task
 def forget_old_license_records() -> dict[str, int]:
-    """Daily: delete activations without a sign of life for half a year, and old usage reports."""
+    """Daily: delete activations without a heartbeat for half a year, and old usage reports."""
     now = timezone.now()
     with tenancy.system("old records of licenses"):
         return {

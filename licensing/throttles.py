@@ -1,8 +1,8 @@
-"""How often a license key may ask, and a network for keys that nobody has. Without Redis everybody may.
+"""Rate limits of the license API: requests by license key, and requests for unknown keys by network.
 
-A key may ask often, for a panel asks before each action; only its own questions count against it. A network that asks
-for keys that nobody has is guessing, or has a broken configuration: that counts for such keys alone. A panel with a
-good key is answered wherever it runs, whatever its neighbors do.
+The limit of a key is high, because panels ask before each action. A network that sends unknown keys is guessing, or
+misconfigured; its limit applies to unknown keys only, so that its other panels are not affected.
+Without Redis nothing is limited.
 """
 
 from http import HTTPStatus
@@ -16,24 +16,24 @@ from superagent.foundation.rate_limits import Balance, Limit, Use
 
 
 class AskedTooOften(Refusal):
-    """Nothing was said about the license: a panel keeps its last answer and asks again after Retry-After."""
+    """Says nothing about the license: a panel keeps the last response and asks again after Retry-After."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "rate_limited"
-    title = "Asked too often: keep the last answer"
+    title = "Too many requests: keep the last response"
 
     def __init__(self, why: str, balance: Balance) -> None:
         wait = max(balance.wait_seconds, 1)
         super().__init__(
-            f"{why} Keep the last answer and ask again in {wait} seconds.",
+            f"{why} Keep the last response and try again in {wait} seconds.",
             headers={"Retry-After": str(wait)} | balance.headers(),
         )
 
 
 def admit(*, license_key: str, address: str | None) -> dict[str, str]:
-    """Count one question of `license_key`; return the headers that tell its limit.
+    """Count a request of `license_key`. Returns the headers that state its limit.
 
-    Raises AskedTooOften for a key over its limit, and for an unknown one from a network that asked for too many.
+    Raises AskedTooOften for a key over its limit, and for an unknown key from a network that sent too many of them.
     """
     looks = _unknown(address, units=0)
     try:
@@ -43,23 +43,23 @@ def admit(*, license_key: str, address: str | None) -> dict[str, str]:
         return {}
     balance, *guesses = rate_limits.take(Use(_per_key(), digest.hex()[:32]), *looks)
     if not balance.is_allowed:
-        raise AskedTooOften(f"This key asked {balance.limit.quantity} times within a minute.", balance)
+        raise AskedTooOften(
+            f"This key has reached its limit of {balance.limit.quantity} requests a minute.", balance
+        )
     if not all(guess.is_allowed for guess in guesses) and not validation.is_known(digest):
         _refuse_guesses(guesses)
     return balance.headers()
 
 
 def count_unknown(*, address: str | None) -> None:
-    """`address` asked for a key that nobody has."""
+    """Count a request for an unknown key against the network of `address`."""
     rate_limits.take(*_unknown(address, units=1))
 
 
 def _refuse_guesses(guesses: list[Balance]) -> None:
     for guess in guesses:
         if not guess.is_allowed:
-            raise AskedTooOften(
-                "Too many questions came from this network for keys that no license has.", guess
-            )
+            raise AskedTooOften("Too many requests with unknown license keys came from this network.", guess)
 
 
 def _per_key() -> Limit:

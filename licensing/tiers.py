@@ -1,7 +1,7 @@
-"""Another tier of a license: what it would cost, and the change, which is billing's.
+"""Changing the tier of a license: preview and change, both made by billing.
 
-Only of a license that a subscription pays for and that is not held: while staff hold one nothing is charged for it, so
-a larger tier would be had for nothing.
+Possible only if a subscription pays for the license and staff have not suspended it: nothing is charged for a suspended
+license, so a larger tier would be free.
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ from superagent.foundation.problems import Invalid, Refusal
 
 
 class NotPaidFor(Refusal):
-    """It was issued by staff, without an order."""
+    """Staff issued the license without an order."""
 
     status = HTTPStatus.CONFLICT
     code = "license_without_subscription"
@@ -31,9 +31,9 @@ class Held(Refusal):
 
 
 def price_of(*, license_: License, product: str, interval: str | None) -> Price:
-    """The price of a tier on sale; without an `interval`, for the one that is paid now.
+    """Returns the price of a tier on sale; without `interval`, for the current one.
 
-    Raises Invalid, which names the tiers there are, and NotPaidFor.
+    Raises Invalid, which lists the tiers on sale, and NotPaidFor.
     """
     price = offers.price_of(product, interval or _subscription(license_).interval)
     if price is None:
@@ -44,7 +44,7 @@ def price_of(*, license_: License, product: str, interval: str | None) -> Price:
 
 
 def preview(*, license_: License, price: Price, now: datetime) -> Preview:
-    """What `change` will do. Raises NotPaidFor, Held, and as `billing.selling.subscriptions.preview` does."""
+    """Returns what `change` would do. Raises NotPaidFor, Held, and what `subscriptions.preview` does."""
     return subscriptions.preview(subscription=_changeable(license_), price=price, now=now)
 
 
@@ -57,9 +57,9 @@ def change(
     max_amount_due: int | None,
     now: datetime,
 ) -> Preview:
-    """Larger at once, smaller when what is paid ends.
+    """Change the tier: to a larger one immediately, to a smaller one when the paid period ends.
 
-    Raises NotPaidFor, Held, and as `billing.selling.subscriptions.change` does.
+    Raises NotPaidFor, Held, and what `subscriptions.change` does.
     """
     return subscriptions.change(
         subscription=_changeable(license_),
@@ -75,7 +75,7 @@ def _changeable(license_: License) -> Subscription:
     subscription = _subscription(license_)
     if license_.is_held_by_staff or subscription.is_collection_paused:
         raise Held(
-            "Nothing is charged for it meanwhile, so its tier stays. Write to support to have it lifted."
+            "Its tier cannot be changed while it is suspended. Write to support to have the suspension lifted."
         )
     return subscription
 
@@ -83,5 +83,7 @@ def _changeable(license_: License) -> Subscription:
 def _subscription(license_: License) -> Subscription:
     found: Subscription | None = getattr(license_.order_item, "subscription", None)
     if found is None:
-        raise NotPaidFor("It was issued without an order. Buy the tier that you want, or write to support.")
+        raise NotPaidFor(
+            "It was issued without an order. Buy a license of the tier that you want, or write to support."
+        )
     return found

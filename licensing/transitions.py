@@ -10,6 +10,7 @@ _Status, _Reason = License.Status, License.SuspensionReason
 
 
 def locked(license_id: UUID) -> License:
+    """Returns the license with policy and organization, its row locked."""
     return (
         License.objects.select_for_update(of=("self",))
         .select_related("policy", "organization")

@@ -1,5 +1,7 @@
-"""What a control panel uses of a feature: one conditional update guards the limit, one row for each report makes it
-safe to send again."""
+"""Usage of features, reported by control panels.
+
+One conditional UPDATE enforces the limit; one row for each report makes retries safe.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,11 +19,11 @@ from superagent.foundation.problems import Invalid, Refusal
 
 REPORTS_KEPT_FOR = timedelta(days=90)
 BATCH = 5000
-MAX_COUNT = 2_000_000_000  # what an unlimited feature counts to; the column ends a little later
+MAX_COUNT = 2_000_000_000  # of an unlimited feature: just below the range of the column
 
 
 class LimitReached(Refusal):
-    """The feature has no room for this."""
+    """The report would exceed the feature's limit."""
 
     status = HTTPStatus.CONFLICT
     code = "LIMIT_REACHED"
@@ -29,7 +31,7 @@ class LimitReached(Refusal):
 
 
 class LicenseRefused(Refusal):
-    """The license is not active, or not on this server; `code` is validation's own."""
+    """The license is not active, or not on this server. `code` is one of `validation.Code`."""
 
     status = HTTPStatus.CONFLICT
     codes = {
@@ -38,8 +40,8 @@ class LicenseRefused(Refusal):
         Code.EXPIRED: "The license has expired",
         Code.REVOKED: "The license was revoked",
         Code.NOT_ACTIVATED: "The license is not activated on this server",
-        Code.HEARTBEAT_DEAD: "The server was silent for too long",
-        Code.TOO_MANY_ACTIVATIONS: "The license is activated on as many servers as it allows",
+        Code.HEARTBEAT_DEAD: "The server missed its heartbeats",
+        Code.TOO_MANY_ACTIVATIONS: "The license has reached its limit of activated servers",
     }
 
     def __init__(self, detail: str, code: Code) -> None:
@@ -61,7 +63,7 @@ class NotIncluded(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Either `delta` (one more, three less) or `used` (the panel's own count); exactly one is not None."""
+    """A change (`delta`) or the panel's own total (`used`); exactly one is not None."""
 
     license_key: str
     feature: str
@@ -72,6 +74,8 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class FeatureBalance:
+    """Limit (None is unlimited) and usage of a feature after a report."""
+
     feature: str
     limit: int | None
     used: int
@@ -82,10 +86,11 @@ class FeatureBalance:
 
 
 def apply(report: Report) -> FeatureBalance:
-    """Book a report; the same idempotency key and content gives the first answer again.
+    """Apply a report. Idempotent: the same idempotency key and content return the first result again.
 
-    An increase needs an active license and room; a decrease is always taken. A refused report leaves no trace, so its
-    key may be sent again. Raises LimitReached, NotIncluded, LicenseRefused, UnknownLicenseKey, idempotency.KeyReused.
+    An increase needs an active license and must not exceed the limit; a decrease is always accepted. A refused report
+    is not stored, so its key can be sent again. Raises LimitReached, NotIncluded, LicenseRefused, UnknownLicenseKey,
+    idempotency.KeyReused, and Invalid for a decrease below zero.
     """
     license_ = license_with_key(report.license_key)
     feature = validation.feature_named(license_, report.feature)
@@ -96,9 +101,9 @@ def apply(report: Report) -> FeatureBalance:
 
 
 def forget_old_reports(*, now: datetime) -> int:
-    """The daily job: drop reports that arrived REPORTS_KEPT_FOR before `now` (real time); return how many.
+    """Delete reports older than REPORTS_KEPT_FOR, after which a retry would be applied again.
 
-    Until then a report that is sent again changes nothing.
+    `now` is real time. Returns the number deleted.
     """
     old = FeatureUsage.objects.filter(pk__lt=identifiers.first_at(now - REPORTS_KEPT_FOR))
     forgotten = 0
@@ -108,7 +113,7 @@ def forget_old_reports(*, now: datetime) -> int:
 
 
 def license_with_key(license_key: str) -> License:
-    """The license of a key that a panel sent, looked up before its tenant is known. Raises UnknownLicenseKey."""
+    """Returns the license of a panel's key. Raises UnknownLicenseKey."""
     try:
         license_ = validation.find(license_key)
     except keys.InvalidKeyFormat as error:
@@ -120,7 +125,7 @@ def license_with_key(license_key: str) -> License:
 
 def _once(license_: License, slug: str, report: Report) -> FeatureBalance:
     now = clock.now(license_.organization)
-    # Its state may have changed since the key was looked up. NO KEY: rows that refer to it may be written meanwhile.
+    # Its status may have changed since the look-up. NO KEY: does not block inserts of rows that refer to it.
     locked = License.objects.select_for_update(no_key=True).get(pk=license_.pk)
     fingerprint = idempotency.body_hash([slug, report.delta, report.used])
     entry = FeatureUsage(
@@ -138,17 +143,17 @@ def _once(license_: License, slug: str, report: Report) -> FeatureBalance:
         raise idempotency.KeyReused("Send the content of the first report, or choose a new key.")
     if stored.pk != entry.pk:
         return FeatureBalance(stored.feature_slug, stored.limit, stored.used)
-    verdict = validation.refused_for_state(locked, now)
-    row = _apply_report(LicenseFeature.objects.filter(license=license_, slug=slug), report, verdict)
+    refusal = validation.refused_for_state(locked, now)
+    row = _apply_report(LicenseFeature.objects.filter(license=license_, slug=slug), report, refusal)
     stored.used, stored.limit = row.used, row.limit
     stored.save(update_fields=["used", "limit"])
     return FeatureBalance(slug, row.limit, row.used)
 
 
 def _apply_report(
-    feature: QuerySet[LicenseFeature], report: Report, stopped: validation.Verdict | None
+    feature: QuerySet[LicenseFeature], report: Report, refusal: validation.Verdict | None
 ) -> LicenseFeature:
-    """One UPDATE whose condition is the rule: two reports for the last unit cannot both match it."""
+    """Apply the report by one UPDATE with the limit as its condition: of two reports for the last unit, one matches."""
     if report.delta is not None:
         room = Q(limit__isnull=True, used__lte=MAX_COUNT - report.delta) | Q(
             limit__gte=F("used") + report.delta
@@ -160,16 +165,16 @@ def _apply_report(
         is_increase = not feature.filter(used__gte=report.used).exists()
         allowed = Q(limit__isnull=True) | Q(limit__gte=report.used) | Q(used__gte=report.used)
         change = {"used": report.used}
-    if is_increase and stopped is not None:
-        raise LicenseRefused(stopped.detail, stopped.code)
+    if is_increase and refusal is not None:
+        raise LicenseRefused(refusal.detail, refusal.code)
     if feature.filter(allowed).update(**change):
         return feature.get()
     row = feature.get()
     if not is_increase:
-        detail = f"Only {row.used} {row.slug} are in use: no more than that can be given back."
+        detail = f"Only {row.used} {row.slug} are in use. Send a smaller decrease."
         raise Invalid.field("/delta", "too_low", detail)
     raise LimitReached(
-        f"{row.used} of {row.limit} {row.slug} are in use; a larger plan includes more.",
+        f"{row.used} of {row.limit} {row.slug} are in use. A larger plan includes more.",
         feature=row.slug,
         limit=row.limit,
         used=row.used,

@@ -1,4 +1,4 @@
-"""May a control panel do this? One query, no cache: a suspension holds from the next question on."""
+"""Validation of license keys for control panels: one query and no cache, so a suspension takes effect immediately."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from superagent.foundation import clock, tenancy
 
 
 class Code(StrEnum):
-    """Every answer that validation knows; clients read `valid` and `code`."""
+    """Every result of validation. Clients read `valid` and `code`."""
 
     VALID = "VALID"
     NOT_FOUND = "NOT_FOUND"
@@ -39,7 +39,7 @@ class FeatureRow(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to one question. `license` is None when the key is unknown; `status` is its status now."""
+    """The result of a validation. `license` is None if the key is unknown; `status` is the license's status now."""
 
     code: Code
     detail: str
@@ -53,29 +53,29 @@ class Verdict:
 
     @property
     def remaining(self) -> int | None:
-        """What is left of the feature; None without a feature, or when it is unlimited."""
+        """Returns what is left of the feature; None without a feature, or if it is unlimited."""
         if self.feature is None or self.feature["limit"] is None:
             return None
         return max(self.feature["limit"] - self.feature["used"], 0)
 
 
-_STOPPED = {
+_INACTIVE = {
     License.Status.PENDING: (Code.PENDING, "The license is not paid yet."),
     License.Status.SUSPENDED: (Code.SUSPENDED, "The license is suspended."),
     License.Status.EXPIRED: (Code.EXPIRED, "The license has expired."),
     License.Status.REVOKED: (Code.REVOKED, "The license was revoked."),
 }
 _SUSPENDED_FOR_PAYMENT = (
-    "The license is suspended because a payment is overdue; it works again once it is paid."
+    "The license is suspended because a payment is overdue. It works again once the payment arrives."
 )
 
 
 def validate(
     *, license_key: str, feature: str | None = None, quantity: int = 1, fingerprint: str | None = None
 ) -> Verdict:
-    """Does this key allow `quantity` more of `feature` (a slug or an action) now? Without a feature: is it alive?
+    """Returns whether the license is active and, with `feature` (slug or action), includes `quantity` more of it.
 
-    Changes nothing. To claim what was allowed, report it to `usage.apply`, which decides again under the row's lock.
+    Reserves nothing: usage is reported to `usage.apply`, which checks the limit again under the row's lock.
     """
     try:
         license_ = find(license_key, fingerprint)
@@ -92,9 +92,9 @@ def validate(
 
 
 def find(license_key: str, fingerprint: str | None = None) -> License | None:
-    """The license of a key, with all that a verdict needs, in one query; in two for a key that was replaced.
+    """Returns the license of a key with the rows that validation needs: one query, two for a replaced key.
 
-    Raises keys.InvalidKeyFormat without any.
+    None if no license has the key. Raises keys.InvalidKeyFormat for a malformed one.
     """
     key_hash = keys.digest(keys.canonical(license_key))
     found = License.objects.for_validation(fingerprint or None)
@@ -103,7 +103,7 @@ def find(license_key: str, fingerprint: str | None = None) -> License | None:
 
 
 def is_known(key_hash: bytes) -> bool:
-    """Whether some license has the key, in whatever state it is."""
+    """Returns whether a license, of any status, has the key."""
     with tenancy.system("license key"):
         return (
             License.objects.with_key(key_hash).exists()
@@ -112,7 +112,7 @@ def is_known(key_hash: bytes) -> bool:
 
 
 def feature_named(license_: License, name: str) -> FeatureRow | None:
-    """A feature by slug (`databases`), by limit (`max_databases`) or by action (`create_database`)."""
+    """Returns a feature by slug (`databases`), limit (`max_databases`) or action (`create_database`)."""
     for row in feature_rows(license_):
         if name in (row["slug"], f"max_{row['slug']}", row["action"]):
             return row
@@ -124,14 +124,14 @@ def feature_rows(license_: License) -> list[FeatureRow]:
 
 
 def refused_for_state(license_: License, now: datetime) -> Verdict | None:
-    """Why the license is not active, or None."""
+    """Returns the result for a license that is not active; None for an active one."""
     status = license_.status_at(now)
-    if status not in _STOPPED:
+    if status not in _INACTIVE:
         return None
-    code, detail = _STOPPED[status]
+    code, detail = _INACTIVE[status]
     if status == License.Status.SUSPENDED:
         detail = (
-            f"The license is suspended; its owner can write to {settings.SUPPORT_EMAIL}."
+            f"The license is suspended. Its owner can write to {settings.SUPPORT_EMAIL}."
             if license_.is_held_by_staff
             else _SUSPENDED_FOR_PAYMENT
         )
@@ -139,7 +139,7 @@ def refused_for_state(license_: License, now: datetime) -> Verdict | None:
 
 
 def _refused_for_server(license_: License, fingerprint: str | None, now: datetime) -> Verdict | None:
-    """Only a license that requires activation asks on which server it runs."""
+    """Returns the refusal for a server without activation; None if it is activated, or none is required."""
     if not license_.requires_activation:
         return None
     alive = License.Status.ACTIVE
@@ -154,21 +154,22 @@ def _refused_for_server(license_: License, fingerprint: str | None, now: datetim
         return Verdict(Code.NOT_ACTIVATED, "Activate this server first.", license_, alive)
     if is_dead(license_, seen_at, now):
         return Verdict(
-            Code.HEARTBEAT_DEAD, "This server was silent for too long: activate it again.", license_, alive
+            Code.HEARTBEAT_DEAD, "This server missed its heartbeats. Activate it again.", license_, alive
         )
     return None
 
 
 def activations_taken(license_: License, now: datetime) -> int:
-    """How many servers run on the license: a count of at most MAX_ACTIVATIONS rows."""
+    """Returns the number of servers with an activation that counts, at most MAX_ACTIVATIONS."""
     return license_.activations.alive(license_, now).count_up_to(MAX_ACTIVATIONS)
 
 
 def all_taken(license_: License) -> str:
-    return f"All {license_.activation_limit} activations are taken: deactivate another server first."
+    return f"All {license_.activation_limit} activations are in use. Deactivate another server first."
 
 
 def is_dead(license_: License, last_heartbeat_at: datetime, now: datetime) -> bool:
+    """Returns whether a server has missed its heartbeats."""
     hours = license_.heartbeat_hours
     return hours is not None and now - last_heartbeat_at > timedelta(hours=hours)
 
@@ -182,7 +183,7 @@ def _answer(license_: License, name: str | None, quantity: int) -> Verdict:
         return Verdict(Code.FEATURE_NOT_INCLUDED, f"The plan does not include {name}.", license_, alive)
     limit, used, slug = feature["limit"], feature["used"], feature["slug"]
     if limit is not None and used + quantity > limit:
-        detail = f"{used} of {limit} {slug} are in use; a larger plan includes more."
+        detail = f"{used} of {limit} {slug} are in use. A larger plan includes more."
         return Verdict(Code.LIMIT_REACHED, detail, license_, alive, feature)
     left = "unlimited" if limit is None else f"{limit - used} of {limit} {slug} left"
     return Verdict(Code.VALID, f"Allowed: {left}.", license_, alive, feature)

@@ -1,4 +1,4 @@
-"""Accounts for staff, and what every admin page of ours is built on (`audited`, `acts`)."""
+"""The admin of accounts, and the base classes of all our admin pages (`audited`, `acts`)."""
 
 from accounts.admin import audit_entries, closures, credentials, organizations, people, security_events
 

@@ -1,4 +1,5 @@
-"""What staff do to one row beyond editing it: a page that says what follows, asks why, and makes one domain call."""
+"""Staff actions on one row beyond editing it: a page that states the consequence, asks for a reason, and makes one
+domain call."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from superagent.foundation.problems import Refusal
 
 
 class ActForm(forms.Form):
-    """Why; subclasses add what else the act needs, and may begin with what the row has now."""
+    """Asks for a reason. Subclasses add fields, and initial values from the row."""
 
     reason_help: ClassVar[Any] = KEPT
 
@@ -38,9 +39,9 @@ class ActForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """`call(row, values, by)` is the domain call, with the form's values; it returns what to say when it is done.
+    """`call(row, values, by)` makes the domain call with the form's values, and returns the message of success.
 
-    `is_open_to(by, row)` hides what the domain would refuse anyway.
+    `is_open_to(by, row)` hides what the domain would refuse.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Act:
 
 
 class ActsAdmin(AuditedAdmin):
-    """Rows with acts, each a button on the row's page."""
+    """Rows with acts, each of them a button on the row's page."""
 
     acts: ClassVar[Sequence[Act]] = ()
     change_form_template = "admin/acts_change_form.html"
@@ -93,11 +94,11 @@ class ActsAdmin(AuditedAdmin):
     def _is_done(self, request: HttpRequest, act: Act, row: models.Model, values: dict[str, Any]) -> bool:
         try:
             with audit.because(values["reason"]):
-                said = act.call(row, values, staff_of(request))
+                message = act.call(row, values, staff_of(request))
         except Refusal as refusal:
             self.message_user(request, refusal.detail, messages.ERROR)
             return False
-        self.message_user(request, said, messages.SUCCESS)
+        self.message_user(request, message, messages.SUCCESS)
         return True
 
     def _page(self, request: HttpRequest, act: Act, row: models.Model, form: ActForm) -> HttpResponse:
@@ -108,7 +109,7 @@ class ActsAdmin(AuditedAdmin):
             "consequence": act.consequence,
             "opts": self.opts,
             "original": row,
-            # AdminForm draws any form; its annotation knows model forms only
+            # AdminForm renders any form; only its annotation is limited to model forms
             "adminform": AdminForm(cast(Any, form), [(None, {"fields": list(form.fields)})], {}),
             "errors": form.errors,
             "media": self.media + form.media,

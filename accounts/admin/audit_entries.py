@@ -1,4 +1,4 @@
-"""The audit trail, which nobody can change."""
+"""The audit trail, read-only."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from accounts.models import AuditEntry, User
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(OfCustomers):
-    """By customer, by person (what they did and what was done to them), or by action."""
+    """Searched by customer, by person (as actor or target), or by action."""
 
     list_display = ["at", "actor_label", "action", "organization", "target_label", "reason", "ip_address"]
     search_fields = ["=action", "=target_id", "=request_id", "=ip_address"]
     search_help_text = gettext_lazy(
-        "A person's email, an action such as user.rights_changed, the id of what it was done to; or a customer: "
-        "email, id or the start of the name, and an exact value after it."
+        "A person's email, an action such as user.rights_changed, or the id of a target. Or a customer by email, id "
+        "or start of the name, followed by an exact value."
     )
 
     @admin.display(description=gettext_lazy("reason"))

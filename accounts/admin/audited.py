@@ -1,6 +1,7 @@
-"""What every admin page of ours is built on: facts are read; a change asks why, and leaves an entry in the audit trail.
+"""Base classes of our admin pages: facts are read-only; every change asks for a reason and is audited.
 
-The admin site registers nothing else (superagent.operations.admin_site), so no library's page can change a row unseen.
+The admin site accepts no other classes (superagent.operations.admin_site), so that no library's page can change a row
+without an audit entry.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +26,7 @@ MAX_REASON_LENGTH = 300
 Call = Callable[[Any, str], bool]
 
 
-KEPT = gettext_lazy("It is kept in the audit trail.")
+KEPT = gettext_lazy("Recorded in the audit trail.")
 
 
 def reason_field(help_text: Any = KEPT) -> forms.CharField:
@@ -37,19 +38,19 @@ def _reason_in(request: HttpRequest) -> str:
 
 
 class ReasonForm(ActionForm):
-    """Beside every action that changes something: why."""
+    """The reason of a bulk action, entered next to it."""
 
     reason = forms.CharField(label=gettext_lazy("Reason"), required=False, max_length=MAX_REASON_LENGTH)
 
 
 class ReasonedModelForm(forms.ModelForm):
-    """A form for one row, and why it is saved."""
+    """A form for one row, with the reason of the change."""
 
     reason = reason_field()
 
 
 class ReasonedActions(QuickAdmin):
-    """Actions on several rows at once."""
+    """Bulk actions that ask for a reason."""
 
     action_form = ReasonForm
 
@@ -63,14 +64,16 @@ class ReasonedActions(QuickAdmin):
         call: Call,
         is_begun_only: bool = False,
     ) -> None:
-        """Call `call(row, reason)` for each row, each on its own, so that one refusal stops no other, and record it;
-        `call` returns whether it did anything. `is_begun_only`: a worker goes on with it afterwards."""
+        """Call `call(row, reason)` for each row separately, so that one refusal stops no other, and record each change.
+
+        `call` returns whether it changed anything. With `is_begun_only`, a worker finishes the change later.
+        """
         reason = _reason_in(request)[:MAX_REASON_LENGTH]
         if not request.user.has_perm(permission):
-            self.message_user(request, _("You may look at these, but not change them."), messages.ERROR)
+            self.message_user(request, _("You don't have permission to change these."), messages.ERROR)
             return
         if not reason:
-            text = _("Nothing was done: give a reason beside the action.")
+            text = _("Enter a reason next to the action, then run it again.")
             self.message_user(request, text, messages.ERROR)
             return
         done = sum(self._one(request, row, reason, action, call) for row in rows)
@@ -78,8 +81,8 @@ class ReasonedActions(QuickAdmin):
             text = ngettext("%d done.", "%d done.", done)
             if is_begun_only:
                 text = ngettext(
-                    "%d begun. It goes on in the background: reload the list to see how far it is.",
-                    "%d begun. They go on in the background: reload the list to see how far they are.",
+                    "%d started. It continues in the background: reload the list to see its progress.",
+                    "%d started. They continue in the background: reload the list to see their progress.",
                     done,
                 )
             self.message_user(request, text % done, messages.SUCCESS)
@@ -101,11 +104,11 @@ class ReasonedActions(QuickAdmin):
 
 
 class AuditedAdmin(ReasonedActions):
-    """Rows that staff change. Nothing is deleted: rows are taken out of use instead."""
+    """Rows that staff can change. Nothing is deleted: rows are deactivated instead."""
 
     form = ReasonedModelForm
     records_itself = False  # the domain function that save_model calls writes the entry
-    needs_fresh_log_in = False  # dangerous enough to ask again who is there
+    needs_fresh_log_in = False  # asks for re-authentication first
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -117,10 +120,10 @@ class AuditedAdmin(ReasonedActions):
         ]
         if not self._is_editable(request, obj):
             return fieldsets
-        return [*fieldsets, (_("Why"), {"fields": ["reason"]})]
+        return [*fieldsets, (_("Reason for the change"), {"fields": ["reason"]})]
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """What a domain function refuses is said on the page, and nothing is changed."""
+        """Shows a refusal of the domain function as a message on the page."""
         if self.needs_fresh_log_in and (detour := staff_access.confirm_first(request)):
             return detour
         try:
@@ -131,14 +134,14 @@ class AuditedAdmin(ReasonedActions):
             return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Only the columns that were edited, so that nothing else goes back to what it was when the page was read."""
+        """Saves only the edited columns, so that concurrent changes of others are not overwritten."""
         if not change:
             obj.save()
         elif edited := [field.name for field in self.opts.concrete_fields if field.name in form.changed_data]:
             obj.save(update_fields=edited)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """The last step of saving, in its transaction: now all that was changed is known."""
+        """Records the changes: this is the last step of saving, in its transaction."""
         super().save_related(request, form, formsets, change)
         changes = changes_of(form, formsets)
         if changes and not self.records_itself:
@@ -152,18 +155,18 @@ class AuditedAdmin(ReasonedActions):
             self.after_change(request, form.instance, form.cleaned_data["reason"], changes)
 
     def after_change(self, request: HttpRequest, row: Any, reason: str, changes: dict[str, Any]) -> None:
-        """For who must be told. In the transaction of the change."""
+        """Hook to notify people, in the transaction of the change."""
 
     def _is_editable(self, request: HttpRequest, obj: Any) -> bool:
         return self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
 
 
 class FactsAdmin(ReasonedActions, ReadOnlyAdmin):
-    """Rows that staff read; their actions ask for a reason."""
+    """Read-only rows with bulk actions that ask for a reason."""
 
 
 class FactsInline(admin.TabularInline):
-    """Rows shown on the page of what they belong to."""
+    """Read-only rows on the page of the row that they belong to."""
 
     template = "admin/facts_inline.html"
     extra = 0
@@ -177,15 +180,15 @@ class FactsInline(admin.TabularInline):
 
 
 def staff_of(request: HttpRequest) -> User:
-    assert isinstance(request.user, User), "the admin is for people who are logged in"
+    assert isinstance(request.user, User), "the admin requires a login"
     return request.user
 
 
-# --- What was changed -------------------------------------------------------------------------------------------------
+# --- Changes of a form ----------------------------------------------------------------------------------------------
 
 
 def changes_of(form: Any, formsets: Iterable[BaseInlineFormSet]) -> dict[str, Any]:
-    """Each changed field with what it was and is; rows of inlines under what they are called."""
+    """Returns {field: {"from": …, "to": …}} for each changed field. Fields of inlines are prefixed with their row."""
     changes = _changes_of_form(form)
     for formset in formsets:
         for row in formset.forms:
@@ -210,7 +213,7 @@ def _initial_values(form: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON: a row by its key, several by what they are called, anything unusual by its text."""
+    """Returns `value` for JSON: a row as its primary key, several as sorted names, other objects as text."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, models.Model):

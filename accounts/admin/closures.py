@@ -1,4 +1,4 @@
-"""Accounts that are going to be closed, were kept, or are closed. Pages run in the system scope (AdminScope)."""
+"""Requests to close an account: pending, withdrawn or carried out. Pages run in the system scope (AdminScope)."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from accounts.models import AccountClosure, User
 
 def _keep(closure: AccountClosure, values: dict[str, Any], by: User) -> str:
     support.keep_account(closure=closure, by=by, reason=values["reason"], now=timezone.now())
-    return _("The account of %(person)s stays open, and the person is told.") % {"person": closure.user}
+    return _("The account of %(person)s stays open. We notified them.") % {"person": closure.user}
 
 
 class State(admin.SimpleListFilter):
@@ -40,7 +40,7 @@ class State(admin.SimpleListFilter):
 
 @admin.register(AccountClosure)
 class AccountClosureAdmin(ActsAdmin):
-    """A person asks for it, and may undo it; staff undo it for somebody who asks them."""
+    """Requested and withdrawn by users; staff can withdraw one on behalf of a user."""
 
     list_display = ["user", "asked_at", "closes_at", "withdrawn_at", "closed_at"]
     list_filter = [State]
@@ -53,8 +53,8 @@ class AccountClosureAdmin(ActsAdmin):
             "keep",
             gettext_lazy("Keep the account"),
             gettext_lazy(
-                "The account is not closed. What ended with the request, such as a plan, stays ended: the person "
-                "resumes it or buys it again."
+                "The account stays open. Plans and licenses that were set to end with it still end; the person can "
+                "resume them or buy them again."
             ),
             _keep,
             lambda by, closure: closure.is_pending and may_help(by, closure.user),

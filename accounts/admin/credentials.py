@@ -1,4 +1,4 @@
-"""API keys and logins through the API: what they are, never what they consist of."""
+"""API keys and API logins, without their secrets."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -14,7 +14,7 @@ from superagent.foundation.admin import ReadOnlyAdmin
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(FactsAdmin):
-    """Never the hash. A key is found by its start or its last four characters."""
+    """Searched by prefix or last four characters. The hash is never shown."""
 
     list_display = [
         "name",
@@ -35,7 +35,7 @@ class ApiKeyAdmin(FactsAdmin):
     exclude = ["key_hash"]
     actions = ["revoke"]
 
-    @admin.action(description=gettext_lazy("Revoke at once"), permissions=["view"])
+    @admin.action(description=gettext_lazy("Revoke now"), permissions=["view"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         def call(key: ApiKey, reason: str) -> bool:
             if key.revoked_at is not None:

@@ -1,4 +1,4 @@
-"""Lists of what customers' use leaves behind: tables that only ever grow."""
+"""Admin lists of large, growing tables of customers' data."""
 
 from typing import Any, ClassVar
 
@@ -13,16 +13,16 @@ MOST_CUSTOMERS = 50
 
 
 class OfCustomers(LargeList):
-    """Searched by customer first, which every index of these tables begins with; then by an exact value, if wanted."""
+    """Searched by customer, with which all indexes of these tables begin, and optionally by an exact value."""
 
     list_select_related: ClassVar[Any] = ["organization"]
-    search_fields: ClassVar[Any] = ()  # compared exactly, among the rows of the customer
+    search_fields: ClassVar[Any] = ()  # compared exactly, among the customer's rows
     search_help_text = gettext_lazy(
-        "A customer: email, id or the start of the name. To find one row, an exact value after it."
+        "A customer by email, id or start of the name. To find one row, add an exact value."
     )
 
     def get_search_fields(self, request: HttpRequest) -> Any:
-        return self.search_fields or ("=id",)  # none would hide the field
+        return self.search_fields or ("=id",)  # without any, Django hides the search box
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -38,7 +38,7 @@ class OfCustomers(LargeList):
 
 
 def customers(text: str) -> list[Organization]:
-    """The organizations that somebody may mean by this: by id, by the email of the bills or of a member, by name."""
+    """Returns the organizations that `text` may mean: an id, a billing or member's email, or the start of a name."""
     meant = Q(name__istartswith=text)
     if "@" in text:
         meant |= Q(email=text.lower()) | Q(memberships__user__email=text.lower())

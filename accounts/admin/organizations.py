@@ -28,11 +28,11 @@ class MembershipInline(FactsInline):
 
 class OwnerForm(ActForm):
     owner_email = forms.EmailField(
-        label=gettext_lazy("Who owns it from now on"),
+        label=gettext_lazy("New owner"),
         max_length=254,
-        help_text=gettext_lazy("The email address of somebody who has signed up and confirmed it."),
+        help_text=gettext_lazy("Email address of a person who has signed up and confirmed it."),
     )
-    reason_help = gettext_lazy("It is mailed to the new owner and to the organization's billing address.")
+    reason_help = gettext_lazy("Mailed to the new owner and to the organization's billing address.")
 
 
 def _reinstate(organization: Organization, values: dict[str, Any], by: User) -> str:
@@ -43,7 +43,7 @@ def _reinstate(organization: Organization, values: dict[str, Any], by: User) -> 
         reason=values["reason"],
         now=timezone.now(),
     )
-    return _("%(organization)s belongs to %(owner)s now.") % {
+    return _("%(owner)s now owns %(organization)s.") % {
         "organization": organization,
         "owner": values["owner_email"],
     }
@@ -76,8 +76,9 @@ class OrganizationAdmin(ActsAdmin):
             "reinstate",
             gettext_lazy("Reinstate"),
             gettext_lazy(
-                "Its last owner closed their account, so its keys were revoked and nothing is sold to it. It gets a "
-                "new owner; what has ended stays ended. Be sure that it is theirs: they see all its data."
+                "Its last owner closed their account, so its API keys were revoked and it cannot buy anything. This "
+                "gives it a new owner; keys and subscriptions that ended stay ended. Make sure that the organization "
+                "is theirs: they will see all its data."
             ),
             _reinstate,
             lambda by, organization: (
@@ -95,7 +96,7 @@ class OrganizationAdmin(ActsAdmin):
         return int(organization.members)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # it is made with its owner, by sign-up
+        return False  # created with its owner, at sign-up
 
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
         organizations.update(organization=obj, name=obj.name, email=obj.email)
@@ -103,7 +104,7 @@ class OrganizationAdmin(ActsAdmin):
 
 @admin.register(Membership)
 class MembershipAdmin(AuditedAdmin):
-    """A role, changed as an owner could; the person and the owners are told."""
+    """Staff can change roles; the member and the owners are notified."""
 
     records_itself = True
     needs_fresh_log_in = True
@@ -115,7 +116,7 @@ class MembershipAdmin(AuditedAdmin):
     readonly_fields = ["user", "organization", "created_at"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # a person joins by an invitation
+        return False  # people join by invitation
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         stored = Membership.objects.select_related("organization", "user").get(pk=obj.pk)

@@ -1,4 +1,4 @@
-"""People, and what staff do to their accounts. Pages run in the system scope (AdminScope)."""
+"""Users and groups, and staff actions on accounts. Pages run in the system scope (AdminScope)."""
 
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ CHANGE_USER = "accounts.change_user"
 
 
 def _permissions() -> Any:
-    """Those that mean something here: of pages that the admin has, and nothing is deleted."""
+    """Returns the permissions for models that the admin registers, without deletion, which it never offers."""
     models = [model._meta for model in admin.site._registry]
     return (
         Permission.objects.filter(
@@ -39,7 +39,7 @@ def _permissions() -> Any:
 
 
 class MailedReason(ActForm):
-    reason_help = gettext_lazy("It is mailed to the person and kept in the audit trail.")
+    reason_help = gettext_lazy("Mailed to the person and recorded in the audit trail.")
 
 
 class EmailForm(ActForm):
@@ -48,12 +48,12 @@ class EmailForm(ActForm):
 
 class RightsForm(ActForm):
     is_staff = forms.BooleanField(
-        label=gettext_lazy("Staff"), required=False, help_text=gettext_lazy("May enter the admin.")
+        label=gettext_lazy("Staff"), required=False, help_text=gettext_lazy("Can log in to the admin.")
     )
     is_superuser = forms.BooleanField(
         label=gettext_lazy("Superuser"),
         required=False,
-        help_text=gettext_lazy("May do everything, and give rights to others."),
+        help_text=gettext_lazy("Has all permissions, and can change those of others."),
     )
     groups = forms.ModelMultipleChoiceField(
         label=gettext_lazy("Groups"),
@@ -62,12 +62,12 @@ class RightsForm(ActForm):
         widget=forms.CheckboxSelectMultiple,
     )
     permissions = forms.ModelMultipleChoiceField(
-        label=gettext_lazy("Permissions of their own"),
+        label=gettext_lazy("Individual permissions"),
         queryset=Permission.objects.none(),
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
-    reason_help = gettext_lazy("It is mailed to all superusers and the person, and kept in the audit trail.")
+    reason_help = gettext_lazy("Mailed to the person and all superusers, and recorded in the audit trail.")
 
     def __init__(self, row: Any, data: Any = None) -> None:
         super().__init__(row, data)
@@ -84,6 +84,7 @@ class RightsForm(ActForm):
 
 
 def may_help(by: User, person: User) -> bool:
+    """Returns whether `by` may act on the account: only superusers on accounts of staff, nobody on their own."""
     is_colleague = person.is_staff or person.is_superuser
     return by.has_perm(CHANGE_USER) and by.pk != person.pk and (by.is_superuser or not is_colleague)
 
@@ -91,13 +92,13 @@ def may_help(by: User, person: User) -> bool:
 def _change_rights(person: User, values: dict[str, Any], by: User) -> str:
     is_changed = staff_rights.change(person=person, by=by, **values)
     if not is_changed:
-        return _("%(person)s has these rights already.") % {"person": person}
-    return _("The rights of %(person)s are changed, and all superusers are told.") % {"person": person}
+        return _("%(person)s already has these permissions.") % {"person": person}
+    return _("Permissions of %(person)s changed. All superusers were notified.") % {"person": person}
 
 
 def _send_reset_link(person: User, values: dict[str, Any], by: User) -> str:
     support.send_reset_link(person=person, by=by, reason=values["reason"])
-    return _("%(person)s gets a mail with the link.") % {"person": person}
+    return _("We mailed a reset link to %(person)s.") % {"person": person}
 
 
 def _change_email(person: User, values: dict[str, Any], by: User) -> str:
@@ -105,7 +106,7 @@ def _change_email(person: User, values: dict[str, Any], by: User) -> str:
     support.change_email(
         person=person, new_email=new_email, by=by, reason=values["reason"], now=timezone.now()
     )
-    return _("%(address)s gets a mail to confirm; %(person)s is told.") % {
+    return _("We mailed %(address)s a link to confirm, and notified %(person)s.") % {
         "address": new_email,
         "person": person,
     }
@@ -113,12 +114,12 @@ def _change_email(person: User, values: dict[str, Any], by: User) -> str:
 
 def _reset_second_factor(person: User, values: dict[str, Any], by: User) -> str:
     support.reset_second_factor(person=person, by=by, reason=values["reason"], now=timezone.now())
-    return _("%(person)s can log in with the password alone.") % {"person": person}
+    return _("%(person)s can now log in with the password alone.") % {"person": person}
 
 
 def _deactivate(person: User, values: dict[str, Any], by: User) -> str:
     support.deactivate(person=person, by=by, reason=values["reason"], now=timezone.now())
-    return _("%(person)s is logged out everywhere and cannot log in.") % {"person": person}
+    return _("%(person)s was logged out everywhere and can no longer log in.") % {"person": person}
 
 
 def _reactivate(person: User, values: dict[str, Any], by: User) -> str:
@@ -128,16 +129,16 @@ def _reactivate(person: User, values: dict[str, Any], by: User) -> str:
 
 @admin.register(User)
 class UserAdmin(ActsAdmin):
-    """A person signs up; staff change the name, help with the login, and superusers give rights."""
+    """Staff can change the name and help with login problems; superusers change permissions."""
 
     fieldsets = (
         (None, {"fields": ("email", "full_name", "default_organization", "is_active")}),
         (
-            gettext_lazy("How they log in"),
+            gettext_lazy("Login"),
             {"fields": ("address_state", "address_change", "second_factors", "closing")},
         ),
         (
-            gettext_lazy("Rights in this admin"),
+            gettext_lazy("Permissions"),
             {"fields": ("is_staff", "is_superuser", "groups_named", "permissions_named")},
         ),
         (gettext_lazy("Dates"), {"fields": ("last_login", "created_at")}),
@@ -155,8 +156,8 @@ class UserAdmin(ActsAdmin):
     acts = (
         Act(
             "rights",
-            gettext_lazy("Change rights"),
-            gettext_lazy("What the person may do in this admin. The person's own address must be confirmed."),
+            gettext_lazy("Change permissions"),
+            gettext_lazy("Sets what the person can do in this admin. Their email address must be confirmed."),
             _change_rights,
             lambda by, person: by.is_superuser and by.pk != person.pk,
             RightsForm,
@@ -164,7 +165,7 @@ class UserAdmin(ActsAdmin):
         Act(
             "reset-link",
             gettext_lazy("Send a password reset link"),
-            gettext_lazy("Mails a link by which the person chooses a new password. It works once."),
+            gettext_lazy("Mails the person a link to choose a new password. The link works once."),
             _send_reset_link,
             lambda by, person: may_help(by, person) and person.is_active,
         ),
@@ -172,8 +173,8 @@ class UserAdmin(ActsAdmin):
             "email",
             gettext_lazy("Change the email address"),
             gettext_lazy(
-                "For somebody who cannot read the old mailbox any more. The new address must be confirmed by the mail "
-                "that it gets; the old one is told, can stop the change, and can undo it for a week."
+                "For somebody who has lost access to the old mailbox. We mail the new address a link to confirm. The "
+                "old address is notified and can stop the change, or undo it for a week."
             ),
             _change_email,
             lambda by, person: may_help(by, person) and person.is_active,
@@ -183,8 +184,8 @@ class UserAdmin(ActsAdmin):
             "second-factor",
             gettext_lazy("Remove two-step login"),
             gettext_lazy(
-                "Removes authenticator app, passkeys and recovery codes, and ends all logins. Be sure who asks: "
-                "whoever has the password then has the account."
+                "Removes the authenticator app, passkeys and recovery codes, and logs the person out everywhere. Make "
+                "sure who is asking: afterwards, the password alone is enough to log in."
             ),
             _reset_second_factor,
             may_help,
@@ -193,7 +194,10 @@ class UserAdmin(ActsAdmin):
         Act(
             "deactivate",
             gettext_lazy("Deactivate"),
-            gettext_lazy("Ends all logins at once and allows no new one. API keys go on: revoke them apart."),
+            gettext_lazy(
+                "Logs the person out everywhere and blocks new logins. Their API keys keep working: revoke them "
+                "separately."
+            ),
             _deactivate,
             lambda by, person: may_help(by, person) and person.is_active,
             MailedReason,
@@ -209,7 +213,7 @@ class UserAdmin(ActsAdmin):
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # people sign up; a superuser then gives them rights
+        return False  # people sign up; a superuser then gives them permissions
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         if not super().has_change_permission(request, obj):
@@ -220,26 +224,26 @@ class UserAdmin(ActsAdmin):
     def address_state(self, person: User) -> str:
         if email_addresses.is_confirmed(person):
             return _("Confirmed")
-        return _("Not confirmed: nobody has opened the link of our mail yet.")
+        return _("Not confirmed: the link in our email has not been opened.")
 
-    @admin.display(description=gettext_lazy("change of address"))
+    @admin.display(description=gettext_lazy("change of email address"))
     def address_change(self, person: User) -> str:
         change = email_changes.pending(user=person, now=timezone.now())
         if change is None:
-            return _("None in progress")
+            return _("None pending")
         facts = {"email": change.new_email, "until": absolute(change.expires_at)}
-        return _("To %(email)s, waiting for the mailboxes until %(until)s.") % facts
+        return _("To %(email)s, waiting for confirmation until %(until)s.") % facts
 
     @admin.display(description=gettext_lazy("two-step login"))
     def second_factors(self, person: User) -> str:
         factors = Authenticator.objects.filter(user=person).order_by("type", "pk")
         return ", ".join(str(Authenticator.Type(factor.type).label) for factor in factors) or _("Off")
 
-    @admin.display(description=gettext_lazy("closing of the account"))
+    @admin.display(description=gettext_lazy("account closure"))
     def closing(self, person: User) -> SafeString | str:
         closure = closures.pending(user=person)
         if closure is None:
-            return _("Not asked for")
+            return _("Not requested")
         text = _("Closes on %(date)s") % {"date": absolute(closure.closes_at)}
         page = reverse("admin:accounts_accountclosure_change", args=[closure.pk])
         return format_html('<a href="{}">{}</a>', page, text)
@@ -248,14 +252,14 @@ class UserAdmin(ActsAdmin):
     def groups_named(self, person: User) -> str:
         return staff_notices.as_text(staff_rights.of(person)["groups"])
 
-    @admin.display(description=gettext_lazy("permissions of their own"))
+    @admin.display(description=gettext_lazy("individual permissions"))
     def permissions_named(self, person: User) -> str:
         return staff_notices.as_text(staff_rights.of(person)["permissions"])
 
 
 @admin.register(Group)
 class GroupAdmin(AuditedAdmin):
-    """Rights that several people have. For superusers only."""
+    """Sets of permissions, for superusers only."""
 
     needs_fresh_log_in = True
     list_display = ["name", "member_count"]

@@ -1,4 +1,4 @@
-"""What was refused to whom. Nobody changes it; a job forgets it."""
+"""Security events, read-only; a job deletes old ones."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from superagent.foundation.admin import ReadOnlyAdmin
 
 @admin.register(SecurityEvent)
 class SecurityEventAdmin(ReadOnlyAdmin):
-    """Searched by a person's address, by an address that was typed and belongs to nobody, or by network."""
+    """Searched by a user's address, by a typed address of nobody, or by network."""
 
     list_display = ["last_at", "kind", "count", "user", "network", "browser", "detail", "caller", "first_at"]
     list_filter = ["kind"]

@@ -1,1 +1,1 @@
-"""The API of accounts: login, people, organizations with members and invitations, API keys."""
+"""The API of accounts: login, users, organizations with members and invitations, API keys."""

@@ -36,7 +36,7 @@ class ApiKeys(ListView):
     @extend_schema(
         operation_id="api_keys_list",
         summary="List API keys",
-        description="Keys that were revoked or have expired are listed too; `status` says which.",
+        description="Revoked and expired keys are included; see `status`.",
     )
     def get(self, request: Request) -> Response:
         return self.list(request)
@@ -45,7 +45,8 @@ class ApiKeys(ListView):
         operation_id="api_keys_create",
         summary="Create an API key",
         description=(
-            "The answer holds the key itself, this once. A key can be given no scope that its maker lacks."
+            "The response contains the plain-text key, which cannot be retrieved later. You can only grant scopes that "
+            "you have yourself."
         ),
         request=serializers.CreateApiKeyRequest,
         responses={201: serializers.NewApiKeyResponse},
@@ -81,7 +82,7 @@ class ApiKeyDetail(ApiView):
     @extend_schema(
         operation_id="api_keys_delete",
         summary="Delete an API key",
-        description="Revokes it at once, as `api-keys/{key_id}/revoke` does; its record stays.",
+        description="Revokes the key immediately, like `api-keys/{key_id}/revoke`. Its record is kept.",
         responses={204: None},
     )
     def delete(self, request: ApiRequest, key_id: UUID) -> Response:
@@ -96,7 +97,7 @@ class RevokeApiKey(ApiView):
     @extend_schema(
         operation_id="api_keys_revoke",
         summary="Revoke an API key",
-        description="At once: the next call with it is 401.",
+        description="Takes effect immediately: the next request with the key gets 401.",
         request=None,
         responses=serializers.ApiKeyResponse,
     )
@@ -112,7 +113,8 @@ class RotateApiKey(ApiView):
         operation_id="api_keys_rotate",
         summary="Rotate an API key",
         description=(
-            "Makes a new key with the same name and scopes. The old one works on for `grace_seconds`."
+            "Creates a new key with the same name, scopes and lifetime. The old key keeps working for "
+            "`grace_seconds`."
         ),
         request=serializers.RotateApiKeyRequest,
         responses={201: serializers.NewApiKeyResponse},

@@ -17,7 +17,7 @@ from superagent.foundation.views import ApiView, parsed_body
 
 
 class Public(ApiView):
-    """For strangers: no credential, but a limit for each network."""
+    """Needs no credential; limited by network."""
 
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
@@ -32,7 +32,7 @@ class Register(Public):
     @extend_schema(
         operation_id="auth_register",
         summary="Sign up",
-        description="Makes a person and their organization, and mails a link that confirms the address.",
+        description="Creates a user and their organization, and mails a link to confirm the address.",
         request=serializers.RegisterRequest,
         responses={201: serializers.RegisteredResponse},
     )
@@ -49,8 +49,8 @@ class Login(Public):
         operation_id="auth_login",
         summary="Log in",
         description=(
-            "Exchanges email and password for tokens. 401 `otp_required` asks for `otp`: the account has "
-            "two-step login."
+            "Exchanges email and password for tokens. An account with two-step login gets 401 `otp_required`: repeat "
+            "the request with `otp`."
         ),
         request=serializers.LoginRequest,
         responses=serializers.TokenResponse,
@@ -77,7 +77,7 @@ class Refresh(Public):
         operation_id="auth_refresh",
         summary="Refresh tokens",
         description=(
-            "Exchanges a refresh token for a new pair. Each is good once; using one twice ends the login."
+            "Exchanges a refresh token for a new pair. A refresh token works once; using it again ends the login."
         ),
         request=serializers.RefreshRequest,
         responses=serializers.TokenResponse,
@@ -94,7 +94,7 @@ class Logout(Public):
     @extend_schema(
         operation_id="auth_logout",
         summary="Log out",
-        description="Ends the login that the refresh token belongs to, and its access tokens.",
+        description="Ends the login of the refresh token, including its access tokens.",
         request=serializers.RefreshRequest,
         responses={204: None},
     )

@@ -29,7 +29,7 @@ READ_WRITE = {
 
 @extend_schema(tags=["organizations"])
 class Organizations(ListView):
-    """A person sees every organization that they belong to; an API key its own."""
+    """Lists all organizations of a user, or the one of an API key."""
 
     request: ApiRequest
     required_scope = None
@@ -46,7 +46,7 @@ class Organizations(ListView):
     @extend_schema(
         operation_id="organizations_list",
         summary="List organizations",
-        description="For a person, every organization that they are a member of; for an API key, its own.",
+        description="With an access token, all organizations of the user; with an API key, its own.",
     )
     def get(self, request: Request) -> Response:
         with tenancy.system("a person lists all their organizations"):
@@ -55,7 +55,7 @@ class Organizations(ListView):
     @extend_schema(
         operation_id="organizations_create",
         summary="Create an organization",
-        description="The caller becomes its owner. It starts on the free plan.",
+        description="You become its owner. It starts on the free plan.",
         auth=OF_PEOPLE,
         request=serializers.CreateOrganizationRequest,
         responses={201: serializers.OrganizationResponse},
@@ -125,7 +125,7 @@ class Member(OfOrganization):
     @extend_schema(
         operation_id="members_update",
         summary="Change a member's role",
-        description="With `revoke_keys`, the API keys that the new role could not have made are revoked.",
+        description="With `revoke_keys`, API keys that the member created and that exceed the new role are revoked.",
         auth=OF_PEOPLE,
         request=serializers.UpdateMemberRequest,
         responses=serializers.MemberResponse,
@@ -147,7 +147,8 @@ class Member(OfOrganization):
         operation_id="members_remove",
         summary="Remove a member",
         description=(
-            "Or leave the organization oneself. With `revoke_keys`, the API keys that they made are revoked."
+            "Members can remove themselves to leave the organization. With `revoke_keys`, API keys that the member "
+            "created are revoked."
         ),
         auth=OF_PEOPLE,
         parameters=[serializers.RemoveMemberQuery],
@@ -191,7 +192,7 @@ class Invitations(OfOrganization, ListView):
     @extend_schema(
         operation_id="invitations_create",
         summary="Invite a person",
-        description="Mails a link that makes the person a member. An invitation is open for 7 days.",
+        description="Mails a link to join the organization. It expires after 7 days.",
         auth=OF_PEOPLE,
         request=serializers.CreateInvitationRequest,
         responses={201: serializers.InvitationResponse},
@@ -227,7 +228,7 @@ class InvitationDetail(OfOrganization):
 
 @extend_schema(tags=["organizations"])
 class AcceptInvitation(ApiView):
-    """For the invited person, who is no member yet: found by their own confirmed address."""
+    """For the invited user, who is not a member yet: the invitation is found by their confirmed address."""
 
     authentication_classes = [JwtAuthentication]
     required_scope = None
@@ -236,7 +237,7 @@ class AcceptInvitation(ApiView):
         operation_id="invitations_accept",
         summary="Accept an invitation",
         description=(
-            "For the invited person, by the access token of an account whose confirmed address was invited."
+            "For the invited user: needs an access token of the account whose confirmed address was invited."
         ),
         request=None,
         responses=serializers.MemberResponse,

@@ -19,7 +19,7 @@ from superagent.foundation.views import ApiView, ListView, parsed_body
 
 
 def describe(user: User, organization: Organization | None) -> dict[str, Any]:
-    """A person with the organization that they act for."""
+    """Returns the fields of a user, with the organization that they act for."""
     return {
         "id": user.pk,
         "email": user.email,
@@ -33,7 +33,7 @@ def describe(user: User, organization: Organization | None) -> dict[str, Any]:
 
 @extend_schema(tags=["auth"])
 class Me(ApiView):
-    """The person whose access token this is; an API key is nobody."""
+    """The user of the access token. API keys have no user and get 401."""
 
     authentication_classes = [JwtAuthentication]
     required_scope = None
@@ -42,8 +42,8 @@ class Me(ApiView):
         operation_id="auth_me",
         summary="Get the current user",
         description=(
-            "The person whose access token this is, and their role and scopes in the organization that the "
-            "request acts for."
+            "Returns the user of the access token, and their role and scopes in the organization of the request "
+            "(`X-Organization-Id`, else their default one)."
         ),
         responses=serializers.MeResponse,
     )
@@ -91,7 +91,7 @@ class UsersMe(Me):
 
 
 def _users(request: ApiRequest) -> QuerySet[User]:
-    """The members of the organization as people, each with their role in it as `role_here`."""
+    """Returns the members of the organization as users, annotated with their role as `role_here`."""
     here = Membership.objects.visible_to(request.organization)
     role = Subquery(here.filter(user=OuterRef("pk")).values("role")[:1])
     return User.objects.filter(pk__in=here.values("user_id")).annotate(role_here=role)
@@ -102,7 +102,7 @@ def _users(request: ApiRequest) -> QuerySet[User]:
         tags=["users"],
         operation_id="users_list",
         summary="List users",
-        description="The people of the organization, each with their role in it.",
+        description="Lists the members of the organization with their roles.",
     )
 )
 class Users(ListView):
@@ -131,7 +131,7 @@ class UserDetail(ApiView):
     @extend_schema(
         operation_id="users_update",
         summary="Update a user",
-        description="One's own name, or a member's role.",
+        description="Changes your own name, or a member's role.",
         auth=OF_PEOPLE,
         request=serializers.UpdateUserRequest,
         responses=serializers.UserResponse,
@@ -142,11 +142,11 @@ class UserDetail(ApiView):
         person = person_of(request)
         if "full_name" in body:
             if person != user:
-                raise Forbidden("Only a person may change their own name.")
+                raise Forbidden("You can only change your own name.")
             people.rename(user=user, full_name=body["full_name"])
         if "role" in body:
             if not request.principal.allows(Scope.ORGANIZATION_WRITE):
-                raise Forbidden("Changing a role needs organization:write.")
+                raise Forbidden("Changing a role requires the scope organization:write.")
             memberships.change_role(
                 organization=request.organization,
                 user_id=user_id,
@@ -160,7 +160,7 @@ class UserDetail(ApiView):
     def _find(self, request: ApiRequest, user_id: UUID) -> User:
         user = _users(request).filter(pk=user_id).first()
         if user is None:
-            raise NotFound("There is no such person in the organization.")
+            raise NotFound("There is no such user in the organization.")
         return user
 
     def _answer(self, request: ApiRequest, user_id: UUID) -> Response:

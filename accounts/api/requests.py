@@ -1,4 +1,4 @@
-"""Who sends a request of the API, and to which organization its path leads."""
+"""The user and organization of an API request."""
 
 from typing import Any
 from uuid import UUID
@@ -12,18 +12,20 @@ from accounts.roles import Role
 from superagent.foundation.problems import NotFound
 from superagent.foundation.views import ApiView
 
-ORGANIZATION = "organization_id"  # the name of the part of a path that accounts.authentication looks at too
-OF_PEOPLE: Any = [{"AccessToken": []}]  # for the schema, which is typed otherwise: what an API key cannot do
+ORGANIZATION = "organization_id"  # the path parameter that accounts.authentication reads, too
+OF_PEOPLE: Any = [
+    {"AccessToken": []}
+]  # for the schema of endpoints that API keys cannot use; its annotation is too narrow
 
 
 def user_of(request: Request) -> User | None:
-    """The person who calls; None for an API key."""
+    """Returns the user who makes the request; None for an API key."""
     user = request.user
     return user if isinstance(user, User) else None
 
 
 def person_of(request: Request) -> User:
-    """The person who calls. Raises PersonRequired for an API key."""
+    """Returns the user who makes the request. Raises PersonRequired for an API key."""
     user = user_of(request)
     if user is None:
         raise PersonRequired
@@ -31,13 +33,13 @@ def person_of(request: Request) -> User:
 
 
 def role_of(request: Request) -> Role | None:
-    """The member's role; None for an API key."""
+    """Returns the member's role; None for an API key."""
     membership = getattr(request._request, "membership", None)
     return Role(membership.role) if membership else None
 
 
 class OfOrganization(ApiView):
-    """A view under `organizations/{organization_id}/`: another organization's is 404, for keys and members alike."""
+    """A view under `organizations/{organization_id}/`; other organizations are 404, for API keys and members."""
 
     def check_permissions(self, request: Request) -> None:
         wanted: UUID = self.kwargs[ORGANIZATION]

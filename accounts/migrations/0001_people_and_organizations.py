@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                     "livemode",
                     models.BooleanField(
                         default=False,
-                        help_text="Bills real money; fixed when the organization is made.",
+                        help_text="Bills real money. Fixed when the organization is created.",
                         verbose_name="live mode",
                     ),
                 ),
@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
                 (
                     "is_staff",
                     models.BooleanField(
-                        default=False, help_text="May enter the admin.", verbose_name="staff"
+                        default=False, help_text="Can log in to the admin.", verbose_name="staff"
                     ),
                 ),
                 (
@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         editable=False,
-                        help_text="The page that the person was on the way to at sign-up, such as a plan's checkout.",
+                        help_text="The page to open after sign-up, such as a plan's checkout.",
                         max_length=500,
                     ),
                 ),

@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=100, verbose_name="name")),
                 (
                     "prefix",
-                    models.CharField(help_text="The start of the key, to recognize it by.", max_length=20),
+                    models.CharField(help_text="The start of the key, to recognize it.", max_length=20),
                 ),
                 ("last_four", models.CharField(max_length=4)),
                 ("key_hash", models.BinaryField(max_length=32, unique=True)),

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "actor_label",
-                    models.CharField(help_text="The actor as it was called then.", max_length=254),
+                    models.CharField(help_text="The actor's name at that time.", max_length=254),
                 ),
                 ("action", models.CharField(max_length=60)),
                 ("target_type", models.CharField(blank=True, max_length=60)),

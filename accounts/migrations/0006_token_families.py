@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "refresh_jti",
-                    models.CharField(help_text="Id of the one refresh token that is good.", max_length=32),
+                    models.CharField(help_text="Id of the only valid refresh token.", max_length=32),
                 ),
                 (
                     "password_stamp",

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                     "asked_by_staff",
                     models.ForeignKey(
                         blank=True,
-                        help_text="Staff vouches for the person, so the old address is told but not asked.",
+                        help_text="Staff identified the person, so the old address is notified but need not approve.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -51,15 +51,11 @@ class Migration(migrations.Migration):
                 ("asked_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="asked")),
                 (
                     "confirmed_at",
-                    models.DateTimeField(
-                        blank=True, null=True, verbose_name="confirmed from the new address"
-                    ),
+                    models.DateTimeField(blank=True, null=True, verbose_name="confirmed by the new address"),
                 ),
                 (
                     "agreed_at",
-                    models.DateTimeField(
-                        blank=True, null=True, verbose_name="agreed to from the old address"
-                    ),
+                    models.DateTimeField(blank=True, null=True, verbose_name="approved by the old address"),
                 ),
                 ("made_at", models.DateTimeField(blank=True, null=True, verbose_name="made")),
                 ("withdrawn_at", models.DateTimeField(blank=True, null=True, verbose_name="withdrawn")),
@@ -78,7 +74,7 @@ class Migration(migrations.Migration):
                 db_default="",
                 default="",
                 editable=False,
-                help_text="Another one ends every session and every API login of the person.",
+                help_text="A new value ends every session and API login of the user.",
                 max_length=32,
             ),
         ),

@@ -28,10 +28,10 @@ class Migration(migrations.Migration):
                         choices=[
                             ("log_in_failed", "Wrong password"),
                             ("code_failed", "Wrong code in the second step"),
-                            ("reset_requested", "New password asked for"),
-                            ("reset_refused", "New password asked for an unknown address"),
+                            ("reset_requested", "Password reset requested"),
+                            ("reset_refused", "Password reset requested for an unknown address"),
                             ("limit_reached", "Too many attempts"),
-                            ("access_refused", "Not allowed"),
+                            ("access_refused", "Access denied"),
                         ],
                         max_length=20,
                     ),
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                     "caller",
                     models.CharField(
                         blank=True,
-                        help_text="Who acted, where it was an API key: `api_key:` and its id.",
+                        help_text="`api_key:` and its id, if an API key made the request.",
                         max_length=50,
                     ),
                 ),
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                     "hour_key",
                     models.CharField(
                         editable=False,
-                        help_text="The same for repeats within an hour.",
+                        help_text="Identical for repeats within an hour.",
                         max_length=64,
                         unique=True,
                     ),

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name="suspended_at",
             field=models.DateTimeField(
                 blank=True,
-                help_text="Its last owner closed their account; no key of it works.",
+                help_text="Its last owner closed their account, and its API keys were revoked.",
                 null=True,
                 verbose_name="suspended",
             ),

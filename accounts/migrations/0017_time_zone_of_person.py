@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 db_default="UTC",
                 default="UTC",
-                help_text="In which the days and hours of use are shown. Billing is in UTC.",
+                help_text="For days and hours on usage pages. Billing is in UTC.",
                 max_length=64,
                 validators=[accounts.time_zones.validate],
                 verbose_name="time zone",

@@ -1,4 +1,4 @@
-"""Organizations, who belongs to them, and their API keys."""
+"""Organizations, memberships, invitations and API keys."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -18,14 +18,16 @@ from superagent.foundation.row_security import Walled
 
 
 class Organization(Record):
-    """The tenant that pays. Every user has at least one. Stripe's subscriber."""
+    """The tenant that pays; a customer at Stripe, the subscriber in dj-stripe. Every user has at least one."""
 
     row_security = Walled(column="id")
 
     name = models.CharField(_("name"), max_length=150, validators=[names.validate])
     email = models.EmailField(_("billing email"), max_length=254)
     livemode = models.BooleanField(
-        _("live mode"), default=False, help_text=_("Bills real money; fixed when the organization is made.")
+        _("live mode"),
+        default=False,
+        help_text=_("Bills real money. Fixed when the organization is created."),
     )
     test_clock_time = models.DateTimeField(
         _("test clock time"),
@@ -37,7 +39,7 @@ class Organization(Record):
         _("suspended"),
         null=True,
         blank=True,
-        help_text=_("Its last owner closed their account; no key of it works."),
+        help_text=_("Its last owner closed their account, and its API keys were revoked."),
     )
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -61,7 +63,7 @@ class Organization(Record):
 
 
 class OrganizationOwned(Record):
-    """Base of every row that one organization owns and only it may see."""
+    """Base of all models whose rows belong to one organization and are visible to it alone."""
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
 
@@ -87,7 +89,7 @@ class Membership(OrganizationOwned):
 
 
 class Invitation(OrganizationOwned):
-    """A place in an organization, offered to an email address. Its link is signed, not stored."""
+    """An invitation of an email address to join an organization. Its link is signed, not stored."""
 
     email = models.EmailField(_("email address"), max_length=254)
     role = models.CharField(_("role"), max_length=10, choices=Role.choices)
@@ -116,7 +118,7 @@ class Invitation(OrganizationOwned):
 
     @property
     def status(self) -> str:
-        """`accepted`, `withdrawn`, `expired` or `open`, at the real time."""
+        """Returns `accepted`, `withdrawn`, `expired` or `open`, by real time."""
         if self.accepted_at is not None:
             return "accepted"
         if self.revoked_at is not None:
@@ -124,7 +126,7 @@ class Invitation(OrganizationOwned):
         return "open" if self.is_open(timezone.now()) else "expired"
 
     def is_open(self, now: datetime) -> bool:
-        """`now` is real time."""
+        """Returns whether it can be accepted at `now`, which is real time."""
         return self.accepted_at is None and self.revoked_at is None and now < self.expires_at
 
     def withdraw(self, now: datetime) -> None:
@@ -133,13 +135,13 @@ class Invitation(OrganizationOwned):
 
 
 class ApiKey(OrganizationOwned):
-    """A credential of an organization. Only the SHA-256 of the key is stored: it has 256 random bits.
+    """A credential of an organization. Only its SHA-256 is stored, which is enough for 256 random bits.
 
-    `created_by` is who made it, or whose API key made it: the person who may have kept a copy.
+    `created_by` is the user who created it, directly or with another API key, and who may have kept a copy.
     """
 
     name = models.CharField(_("name"), max_length=100, validators=[names.validate])
-    prefix = models.CharField(max_length=20, help_text=_("The start of the key, to recognize it by."))
+    prefix = models.CharField(max_length=20, help_text=_("The start of the key, to recognize it."))
     last_four = models.CharField(max_length=4)
     key_hash = models.BinaryField(max_length=32, unique=True, editable=False)
     scopes = ArrayField(models.CharField(max_length=30, choices=Scope.choices), verbose_name=_("scopes"))
@@ -168,11 +170,11 @@ class ApiKey(OrganizationOwned):
 
     @property
     def status(self) -> str:
-        """`revoked`, `expired` or `active`, at the real time."""
+        """Returns `revoked`, `expired` or `active`, by real time."""
         if self.revoked_at is not None:
             return "revoked"
         return "active" if self.is_usable(timezone.now()) else "expired"
 
     def is_usable(self, now: datetime) -> bool:
-        """`now` is real time: test clocks do not apply to credentials."""
+        """Returns whether it works at `now`. Real time: test clocks do not apply to credentials."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

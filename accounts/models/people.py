@@ -1,4 +1,4 @@
-"""Persons, what changes about them, and their logins by the API."""
+"""Users, changes of their address, closing of accounts, and API logins."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ from superagent.foundation.row_security import Shared, SystemOnly
 
 
 class User(Record, AbstractBaseUser, PermissionsMixin):
-    """A person, known by email; may belong to several organizations."""
+    """A person who logs in by email; may belong to several organizations."""
 
     row_security = Shared("may belong to several organizations, and is read before one is known")
     row_security_of_relations = SystemOnly(
@@ -31,12 +31,12 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         "Organization", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     is_active = models.BooleanField(_("active"), default=True)
-    is_staff = models.BooleanField(_("staff"), default=False, help_text=_("May enter the admin."))
+    is_staff = models.BooleanField(_("staff"), default=False, help_text=_("Can log in to the admin."))
     continue_to = models.CharField(
         max_length=500,
         blank=True,
         editable=False,
-        help_text=_("The page that the person was on the way to at sign-up, such as a plan's checkout."),
+        help_text=_("The page to open after sign-up, such as a plan's checkout."),
     )
     log_in_stamp = models.CharField(
         max_length=32,
@@ -44,7 +44,7 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         default="",
         db_default="",
         editable=False,
-        help_text=_("Another one ends every session and every API login of the person."),
+        help_text=_("A new value ends every session and API login of the user."),
     )
     time_zone = models.CharField(
         _("time zone"),
@@ -52,7 +52,7 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         default=time_zones.DEFAULT,
         db_default=time_zones.DEFAULT,
         validators=[time_zones.validate],
-        help_text=_("In which the days and hours of use are shown. Billing is in UTC."),
+        help_text=_("For days and hours on usage pages. Billing is in UTC."),
     )
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -78,7 +78,7 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
         self.email = self.email.strip().lower()
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Django's, over the stamp as well: sessions, API logins and changes of address end when it changes."""
+        """Django's, with `log_in_stamp` added: a new one ends sessions, API logins and pending changes of address."""
         salt = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash"
         value = self.password + self.log_in_stamp
         return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
@@ -95,9 +95,9 @@ class User(Record, AbstractBaseUser, PermissionsMixin):
 
 
 class EmailChange(Record):
-    """A request to change a person's email address: confirmed from the new address, agreed to from the old one.
+    """A request to change a user's email address, confirmed by the new mailbox and approved by the old one.
 
-    A link is good while the row says so and the person's logins have not been ended since it was asked for.
+    Its links work while it is pending and the user's logins have not been ended since.
     """
 
     LIFETIME = timedelta(days=3)
@@ -115,12 +115,12 @@ class EmailChange(Record):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text=_("Staff vouches for the person, so the old address is told but not asked."),
+        help_text=_("Staff identified the person, so the old address is notified but need not approve."),
     )
     log_in_stamp = models.CharField(max_length=64, editable=False)
     asked_at = models.DateTimeField(_("asked"), default=timezone.now)
-    confirmed_at = models.DateTimeField(_("confirmed from the new address"), null=True, blank=True)
-    agreed_at = models.DateTimeField(_("agreed to from the old address"), null=True, blank=True)
+    confirmed_at = models.DateTimeField(_("confirmed by the new address"), null=True, blank=True)
+    agreed_at = models.DateTimeField(_("approved by the old address"), null=True, blank=True)
     made_at = models.DateTimeField(_("made"), null=True, blank=True)
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
     undone_at = models.DateTimeField(_("undone"), null=True, blank=True)
@@ -146,7 +146,7 @@ class EmailChange(Record):
 
     @property
     def needs_old_address(self) -> bool:
-        """Whether the old address must agree: nobody has proven to read one that was never confirmed."""
+        """Returns whether the old address must approve. An address that was never confirmed may be a typo."""
         return self.old_was_confirmed and self.asked_by_staff_id is None
 
     @property
@@ -158,11 +158,14 @@ class EmailChange(Record):
         return self.asked_at + self.LIFETIME
 
     def is_pending(self, now: datetime) -> bool:
-        """`now` is real time. Whether the person's logins were ended since is for the caller to compare."""
+        """Returns whether it can still be completed at `now` (real time), unless the user's logins ended since.
+
+        The caller compares `log_in_stamp`.
+        """
         return self.made_at is None and self.withdrawn_at is None and now < self.expires_at
 
     def can_be_undone(self, now: datetime) -> bool:
-        """`now` is real time."""
+        """Returns whether the old address can still undo it at `now`, which is real time."""
         return (
             self.made_at is not None
             and self.undone_at is None
@@ -172,7 +175,7 @@ class EmailChange(Record):
 
 
 class AccountClosure(Record):
-    """A person's wish to close their account: it waits, may be undone, and is then carried out by a job."""
+    """A request to close an account: it can be undone for WAITING_PERIOD, and is then carried out by a job."""
 
     WAITING_PERIOD = timedelta(days=14)
 
@@ -209,13 +212,13 @@ class AccountClosure(Record):
 
 
 class TokenFamily(Record):
-    """One login through the API: every refresh token that descends from it. Only the newest one is good.
+    """One API login: all refresh tokens that descend from it, of which only the newest is valid.
 
-    A family ends by logout, by the reuse of an old refresh token, by a changed password or a closed account.
+    A family ends with a logout, the reuse of an old refresh token, a new password, or the closing of the account.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="token_families")
-    refresh_jti = models.CharField(max_length=32, help_text=_("Id of the one refresh token that is good."))
+    refresh_jti = models.CharField(max_length=32, help_text=_("Id of the only valid refresh token."))
     password_stamp = models.CharField(max_length=64, help_text=_("Changes with the user's password."))
     ip_address = models.GenericIPAddressField(null=True, blank=True)
     user_agent = models.CharField(max_length=200, blank=True)

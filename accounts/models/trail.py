@@ -1,4 +1,4 @@
-"""What happened, and what was refused."""
+"""The audit trail and security events."""
 
 from django.db import models
 from django.utils import timezone
@@ -12,20 +12,20 @@ from superagent.foundation.row_security import Facts, SystemOnly
 
 
 class SecurityEvent(Record):
-    """What was refused, for the person whom it concerns and for staff: repeats of an hour are one row with a count.
+    """A refused attempt, shown to the user concerned and to staff. Repeats within an hour are one row with a count.
 
-    Where nobody is known, `address_digest` tells whether two events are about one typed email address, without
-    telling which. Kept for `security_events.KEPT_FOR`.
+    Without a user, `address_digest` shows whether two events are about the same typed email address without revealing
+    it. Kept for `security_events.KEPT_FOR`.
     """
 
     class Kind(models.TextChoices):
         LOG_IN_FAILED = "log_in_failed", _("Wrong password")
         CODE_FAILED = "code_failed", _("Wrong code in the second step")
         PASSKEY_FAILED = "passkey_failed", _("Wrong passkey")
-        RESET_REQUESTED = "reset_requested", _("New password asked for")
-        RESET_REFUSED = "reset_refused", _("New password asked for an unknown address")
+        RESET_REQUESTED = "reset_requested", _("Password reset requested")
+        RESET_REFUSED = "reset_refused", _("Password reset requested for an unknown address")
         LIMIT_REACHED = "limit_reached", _("Too many attempts")
-        ACCESS_REFUSED = "access_refused", _("Not allowed")
+        ACCESS_REFUSED = "access_refused", _("Access denied")
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     user = models.ForeignKey(
@@ -33,7 +33,7 @@ class SecurityEvent(Record):
     )
     address_digest = models.CharField(max_length=32, blank=True)
     caller = models.CharField(
-        max_length=50, blank=True, help_text=_("Who acted, where it was an API key: `api_key:` and its id.")
+        max_length=50, blank=True, help_text=_("`api_key:` and its id, if an API key made the request.")
     )
     network = models.CharField(max_length=50, help_text=_("An IPv4 address, or a /64 of IPv6."))
     browser = models.CharField(max_length=40, blank=True)
@@ -42,7 +42,7 @@ class SecurityEvent(Record):
     first_at = models.DateTimeField(default=timezone.now)
     last_at = models.DateTimeField(default=timezone.now)
     hour_key = models.CharField(
-        max_length=64, unique=True, editable=False, help_text=_("The same for repeats within an hour.")
+        max_length=64, unique=True, editable=False, help_text=_("Identical for repeats within an hour.")
     )
 
     row_security = SystemOnly("what was refused concerns a person, or nobody who is known")
@@ -62,13 +62,13 @@ class SecurityEvent(Record):
 
 
 class AuditEntry(Record):
-    """Who did what to which thing, when and from where. The database refuses to change or delete a row."""
+    """Who did what to which object, when and from where. PostgreSQL refuses to change or delete a row."""
 
     organization = models.ForeignKey(
         Organization, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     actor = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    actor_label = models.CharField(max_length=254, help_text=_("The actor as it was called then."))
+    actor_label = models.CharField(max_length=254, help_text=_("The actor's name at that time."))
     action = models.CharField(max_length=60)
     target_type = models.CharField(max_length=60, blank=True)
     target_id = models.CharField(max_length=64, blank=True)

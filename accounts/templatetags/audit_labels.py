@@ -1,4 +1,4 @@
-"""Words for what the audit trail calls by code."""
+"""Labels for codes of the audit trail and of security events."""
 
 from django import template
 from django.conf import settings
@@ -29,7 +29,7 @@ def action_label(action: str) -> str:
 
 @register.filter
 def own_action_label(action: str) -> str:
-    """The same to the person whom it is about: `user.logged_in` → “Logged in”."""
+    """As `action_label`, for the user concerned: `user.logged_in` → “Logged in”."""
     return action_label(action.removeprefix("user."))
 
 
@@ -45,28 +45,26 @@ _FACTORS = {
 
 @register.filter
 def factors_label(entry: AuditEntry) -> str:
-    """By what somebody logged in: “password and authenticator app”; empty where it is not known."""
+    """Returns the factors of a login, such as “password and authenticator app”; empty if they are unknown."""
     named = [str(_(_FACTORS[each])) if each in _FACTORS else each for each in entry.detail.get("factors", ())]
     return get_text_list(named, _("and"))
 
 
-# What a person has to do with a limit that was reached (settings.THROTTLES).
+# Rate limits that were reached (settings.THROTTLES), in words for the user concerned.
 _LIMITS = {
-    "guess_pair": gettext_noop("Several wrong passwords or codes from this network: it has to wait"),
-    "guess_device": gettext_noop("Several wrong passwords or codes in this browser: it has to wait"),
-    "guess_network": gettext_noop("This network tried wrong passwords for many accounts: it has to wait"),
-    "guess_account": gettext_noop("Wrong passwords or codes from many networks: unknown ones have to wait"),
-    "mail_reset": gettext_noop("A link for a new password was asked for too often: no more mails today"),
-    "mail_verify": gettext_noop(
-        "The link to confirm the address was asked for too often: no more mails today"
-    ),
-    "mail_new_device": gettext_noop("No more mails today about logins from new browsers and networks"),
+    "guess_pair": gettext_noop("Several wrong passwords or codes from this network: it must wait"),
+    "guess_device": gettext_noop("Several wrong passwords or codes in this browser: it must wait"),
+    "guess_network": gettext_noop("Wrong passwords for many accounts from this network: it must wait"),
+    "guess_account": gettext_noop("Wrong passwords or codes from many networks: unknown networks must wait"),
+    "mail_reset": gettext_noop("Too many password reset requests: no more emails today"),
+    "mail_verify": gettext_noop("Too many requests for a confirmation link: no more emails today"),
+    "mail_new_device": gettext_noop("No more emails today about logins from new browsers and networks"),
 }
 
 
 @register.filter
 def event_label(event: SecurityEvent) -> str:
-    """What a security event was about, where its kind does not say it."""
+    """Returns the detail of a security event: the rate limit in words, or the detail as stored."""
     if event.kind == SecurityEvent.Kind.LIMIT_REACHED and event.detail in _LIMITS:
         return _(_LIMITS[event.detail])
     return event.detail.replace("_", " ") if event.kind == SecurityEvent.Kind.LIMIT_REACHED else event.detail
@@ -74,18 +72,18 @@ def event_label(event: SecurityEvent) -> str:
 
 @register.filter
 def browser_label(user_agent: str) -> str:
-    """A User-Agent header as people say it: “Firefox on Windows”; what is not known as it was sent, cut."""
+    """Returns a User-Agent header as “Firefox on Windows”; an unknown one as sent, shortened."""
     return browsers.name_of(user_agent) or user_agent[:48] or _("Unknown")
 
 
 @register.simple_tag
 def support_link() -> str:
-    """The address that people write to, as a link."""
+    """Returns the address of our support as a link."""
     return format_html('<a href="mailto:{0}">{0}</a>', settings.SUPPORT_EMAIL)
 
 
 @register.simple_tag
 def mailbox_url() -> str:
-    """Where the mail of a developer's copy can be read; empty where mail is sent."""
+    """Returns the URL of the mailbox that catches all mail in development; empty where mail is really sent."""
     url: str = settings.MAILBOX_URL
     return url

@@ -19,7 +19,7 @@ from superagent.foundation import cursors
 from superagent.foundation.templatetags.ui import product_label
 
 _SOLD = ("product", "plan")
-_NOT_SHOWN = ("changes", "from", "to", "schedule")  # the last is Stripe's name for a change that is coming
+_NOT_SHOWN = ("changes", "from", "to", "schedule")  # the last is Stripe's id of a scheduled change
 _NAMES = {
     "interval": gettext_lazy("billed"),
     "effective_at": gettext_lazy("begins"),
@@ -68,7 +68,7 @@ def _filtered(entries: QuerySet[AuditEntry], wanted: dict[str, Any]) -> QuerySet
 
 
 def _changes(entry: AuditEntry) -> list[tuple[str, str]]:
-    """The detail as words: (name, value), changes as “from → to”. What the target's name says is not said again."""
+    """Returns the detail in words as (name, value), changes as “from → to”, without what the target's label says."""
     detail = entry.detail
     changes = detail.get("changes", {})
     told = [(name, f"{_shown(change['from'])} → {_shown(change['to'])}") for name, change in changes.items()]
@@ -86,13 +86,13 @@ def _changes(entry: AuditEntry) -> list[tuple[str, str]]:
 
 
 def _named(value: Any) -> str:
-    """The slug of something that is sold by its name; anything else as it is shown."""
+    """Returns the product's name for a slug; else the value as `_shown`."""
     is_slug = isinstance(value, str) and value not in Role.values and _SLUG.match(value)
     return product_label(value) if is_slug else _shown(value)
 
 
 def _shown(value: Any) -> str:
-    """Roles, times, yes and no as people write them."""
+    """Returns a value in words: roles, times, yes and no."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Closing one's account, and keeping it after all."""
+"""Closing an account, and undoing that."""
 
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ from superagent.foundation.problems import Refusal
 @method_decorator(never_cache, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class CloseAccount(View):
-    """What closing means for each organization; then, proven once more, the two weeks begin."""
+    """Shows what closing means for each organization. Asking for it needs re-authentication."""
 
     request: PersonRequest
 
@@ -54,7 +54,7 @@ class CloseAccount(View):
         return self._page(found, form)
 
     def _consequences(self, now: datetime) -> list[Consequence]:
-        """Those that matter most, and not more than one reads."""
+        """Returns the most important consequences, as many as fit on a page."""
         return closures.consequences(user=self.request.user, now=now, most=memberships.MENU_SIZE)
 
     def _form(self, found: list[Consequence], data: Any = None) -> CloseAccountForm:
@@ -82,7 +82,7 @@ class CloseAccount(View):
 @login_required
 @post_only(page="profile")
 def keep_account(request: PersonRequest) -> HttpResponse:
-    """Undo the closing, by somebody who is logged in."""
+    """Undo the closing, for a user who is logged in."""
     closure = closures.pending(user=request.user)
     if closure is not None:
         closures.undo(closure=closure, now=timezone.now())
@@ -93,7 +93,7 @@ def keep_account(request: PersonRequest) -> HttpResponse:
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
 class KeepByLink(MailedLink):
-    """Undo the closing by the link of the mail: whoever asked for it may have been somebody else."""
+    """Undo the closing by the mailed link: somebody else may have asked for it, so no login is needed."""
 
     template_name = "account/keep_account.html"
 

@@ -1,4 +1,4 @@
-"""The page of one's email address, and what the links of its mails open: confirm, agree, refuse, undo."""
+"""The page of a user's email address, and the pages of its mailed links: confirm, approve, refuse, undo."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ from superagent.foundation.problems import Refusal
 @method_decorator(never_cache, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class Email(View):
-    """The address, a change that waits, and the form to ask for one."""
+    """Shows the address and a pending change, and takes a request for one."""
 
     request: PersonRequest
 
@@ -85,8 +85,11 @@ class Email(View):
 
 
 def _billed_elsewhere(user: User) -> list[Organization]:
-    """Those whose billing address the person may change, and which a change of the own address does not move; some."""
-    with tenancy.system("a person's organizations, whichever is chosen"):
+    """Returns organizations billed at another address that the user may change: it does not follow the user's own.
+
+    At most MENU_SIZE.
+    """
+    with tenancy.system("all organizations of a person"):
         found = (
             memberships.of_user(user)
             .filter(role__in=roles.roles_with(Scope.ORGANIZATION_WRITE))
@@ -106,7 +109,7 @@ def withdraw_change(request: PersonRequest) -> HttpResponse:
 @login_required
 @post_only(page="account_email")
 def mail_again(request: PersonRequest) -> HttpResponse:
-    """The links of the change that waits, or else of the confirmation."""
+    """Send the links of the pending change again, or else the confirmation link."""
     user = request.user
     is_mailed = throttles.allows(name="email_link", ident=str(user.pk)) and (
         email_changes.mail_again(user=user, now=timezone.now())
@@ -121,7 +124,7 @@ def mail_again(request: PersonRequest) -> HttpResponse:
 
 
 class MailedLink(View):
-    """What the link of a mail opens: it asks before it does anything, because mail programs open links too."""
+    """Base of pages of mailed links. A POST makes the change, because mail programs open links on their own."""
 
     template_name = ""
 
@@ -136,19 +139,19 @@ class MailedLink(View):
 
 
 class ProvenLink(MailedLink):
-    """A link that proves the mailbox only: whoever opens it shows that the account is theirs too.
+    """A mailed link, which proves access to the mailbox only; the reader must also prove that the account is theirs.
 
-    By being logged in, by having just signed up in this browser, or by the password, which logs them in.
+    That is a login, a sign-up in this browser, or the password, which logs them in.
     """
 
     template_name = "account/email_confirm.html"
 
     def subject(self, token: str) -> tuple[User, str]:
-        """The account, and the address that the link confirms. Raises a refusal."""
+        """Returns the account, and the address that the link confirms. Raises Refusal."""
         raise NotImplementedError
 
     def confirm(self, user: User, keep: Keep) -> tuple[str, str]:
-        """Make the domain call; answers what to say and where to go. `user` is fresh afterwards."""
+        """Make the domain call and refresh `user`. Returns the message, and the page to go to."""
         raise NotImplementedError
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
@@ -186,7 +189,7 @@ class ProvenLink(MailedLink):
         return self.request.user == user or newcomers.has_signed_up(self.request.session, user)
 
     def _knows_password(self, form: ProofForm, user: User) -> bool:
-        """By allauth's own door, which limits and records the attempts."""
+        """Checks the password with allauth's adapter, which limits and records attempts."""
         if not form.is_valid():
             return False
         try:
@@ -205,7 +208,7 @@ class ProvenLink(MailedLink):
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
 class ConfirmAddress(ProvenLink):
-    """The address of a sign-up."""
+    """Confirms the address of a sign-up."""
 
     def subject(self, token: str) -> tuple[User, str]:
         user = verifications.find(token)
@@ -221,7 +224,7 @@ class ConfirmAddress(ProvenLink):
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
 class ConfirmChange(ProvenLink):
-    """The new address of a change."""
+    """Confirms the new address of a change."""
 
     change: EmailChange
 
@@ -241,7 +244,7 @@ class ConfirmChange(ProvenLink):
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
 class AnswerChange(MailedLink):
-    """The old address agrees to a change, or says that it was somebody else who asked."""
+    """The old address approves a change, or refuses it (“this was not me”)."""
 
     template_name = "account/email_answer.html"
 
@@ -263,6 +266,8 @@ class AnswerChange(MailedLink):
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
 class UndoChange(MailedLink):
+    """The old address undoes a completed change."""
+
     template_name = "account/email_undo.html"
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:

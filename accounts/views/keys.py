@@ -21,7 +21,7 @@ from superagent.foundation import cursors
 from superagent.foundation.page_addresses import post_only
 from superagent.foundation.problems import Refusal
 
-FORMS_KEY = "api_key_forms"  # in the session: forms that were shown and not yet used
+FORMS_KEY = "api_key_forms"  # in the session: tokens of forms that were shown and not yet submitted
 MAX_FORMS = 5
 
 
@@ -111,7 +111,7 @@ def revoke(request: PortalRequest, key_id: UUID) -> HttpResponse:
 
 
 def _shown_once(request: HttpRequest, key: ApiKey, plain_text: str) -> HttpResponse:
-    """Shown by the answer to the POST itself: nothing that is stored could show it again."""
+    """Returns the page with the key as the response to the POST, because the plain text is never stored."""
     context: dict[str, Any] = {"key": key, "plain_text": plain_text, "replaces": key.rotated_from}
     return render(request, "accounts/api_key_made.html", context)
 
@@ -124,13 +124,14 @@ def _refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
 
 
 def _offer_form(request: HttpRequest) -> str:
-    """A token that is good for one key, so that a form sent twice makes one."""
+    """Returns a single-use token, so that a form submitted twice creates one key."""
     token = secrets.token_urlsafe(12)
     request.session[FORMS_KEY] = [*request.session.get(FORMS_KEY, []), token][-MAX_FORMS:]
     return token
 
 
 def _use_form(request: HttpRequest) -> bool:
+    """Returns whether the form's token was unused, and marks it as used."""
     offered = request.session.get(FORMS_KEY, [])
     token = request.POST.get("once", "")
     if token not in offered:

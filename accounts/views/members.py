@@ -82,7 +82,7 @@ def withdraw(request: PortalRequest, invitation_id: UUID) -> HttpResponse:
 
 @portal_view(scope=Scope.ORGANIZATION_WRITE)
 def member(request: PortalRequest, user_id: UUID) -> HttpResponse:
-    """Change a member's role, with what each role may do beside the choice."""
+    """Change a member's role; the page compares what the roles may do."""
     membership = _members(request).filter(user_id=user_id).first()
     if membership is None:
         return render(request, "accounts/not_found.html", status=404)
@@ -124,7 +124,7 @@ def remove(request: PortalRequest, user_id: UUID) -> HttpResponse:
     """Remove a member, or leave."""
     is_leaving = user_id == request.user.pk
     if not is_leaving and not roles.allows(request.membership.role, Scope.ORGANIZATION_WRITE):
-        return redirect("member", user_id=user_id)  # which says who may
+        return redirect("member", user_id=user_id)  # says which roles may
     try:
         revoked = memberships.remove(
             organization=request.organization,
@@ -144,7 +144,7 @@ def remove(request: PortalRequest, user_id: UUID) -> HttpResponse:
 
 
 def comparison() -> list[tuple[str, list[bool]]]:
-    """What each role may do: a row for each scope, a column for each role."""
+    """Returns what each role may do: a row for each scope, with a column for each role."""
     return [(str(scope.label), [roles.allows(role, scope) for role in Role]) for scope in Scope]
 
 

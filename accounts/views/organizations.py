@@ -1,4 +1,4 @@
-"""A person's organizations: the list, the switcher, a new one."""
+"""A user's organizations: the list, the switcher, creating one."""
 
 from uuid import UUID
 
@@ -21,7 +21,7 @@ LONGEST_SEARCH = 150
 
 @portal_view()
 def index(request: PortalRequest) -> HttpResponse:
-    """Where the person belongs, last joined first; `?q=` is a part of a name."""
+    """List the user's organizations; `?q=` filters by part of the name."""
     text = request.GET.get("q", "").strip()[:LONGEST_SEARCH]
     with tenancy.system("a person lists all their organizations"):
         found = memberships.of_user(request.user)
@@ -34,7 +34,7 @@ def index(request: PortalRequest) -> HttpResponse:
 @post_only(page="dashboard")
 @login_required
 def switch_organization(request: PersonRequest) -> HttpResponse:
-    """Turn the session to another of the person's organizations."""
+    """Make another of the user's organizations the current one of this session."""
     try:
         membership = memberships.find(request.user, UUID(request.POST.get("organization", "")))
     except ValueError:
@@ -47,7 +47,7 @@ def switch_organization(request: PersonRequest) -> HttpResponse:
 
 @login_required
 def new_organization(request: PersonRequest) -> HttpResponse:
-    """Also where a person who belongs nowhere is sent."""
+    """Create an organization. Users without one are redirected here."""
     form = NewOrganizationForm(request.POST or None)
     belongs = memberships.find(request.user, None) is not None
     if belongs and not people.has_verified_email(request.user):

@@ -1,4 +1,4 @@
-"""allauth's page for a new password, opened by the link of a mail, with what our domain refuses said on it."""
+"""allauth's page to reset a password by a mailed link; it also shows refusals of our domain."""
 
 from allauth.account.views import PasswordResetFromKeyView
 from django.contrib.auth.decorators import login_not_required

@@ -1,4 +1,4 @@
-"""What happened to a person's account, and what was refused in its name."""
+"""Sessions and security activity of a user."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from superagent.foundation import cursors, tenancy
 
 
 class Sessions(ListUserSessionsView):
-    """allauth's page; who ends the others shows once more who they are: a thief of a session puts nobody out."""
+    """allauth's page. Ending other sessions needs re-authentication: a stolen session must not lock out the owner."""
 
     @method_decorator(reauthentication_required)
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -26,7 +26,7 @@ class Sessions(ListUserSessionsView):
 
 @portal_view()
 def activity(request: PortalRequest) -> HttpResponse:
-    """`?show=refused`: failed logins and the like; else what was done: logins, and changes of how one logs in."""
+    """List logins and changes of the account, or with `?show=refused` failed logins and other refused attempts."""
     shown = "refused" if request.GET.get("show") == "refused" else "done"
     with tenancy.system("a person reads what happened to their own account"):
         rows: QuerySet[Any]

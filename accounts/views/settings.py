@@ -1,4 +1,4 @@
-"""Settings: the organization, the person's profile, security, leaving and closing; and the organization switcher."""
+"""Settings of the organization, the user's profile, and security."""
 
 from allauth.account.decorators import reauthentication_required
 from allauth.account.models import EmailAddress
@@ -28,7 +28,7 @@ def organization(request: PortalRequest) -> HttpResponse:
             organizations.update(organization=request.organization, **form.cleaned_data)
             messages.success(request, _("Organization saved."))
             return redirect("settings")
-        request.organization.refresh_from_db()  # the form has written what is wrong into it
+        request.organization.refresh_from_db()  # the form has set the invalid values on it
     is_last_owner = memberships.is_last_owner(request.membership)
     keys = offboarding.keys_beyond(
         organization=request.organization, user=request.user, role=None, now=timezone.now()
@@ -69,7 +69,7 @@ def security(request: PortalRequest) -> HttpResponse:
 @portal_view()
 @reauthentication_required
 def end_api_log_ins(request: PortalRequest) -> HttpResponse:
-    """End every login of the person through the API, at once."""
+    """End all API logins of the user."""
     count = people.end_api_log_ins(user=request.user, now=timezone.now())
     messages.success(request, _("Signed out of %(count)s API sessions.") % {"count": count})
     return redirect("security")

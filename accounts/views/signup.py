@@ -1,4 +1,4 @@
-"""How people arrive: sign-up with a chosen plan, confirmation of the address, invitations."""
+"""Sign-up, with the plan of a pricing link; confirmation of the address; invitations."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -30,22 +30,22 @@ CHOICES = (
     "interval",
     "quantity",
     "promotion_code",
-)  # of a pricing link: what will be bought
+)  # of a pricing link
 
 
 @method_decorator(login_not_required, name="dispatch")
 class SignUp(SignupView):
-    """allauth's sign-up, which remembers the plan of a pricing link (`?plan=pro&interval=month`) for afterwards."""
+    """allauth's sign-up; continues to the checkout of a pricing link's plan (`?plan=pro&interval=month`)."""
 
     def get_authenticated_redirect_url(self) -> str:
-        """Who is logged in goes on with what the pricing link chose; the checkout knows the plan that there is."""
+        """Returns the checkout of the pricing link: it also handles users who have a plan already."""
         following = access.safe_next_url(self.request.GET.get("next", "")) or _checkout(
             chosen_offer(self.request)
         )
         return following or reverse("dashboard")
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        # the form is sent to the address that the link opened: strangers need no session
+        # the form posts to the URL of the pricing link, so anonymous visitors need no session
         return super().get_form_kwargs() | {"continue_to": continue_to(self.request)}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class SignUp(SignupView):
         }
 
     def form_valid(self, form: SignUpForm) -> HttpResponse:
-        """Nobody is logged in: the mailed link does that. What was chosen stays in the address, for a second try."""
+        """Sign up without logging in, which the mailed link does. The redirect keeps the query of the pricing link."""
         form.save(self.request)
         chosen = self.request.GET.urlencode()
         return redirect(reverse("account_email_verification_sent") + (f"?{chosen}" if chosen else ""))
@@ -65,7 +65,7 @@ class SignUp(SignupView):
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
 class MailSent(View):
-    """“Check your mail”, after a sign-up; it says the same for every address, and sends the mail again."""
+    """“Check your email” after a sign-up, the same for every address; a POST sends the mail again."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated:  # the link was opened, perhaps in another tab
@@ -92,7 +92,7 @@ class MailSent(View):
 @login_not_required
 @never_cache
 def inactive(request: HttpRequest) -> HttpResponse:
-    """For who has just given the password of an account that has ended; of anybody else it would not be true."""
+    """Shown only after the right password of an inactive account; everybody else is redirected."""
     if request.session.pop(INACTIVE, None) is None:
         return redirect("dashboard" if request.user.is_authenticated else "account_login")
     return render(request, "account/account_inactive.html")
@@ -100,17 +100,17 @@ def inactive(request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 def social_sign_up(request: HttpRequest) -> HttpResponse:
-    """A sign-up by Google or GitHub asks nothing more: it succeeds or says why not (accounts.adapters)."""
+    """Replaces allauth's second form: a sign-up with Google or GitHub succeeds or is refused (accounts.adapters)."""
     return redirect("account_signup")
 
 
 def continue_to(request: HttpRequest) -> str:
-    """The page that a visitor is on the way to: `?next=`, or the checkout of what a pricing link chose."""
+    """Returns the page to open after sign-up: `?next=`, or the checkout of the pricing link; empty if there is none."""
     if following := access.safe_next_url(request.GET.get("next", "")):
         return following
     chosen = chosen_offer(request)
     offer = offers.find(chosen)
-    if offer is not None and offer.unit_amount == 0:  # what is free needs no checkout
+    if offer is not None and offer.unit_amount == 0:  # free: no checkout
         return ""
     return _checkout(chosen)
 
@@ -120,19 +120,19 @@ def _checkout(chosen: dict[str, str]) -> str:
         return ""
     try:
         return access.safe_next_url(f"{reverse('checkout')}?{urlencode(chosen)}")
-    except NoReverseMatch:  # this floor does not know whether anything is sold
+    except NoReverseMatch:  # no app above this one sells anything
         return ""
 
 
 def chosen_offer(request: HttpRequest) -> dict[str, str]:
-    """What a pricing link chose: `plan` or `product`, with `interval` and the like; empty without either."""
+    """Returns the parameters of a pricing link: `plan` or `product`, `interval` …; empty without plan and product."""
     chosen = {name: request.GET[name] for name in CHOICES if request.GET.get(name)}
     return chosen if {"plan", "product"} & chosen.keys() else {}
 
 
 @login_required
 def verify_email(request: HttpRequest) -> HttpResponse:
-    """“Look into your mailbox”, with a way to send the mail again; goes on by itself once it is confirmed."""
+    """Asks to confirm the address; a POST sends the mail again. Redirects once the address is confirmed."""
     user = access.person_of(request)
     following = access.safe_next_url(request.GET.get("next", ""))
     if people.has_verified_email(user):
@@ -153,7 +153,7 @@ def verify_email(request: HttpRequest) -> HttpResponse:
 @never_cache
 @login_not_required
 def invitation(request: HttpRequest, token: str) -> HttpResponse:
-    """What the link of an invitation's mail opens: join, log in and join, or sign up and join."""
+    """The page of an invitation's link: join, log in and join, or sign up and join."""
     try:
         found = invitations.find(token)
     except Refusal as refusal:
@@ -170,7 +170,7 @@ def _join(request: HttpRequest, found: Invitation) -> HttpResponse:
     user = access.person_of(request)
     if request.method == "POST":
         if user.email == found.email and not people.has_verified_email(user):
-            # The link came to that mailbox, and the person is logged in: that is what a confirmation asks for.
+            # A mailed link and a login are what confirming the address takes, so this confirms it, too.
             verification.confirm(user=user, keep=access.just_used(request), now=timezone.now())
             user.refresh_from_db()
             access.stay_logged_in(request)

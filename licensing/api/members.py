@@ -1,4 +1,4 @@
-"""Licenses as members and their programs read them."""
+"""Licenses for members and API keys."""
 
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from superagent.foundation.views import ApiView, ListView
 
 
 class LicenseFilters(FilterSet):
-    """By what the license is now, as validation says it, and by what it belongs to."""
+    """Filters by present status, as validation returns it, and by product, subscription and order."""
 
     status = ChoiceFilter(choices=License.Status.choices, method="filter_status")
     product = CharFilter(field_name="policy__product_slug")
@@ -39,7 +39,7 @@ class LicenseFilters(FilterSet):
         tags=["licenses"],
         operation_id="licenses_list",
         summary="List licenses",
-        description="Keys are masked.",
+        description="Lists the organization's licenses, newest first, with masked keys.",
     )
 )
 class Licenses(ListView):
@@ -61,9 +61,9 @@ class Licenses(ListView):
 
 
 class LicenseDetail(ApiView):
-    """One license, with its key for those who may manage licenses; that it was shown is audited.
+    """One license, with its key for licenses:write. Reading the key is recorded in the audit trail.
 
-    The key is read only if it is asked for: `fields=id,status` shows and audits nothing.
+    The key is decrypted only if it is requested: not with `fields=id,status`.
     """
 
     required_scope = Scope.LICENSES_READ
@@ -72,7 +72,10 @@ class LicenseDetail(ApiView):
         tags=["licenses"],
         operation_id="licenses_get",
         summary="Get a license",
-        description="With its key, for those who may manage licenses; that it was shown is audited.",
+        description=(
+            "`license_key` requires the scope licenses:write and is null otherwise. Reading it is recorded in the "
+            "audit trail; leave it out with `fields=`."
+        ),
         responses=serializers.LicenseWithKeyResponse,
     )
     def get(self, request: ApiRequest, license_id: UUID) -> Response:

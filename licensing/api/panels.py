@@ -1,4 +1,4 @@
-"""What control panels ask. They send the license key as their credential; every answer is signed, refusals too."""
+"""The license API for control panels. The license key is the credential; every response is signed, errors included."""
 
 import hashlib
 from datetime import datetime
@@ -21,9 +21,9 @@ from superagent.foundation.views import ApiView, RevalidatedView, parsed_body
 
 
 class PanelView(ApiView):
-    """Asked by control panels: no member and no API key, and so not metered.
+    """Base of endpoints for control panels, which have no API key and are not metered.
 
-    An answer says what was asked, so that nobody can pass off the answer to another question as this one's.
+    A response repeats the request in `asked`, so that no other response can be passed off as this one.
     """
 
     authentication_classes: list[type] = []
@@ -43,7 +43,7 @@ class PanelView(ApiView):
         super().initial(request, *args, **kwargs)
 
     def parse(self, request: Request, serializer: type[serializers.PanelRequest]) -> dict[str, Any]:
-        """The question, admitted. Raises ValidationError, and AskedTooOften (429) for its key or its network."""
+        """Returns the parsed body, counted against the rate limits. Raises ValidationError and AskedTooOften (429)."""
         self.asked = parsed_body(request, serializer)
         self.limits = throttles.admit(
             license_key=self.asked["license_key"], address=client_address(request._request)
@@ -59,7 +59,7 @@ class PanelView(ApiView):
         throttles.count_unknown(address=client_address(self.request._request))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Put what was asked into the answer and sign it, whatever it says."""
+        """Adds `asked`, and signs the response, whatever its status."""
         if isinstance(response, Response):
             nonce = self.asked["nonce"] if self.asked else _nonce_of(request)
             answer = signing.signed_answer(response.data or {}, asked=self._echo(), nonce=nonce)
@@ -70,7 +70,7 @@ class PanelView(ApiView):
                 headers={signing.HEADER: answer.signature, "Cache-Control": "no-store"} | self.limits,
             )
             for name, value in response.items():
-                if name != "Content-Type":  # DRF's would be known when it renders, which it does not here
+                if name != "Content-Type":  # DRF sets its own when it renders, which it does not here
                     signed[name] = value
             response = signed
         return super().finalize_response(request, response, *args, **kwargs)
@@ -95,8 +95,9 @@ class Validate(PanelView):
         operation_id="licenses_validate",
         summary="Validate a license",
         description=(
-            "May this license do this now? 200 for every well-formed question; the answer is in `valid` and "
-            "`code`. Compare `asked` with your question and verify the signature before you believe it."
+            "Returns whether the license is active and, with `feature`, whether `quantity` more of it is included. "
+            "Every well-formed request gets 200: read `valid` and `code`. Compare `asked` with your request and "
+            "verify the signature before you trust the response."
         ),
         request=serializers.ValidateRequest,
         responses=serializers.ValidateResponse,
@@ -120,35 +121,35 @@ class Usage(PanelView):
     @extend_schema(
         tags=["licenses"],
         operation_id="licenses_usage_report",
-        summary="Report use of a feature",
+        summary="Report usage of a feature",
         description=(
-            "A change (`delta`) or your own count (`used`). Safe to send again under the same "
-            "`idempotency_key`, in the body or as the header."
+            "Report a change (`delta`) or your own total (`used`). Retries with the same `idempotency_key`, in the "
+            "body or as the header Idempotency-Key, are applied once."
         ),
         request=serializers.FeatureUsageRequest,
         responses=serializers.FeatureUsageResponse,
     )
     def post(self, request: Request) -> Response:
-        told = self.parse(request, serializers.FeatureUsageRequest)
+        body = self.parse(request, serializers.FeatureUsageRequest)
         key = idempotency.requested_key(request)
         if key is None:
-            detail = "Send a key of your own for each report, here or in the header Idempotency-Key."
+            detail = "Send a unique key for each report, here or in the header Idempotency-Key."
             raise Invalid.field("/idempotency_key", "required", detail)
-        standing = usage.apply(
+        balance = usage.apply(
             usage.Report(
-                license_key=told["license_key"],
-                feature=told["feature"],
-                delta=told.get("delta"),
-                used=told.get("used"),
+                license_key=body["license_key"],
+                feature=body["feature"],
+                delta=body.get("delta"),
+                used=body.get("used"),
                 idempotency_key=key,
             )
         )
         return Response(
             {
-                "feature": standing.feature,
-                "limit": standing.limit,
-                "used": standing.used,
-                "remaining": standing.remaining,
+                "feature": balance.feature,
+                "limit": balance.limit,
+                "used": balance.used,
+                "remaining": balance.remaining,
             }
         )
 
@@ -160,7 +161,7 @@ class Activate(PanelView):
         tags=["licenses"],
         operation_id="licenses_activate",
         summary="Activate a server",
-        description="Lets a server run on the license. Repeatable.",
+        description="Activates a server on the license. Idempotent.",
         request=serializers.ActivateRequest,
         responses=serializers.ActivationResponse,
     )
@@ -180,7 +181,7 @@ class Deactivate(PanelView):
         tags=["licenses"],
         operation_id="licenses_deactivate",
         summary="Deactivate a server",
-        description="Frees its activation. Repeatable.",
+        description="Removes the server's activation. Idempotent.",
         request=serializers.ServerRequest,
         responses=serializers.DeactivationResponse,
     )
@@ -200,7 +201,8 @@ class Heartbeat(PanelView):
         operation_id="licenses_heartbeat",
         summary="Send a heartbeat",
         description=(
-            "The server is alive. A license with a heartbeat forgets servers that were silent for too long."
+            "Keeps the server's activation. If the license requires heartbeats, servers that miss them lose their "
+            "activation."
         ),
         request=serializers.ServerRequest,
         responses=serializers.ActivationResponse,
@@ -222,8 +224,8 @@ class PublicKeys(RevalidatedView):
         operation_id="licenses_public_keys_list",
         summary="List public keys",
         description=(
-            "The keys that vouch for answers of the license API, the signing one first. An unknown `keyid` "
-            "means: read them again."
+            "The public keys that verify responses of the license API, the current one first. Fetch them again when "
+            "you see an unknown `keyid`."
         ),
         responses=serializers.PublicKeysResponse,
     )
@@ -232,7 +234,7 @@ class PublicKeys(RevalidatedView):
 
 
 def _digest_of_body(request: HttpRequest) -> str | None:
-    """Of the bytes as they came, in hex; None for a body that is too large to be read."""
+    """Returns the hexadecimal SHA-256 of the raw body; None for a body that is too large."""
     try:
         return hashlib.sha256(request.body).hexdigest()
     except RequestDataTooBig:
@@ -240,16 +242,16 @@ def _digest_of_body(request: HttpRequest) -> str | None:
 
 
 def _nonce_of(request: Request) -> str | None:
-    """The nonce of a question that was refused before its fields were read: its refusal answers it all the same."""
+    """Returns the nonce of a request that was refused before its fields were validated, to sign the refusal."""
     try:
         nonce = dict(request.data).get("nonce")
-    except Exception:  # noqa: BLE001 - there is no JSON object: that is what is being refused
+    except Exception:  # noqa: BLE001 - the body is no JSON object, which is what is being refused
         return None
     return nonce if isinstance(nonce, str) and serializers.NONCE.fullmatch(nonce) else None
 
 
 def _tail(license_key: str) -> str | None:
-    """The last group of a well-formed key."""
+    """Returns the last group of the key; None if it is malformed."""
     try:
         return keys.canonical(license_key)[-keys.GROUP :]
     except keys.InvalidKeyFormat:

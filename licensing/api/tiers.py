@@ -1,4 +1,4 @@
-"""Another tier of a license, by its owner's program: the preview of its price, and the change."""
+"""Changing the tier of a license by the API: preview and change."""
 
 from uuid import UUID
 
@@ -24,7 +24,7 @@ class PreviewTier(ApiView):
     @extend_schema(
         operation_id="licenses_tier_preview",
         summary="Preview another tier",
-        description="What the tier would cost now and at the next renewal. Changes nothing.",
+        description="Returns what the tier would cost now and at the next renewal. Changes nothing.",
         request=serializers.TierChoiceRequest,
         responses=PreviewResponse,
     )
@@ -44,10 +44,10 @@ class ChangeTier(ApiView):
         operation_id="licenses_tier_change",
         summary="Change the tier of a license",
         description=(
-            "A larger tier is in force at once and charged now; a smaller one, or a shorter interval, when "
-            "the paid period ends. The key stays the same, and so does what is in use. Send `effective_at` of a "
-            "preview for its very amounts, and `max_amount_due` to be refused a higher one. What is coming is taken "
-            "back by subscriptions/{id}/resume."
+            "A larger tier takes effect and is charged immediately; a smaller one, or a shorter interval, takes effect "
+            "when the paid period ends. License key and usage stay the same. Send the `effective_at` of a preview to "
+            "get the same amounts, and `max_amount_due` to refuse a higher one. Cancel a scheduled change with "
+            "`subscriptions/{id}/resume`."
         ),
         request=serializers.ChangeTierRequest,
         responses=PreviewResponse,

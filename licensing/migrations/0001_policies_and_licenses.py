@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                     "renewal_grace_days",
                     models.PositiveSmallIntegerField(
                         default=3,
-                        help_text="A license lives this long past the paid period, so that a late renewal cuts nobody off.",
+                        help_text="A license keeps working this long after the paid period, in case a renewal is late.",
                         verbose_name="renewal grace in days",
                     ),
                 ),
@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
                     "heartbeat_hours",
                     models.PositiveSmallIntegerField(
                         blank=True,
-                        help_text="A server silent for longer loses its activation. Empty: no heartbeat is asked for.",
+                        help_text="A server without a heartbeat for longer loses its activation. Empty: no heartbeat required.",
                         null=True,
                         verbose_name="heartbeat in hours",
                     ),
@@ -129,14 +129,14 @@ class Migration(migrations.Migration):
                         blank=True,
                         choices=[("payment", "Payment overdue"), ("manual", "By our staff")],
                         max_length=10,
-                        verbose_name="suspended for",
+                        verbose_name="suspension reason",
                     ),
                 ),
                 (
                     "note",
                     models.CharField(
                         blank=True,
-                        help_text="Why it is in this state.",
+                        help_text="Why it was suspended, reinstated or revoked.",
                         max_length=300,
                         verbose_name="reason",
                     ),
@@ -147,7 +147,7 @@ class Migration(migrations.Migration):
                 (
                     "key_tail",
                     models.CharField(
-                        editable=False, help_text="The last group, to recognize the key by.", max_length=5
+                        editable=False, help_text="The last group of the key, to recognize it.", max_length=5
                     ),
                 ),
                 ("key_made_at", models.DateTimeField(editable=False)),
@@ -163,7 +163,7 @@ class Migration(migrations.Migration):
                     "suspends_at",
                     models.DateTimeField(
                         blank=True,
-                        help_text="A payment failed; suspended then unless it is paid.",
+                        help_text="A payment failed. The license is suspended at this time unless it is paid.",
                         null=True,
                         verbose_name="suspends",
                     ),
@@ -178,7 +178,7 @@ class Migration(migrations.Migration):
                     "order_item",
                     models.OneToOneField(
                         blank=True,
-                        help_text="What was paid for it, once; its subscription keeps the license alive.",
+                        help_text="The order item that paid for it. Its subscription renews the license.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="license",
@@ -281,9 +281,12 @@ class Migration(migrations.Migration):
                 ("idempotency_key", models.CharField(max_length=255)),
                 ("body_hash", models.BinaryField(max_length=32)),
                 ("feature_slug", models.CharField(max_length=50)),
-                ("delta", models.IntegerField(help_text="Empty: the panel sent its own count.", null=True)),
-                ("used", models.PositiveIntegerField(default=0, help_text="After the report.")),
-                ("limit", models.PositiveIntegerField(help_text="At the time of the report.", null=True)),
+                ("delta", models.IntegerField(help_text="Empty: the panel reported its total.", null=True)),
+                ("used", models.PositiveIntegerField(default=0, help_text="Total after the report.")),
+                (
+                    "limit",
+                    models.PositiveIntegerField(help_text="Limit at the time of the report.", null=True),
+                ),
                 ("reported_at", models.DateTimeField()),
                 (
                     "organization",

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
             field=models.BooleanField(
                 db_default=False,
                 default=False,
-                help_text="Validation is refused for a server that is not activated.",
+                help_text="Validation fails on servers that are not activated.",
                 verbose_name="requires activation",
             ),
         ),
@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
             name="max_activations",
             field=models.PositiveIntegerField(
                 blank=True,
-                help_text="Servers at a time, 1,000 at most. Empty: 100.",
+                help_text="Maximum number of activated servers, up to 1,000. Empty: 100.",
                 null=True,
                 validators=[
                     django.core.validators.MinValueValidator(1),

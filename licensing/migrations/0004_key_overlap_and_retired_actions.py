@@ -14,14 +14,14 @@ class Migration(migrations.Migration):
             model_name="license",
             name="previous_key_works_until",
             field=models.DateTimeField(
-                editable=False, help_text="Until then the key that was replaced works too.", null=True
+                editable=False, help_text="Until then, the replaced key works, too.", null=True
             ),
         ),
         migrations.AlterField(
             model_name="licensefeature",
             name="action",
             field=models.CharField(
-                help_text="Empty: the tier does not include it any more.",
+                help_text="Empty: the tier no longer includes it.",
                 max_length=50,
                 null=True,
                 verbose_name="action",

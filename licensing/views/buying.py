@@ -20,7 +20,7 @@ from superagent.foundation.problems import Refusal
 @get_or_post
 @portal_view(scope=Scope.BILLING_WRITE, verified=True)
 def buy(request: PortalRequest, product: str) -> HttpResponse:
-    """One product, one price, one button; the order is placed for exactly what the page shows."""
+    """Buy one license. The order is placed for exactly the price that the page shows."""
     price = _price(product, request.GET.get("interval", Interval.MONTH))
     card = _card(request)
     if request.method != "POST":
@@ -55,7 +55,7 @@ def _order(request: PortalRequest, price: Price, chosen: dict[str, Any]) -> Http
         organization_id=organization.pk,
         caller=f"user:{request.user.pk}",
         endpoint="page license-buy",
-        # What was chosen belongs to it: who goes back in the browser and pays otherwise places another order.
+        # The choices are part of the key: going back in the browser and choosing differently places another order.
         key=":".join([str(chosen["visit"]), *map(str, what.values())]),
         body=what,
         effect=place,
@@ -63,7 +63,7 @@ def _order(request: PortalRequest, price: Price, chosen: dict[str, Any]) -> Http
     order = Order.objects.get(pk=placed["id"])
     if chosen["payment"] == Order.Payment.CHECKOUT:
         return redirect(checkout.start_order(order=order, now=now).url)
-    return redirect("order", order.pk)  # it shows how the payment goes
+    return redirect("order", order.pk)  # shows the progress of the payment
 
 
 def _card(request: PortalRequest) -> str:
@@ -88,7 +88,7 @@ def _page(request: PortalRequest, price: Price, form: BuyForm) -> HttpResponse:
 
 
 def _price(product: str, interval: str) -> Price:
-    """Raises Http404."""
+    """Returns the price of a license product on sale. Raises Http404."""
     price = offers.price_of(product, interval)
     if price is None:
         raise Http404

@@ -29,9 +29,8 @@ from superagent.foundation.problems import Refusal
 
 REVEALED, ROTATED = "revealed", "rotated"
 SHOWN_SECONDS = {REVEALED: 30, ROTATED: 300}
-SHOWN = (
-    "license_key_shown"  # in the session: which key its reader may see on the license's page, and until when
-)
+# In the session: the license whose key its page may show, how it came to be shown, and until when.
+SHOWN = "license_key_shown"
 
 
 @require_safe
@@ -50,7 +49,7 @@ def licenses(request: PortalRequest) -> HttpResponse:
 
 
 def _license(request: PortalRequest, license_id: UUID) -> License:
-    """Raises Http404 for another organization's."""
+    """Returns the organization's license. Raises Http404."""
     license_ = overview.licenses_of(request.organization).filter(pk=license_id).first()
     if license_ is None:
         raise Http404
@@ -61,7 +60,7 @@ def _license(request: PortalRequest, license_id: UUID) -> License:
 @require_safe
 @portal_view(scope=Scope.LICENSES_READ)
 def detail(request: PortalRequest, license_id: UUID) -> HttpResponse:
-    """The license, and for a moment after it was asked for, its key: then the browser loads the page without it."""
+    """Show a license. For SHOWN_SECONDS after `reveal` or `rotate` with its key; then the browser reloads the page."""
     license_ = _license(request, license_id)
     kind, seconds = _shown(request, license_)
     now = clock.now(request.organization)
@@ -90,7 +89,7 @@ def detail(request: PortalRequest, license_id: UUID) -> HttpResponse:
 @portal_view(scope=Scope.LICENSES_WRITE)
 @reauthentication_required
 def reveal(request: PortalRequest, license_id: UUID) -> HttpResponse:
-    """Asks for the password, then leads to the license's page, which shows the key."""
+    """Re-authenticate, then redirect to the license's page, which shows the key."""
     license_ = _license(request, license_id)
     try:
         issued_keys.reveal(license_=license_, actor=request.user)
@@ -109,7 +108,7 @@ def rotate(request: PortalRequest, license_id: UUID) -> HttpResponse:
     license_ = _license(request, license_id)
     form = RotateForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _("Choose how long the old key still works."))
+        messages.error(request, _("Choose how long the old key keeps working."))
         return redirect("license", license_id)
     try:
         issued_keys.rotate(
@@ -128,7 +127,7 @@ def rotate(request: PortalRequest, license_id: UUID) -> HttpResponse:
 @post_only(page="license")
 @portal_view(scope=Scope.LICENSES_WRITE)
 def remove_server(request: PortalRequest, license_id: UUID) -> HttpResponse:
-    """Free the place of a server that cannot do it itself any more."""
+    """Remove the activation of a server that can no longer do so itself."""
     license_ = _license(request, license_id)
     form = ServerForm(request.POST)
     try:
@@ -138,7 +137,9 @@ def remove_server(request: PortalRequest, license_id: UUID) -> HttpResponse:
     except Refusal as refusal:
         messages.error(request, refusal.detail)
     else:
-        messages.success(request, _("%(server)s was removed: its place is free.") % {"server": server})
+        messages.success(
+            request, _("%(server)s was removed. You can activate another server.") % {"server": server}
+        )
     return redirect("license", license_id)
 
 
@@ -151,7 +152,7 @@ def _show(request: HttpRequest, license_: License, kind: str) -> None:
 
 
 def _shown(request: HttpRequest, license_: License) -> tuple[str, int]:
-    """What may be shown of the key now, and for how many seconds more."""
+    """Returns why the key may be shown now (REVEALED, ROTATED or empty), and for how many more seconds."""
     shown = request.session.get(SHOWN) or {}
     seconds = int(shown.get("until", 0) - time.time())
     if shown.get("license") != str(license_.pk) or seconds <= 0:

@@ -1,4 +1,4 @@
-"""What pays for a license: cancel, resume, another tier. All of it is billing's; the pages say what it means."""
+"""The subscription of a license: cancel, resume, change the tier. Billing makes the changes."""
 
 from datetime import UTC
 from typing import Any
@@ -40,7 +40,7 @@ def _paid(request: PortalRequest, subscription_id: UUID) -> tuple[License, Subsc
 @get_or_post
 @portal_view(scope=Scope.BILLING_WRITE)
 def cancel(request: PortalRequest, subscription_id: UUID) -> HttpResponse:
-    """One page: what ends when, what does not, an optional reason."""
+    """Cancel at the period's end. The page says what ends when, and asks for an optional reason."""
     license_, subscription = _paid(request, subscription_id)
     if request.method != "POST":
         if subscription.is_canceling or subscription.has_ended:
@@ -57,7 +57,7 @@ def cancel(request: PortalRequest, subscription_id: UUID) -> HttpResponse:
         except Refusal as refusal:
             form.add_error(None, refusal.detail)
         else:
-            text = _("%(license)s ends on %(date)s. Until then nothing changes.")
+            text = _("%(license)s will end on %(date)s. Until then, nothing changes.")
             date = absolute(ending.current_period_end)
             messages.success(request, text % {"license": license_.policy.name, "date": date})
             return redirect("license", license_.pk)
@@ -82,17 +82,17 @@ def _cancel_page(
 @post_only(page="licenses")
 @portal_view(scope=Scope.BILLING_WRITE)
 def resume(request: PortalRequest, subscription_id: UUID) -> HttpResponse:
-    """Take back a cancellation, or a change of tier that is coming."""
+    """Undo a cancellation or a scheduled change of tier."""
     license_, subscription = _paid(request, subscription_id)
     try:
-        going_on = cancellations.resume(subscription=subscription, now=clock.now(request.organization))
+        resumed = cancellations.resume(subscription=subscription, now=clock.now(request.organization))
     except Refusal as refusal:
         messages.error(request, refusal.detail)
     else:
         facts = {
             "license": license_.policy.name,
-            "date": absolute(going_on.current_period_end),
-            "amount": pricing.per_period(going_on.renewal_price),
+            "date": absolute(resumed.current_period_end),
+            "amount": pricing.per_period(resumed.renewal_price),
         }
         messages.success(request, _("%(license)s continues and renews on %(date)s for %(amount)s.") % facts)
     return redirect("license", license_.pk)
@@ -101,7 +101,7 @@ def resume(request: PortalRequest, subscription_id: UUID) -> HttpResponse:
 @require_safe
 @portal_view(scope=Scope.BILLING_WRITE)
 def choose_tier(request: PortalRequest, subscription_id: UUID) -> HttpResponse:
-    """Every tier on sale, for the interval that is asked for."""
+    """List the tiers on sale for the chosen interval."""
     license_, subscription = _paid(request, subscription_id)
     interval = _interval(request, subscription)
     tiers = [
@@ -125,7 +125,7 @@ def choose_tier(request: PortalRequest, subscription_id: UUID) -> HttpResponse:
 @get_or_post
 @portal_view(scope=Scope.BILLING_WRITE, verified=True)
 def change_tier(request: PortalRequest, subscription_id: UUID, product: str) -> HttpResponse:
-    """Due today beside the next renewal, what is included then, and a button that names the amount."""
+    """Preview a change of tier (due now, next renewal, what is included), and make it."""
     license_, subscription = _paid(request, subscription_id)
     price = offers.price_of(product, _interval(request, subscription))
     if price is None:
@@ -140,7 +140,7 @@ def _change(
 ) -> HttpResponse:
     form = ConfirmForm(request.POST)
     if not form.is_valid():
-        messages.info(request, _("The preview was incomplete. Here is a new one."))
+        messages.info(request, _("The form was incomplete. Please check the new preview."))
         return _change_page(request, license_, subscription, price)
     try:
         done = tiers.change(
@@ -152,7 +152,7 @@ def _change(
             now=clock.now(request.organization),
         )
     except subscriptions.StalePreview:
-        messages.info(request, _("The amount has changed since you looked. Here is a new preview."))
+        messages.info(request, _("The amount has changed. Please check the new preview."))
         return _change_page(request, license_, subscription, price)
     except plans.AlreadyOnPlan:  # the button was pressed twice
         return redirect("license", license_.pk)
@@ -194,8 +194,8 @@ def _change_page(
 
 def _done_sentence(done: Preview) -> str:
     if done.at_once:
-        return _("This license is %(tier)s now.") % {"tier": done.product.name}
-    return _("%(tier)s begins on %(date)s. Until then nothing changes, and you can take it back.") % {
+        return _("This license is now %(tier)s.") % {"tier": done.product.name}
+    return _("%(tier)s starts on %(date)s. Until then, nothing changes, and you can cancel the change.") % {
         "tier": done.product.name,
         "date": absolute(done.effective_at),
     }

@@ -65,8 +65,8 @@ def test_a_name_is_one_line_without_addresses(owner, acme, name):
         text = page.post(path, form).content.decode()
         told = (
             "Use one line of text",
-            "Write a name that can be seen",
-            "Leave web addresses out of the name",
+            "Enter a name with visible characters",
+            "Do not include a web address in the name",
         )
         assert any(each in text for each in told), path
     sign_up = {"email": "v@x.example", "password1": PASSWORD, "full_name": name}

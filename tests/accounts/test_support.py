@@ -73,7 +73,7 @@ def test_the_page_of_a_person_says_first_how_they_log_in(helper, owner):
         html = helper.get(f"/admin/accounts/user/{owner.pk}/change/").content.decode()
         return " ".join(re.sub(r"<[^>]+>", " ", html).split())
 
-    for words in ("Address: Confirmed", "None in progress", "Two-step login: Off", "Not asked for"):
+    for words in ("Address: Confirmed", "None pending", "Two-step login: Off", "Not requested"):
         assert words in page(), words
     now = timezone.now()
     with_second_factor(owner)

@@ -112,7 +112,7 @@ def test_a_step_is_said_to_run_until_it_is_done(customer: Customer) -> None:
     customer.start_test_clock()
     staff = Staff(is_superuser=True)
     said = act(staff, customer.account, "advance_a_day")
-    assert "1 begun. It goes on in the background" in said and "1 done." not in said
+    assert "1 started. It continues in the background" in said and "1 done." not in said
     assert "Advancing to" in said
     again = act(staff, customer.account, "advance_a_month")
     assert "It is on its way to" in again and "begun" not in again

@@ -44,7 +44,7 @@ def test_the_product_of_a_policy_cannot_be_changed(admin: Client, license_: Lice
 def test_a_new_policy_needs_a_license_product(admin: Client, license_: License) -> None:
     posted = form_of(license_.policy, [], product_slug="no-such-product", name="New")
     response = admin.post(reverse("admin:licensing_policy_add"), posted)
-    assert "There is no license product of this name" in response.content.decode()
+    assert "There is no license product with this slug" in response.content.decode()
     with tenancy.system("test"):
         product("nextpanel-ultimate")
     posted = form_of(license_.policy, [], product_slug="nextpanel-ultimate", name="New")
@@ -63,7 +63,7 @@ def test_a_name_that_would_mean_two_features_is_refused(
     response = admin.post(reverse("admin:licensing_policy_change", args=[policy.pk]), form_of(policy, rows))
     assert response.status_code == 200
     html = response.content.decode()
-    assert "would mean both" in html or "duplicate data" in html
+    assert "would refer to both" in html or "duplicate data" in html
     with tenancy.system("test"):
         assert policy.features.count() == 3
 

@@ -112,7 +112,7 @@ def test_a_suspension_holds_from_the_next_question_on(
         licenses.suspend_for_payment(license_id=license_.pk, now=NOW)
     answer = ask(client, license_key=license_key).json()
     assert answer["code"] == "SUSPENDED"
-    assert "works again once it is paid" in answer["detail"]
+    assert "works again once the payment arrives" in answer["detail"]
 
 
 def test_an_expiry_follows_the_test_clock(client: Client, organization: Organization, make_license) -> None:

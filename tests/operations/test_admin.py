@@ -101,7 +101,7 @@ def test_a_dead_message_is_tried_again_under_its_id(dead: OutboxMessage) -> None
 @pytest.mark.parametrize("action", ["replay", "dismiss"])
 def test_without_the_right_or_a_reason_nothing_happens(dead: OutboxMessage, action: str) -> None:
     user, client = staff("view_outboxmessage")
-    assert "You may look at these, but not change them." in act(client, action, dead)
+    assert "You don&#x27;t have permission to change these." in act(client, action, dead)
     with tenancy.system("test"):
         user.user_permissions.add(Permission.objects.get(codename="change_outboxmessage"))
     client = staff_client(user)

@@ -6,8 +6,8 @@ from superagent.foundation import tenancy
 
 class Command(BaseCommand):
     help = (
-        "Encrypts every license key with the first key of LICENSE_ENCRYPTION_KEY. Put a new key in front, deploy, run "
-        "this, then take the old one away. Safe to repeat."
+        "Re-encrypts every license key with the first key of LICENSE_ENCRYPTION_KEY. To rotate: put a new key first, "
+        "deploy, run this command, then remove the old key. Idempotent."
     )
 
     def handle(self, *args, **options):
@@ -15,5 +15,5 @@ class Command(BaseCommand):
             try:
                 count = issued_keys.reencrypt_all()
             except vault.DecryptionFailed as error:
-                raise CommandError(f"{error} Put it back, and run this again.") from error
+                raise CommandError(f"{error} Put it back and run this command again.") from error
         self.stdout.write(f"{count} license keys are encrypted with the newest key")
