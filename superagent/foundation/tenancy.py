@@ -36,7 +36,7 @@ class CrossedTenants(RuntimeError):
     """Code running for one organization tried to enter the scope of another."""
 
 
-class Scope:
+class TenantScope:
     """What a statement may see, with the SQL that tells PostgreSQL so."""
 
     __slots__ = ("_alone", "_inside", "kind", "value")
@@ -56,13 +56,13 @@ class Scope:
             self._inside = (f"SET LOCAL ROLE NONE;{organization}", 2)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Scope) and (self.kind, self.value) == (other.kind, other.value)
+        return isinstance(other, TenantScope) and (self.kind, self.value) == (other.kind, other.value)
 
     def __hash__(self) -> int:
         return hash((self.kind, self.value))
 
     def __repr__(self) -> str:
-        return f"<Scope {self.kind} {self.value}>"
+        return f"<TenantScope {self.kind} {self.value}>"
 
     @property
     def organization_id(self) -> UUID | None:
@@ -78,11 +78,11 @@ class Scope:
         return self._inside
 
 
-NONE = Scope("none")
-_scope: ContextVar[Scope] = ContextVar("tenancy", default=NONE)
+NONE = TenantScope("none")
+_scope: ContextVar[TenantScope] = ContextVar("tenancy", default=NONE)
 
 
-def current() -> Scope:
+def current() -> TenantScope:
     return _scope.get()
 
 
@@ -106,7 +106,7 @@ def system(reason: str) -> Iterator[None]:
     """
     if not reason:
         raise ValueError("the system scope needs a reason")
-    with _entered(Scope("system", reason)):
+    with _entered(TenantScope("system", reason)):
         yield
 
 
@@ -137,7 +137,7 @@ def carry(streaming_content: Any) -> Any:
     return _carry(iter(streaming_content), _scope.get())
 
 
-def _carry(parts: Iterator[Any], scope: Scope) -> Iterator[Any]:
+def _carry(parts: Iterator[Any], scope: TenantScope) -> Iterator[Any]:
     try:
         while True:
             with _entered(scope):
@@ -153,7 +153,7 @@ def _carry(parts: Iterator[Any], scope: Scope) -> Iterator[Any]:
                 parts.close()
 
 
-async def _carry_async(parts: AsyncIterator[Any], scope: Scope) -> AsyncIterator[Any]:
+async def _carry_async(parts: AsyncIterator[Any], scope: TenantScope) -> AsyncIterator[Any]:
     try:
         while True:
             with _entered(scope):
@@ -170,7 +170,7 @@ async def _carry_async(parts: AsyncIterator[Any], scope: Scope) -> AsyncIterator
 
 
 @contextmanager
-def _entered(scope: Scope) -> Iterator[None]:
+def _entered(scope: TenantScope) -> Iterator[None]:
     # No tokens: the end of an async stream may run in another context than its start.
     previous = _scope.get()
     _scope.set(scope)
@@ -180,7 +180,7 @@ def _entered(scope: Scope) -> Iterator[None]:
         _scope.set(previous)
 
 
-def _tenant_scope(organization: object) -> Scope:
+def _tenant_scope(organization: object) -> TenantScope:
     scope = _scope_of(getattr(organization, "pk", organization))
     inside = _scope.get()
     if inside.kind == "tenant" and inside.value != scope.value:
@@ -189,8 +189,8 @@ def _tenant_scope(organization: object) -> Scope:
 
 
 @lru_cache(maxsize=4096)
-def _scope_of(organization_id: object) -> Scope:
-    return Scope("tenant", str(UUID(str(organization_id))))
+def _scope_of(organization_id: object) -> TenantScope:
+    return TenantScope("tenant", str(UUID(str(organization_id))))
 
 
 class TenantTask(Task):

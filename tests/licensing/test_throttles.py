@@ -63,7 +63,7 @@ def test_being_limited_is_429_which_says_to_keep_the_last_answer(
     assert first["RateLimit"].startswith('"key";r=1;t=')
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert refused["Content-Type"] == "application/problem+json"
-    assert "Keep the last answer" in refused.json()["detail"]
+    assert "Keep the last response" in refused.json()["detail"]
     assert "valid" not in refused.json()
     assert 1 <= int(refused["Retry-After"]) <= 30
     assert refused["RateLimit"].startswith('"key";r=0;t=')

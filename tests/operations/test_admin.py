@@ -105,7 +105,7 @@ def test_without_the_right_or_a_reason_nothing_happens(dead: OutboxMessage, acti
     with tenancy.system("test"):
         user.user_permissions.add(Permission.objects.get(codename="change_outboxmessage"))
     client = staff_client(user)
-    assert "give a reason beside the action" in act(client, action, dead, reason="  ")
+    assert "Enter a reason next to the action" in act(client, action, dead, reason="  ")
     assert fresh(dead).state == DEAD
     assert entries("outbox_message.replayed") == entries("outbox_message.dismissed") == []
 
