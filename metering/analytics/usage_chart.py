@@ -96,13 +96,13 @@ def _axes(
         local = start.astimezone(shown.zone)
         end = starts[number + 1] if number + 1 < len(starts) else shown.end
         if shown.is_hourly:
-            label, title = date_format(local, "H:i"), date_format(local, "M j, H:i")
+            label, in_full = date_format(local, "H:i"), date_format(local, "M j, H:i")
         else:
-            label, title = _day_words(get_language(), local.date())
+            label, in_full = _day_words(get_language(), local.date())
         buckets.append(
             charts.Bucket(
                 label,
-                title,
+                in_full,
                 href="" if shown.is_hourly or day_address is None else day_address(f"{local:%Y-%m-%d}"),
                 is_running=start <= now < end,
                 moment=local.isoformat(),

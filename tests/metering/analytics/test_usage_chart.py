@@ -98,6 +98,14 @@ def test_calls_are_grouped_by_what_the_hourly_sums_know(organization: Organizati
     assert by_method[2][1:] == [2, 1]
 
 
+@pytest.mark.parametrize("days", ["range=7d", "start=2026-05-01&end=2026-05-01"])
+def test_the_chart_says_what_it_shows_not_its_last_day(organization: Organization, days: str) -> None:
+    called(organization, datetime(2026, 5, 1, 12, tzinfo=UTC))
+    called(organization, timezone.now() - timedelta(days=2))
+    page = signed_in(organization).get(f"/usage/?{days}&group=method").content.decode()
+    assert 'data-chart-image="Calls by method"' in page
+
+
 @pytest.mark.parametrize(
     ("query", "told"),
     [
