@@ -21,6 +21,7 @@ from accounts.models import User
 from superagent.foundation import tenancy
 from tests.accounts.conftest import founded
 from tests.billing.conftest import Customer
+from tests.fixtures import axe
 from tests.journeys.test_every_page import Shot, check, shot, with_something_new
 from tests.test_admin_pages import Browser, customer, filled, root, shop, stripe_at_sandbox
 
@@ -75,12 +76,12 @@ def shots(filled: Customer, root: User) -> list[Shot]:
 def test_axe_finds_nothing_on_any_page_of_the_admin(shots: list[Shot], root: User) -> None:
     assert len(shots) >= 60, [each.path for each in shots]
     assert {kind_of(each) for each in shots} == {"index", "list", "add", "change", "act"}
-    check(shots, in_every_look=with_something_new(shots), scripts=words(root))
+    check(shots, wholly=with_something_new(shots), looks=axe.SOME_LOOKS, scripts=words(root))
 
 
 @pytest.mark.verify
 def test_axe_finds_nothing_on_any_page_of_the_admin_in_every_look(shots: list[Shot], root: User) -> None:
-    check(shots, in_every_look=shots, scripts=words(root))
+    check(shots, wholly=shots, looks=axe.LOOKS, scripts=words(root))
 
 
 def words(root: User) -> dict[str, str]:

@@ -1,39 +1,36 @@
 """Every page of customers and visitors in Chromium: axe finds nothing wrong, and nothing is wider than the screen.
 
 Wide and narrow, light and dark, for an organization with something of everything and for a new one, with every dialog
-and menu open; in `make test`, of which colors and widths are no part on pages whose kinds of element have been seen on
-others. The addresses are those of the URL configuration, so that a new page is covered by itself. Django renders the
-pages beforehand; the browser gets them, and the static files, from this process: there is no server to wait for.
+and menu open. In `make test`, wide is light and narrow is dark, and pages whose kinds of element have been seen on
+others are not asked for what styles can break. The addresses are those of the URL configuration, so that a new page is
+covered by itself. Django renders the pages beforehand; the browser gets them from a server in this process.
 """
 
 from __future__ import annotations
 
-import mimetypes
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from allauth.account.models import EmailConfirmationHMAC
-from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
-from playwright.sync_api import ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 from accounts.models import User
 from billing.catalog import seed
 from superagent.foundation import tenancy
 from tests.accounts.conftest import founded, person
 from tests.fixtures import axe
+from tests.fixtures.shown_pages import ORIGIN, PageServer, page_server
 from tests.journeys.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.test_addresses import ARGUMENTS
 from tests.test_tenants import World, patterns, portal_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 
-ORIGIN = "http://testserver"
 NARROWEST = 320
 # Plain text and JSON, for machines and operators; and the parts that htmx puts into pages, which have them already.
 NOT_PAGES = (
@@ -177,29 +174,15 @@ def shots(db: None, settings: Any) -> list[Shot]:
 class Window:
     """A browser window whose server is a list of pages."""
 
-    def __init__(self, page: Page, scripts: dict[str, str] | None = None) -> None:
+    def __init__(self, page: Page, server: PageServer, looks: Sequence[axe.Look]) -> None:
         self.page = page
-        self.scripts = scripts or {}
+        self.server = server
+        self.looks = looks
         self.shown: Shot | None = None
         self.problems: list[str] = []
         self.overlays: set[str] = set()
-        page.route("**/*", self._answer)
         page.on("pageerror", lambda error: self.problems.append(f"{self.shown}: {error}"))
         page.on("console", self._hear)
-
-    def _answer(self, route: Route) -> None:
-        path = urlsplit(route.request.url).path
-        if route.request.is_navigation_request() and self.shown is not None:
-            route.fulfill(body=self.shown.html, headers=self.shown.headers)
-        elif path.startswith("/static/") and (file := finders.find(path.removeprefix("/static/"))):
-            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-            route.fulfill(path=file, headers={"Content-Type": kind, "Cache-Control": "max-age=600"})
-        elif path in self.scripts:
-            route.fulfill(body=self.scripts[path], headers={"Content-Type": "text/javascript"})
-        elif path.startswith("/api/"):
-            route.fulfill(body="", headers={"Content-Type": "text/event-stream"})
-        else:
-            route.fulfill(status=204)
 
     def _hear(self, said: ConsoleMessage) -> None:
         """What a page says; axe, which has no address, tries styles of its own."""
@@ -208,6 +191,7 @@ class Window:
 
     def open(self, shot: Shot) -> None:
         self.shown = shot
+        self.server.show(shot.html, shot.headers)
         self.page.set_viewport_size({"width": 1440, "height": 900})
         self.page.goto(ORIGIN + shot.path, wait_until="load")
 
@@ -216,15 +200,15 @@ class Window:
         self.page.evaluate(
             "for (const each of document.querySelectorAll('details:not(.menu)')) each.open = true"
         )
-        self.note(axe.violations_in_every_look(self.page))
+        self.note(axe.violations_in_looks(self.page, self.looks))
         self._measure()
         self._open_overlays()
 
     def check_elements(self, shot: Shot) -> None:
-        """All but colors, which take longest to find out."""
+        """All but what depends on styles, which takes longest to find out."""
         self.open(shot)
         self.page.emulate_media(color_scheme="light", reduced_motion="reduce")
-        self.note(axe.violations(self.page, without=axe.CONTRAST))
+        self.note(axe.violations(self.page, without=axe.OF_STYLES))
 
     def note(self, lines: list[str], where: str = "") -> None:
         self.problems += [f"{self.shown}{where}: {line}" for line in lines]
@@ -251,14 +235,17 @@ class Window:
                 self.overlays.add(known)
                 for scheme, rules in (("light", None), ("dark", axe.CONTRAST)):
                     self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-                    self.note(axe.violations(self.page, rules=rules), f" with {known} open, {width} {scheme}")
+                    element = self.page.evaluate_handle(f"(number) => {OVERLAYS}[number].element", number)
+                    found = axe.violations(self.page, rules=rules, within=element)
+                    self.note(found, f" with {known} open, {width} {scheme}")
                 self.page.evaluate(f"(number) => {OVERLAYS}[number].close()", number)
 
 
-# What can be opened on a page: its name, and how it opens (false where this width does not show it) and closes.
+# What can be opened on a page: its name and element, how it opens (false where this width does not show it) and closes.
 OVERLAYS = """[
     ...[...document.querySelectorAll("dialog[id]")].map((each) => ({
         name: `dialog ${each.id}`,
+        element: each,
         open: () => {
             if (each.id === "palette") document.dispatchEvent(new CustomEvent("ui:palette"));
             else each.showModal();
@@ -268,11 +255,13 @@ OVERLAYS = """[
     })),
     ...[...document.querySelectorAll("#sidebar[popover]")].map((each) => ({
         name: "the drawer",
+        element: each,
         open: () => innerWidth < 1024 && (each.showPopover(), true),
         close: () => each.hidePopover(),
     })),
     ...[...document.querySelectorAll("details.menu")].map((each) => ({
         name: `menu ${each.className}`,
+        element: each,
         open: () => {
             const drawer = each.closest("#sidebar");
             if (drawer && innerWidth < 1024) drawer.showPopover();
@@ -298,24 +287,28 @@ def with_something_new(shots: list[Shot]) -> list[Shot]:
 
 
 def test_axe_finds_nothing_on_any_page(shots: list[Shot]) -> None:
-    check(shots, in_every_look=with_something_new(shots))
+    check(shots, wholly=with_something_new(shots), looks=axe.SOME_LOOKS)
 
 
 @pytest.mark.verify
 def test_axe_finds_nothing_on_any_page_in_every_look_and_nothing_is_wider_than_the_screen(
     shots: list[Shot],
 ) -> None:
-    check(shots, in_every_look=shots)
+    check(shots, wholly=shots, looks=axe.LOOKS)
 
 
-def check(shots: list[Shot], *, in_every_look: list[Shot], scripts: dict[str, str] | None = None) -> None:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        window = Window(chromium.new_page(color_scheme="light", reduced_motion="reduce"), scripts)
-        for each in in_every_look:
+def check(
+    shots: list[Shot], *, wholly: list[Shot], looks: Sequence[axe.Look], scripts: dict[str, str] | None = None
+) -> None:
+    with page_server(scripts) as server, sync_playwright() as playwright:
+        flags = [*CHROMIUM_FLAGS, server.chromium_flag]
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = chromium.new_page(color_scheme="light", reduced_motion="reduce")
+        window = Window(page, server, looks)
+        for each in wholly:
             window.check(each)
         for each in shots:
-            if each not in in_every_look:
+            if each not in wholly:
                 window.check_elements(each)
         chromium.close()
     assert not window.problems, "\n".join(window.problems)
