@@ -51,7 +51,6 @@ NEVER_FROM_DOMAIN = {"views", "api", "forms", "tasks", "outbox_handlers", "webho
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 50
 LONGEST_TEMPLATE_LINE = 120
-LONG_TEMPLATE_LINES = 733  # so many are longer still: lower it when you break some
 TOLERANCE = 1.25  # "about" 400 and 50: beyond the limit it is reported, beyond this it fails
 
 
@@ -311,16 +310,15 @@ def unsafe_templates() -> Iterator[Finding]:
 
 
 def long_template_lines() -> Iterator[Finding]:
-    """Lines of templates end at 120; what is longer is old, and grows no more. Mail and icons are as they are sent."""
-    lines = (
-        line for path in templates() if "email" not in path.parts for line in path.read_text().splitlines()
-    )
-    count = sum(len(line) > LONGEST_TEMPLATE_LINE for line in lines)
-    if count > LONG_TEMPLATE_LINES:
-        text = (
-            f"{count} lines are longer than {LONGEST_TEMPLATE_LINE}, {LONG_TEMPLATE_LINES} were: break yours"
-        )
-        yield Finding("templates", 1, text)
+    """Lines of templates end at 120, but for mail, which is as it is sent. A tag of Django ends in its line: name a
+    long argument by {% with %} or {% blocktranslate asvar %}."""
+    for path in templates():
+        if "email" in path.parts:
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            if len(line) > LONGEST_TEMPLATE_LINE:
+                text = f"{len(line)} characters: a line ends at {LONGEST_TEMPLATE_LINE}"
+                yield Finding(_relative(path), number, text)
 
 
 def dead_links() -> Iterator[Finding]:

@@ -74,6 +74,7 @@ def detail(request: PortalRequest, license_id: UUID) -> HttpResponse:
         "now": now,
         "seconds": seconds,
         "support_email": settings.SUPPORT_EMAIL,
+        "mail_to": f"mailto:{settings.SUPPORT_EMAIL}",
         "rotate_form": RotateForm(),
     }
     if kind:

@@ -9,6 +9,7 @@ from django import forms
 from django.utils import timezone
 
 from superagent.foundation import charts
+from superagent.foundation.templatetags.iconset import icons
 
 STATUSES = (
     "active", "trial", "pending", "past_due", "paused", "suspended", "canceling", "canceled", "expired", "failed",
@@ -47,6 +48,7 @@ def context() -> dict[str, Any]:
     now = timezone.now()
     return {
         "statuses": STATUSES,
+        "icons": sorted(icons()),
         "form": SampleForm(),
         "bad_form": bad,
         "bars": _bars(),

@@ -32,6 +32,13 @@ def metric(
     return locals()
 
 
+@register.inclusion_tag("components/metric.html")
+def metric_of(figure: Any) -> dict[str, Any]:
+    """The same of an object that has these attributes."""
+    names = ("label", "value", "unit", "foot", "change", "spark", "live", "href", "icon")
+    return {name: getattr(figure, name) for name in names}
+
+
 @register.simple_tag
 def delta(current: float, previous: float, good: str = "up", label: str = "") -> SafeString:
     """The change against the previous period; `good` is up, down or none."""
@@ -74,6 +81,24 @@ def quota(
         "shown": min(used, limit) if limit is not None else used,
         "over": max(used - limit, 0) if limit is not None else 0,
     }
+
+
+@register.inclusion_tag("components/quota.html")
+def quota_status(
+    status: Any, href: str = "", note: str = "", is_live: bool = False, has_reset: bool = False
+) -> dict[str, Any]:
+    """The same of a quota's status, as metering tells it."""
+    return quota(
+        status.meter.name,
+        status.used,
+        status.limit,
+        unit=status.meter.unit,
+        resets_at=status.resets_at if has_reset else None,
+        hard=status.is_hard,
+        live=status.meter.slug if is_live else "",
+        href=href,
+        note=note,
+    )
 
 
 def _live_share(share: float | None, limit: int | None, live: str) -> SafeString | str:
