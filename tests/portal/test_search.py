@@ -32,7 +32,7 @@ def found(client: Client, text: str) -> list[tuple[str, str, str]]:
     pattern = r'data-href="([^"]+)">.*?<span>([^<]+)</span>.*?<span class="where">([^<]+)</span>'
     return [
         (kind, unescape(name), unescape(href))
-        for href, name, kind in re.findall(pattern, answer.content.decode())
+        for href, name, kind in re.findall(pattern, answer.content.decode(), re.DOTALL)
     ]
 
 
