@@ -17,7 +17,7 @@ from superagent.foundation.prepared import Given, Prepared
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ComingLine:
     label: str
     amount: int
 
@@ -29,7 +29,7 @@ class ComingInvoice:
     at: datetime
     currency: str
     is_due: bool
-    lines: list[Line] = field(default_factory=list)
+    lines: list[ComingLine] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -103,7 +103,7 @@ class _Coming:
         invoice = self._made.setdefault(
             (at, currency, subscription), ComingInvoice(at, currency, is_due=at <= self._now)
         )
-        invoice.lines.append(Line(label, amount))
+        invoice.lines.append(ComingLine(label, amount))
 
     def in_order(self) -> list[ComingInvoice]:
         return sorted((each for each in self._made.values() if each.total > 0), key=lambda each: each.at)
@@ -182,11 +182,11 @@ def _add_balance(found: list[ComingInvoice], balance: int) -> None:
     """Credit (negative) is applied to the first invoices; a balance below the minimum charge is added to the first."""
     for invoice in found:
         if balance > 0:
-            invoice.lines.append(Line(str(_("Carried over")), balance))
+            invoice.lines.append(ComingLine(str(_("Carried over")), balance))
             return
         credit = min(invoice.total, -balance)
         if credit > 0:
-            invoice.lines.append(Line(str(_("Credit")), -credit))
+            invoice.lines.append(ComingLine(str(_("Credit")), -credit))
             balance += credit
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.forms import BoundField
 from django.forms.renderers import TemplatesSetting
-from django.forms.widgets import CheckboxInput, CheckboxSelectMultiple, PasswordInput, RadioSelect
+from django.forms.widgets import CheckboxInput, CheckboxSelectMultiple, PasswordInput, RadioSelect, Select
 
 
 class FormRenderer(TemplatesSetting):
@@ -37,6 +37,11 @@ def is_check(bound: BoundField) -> bool:
 
 def is_group(bound: BoundField) -> bool:
     return isinstance(bound.field.widget, CheckboxSelectMultiple | RadioSelect)
+
+
+def can_be_empty(bound: BoundField) -> bool:
+    """Whether the form may be sent without it: a select always has a choice."""
+    return not bound.field.required and not isinstance(bound.field.widget, Select)
 
 
 def is_password(bound: BoundField) -> bool:

@@ -42,7 +42,7 @@ class StaffSite(admin.AdminSite):
 
     site_title = _("SuperAgent staff")
     site_header = _("SuperAgent")
-    index_title = _("Workbench")
+    index_title = _("Admin overview")
 
     def register(
         self,

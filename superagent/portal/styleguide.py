@@ -52,7 +52,6 @@ def context() -> dict[str, Any]:
         "form": SampleForm(),
         "bad_form": bad,
         "bars": _bars(),
-        "lines": _lines(),
         "spark": charts.sparkline([4, 6, 5, 9, 8, 12, 11, 15, 14, 18], "Requests of the last ten days"),
         "now": now,
         "minutes_ago": now - timedelta(minutes=12),
@@ -111,20 +110,6 @@ def _bars() -> charts.Drawing:
     ]
     previous = [1500 + day * 11 % 19 * 25 for day in days]
     return charts.bars(_axes("API requests by day and endpoint"), series, previous=previous)
-
-
-def _lines() -> charts.Drawing:
-    used = 0
-    values = []
-    for day in range(30):
-        used += 1100 + day * 17 % 7 * 120
-        values.append(used)
-    return charts.lines(
-        _axes("Requests used of the allowance"),
-        [charts.Series("Used", tuple(values))],
-        limit=50_000,
-        limit_label="Included: 50,000",
-    )
 
 
 def _rows() -> list[SimpleNamespace]:

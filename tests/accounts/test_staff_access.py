@@ -76,14 +76,14 @@ def test_setting_up_an_app_at_the_first_visit_opens_the_admin_at_once(sam):
         "/accounts/2fa/totp/activate/", {"code": f"{hotp_value(secret, counter):06}"}, follow=True
     )
     assert b'href="/admin/"' in done.content  # the way back
-    assert "Workbench" in opened(client).content.decode()
+    assert "Admin overview" in opened(client).content.decode()
 
 
 def test_a_log_in_with_the_second_factor_opens_it(sam):
     with_second_factor(sam)
     client = by_password(sam)
     client.post("/accounts/2fa/authenticate/", {"code": code()})
-    assert "Workbench" in opened(client).content.decode()
+    assert "Admin overview" in opened(client).content.decode()
 
 
 def test_a_session_that_only_the_password_confirmed_is_asked_for_the_factor(sam):
@@ -99,7 +99,7 @@ def test_a_session_that_only_the_password_confirmed_is_asked_for_the_factor(sam)
 
 def test_a_factor_that_was_removed_opens_nothing_any_more(sam):
     client = staff_client(sam)
-    assert "Workbench" in opened(client).content.decode()
+    assert "Admin overview" in opened(client).content.decode()
     with tenancy.system("test"):
         Authenticator.objects.filter(user=sam).delete()
     assert "Set up two-step login first" in opened(client).content.decode()
@@ -110,7 +110,7 @@ def test_a_session_ends_for_the_admin_after_twelve_hours(sam):
     early, late = staff_client(sam, seconds_ago=11.9 * HOUR), staff_client(sam, seconds_ago=12.1 * HOUR)
     for client in (early, late):
         prove(client, sam, method="mfa", id=factor, reauthenticated=True)  # just now
-    assert "Workbench" in opened(early).content.decode()
+    assert "Admin overview" in opened(early).content.decode()
     assert "Log in again" in opened(late).content.decode()
 
 
@@ -121,7 +121,7 @@ def test_half_an_hour_of_absence_asks_who_is_there(sam):
     session = present.session
     session[staff_access.SEEN_KEY] = time.time() - 29 * MINUTE
     session.save()
-    assert "Workbench" in opened(present).content.decode()
+    assert "Admin overview" in opened(present).content.decode()
     assert time.time() - present.session[staff_access.SEEN_KEY] < MINUTE
 
 
@@ -165,4 +165,4 @@ def test_the_system_check_finds_what_would_open_the_door(settings):
 
 def test_in_development_the_demos_password_is_enough(sam, settings):
     settings.ADMIN_SECOND_FACTOR = False
-    assert "Workbench" in opened(by_password(sam)).content.decode()
+    assert "Admin overview" in opened(by_password(sam)).content.decode()

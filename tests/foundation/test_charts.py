@@ -139,16 +139,9 @@ def test_names_of_others_cannot_break_out_of_the_markup() -> None:
     parsed(drawing)
 
 
-def test_a_line_breaks_where_nothing_is_known() -> None:
-    root = parsed(charts.lines(axes(5), [charts.Series("A", (1, 2, None, 4, 5))]))
-    assert len(with_class(root, "chart-line")) == 2
-
-
-def test_a_limit_is_drawn_at_its_height_and_named() -> None:
-    drawing = charts.lines(axes(2), [charts.Series("A", (1, 50))], limit=100, limit_label="Included: 100")
-    (line,) = with_class(parsed(drawing), "chart-limit")
-    assert line.get("y1") == "10.5"
-    assert "Included: 100" in drawing.svg
+def test_the_line_of_the_time_before_breaks_where_nothing_is_known() -> None:
+    root = parsed(charts.bars(axes(5), [charts.Series("A", (1, 2, 3, 4, 5))], previous=[1, 2, None, 4, 5]))
+    assert len(with_class(root, "chart-previous")) == 2
 
 
 def test_at_most_eight_names_stand_below_the_axis() -> None:

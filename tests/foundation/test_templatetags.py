@@ -207,7 +207,8 @@ def test_changes_are_judged_by_what_is_good() -> None:
     assert "delta-bad" in measures.delta(110, 100, good="down")
     assert "+10%" in measures.delta(110, 100)
     assert "−50%" in measures.delta(50, 100)
-    assert "no earlier figure" in measures.delta(5, 0)
+    assert "New" in measures.delta(5, 0)
+    assert "–" in measures.delta(0, 0)
 
 
 class KeyForm(forms.Form):

@@ -34,4 +34,4 @@ def enter_admin(page: Page, system: System, email: str) -> None:
     page.locator("input[name=code]").fill(f"{hotp_value(secret, int(time.time()) // 30):06}")
     page.get_by_role("button", name="Turn on").click()
     page.get_by_role("link", name="Go to the admin").click()
-    expect(page.get_by_role("heading", name="Workbench")).to_be_visible()
+    expect(page.get_by_role("heading", name="Admin overview")).to_be_visible()

@@ -5,7 +5,7 @@ Horizontal positions are per cent and vertical ones pixels: a chart fills any wi
 chart starts at zero and has four grid lines. Colors come from the classes series-1 … series-6 and series-other.
 """
 
-from superagent.foundation.charts.drawings import bars, lines, sparkline
+from superagent.foundation.charts.drawings import bars, sparkline
 from superagent.foundation.charts.figures import Axes, Bucket, Drawing, Series, Sparkline, Table
 from superagent.foundation.charts.legend import hidden_in
 from superagent.foundation.charts.scales import leading, nice_ticks
@@ -22,7 +22,6 @@ __all__ = [
     "file_rows",
     "hidden_in",
     "leading",
-    "lines",
     "nice_ticks",
     "sparkline",
 ]

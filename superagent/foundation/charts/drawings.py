@@ -1,4 +1,4 @@
-"""Bars, lines and sparklines as SVG."""
+"""Bars and sparklines as SVG."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -33,21 +33,19 @@ def bars(
     series: Sequence[Series],
     *,
     previous: Sequence[Number | None] = (),
-    limit: Number | None = None,
-    limit_label: str = "",
     hidden: Collection[str] = (),
 ) -> Drawing:
     """Returns stacked bars.
 
-    `previous` is the total of each bucket one period ago; `limit` is a horizontal line; `hidden` are the keys of legend
-    entries that are switched off: the scale is that of the others.
+    `previous` is the total of each bucket one period ago; `hidden` are the keys of legend entries that are switched off:
+    the scale is that of the others.
     """
     every = colored(series)
     drawn = [entry for entry in every if entry.label not in hidden]
     legend = _legend(every, previous, hidden)
     previous = () if PREVIOUS in hidden else previous
     stacks = [total(entry.values[index] for entry in drawn) for index in range(len(axes.buckets))]
-    scale = Scale.over([*stacks, *previous, limit], axes)
+    scale = Scale.over([*stacks, *previous], axes)
     slot = 100 / max(len(axes.buckets), 1)
     width = min(slot * _BAR_SHARE, _WIDEST_BAR)
     parts = []
@@ -56,37 +54,7 @@ def bars(
         parts += _stack(drawn, index, left, width, scale)
         if bucket.is_running and stacks[index]:
             parts.append(_hatched(axes, left, width, scale.y(stacks[index]), scale))
-    return _drawing(axes, drawn, legend, scale, parts, previous, limit, limit_label)
-
-
-def lines(
-    axes: Axes,
-    series: Sequence[Series],
-    *,
-    previous: Sequence[Number | None] = (),
-    limit: Number | None = None,
-    limit_label: str = "",
-    hidden: Collection[str] = (),
-) -> Drawing:
-    """Returns lines; a single one has a shaded area. A bucket that is still running is hatched."""
-    every = colored(series)
-    drawn = [entry for entry in every if entry.label not in hidden]
-    legend = _legend(every, previous, hidden)
-    previous = () if PREVIOUS in hidden else previous
-    scale = Scale.over([value for entry in drawn for value in entry.values] + [*previous, limit], axes)
-    paths = []
-    for entry in drawn:
-        css = entry.css
-        for points in _runs(entry.values, scale):
-            path = "M" + "L".join(f"{x:.2f} {y:.1f}" for x, y in points)
-            if len(drawn) == 1 and len(points) > 1:
-                area = f"{path}L{points[-1][0]:.2f} {scale.bottom}L{points[0][0]:.2f} {scale.bottom}Z"
-                paths.append(format_html('<path class="chart-area {}" d="{}"/>', css, area))
-            paths.append(format_html('<path class="chart-line {}" d="{}"/>', css, path))
-    parts = [_stretched(paths, scale)]
-    for entry in drawn:
-        parts += _last_point(entry, entry.css, scale)
-    return _drawing(axes, drawn, legend, scale, parts, previous, limit, limit_label)
+    return _drawing(axes, drawn, legend, scale, parts, previous)
 
 
 def sparkline(values: Sequence[Number], label: str) -> Sparkline:
@@ -116,12 +84,8 @@ def _drawing(
     scale: Scale,
     parts: list[SafeString],
     previous: Sequence[Number | None],
-    limit: Number | None,
-    limit_label: str,
 ) -> Drawing:
     extra = [_previous(previous, scale)] if previous else []
-    if limit is not None:
-        extra.append(_limit(limit, limit_label, scale))
     key = _key(axes)
     svg = format_html(
         '<svg class="chart-svg" height="{}" width="100%" focusable="false">{}'
@@ -244,18 +208,6 @@ def _previous(previous: Sequence[Number | None], scale: Scale) -> SafeString:
     return _stretched(paths, scale)
 
 
-def _limit(limit: Number, label: str, scale: Scale) -> SafeString:
-    y = round(scale.y(limit)) + 0.5
-    return format_html(
-        '<line class="chart-limit" x1="0" x2="100%" y1="{}" y2="{}"/>'
-        '<text class="chart-limit-label" x="100%" y="{}" text-anchor="end">{}</text>',
-        y,
-        y,
-        y - 4,
-        label,
-    )
-
-
 def _stretched(paths: list[SafeString], scale: Scale) -> SafeString:
     """Returns paths in a box that is 100 wide and stretches with the chart; strokes keep their width."""
     return format_html(
@@ -276,17 +228,6 @@ def _runs(values: tuple[Number | None, ...], scale: Scale) -> list[list[tuple[fl
         else:
             runs[-1].append((slot * (index + 0.5), scale.y(value)))
     return [run for run in runs if run]
-
-
-def _last_point(entry: Series, css: str, scale: Scale) -> list[SafeString]:
-    known = [(index, value) for index, value in enumerate(entry.values) if value is not None]
-    if not known:
-        return []
-    index, value = known[-1]
-    x = 100 / len(entry.values) * (index + 0.5)
-    return [
-        format_html('<circle class="{}" cx="{}%" cy="{}" r="3"/>', css, f"{x:.3f}", f"{scale.y(value):.1f}")
-    ]
 
 
 def _hits(axes: Axes, drawn: list[Series], previous: Sequence[Number | None], scale: Scale) -> SafeString:

@@ -42,5 +42,10 @@ def is_group(bound: BoundField) -> bool:
 
 
 @register.filter
+def can_be_empty(bound: BoundField) -> bool:
+    return rendering.can_be_empty(bound)
+
+
+@register.filter
 def is_password(bound: BoundField) -> bool:
     return rendering.is_password(bound)

@@ -43,7 +43,7 @@ def metric_of(figure: Any) -> dict[str, Any]:
 def delta(current: float, previous: float, good: str = "up", label: str = "") -> SafeString:
     """The change against the previous period; `good` is up, down or none."""
     if not previous:
-        return format_html('<span class="delta">{}</span>', _("no earlier figure"))
+        return format_html('<span class="delta">{}</span>', _("New") if current else formats.NOTHING)
     change = (current - previous) / abs(previous)
     direction = "up" if change > 0 else "down"
     tone = "" if good == "none" or not change else " delta-good" if direction == good else " delta-bad"
