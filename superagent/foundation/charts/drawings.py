@@ -37,8 +37,8 @@ def bars(
 ) -> Drawing:
     """Returns stacked bars.
 
-    `previous` is the total of each bucket one period ago; `hidden` are the keys of legend entries that are switched off:
-    the scale is that of the others.
+    `previous` is the total of each bucket one period ago; `hidden` are the keys of legend entries that are switched
+    off: the scale is that of the others.
     """
     every = colored(series)
     drawn = [entry for entry in every if entry.label not in hidden]
