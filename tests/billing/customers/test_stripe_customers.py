@@ -5,10 +5,8 @@ from django.utils import timezone
 
 from accounts import customers as port
 from accounts import organizations
-from billing.catalog import seed, sync
 from billing.customers import stripe_customers
-from billing.models import Price, Product, WebhookEndpoint
-from billing.stripe import client, endpoints
+from billing.stripe import client
 from superagent.foundation import outbox
 from superagent.foundation.models import OutboxMessage
 from tests.billing.conftest import Customer, Sandbox, deliver_all, make_customer
@@ -47,35 +45,6 @@ def test_a_worker_killed_before_it_wrote_the_id_down_finds_the_same_customer(cus
     assert stripe_customers.ensure(customer.organization) == known
 
 
-def test_the_catalog_is_seeded_once_and_staff_edits_survive(shop: Sandbox, system_scope: None) -> None:
-    Product.objects.filter(slug="pro").update(name="Professional")
-    before = dict(Price.objects.values_list("pk", "stripe_id"))
-    assert seed.write() == 0
-    sync.push()
-    assert Product.objects.get(slug="pro").name == "Professional"
-    assert dict(Price.objects.values_list("pk", "stripe_id")) == before
-    assert client.call("products.retrieve", "superagent_pro")["name"] == "Professional"
-    assert all(stripe_id for pk, stripe_id in before.items() if Price.objects.get(pk=pk).unit_amount)
-
-
-def test_an_amount_that_comes_back_is_a_price_of_its_own(shop: Sandbox, system_scope: None) -> None:
-    """A license costs $9, then $12, then $9 again: who pays the first $9 keeps that price."""
-    first = Price.objects.get(product__slug="nextpanel-starter", interval="month")
-    for amount in (1_200, 900):
-        Price.objects.filter(product=first.product, interval="month").update(is_active=False)
-        Price.objects.create(product=first.product, interval="month", unit_amount=amount)
-        for _ in range(2):
-            sync.push()
-    rows = Price.objects.filter(product=first.product, interval="month").order_by("id")
-    assert rows[0].stripe_id == first.stripe_id and len({row.stripe_id for row in rows}) == 3
-    at_stripe = [client.call("prices.retrieve", row.stripe_id) for row in rows]
-    assert [(each["unit_amount"], each["active"]) for each in at_stripe] == [
-        (900, False),
-        (1_200, False),
-        (900, True),
-    ]
-
-
 def test_a_new_name_and_billing_address_reach_stripe(customer: Customer) -> None:
     organizations.update(organization=customer.organization, name="Acme Ltd.", email="bills@acme.example")
     organizations.update(organization=customer.organization, name="Acme Ltd.", email="bills@acme.example")
@@ -94,13 +63,3 @@ def test_who_is_renamed_before_stripe_knew_them_is_known_by_the_new_name(custome
     )
     customer.settle()
     assert client.call("customers.retrieve", customer.account.stripe_customer_id)["name"] == "Initech"
-
-
-def test_the_endpoint_is_registered_once_with_its_secret(shop: Sandbox, system_scope: None) -> None:
-    first = endpoints.register()
-    assert first.secret.startswith("whsec_") and str(first.pk) in first.url
-    assert endpoints.register().pk == first.pk
-    client.call("webhook_endpoints.delete", first.stripe_id)
-    second = endpoints.register()
-    assert second.pk != first.pk and WebhookEndpoint.objects.count() == 1
-    client.call("webhook_endpoints.delete", second.stripe_id)

@@ -11,7 +11,7 @@ from accounts.models import AuditEntry
 from billing.catalog import plans
 from billing.models import Invoice, OverageCharge, Price, Subscription
 from billing.selling import cancellations, changes, orders, subscriptions
-from billing.stripe import client, schedules
+from billing.stripe import schedules
 from metering.quotas import months
 from superagent.foundation import tenancy
 from tests.billing.changing import at_stripe, change, months_of, paid, preview, quota, resume
@@ -114,40 +114,6 @@ def test_an_upgrade_is_refused_while_another_change_is_coming(customer: Customer
     resume(customer)
     assert change(customer, "enterprise", "year").at_once
     assert customer.account.plan.slug == "enterprise"
-
-
-def test_a_schedule_that_came_to_its_end_does_not_stand_in_the_way(customer: Customer) -> None:
-    """Stripe keeps it for the first period of what was planned: it is released when something changes."""
-    customer.buy("enterprise", "month")
-    customer.start_test_clock()
-    change(customer, "pro")
-    customer.advance(customer.subscription.current_period_end + timedelta(days=1))
-    assert customer.subscription.schedule_id
-    assert change(customer, "enterprise").at_once
-    assert customer.account.plan.slug == "enterprise" and not customer.subscription.schedule_id
-
-
-def test_a_schedule_left_by_a_killed_process_is_used(customer: Customer) -> None:
-    customer.buy("enterprise", "month")
-    left = client.call(
-        "subscription_schedules.create", params={"from_subscription": customer.subscription.stripe_id}
-    )
-    customer.settle()
-    assert (customer.subscription.schedule_id, customer.subscription.pending_price) == (left["id"], None)
-    change(customer, "pro")
-    assert customer.subscription.schedule_id == left["id"]
-    assert customer.subscription.pending_price.plan.slug == "pro"
-
-
-def test_a_lost_answer_of_a_planned_change_is_made_good(customer: Customer) -> None:
-    customer.buy("enterprise", "month")
-    customer.sandbox.fault("error_500", path="/v1/subscription_schedules/", method="POST", times=3)
-    with pytest.raises(client.Unavailable):
-        change(customer, "pro")
-    customer.settle()
-    assert customer.subscription.pending_price is None
-    change(customer, "pro")
-    assert customer.subscription.pending_price.plan.slug == "pro"
 
 
 def test_a_license_s_tier_changes_by_the_same_rules(customer: Customer) -> None:
@@ -294,13 +260,3 @@ def lines(customer: Customer) -> list[str]:
         action.removeprefix("subscription.")
         for action in entries.order_by("id").values_list("action", flat=True)
     ]
-
-
-def test_releasing_what_was_released_is_no_error(customer: Customer) -> None:
-    customer.buy("enterprise", "month")
-    change(customer, "pro")
-    schedule = customer.subscription.schedule_id
-    for _ in range(2):
-        schedules.release(schedule)
-    customer.settle()
-    assert customer.subscription.pending_price is None

@@ -3,7 +3,7 @@
 import pytest
 
 from billing.catalog import plans
-from billing.models import CheckoutSession, Subscription
+from billing.models import Subscription
 from billing.selling import cancellations, checkout
 from billing.stripe import client
 from tests.billing.conftest import Customer
@@ -20,26 +20,6 @@ def two_pages(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> tuple[str,
     with monkeypatch.context() as patch:
         patch.setattr(checkout, "close", lambda session: "expired")
         return customer.visit("pro").url, customer.visit("enterprise").url
-
-
-def test_two_clicks_open_one_page(customer: Customer) -> None:
-    assert customer.visit("pro").session_id == customer.visit("pro").session_id
-
-
-def test_another_choice_closes_the_page_of_the_first_one(customer: Customer) -> None:
-    first = customer.visit("pro")
-    customer.visit("enterprise")
-    assert customer.pay(first.url).status_code != 303
-    assert CheckoutSession.objects.get(stripe_id=first.session_id).status == "expired"
-
-
-def test_a_page_that_was_paid_a_moment_ago_is_not_followed_by_another(customer: Customer) -> None:
-    """The webhook is late, and the buyer chooses once more."""
-    assert customer.pay(customer.visit("pro").url).status_code == 303
-    with pytest.raises(checkout.AlreadySubscribed):
-        customer.visit("enterprise")
-    assert plans.current_plan(customer.organization).slug == "pro"
-    assert at_stripe(customer) == ["active"]
 
 
 def test_a_page_in_another_window_is_closed_once_a_plan_is_paid(

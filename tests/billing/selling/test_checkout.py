@@ -1,4 +1,4 @@
-"""An order whose payment page was left: it can be paid later, or given up."""
+"""Payment pages: one at a time for a plan; that of an order can be paid later, or the order is canceled."""
 
 import re
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry
-from billing.models import Order
+from billing.catalog import plans
+from billing.models import CheckoutSession, Order
 from billing.selling import checkout, orders
+from billing.stripe import client
 from billing.stripe import client as stripe_client
 from superagent.foundation import tenancy
 from tests.accounts.conftest import join, page_of
@@ -82,3 +84,29 @@ def test_an_expired_order_says_so_and_where_to_order_again(customer: Customer, o
     back = browse(customer.user, f"/checkout/confirm/?session_id={started.session_id}").content.decode()
     assert "The payment page has expired" in back
     assert re.search(r'href="/licenses/"[^>]*>(\s|<[^>]+>)*Choose again', back)
+
+
+def at_stripe(customer: Customer) -> list[str]:
+    """The status of each of the customer's subscriptions at Stripe."""
+    params = {"customer": customer.account.stripe_customer_id, "status": "all"}
+    return sorted(each["status"] for each in client.listed("subscriptions.list", params=params))
+
+
+def test_two_clicks_open_one_page(customer: Customer) -> None:
+    assert customer.visit("pro").session_id == customer.visit("pro").session_id
+
+
+def test_another_choice_closes_the_page_of_the_first_one(customer: Customer) -> None:
+    first = customer.visit("pro")
+    customer.visit("enterprise")
+    assert customer.pay(first.url).status_code != 303
+    assert CheckoutSession.objects.get(stripe_id=first.session_id).status == "expired"
+
+
+def test_a_page_that_was_paid_a_moment_ago_is_not_followed_by_another(customer: Customer) -> None:
+    """The webhook is late, and the buyer chooses once more."""
+    assert customer.pay(customer.visit("pro").url).status_code == 303
+    with pytest.raises(checkout.AlreadySubscribed):
+        customer.visit("enterprise")
+    assert plans.current_plan(customer.organization).slug == "pro"
+    assert at_stripe(customer) == ["active"]
