@@ -42,7 +42,7 @@ class AllowanceAdmin(OfCustomers):
 class IsDisproved(admin.SimpleListFilter):
     """Quotas of closed periods that differ from their requests and events."""
 
-    title = _("differs from its facts")
+    title = _("differs from recorded usage")
     parameter_name = "is_disproved"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -54,7 +54,7 @@ class IsDisproved(admin.SimpleListFilter):
 
 @admin.register(models.Quota)
 class QuotaAdmin(ReasonedActions, OfCustomers):
-    """A figure that is billed already, and differs from what it counts, is corrected here."""
+    """Staff correct the figure of a closed period that differs from its requests and events."""
 
     list_display = [
         "organization",
@@ -72,9 +72,7 @@ class QuotaAdmin(ReasonedActions, OfCustomers):
     filters_of_found = ["meter", "is_closed", "is_hard"]
     actions = ["correct"]
 
-    @admin.action(
-        description=_("Rate the difference to requests and events with the next period"), permissions=["view"]
-    )
+    @admin.action(description=_("Bill the difference with the next period"), permissions=["view"])
     def correct(self, request: HttpRequest, queryset: QuerySet[models.Quota]) -> None:
         def call(quota: models.Quota, reason: str) -> bool:
             return reconciliation.correct(quota=quota)
@@ -101,7 +99,7 @@ class UsagePeriodAdmin(OfCustomers):
 
 @admin.register(models.UsageEvent)
 class UsageEventAdmin(ReasonedActions, OfCustomers):
-    """Staff take back what customers may not: what the house recorded, and what is billed."""
+    """Staff void what customers may not: events that we recorded, and events that are billed."""
 
     list_display = ["event_id", "organization", "meter", "quantity", "source", "occurred_at", "is_late"]
     list_select_related = ["organization", "meter"]
@@ -109,9 +107,7 @@ class UsageEventAdmin(ReasonedActions, OfCustomers):
     search_fields = ("=event_id",)
     actions = ["take_back"]
 
-    @admin.action(
-        description=_("Take back: what is billed is credited with the next period"), permissions=["view"]
-    )
+    @admin.action(description=_("Void (billed usage is credited with the next period)"), permissions=["view"])
     def take_back(self, request: HttpRequest, queryset: QuerySet[models.UsageEvent]) -> None:
         def call(event: models.UsageEvent, reason: str) -> bool:
             return voids.void(
@@ -162,7 +158,7 @@ class QuotaAlertAdmin(OfCustomers):
 
 @admin.register(models.SpoolCheckpoint)
 class SpoolCheckpointAdmin(FactsAdmin):
-    """How far each host's requests are recorded, and why not."""
+    """How far each segment is shipped, and why shipping failed."""
 
     list_display = ["segment", "failure", "failed_at", "offset", "read_at", "updated_at", "finished_at"]
     list_filter = [("failed_at", admin.EmptyFieldListFilter), ("finished_at", admin.EmptyFieldListFilter)]
@@ -170,7 +166,7 @@ class SpoolCheckpointAdmin(FactsAdmin):
     ordering = ["-updated_at"]
     actions = ["give_up"]
 
-    @admin.action(description=_("The host never comes back: give up what it held"), permissions=["view"])
+    @admin.action(description=_("Give up unshipped requests (the host is lost)"), permissions=["view"])
     def give_up(self, request: HttpRequest, queryset: QuerySet[models.SpoolCheckpoint]) -> None:
         def call(segment: models.SpoolCheckpoint, reason: str) -> bool:
             return backlog.give_up(segment=segment, now=timezone.now())
@@ -186,7 +182,7 @@ class SpoolCheckpointAdmin(FactsAdmin):
 
 @admin.register(models.QuarantinedLine)
 class QuarantinedLineAdmin(FactsAdmin):
-    """What the database refused of the spool."""
+    """Spool lines that the database refused."""
 
     list_display = ["quarantined_at", "reason", "segment", "offset", "length", "state"]
     list_filter = ["state"]
@@ -199,14 +195,14 @@ class QuarantinedLineAdmin(FactsAdmin):
     def text(self, line: models.QuarantinedLine) -> str:
         return bytes(line.content).decode(errors="backslashreplace")
 
-    @admin.action(description=_("Record now: the cause is mended"), permissions=["view"])
+    @admin.action(description=_("Record now"), permissions=["view"])
     def ship_again(self, request: HttpRequest, queryset: QuerySet[models.QuarantinedLine]) -> None:
         def call(line: models.QuarantinedLine, reason: str) -> bool:
             return quarantine.ship_again(line=line, now=timezone.now())
 
         self._act(request, queryset, "quarantined_line.shipped", call)
 
-    @admin.action(description=_("Dismiss: it is billed to nobody"), permissions=["view"])
+    @admin.action(description=_("Dismiss (not billed)"), permissions=["view"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[models.QuarantinedLine]) -> None:
         def call(line: models.QuarantinedLine, reason: str) -> bool:
             return quarantine.dismiss(line=line, now=timezone.now())

@@ -30,21 +30,21 @@ class Aggregation(models.TextChoices):
 
     @property
     def adds_up(self) -> bool:
-        """Whether hours and periods are sums. A share of a month then includes a share of the allowance."""
+        """True if hours and periods are sums. A share of a month then includes a share of the allowance."""
         return self in ADDING_UP
 
     @property
     def has_quantity(self) -> bool:
-        """Whether events carry a quantity; of the others each event stands for one."""
+        """True if events carry a quantity; otherwise each event counts as one."""
         return self not in (Aggregation.COUNT, Aggregation.UNIQUE)
 
     @property
     def is_gauge(self) -> bool:
-        """Whether a quota bounds how high events may go, and not how much is used in all."""
+        """True if a quota limits the level of an event, not the total."""
         return self in (Aggregation.MAX, Aggregation.LATEST)
 
     def fits(self, *, quantity: int, used: int, limit: int) -> bool:
-        """Whether `quantity` more is within `limit`: units, values that are new, or a level that is reached."""
+        """Returns whether `quantity` more is within `limit`: units, values that are new, or a level that is reached."""
         return quantity <= limit if self.is_gauge else used + quantity <= limit
 
 

@@ -32,7 +32,7 @@ MAX_ENDPOINT = 200
 MAX_BYTES = 2**40
 MAX_DIGITS = 19
 
-# Who has used everything up must still be able to see it, pay, change the plan and revoke a stolen key.
+# With an exhausted quota one must still be able to see it, pay, change the plan and revoke a stolen key.
 _WAY_OUT = re.compile(
     r"api/v1/(?:"
     r"(?:auth|users|organizations|api-keys|quotas|credits|licenses|billing|subscriptions|orders)(?:/|$)"
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 def is_counted(request: HttpRequest) -> bool:
-    """True if `request` takes a unit of the quota. An address that leads nowhere has nobody's quota to take it from."""
+    """Returns True if `request` takes a unit of the quota. An unknown address (404) takes none."""
     match = request.resolver_match
     return match is not None and _is_counted(match.route)
 
@@ -87,7 +87,7 @@ class RequestMetering(WrappingMiddleware):
 
 
 class _Meter:
-    """One request, once its answer is known."""
+    """One request whose response is known."""
 
     __slots__ = ("charge", "is_counted", "principal", "request", "started_ns", "status")
 
@@ -103,7 +103,7 @@ class _Meter:
 
     @classmethod
     def of(cls, request: HttpRequest, response: HttpResponseBase, started_ns: int) -> "_Meter | None":
-        """None for what is not metered. Puts the rate limit headers on the answer."""
+        """Returns None for what is not metered. Adds the rate limit headers to the response."""
         principal = getattr(request, "principal", None)
         if principal is None:
             _give_back(getattr(request, "charge", None))
@@ -118,7 +118,7 @@ class _Meter:
         return meter
 
     def refund_uncounted(self) -> None:
-        """Give back what the answer did not use."""
+        """Refund the unit of a response that does not count."""
         if not self.is_counted:
             _give_back(self.charge)
 
@@ -201,7 +201,7 @@ class _Meter:
 
 
 def _write_now(line: bytes) -> None:
-    """The answer is made: whatever happens to its record, the client gets it."""
+    """Raises nothing: the response is sent even if the request cannot be recorded."""
     try:
         shipping.write_now(line)
     except Exception:
@@ -217,12 +217,12 @@ def _write_in_thread(line: bytes) -> None:
 
 
 def _printable(path: str) -> str:
-    """Without tabs and line ends, which would tear the line, and without what PostgreSQL's text cannot hold."""
+    """Returns `path` without tabs and line ends, which separate fields, and without what PostgreSQL cannot store."""
     return path if path.isprintable() else "".join(each if each.isprintable() else "?" for each in path)
 
 
 def _request_bytes(request: HttpRequest) -> int:
-    """As the client says; nobody has read that much of a request that says more than MAX_BYTES."""
+    """Returns Content-Length, at most MAX_BYTES."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     return min(int(length), MAX_BYTES) if length.isdecimal() and len(length) < MAX_DIGITS else 0
 

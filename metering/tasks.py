@@ -63,7 +63,7 @@ def warn_of_quotas() -> int:
 
 @shared_task
 def reconcile_counters() -> int:
-    """Every 5 minutes: what Redis counts against what PostgreSQL knows, and units that nobody can have any more."""
+    """Every 5 minutes: reconcile the counters in Redis with PostgreSQL, and reclaim units that were lost."""
     shipping.ship_all()
     with tenancy.system("reconcile request counters"):
         known_until = backlog.known_until()

@@ -116,7 +116,7 @@ def take(*, quota: Quota, now: datetime) -> tuple[str, int] | None:
 
 
 def is_postgres(seed: str) -> bool:
-    """Whether `take` made it."""
+    """True if `take` made it."""
     return seed.startswith(f"{POSTGRES}.")
 
 

@@ -1,4 +1,4 @@
-"""The verdict on one request: whether it has its unit, of what, and what its answer says about limits."""
+"""The verdict on one request: whether it has its unit, from which allotment, and the rate limit headers."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class QuotaExceeded(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What does not change from request to request: of which allotment, period and terms a unit was taken.
+    """What stays the same from request to request: the allotment, period and terms of a unit.
 
     `seed` names the allotment; it is empty where units are not limited and Redis was lost.
     """
@@ -40,8 +40,8 @@ class Facts:
         return EPOCH + timedelta(microseconds=self.end_us)
 
     def within(self, moment_us: int) -> int:
-        """`moment_us`, put inside the period in which the unit was taken: clocks differ, and a request that began
-        before the turn may be counted after it. What is further away (a deleted test clock) stays where it is."""
+        """Returns `moment_us`, moved into the period in which the unit was taken: clocks differ, and a request that
+        began before the period may be counted in it. A moment further away (a deleted test clock) is kept."""
         inside = min(max(moment_us, self.start_us), self.end_us - 1)
         return inside if abs(inside - moment_us) < CLOCKS_DIFFER_US else moment_us
 
@@ -96,7 +96,7 @@ def quota_exceeded(
     resets_at: datetime,
     now_seconds: float,
 ) -> QuotaExceeded:
-    """What was asked of `meter` (`counted`: its units in words), and what remains until when."""
+    """Returns the refusal of `requested` units of `meter` (`counted`: its units in words)."""
     until = f"{resets_at:%Y-%m-%d %H:%M:%S} UTC"
     if remaining:
         detail = f"{requested:,} {counted} were requested; {remaining:,} of {limit:,} remain until {until}."
@@ -104,7 +104,7 @@ def quota_exceeded(
         detail = f"All {limit:,} {counted} of the usage period are used. The quota resets at {until}."
     wait = max(1, math.ceil(resets_at.timestamp() - now_seconds))
     return QuotaExceeded(
-        f"{detail} A larger plan raises the limit at once.",
+        f"{detail} Upgrade to continue now.",
         headers={"Retry-After": str(wait)},
         meter=meter,
         requested=requested,
@@ -116,7 +116,7 @@ def quota_exceeded(
 
 @lru_cache(maxsize=8192)
 def parse_facts(text: bytes) -> Facts:
-    """From what `facts_text` made, with the seed and a bar before it."""
+    """Parses what `facts_text` made, with the seed and a bar before it."""
     seed, period, start, end, included, is_hard = text.decode().split("|")
     limit = int(included) if included else None
     burst = rates.policy()

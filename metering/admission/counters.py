@@ -203,11 +203,13 @@ def reconcile(*, known_until: datetime, quiet: timedelta = allotments.QUIET) -> 
     )
     for organization_id, period_id, used in open_quotas.iterator(chunk_size=1000):
         difference = redis_wire.run(
-            scripts.SETTLE, [counter_key(organization_id)], period_id.hex, used, str(horizon)
+            scripts.RECONCILE, [counter_key(organization_id)], period_id.hex, used, str(horizon)
         )
         if difference:
             changed += 1
-            log.warning("request_counter_settled", organization=str(organization_id), difference=difference)
+            log.warning(
+                "request_counter_reconciled", organization=str(organization_id), difference=difference
+            )
     return changed
 
 

@@ -1,4 +1,4 @@
-"""How many streams a person or an API key has open, over all processes: each costs a look into Redis every second."""
+"""Limits the open streams of a user or an API key over all processes: each stream reads Redis every second."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""How fast one caller (an API key or a member) may call: a burst, made good at a steady rate (GCRA, in Redis)."""
+"""Rate limits of one caller (an API key or a member): a burst, refilled at a steady rate (GCRA, in Redis)."""
 
 import math
 from dataclasses import dataclass
@@ -25,36 +25,36 @@ class Pace:
     wait_us: int
 
     def headers(self, now_seconds: float) -> list[tuple[str, str]]:
-        """As those of a charges.Charge, without a period."""
+        """Returns the headers of charges.Charge, without a period."""
         return [("RateLimit-Policy", policy()), ("RateLimit", standing(self.calls_left))]
 
     def check(self) -> None:
-        """Raises RateLimited when it came too soon."""
+        """Raises RateLimited if the request came too soon."""
         if self.wait_us:
             raise rate_limited(self.wait_us)
 
 
 def policy() -> str:
-    """For `RateLimit-Policy`: so many calls, which are all there again after so many seconds."""
+    """Returns `RateLimit-Policy`: the burst and the seconds in which it is refilled."""
     window = math.ceil(settings.API_RATE_BURST / settings.API_RATE_PER_SECOND)
     return f'"burst";q={settings.API_RATE_BURST};w={window}'
 
 
 def standing(calls_left: int) -> str:
-    """For `RateLimit`: calls left of the burst, and the seconds until all of it is there again."""
+    """Returns `RateLimit`: calls left of the burst and the seconds until it is full again."""
     wait = math.ceil((settings.API_RATE_BURST - calls_left) / settings.API_RATE_PER_SECOND)
     return f'"burst";r={calls_left};t={max(1, wait)}'
 
 
 def rate_limited(wait_us: int) -> RateLimited:
     return RateLimited(
-        "Slow down: wait as long as Retry-After says, then go on.",
+        "Too many requests. Wait for the number of seconds in Retry-After, then retry.",
         headers={"Retry-After": str(math.ceil(wait_us / 1_000_000) or 1)},
     )
 
 
 def interval_us() -> int:
-    """Between two calls, at the steady rate."""
+    """Returns the time between two calls at the steady rate."""
     return 1_000_000 // settings.API_RATE_PER_SECOND or 1
 
 

@@ -31,7 +31,7 @@ _local = threading.local()
 
 
 def pack(*parts: bytes | str | int) -> bytes:
-    """A command in Redis's wire form."""
+    """Returns a command in Redis's wire format."""
     out = [b"*%d\r\n" % len(parts)]
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode()
@@ -44,12 +44,12 @@ def pack_script(script: Script, keys: Sequence[str], *arguments: bytes | str | i
 
 
 def reconnect() -> None:
-    """Have this thread's next message sent on a new connection, which finds out anew whose it is."""
+    """Open a new connection for this thread's next message, which reads the server's run id again."""
     _local.wire = None
 
 
 def run(script: Script, keys: Sequence[str], *arguments: bytes | str | int) -> Any:
-    """The answer of one script."""
+    """Returns the answer of one script."""
     return send(pack_script(script, keys, *arguments), 1, (script,))[0]
 
 
@@ -59,8 +59,8 @@ def run_once(script: Script, keys: Sequence[str], *arguments: bytes | str | int)
 
 
 def send(packed: bytes, count: int, scripts: Sequence[Script] = (), *, tries: int = 2) -> list[Any]:
-    """The answers of `count` packed commands; `scripts` are loaded if the server does not know them yet. A connection
-    that is found closed is opened again, `tries` times in all."""
+    """Returns the answers of `count` packed commands; `scripts` are loaded if the server does not know them. A
+    closed connection is opened again, `tries` times in all."""
     answers = _exchange(packed, count, tries)
     for answer in answers:
         if type(answer) is hiredis.ReplyError:
@@ -136,7 +136,7 @@ class _Wire:
         self._reader = hiredis.Reader()
 
     def _ask_run_id(self) -> bytes:
-        """Raises redis.ResponseError for a server that does not tell: nobody could know whether it forgot something."""
+        """Raises redis.ResponseError for a server that does not report its run id: data loss could not be detected."""
         self._connection.send_command("INFO")
         told = self._connection.read_response()
         run, history = re.search(rb"run_id:(\w+)", told), re.search(rb"master_replid:(\w+)", told)

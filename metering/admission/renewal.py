@@ -1,6 +1,6 @@
-"""What a counter may give out: more of its allotment, or a counter made anew with an allotment of its own.
+"""Renewing a counter: more of its allotment, or a rebuilt counter with a new allotment.
 
-Whoever renews a counter hands it the usage period that counts now, by the clock of Redis, and its quota.
+The caller passes the usage period that counts now, by the clock of Redis, and its quota.
 """
 
 import math
@@ -36,7 +36,7 @@ class FoundCounter:
 
 
 def look(organization_id: UUID) -> FoundCounter:
-    """The counter as it is now, for the one process that renews it: the others are told to wait. Raises LOST."""
+    """Returns the counter for the one process that renews it; the others get the state `wait`. Raises LOST."""
     key = counter_key(organization_id)
     answer = redis_wire.run(scripts.LOOK, [key], redis_wire.RUN, 0)
     if answer[0] == b"lost":
@@ -50,12 +50,12 @@ def look(organization_id: UUID) -> FoundCounter:
 def renew(
     *, organization: Organization, counter: FoundCounter, period: UsagePeriod, quota: Quota | None
 ) -> None:
-    """Have PostgreSQL grant `counter` more of `quota`, or make it anew for `period`. In the system scope; raises LOST.
+    """Have PostgreSQL grant `counter` more of `quota`, or rebuild it for `period`. In the system scope; raises LOST.
 
     Without a quota units are not limited.
     """
     if counter.state != "empty" or not _extend(organization, counter, quota):
-        _make_anew(organization, counter, period, quota)
+        _rebuild(organization, counter, period, quota)
 
 
 def _extend(organization: Organization, counter: FoundCounter, quota: Quota | None) -> bool:
@@ -70,10 +70,10 @@ def _extend(organization: Organization, counter: FoundCounter, quota: Quota | No
     return True
 
 
-def _make_anew(
+def _rebuild(
     organization: Organization, counter: FoundCounter, period: UsagePeriod, quota: Quota | None
 ) -> None:
-    """A counter with an allotment of its own. What the former one gave out is on its way to PostgreSQL."""
+    """Make a counter with a new allotment. What the former one gave out is on its way to PostgreSQL."""
     is_same_line = counter.state == "due" and counter.period == period.pk.hex
     line = counter.seed.partition(".")[0] if is_same_line else secrets.token_hex(4)
     seed = f"{line}.{secrets.token_hex(4)}"
@@ -84,7 +84,7 @@ def _make_anew(
     if quota is not None:
         grant = allotments.begin(quota=quota, seed=seed, valid_until=expires_at)
     is_made = redis_wire.run_once(
-        scripts.SEED,
+        scripts.REBUILD,
         [counter_key(organization.pk)],
         period.pk.hex,
         microseconds(period.start),
@@ -103,5 +103,5 @@ def _make_anew(
 
 
 def _out_until(grant: Grant, now: datetime) -> int:
-    """When to ask again, should nothing have been granted: soon, if others hold units, of which some may come back."""
+    """Returns when to ask again if nothing was granted: soon if others hold units, some of which may come back."""
     return microseconds(now) + (ASK_AGAIN_AFTER_US if grant.is_held_elsewhere else MANY_US)

@@ -3,14 +3,14 @@ run on a Redis Cluster too.
 
 `{organization}:counter` is a hash:
   period, start   the usage period that is counted, and its start (µs of unix time)
-  used            units used, for those who look: what it may give out is `left`
+  used            units used, for display; `left` decides what may be given out
   left, granted   units that it may still give out, and all that PostgreSQL ever granted it; -1: the quota is not hard
   out             µs of unix time until which PostgreSQL need not be asked for more: there is none
   expires         µs of unix time (real) from which it gives nothing out: PostgreSQL must be asked again
   run             the server that made it: after a restart or a failover it may have forgotten units
   seed            name of its allotment: `<line>.<turn>`. A unit is given back only to the allotment that it was taken
                   from; the line stays for as long as `used` goes on
-  asked           µs of unix time at which somebody went to ask PostgreSQL; the others wait for what he brings
+  asked           µs of unix time at which a process began to ask PostgreSQL; the others wait for its result
   last            unix seconds of the last unit taken
   facts           what Python needs to answer, kept as one string: see charges.Facts
   rate:<caller>   the caller's theoretical arrival time (µs) in the generic cell rate algorithm
@@ -82,8 +82,8 @@ if tonumber(counter[2]) >= 0 then redis.call('HINCRBY', KEYS[1], 'left', 1) end
 return 1
 """)
 
-# KEYS: counter. ARGV: run, 1 if that is certain. Who asks PostgreSQL for a counter begins here. Returns {state, seed,
-# period, granted, units called in, seconds, µs}; state: good (somebody has seen to it), wait (somebody is at it), empty
+# KEYS: counter. ARGV: run, 1 if that is certain. The first step of renewing a counter. Returns {state, seed,
+# period, granted, units called in, seconds, µs}; state: good (renewed already), wait (being renewed), empty
 # (more is needed of its allotment), due (its time is over: what it still had is called in) or lost (none, or
 # another server's, which may have forgotten units).
 LOOK = Script("""
@@ -112,7 +112,7 @@ return {state, counter[1] or '', counter[2] or '', granted, left, tonumber(time[
 # KEYS: counter. ARGV: period, start, used, units granted (or -1), expires, seed, static facts, seconds to live, run,
 # seed of the counter that it replaces, out. Returns whether it was made: an older period does not come back, and of two
 # who make one the first has made it. A counter of the same line never falls below what it counted.
-SEED = Script("""
+REBUILD = Script("""
 local old = redis.call('HMGET', KEYS[1], 'period', 'start', 'used', 'seed', 'run')
 local is_ours = old[5] == ARGV[9]
 if is_ours and old[4] ~= ARGV[10] then return 0 end
@@ -187,7 +187,7 @@ return used
 
 # KEYS: counter. ARGV: period, used by PostgreSQL, unix seconds. If nobody has called since then, PostgreSQL knows
 # everything: units that a killed process took and never answered for are not used. Returns the difference.
-SETTLE = Script("""
+RECONCILE = Script("""
 local counter = redis.call('HMGET', KEYS[1], 'period', 'used', 'last')
 if counter[1] ~= ARGV[1] then return 0 end
 local used = tonumber(counter[2])

@@ -15,7 +15,7 @@ from metering import serializers
 from metering.models import Meter
 from metering.quotas import quota_status
 from metering.usage import events, ingest, voids
-from metering.usage.events import EventIn, Rejection, Unacceptable
+from metering.usage.events import EventIn, InvalidEvent, Rejection
 from superagent.foundation import clock
 from superagent.foundation.idempotency import idempotent
 from superagent.foundation.json_bodies import JsonEvents
@@ -42,9 +42,9 @@ class Events(ApiView):
         summary="Report usage",
         description=(
             "One event, or up to 1,000; our own form or CloudEvents 1.0, as `application/json` or with the "
-            "media types of CloudEvents. Durable when it answers. An event with the same `source` and "
-            "`event_id` counts once. In a batch the good events are taken and the others told in `rejected`; "
-            "a single event that is rejected is an error."
+            "media types of CloudEvents. The response comes after the commit. An event with the same `source` and "
+            "`event_id` counts once. In a batch, valid events are recorded and the others are listed in `rejected`; "
+            "a single rejected event is an error."
         ),
         request=serializers.EventRequest,  # and more: metering.schema
         responses=serializers.OutcomeResponse,
@@ -80,8 +80,8 @@ class VoidEvent(ApiView):
         operation_id="usage_events_void",
         summary="Void a usage event",
         description=(
-            "Takes an event back, once and for good: it is no longer counted or billed. Only what your organization "
-            "reported itself, for 35 days and while its usage period is open."
+            "The event is no longer counted or billed. Permanent. Only events that your organization reported itself, "
+            "for 35 days and while their usage period is open."
         ),
         parameters=[OpenApiParameter("source", str, default=events.DEFAULT_SOURCE)],
         request=None,
@@ -108,7 +108,7 @@ class VoidEvent(ApiView):
 
 
 def _refusal(rejection: Rejection, quantity: int, now: datetime) -> Refusal:
-    """Why one event was not taken, for a client that looks at the status alone; the outcome is in it as of a batch."""
+    """Returns the error of a single rejected event; it has the outcome of a batch, too."""
     if rejection.quota is not None:
         return quota_status.shortage(quota=rejection.quota, requested=quantity, now=now)
     outcome = serializers.outcome(0, 0, [rejection])
@@ -119,7 +119,7 @@ def _refusal(rejection: Rejection, quantity: int, now: datetime) -> Refusal:
 
 
 def _reader(request: ApiRequest) -> Callable[[Any], EventIn]:
-    """How an item of this body is read: by its media type, or by its own `specversion`."""
+    """Returns the parser of an item: by the media type of the body, or by the item's `specversion`."""
     by_event_name: Mapping[str, Meter] | None = None
     is_cloud = "cloudevents" in (request.content_type or "")
 
@@ -137,11 +137,11 @@ def _reader(request: ApiRequest) -> Callable[[Any], EventIn]:
 def _read(
     items: list[Any], read: Callable[[Any], EventIn]
 ) -> tuple[list[tuple[int, EventIn]], list[Rejection]]:
-    """The readable events with their places, and why the others are not."""
+    """Returns the valid events with their indexes, and the rejections of the others."""
     readable, rejected = [], []
     for index, item in enumerate(items):
         try:
             readable.append((index, read(item)))
-        except Unacceptable as error:
+        except InvalidEvent as error:
             rejected.append(error.rejection(index))
     return readable, rejected

@@ -35,7 +35,7 @@ class QuotaCheck(ApiView):
     @extend_schema(
         operation_id="quotas_check",
         summary="Check a quota",
-        description="Whether a quantity would be taken now. Takes nothing.",
+        description="Returns whether a quantity would be accepted now. Uses nothing.",
         request=serializers.QuotaCheckRequest,
         responses=serializers.QuotaCheckResponse,
     )

@@ -13,10 +13,10 @@ from metering.models.usage import (
     Allowance,
     FormerTerms,
     Meter,
+    PricingTerms,
     Quota,
     QuotaAlert,
     RatedLine,
-    TermsRecord,
     UsagePeriod,
 )
 
@@ -28,6 +28,7 @@ __all__ = [
     "FormerTerms",
     "HourlyLevel",
     "Meter",
+    "PricingTerms",
     "QuarantinedLine",
     "Quota",
     "QuotaAlert",
@@ -35,7 +36,6 @@ __all__ = [
     "RequestRecord",
     "RequestRollup",
     "SpoolCheckpoint",
-    "TermsRecord",
     "UsageEvent",
     "UsagePeriod",
     "UsageRollup",

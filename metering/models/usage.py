@@ -91,7 +91,7 @@ class Meter(Record):
         return self.name if self.name.lower().endswith(self.unit.lower()) else f"{self.unit} ({self.name})"
 
 
-class TermsRecord(OrganizationOwned):
+class PricingTerms(OrganizationOwned):
     """Base of rows that hold the terms of one meter for one organization."""
 
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, related_name="+")
@@ -119,14 +119,14 @@ class TermsRecord(OrganizationOwned):
         ]
 
 
-class Allowance(TermsRecord):
+class Allowance(PricingTerms):
     """What an organization has of a meter in every usage period, by its plan."""
 
     updated_at = models.DateTimeField(auto_now=True)
 
-    class Meta(TermsRecord.Meta):
+    class Meta(PricingTerms.Meta):
         constraints = [
-            *TermsRecord.Meta.constraints,
+            *PricingTerms.Meta.constraints,
             models.UniqueConstraint(fields=["organization", "meter"], name="allowance_once"),
         ]
 
@@ -171,7 +171,7 @@ class UsagePeriod(OrganizationOwned):
         return self.start <= moment < self.end
 
 
-class Quota(TermsRecord):
+class Quota(PricingTerms):
     """An organization's allowance of a meter in one usage period, and what is used of it."""
 
     period = models.ForeignKey(UsagePeriod, on_delete=models.CASCADE, related_name="quotas")
@@ -197,9 +197,9 @@ class Quota(TermsRecord):
         _("closed"), default=False, help_text=_("The period's, repeated here, where counting locks the row.")
     )
 
-    class Meta(TermsRecord.Meta):
+    class Meta(PricingTerms.Meta):
         constraints = [
-            *TermsRecord.Meta.constraints,
+            *PricingTerms.Meta.constraints,
             models.UniqueConstraint(fields=["period", "meter"], name="quota_once"),
             models.CheckConstraint(name="quota_used_not_negative", condition=models.Q(used__gte=0)),
         ]
@@ -228,7 +228,7 @@ class Quota(TermsRecord):
         return None if self.included is None else max(0, self.included - self.total)
 
 
-class FormerTerms(TermsRecord):
+class FormerTerms(PricingTerms):
     """The terms of a quota until a change of plan in the middle of its period; what was used under them, by the time of
     its use and not of its arrival, is rated by them."""
 
@@ -238,7 +238,7 @@ class FormerTerms(TermsRecord):
     )
     replaced_at = models.DateTimeField(_("replaced"))
 
-    class Meta(TermsRecord.Meta):
+    class Meta(PricingTerms.Meta):
         ordering = ["replaced_at", "id"]
 
     def __str__(self) -> str:

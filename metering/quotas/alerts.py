@@ -134,5 +134,5 @@ def _mail(quota: Quota, threshold: int, used: int) -> None:
 
 
 def _name_for(user: User, organization: Organization) -> str:
-    """Its name is what its founder typed: an address that nobody has confirmed may be a stranger's."""
+    """The name is free text by the founder: it is not mailed to an unconfirmed address, which may be a stranger's."""
     return organization.name if email_addresses.is_confirmed(user) else _("Your organization")

@@ -98,7 +98,7 @@ def apply(
 
 
 def out_of_bounds(*, included: int | None, overage_rate: Decimal) -> dict[str, str]:
-    """{field: what is wrong with it}, for whoever takes terms from people."""
+    """Returns {field: error}, for forms in which staff enter terms."""
     wrong = {}
     if included is not None and included > counting.MAX_TOTAL:
         wrong["included"] = _("At most %(most)s, or empty for unlimited.") % {

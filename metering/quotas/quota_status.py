@@ -50,7 +50,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class QuotaCheck:
-    """Whether `quantity` would be taken now; `code` is empty or `quota_exceeded`."""
+    """Whether `quantity` would be accepted now; `code` is empty or `quota_exceeded`."""
 
     allowed: bool
     remaining: int | None
@@ -90,7 +90,7 @@ def of_meter(organization: Organization, meter_slug: str, now: datetime) -> Quot
 
 
 def check(*, organization: Organization, meter_slug: str, quantity: int, now: datetime) -> QuotaCheck:
-    """Whether `quantity` units more, or of a gauge a level of `quantity`, would be taken now; takes nothing.
+    """Returns whether `quantity` more units, or for a gauge a level of `quantity`, would be accepted now; uses nothing.
 
     Raises Invalid.
     """

@@ -1,4 +1,4 @@
-"""What is answered but not billed yet, and why: the spool of this host, and what any host could not ship."""
+"""Requests that are answered but not recorded yet: this host's spool, and what any host could not ship."""
 
 import os
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 SILENT_AFTER = timedelta(minutes=5)
 LATE_SECONDS = 60
 FIRST_LINE_BYTES = 64
-"""As many as hold the id of a line."""
+"""Enough for the id of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def of_this_host(directory: Path | None = None) -> HostSpool:
 
 
 def problems() -> list[str]:
-    """What an operator must see to, or nothing; in a system scope of its own."""
+    """Returns what needs an operator, in words; opens its own system scope."""
     with tenancy.isolated(), tenancy.system("what is answered but not billed"):
         host = of_this_host()
         counted = [
@@ -58,26 +58,26 @@ def problems() -> list[str]:
         ]
     found = [f"{what}: {count}" for count, what in counted if count]
     if not host.is_writable:
-        found.append("the spool's disk refuses: requests are written to the database at once")
+        found.append("the spool cannot be written: requests go directly to the database")
     if host.oldest_seconds > LATE_SECONDS:
-        found.append(f"requests of this host wait since {host.oldest_seconds:.0f} s")
+        found.append(f"requests of this host have waited for {host.oldest_seconds:.0f} s")
     return found
 
 
 def failing() -> QuerySet[SpoolCheckpoint]:
-    """Segments, of any host, that could not be shipped at the last try."""
+    """Returns segments of any host that could not be shipped at the last try."""
     return SpoolCheckpoint.objects.filter(finished_at__isnull=True, failed_at__isnull=False)
 
 
 def silent() -> QuerySet[SpoolCheckpoint]:
-    """Segments at which no shipper has looked for a while: their host is away, or nobody ships there."""
+    """Returns segments that no shipper has read for a while: their host is down, or has no shipper."""
     return SpoolCheckpoint.objects.filter(
         finished_at__isnull=True, updated_at__lt=timezone.now() - SILENT_AFTER
     )
 
 
 def known_until() -> datetime:
-    """Up to when PostgreSQL knows every request that any host has answered; in the system scope."""
+    """Returns the moment until which all hosts have shipped every answered request. In the system scope."""
     unfinished = SpoolCheckpoint.objects.filter(finished_at__isnull=True)
     if unfinished.filter(read_at__isnull=True).exists():
         return NEVER
@@ -89,16 +89,16 @@ def quarantined() -> QuerySet[QuarantinedLine]:
 
 
 def give_up(*, segment: SpoolCheckpoint, now: datetime) -> bool:
-    """The host of a segment never comes back: what its spool still held is lost. False if it is finished.
+    """Mark a segment of a lost host as finished. Returns False if it was finished already.
 
-    If the host does come back, its lines are shipped all the same.
+    If the host comes back after all, its lines are shipped.
     """
     rows = SpoolCheckpoint.objects.filter(pk=segment.pk, finished_at__isnull=True)
     return bool(rows.update(finished_at=now, failed_at=None, failure=""))
 
 
 def _age_seconds(segment: Path, offset: int) -> float:
-    """By the id of the first line that is not shipped: a UUIDv7, which begins with milliseconds of real time."""
+    """Returns the age of the first unshipped line, by its id: a UUIDv7 begins with milliseconds of real time."""
     try:
         with segment.open("rb") as file:
             file.seek(offset)
@@ -110,7 +110,7 @@ def _age_seconds(segment: Path, offset: int) -> float:
 
 
 def _is_writable(directory: Path) -> bool:
-    """Tried with a block of its own: a full disk, a lost right, a read-only file system all refuse it."""
+    """Writes a test block: a full disk, missing permission and a read-only file system all refuse it."""
     probe = directory / f".probe-{os.getpid()}"
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -37,7 +37,7 @@ def charge(*, organization_id: UUID, caller: str, organization: Callable[[], Org
 
 
 def renew(*, organization: Organization) -> None:
-    """Have PostgreSQL grant the counter more, or make it anew. One process does it at a time, the others wait.
+    """Have PostgreSQL grant the counter more, or rebuild it. One process does it at a time, the others wait.
 
     By the clock of Redis, which decides when a period has ended: hosts' clocks differ. Raises LOST.
     """
@@ -64,6 +64,6 @@ def _charge_in_postgres(organization: Organization) -> Charge:
 
 
 def _counting_now(organization: Organization, now: datetime) -> tuple[UsagePeriod, Quota | None]:
-    """The period that requests of `now` count in, and its quota of them, if there is one."""
+    """Returns the period in which requests of `now` count, and its request quota, if there is one."""
     period = periods.ensure(organization=organization, now=organization.test_clock_time or now)
     return period, Quota.objects.filter(period_id=period.pk, meter__slug=REQUESTS).first()

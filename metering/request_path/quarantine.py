@@ -1,5 +1,5 @@
-"""Lines of the spool that the database cannot take: set aside, so that they hold up nothing, and kept, so that nothing
-is lost before a person has looked at it."""
+"""Spool lines that the database refused, the spool's dead letters: set aside, so that the others go on, and kept until
+staff record or dismiss them."""
 
 from datetime import datetime
 
@@ -43,9 +43,9 @@ def keep(*, segment: str, offset: int, content: bytes, reason: str) -> None:
 
 
 def ship_again(*, line: QuarantinedLine, now: datetime) -> bool:
-    """Record a line after its cause was mended; False if it was resolved already. In the system scope.
+    """Record a line after its cause was fixed. Returns False if it was resolved already. In the system scope.
 
-    Raises StillUnreadable, also with what the database still says of it.
+    Raises StillUnreadable, also when the database refuses it again.
     """
     try:
         return _ship_again(line, now)
@@ -71,7 +71,7 @@ def _ship_again(line: QuarantinedLine, now: datetime) -> bool:
 
 
 def dismiss(*, line: QuarantinedLine, now: datetime) -> bool:
-    """Give a line up: nothing was used, or nobody is to be billed for it. False if it was resolved already."""
+    """Dismiss a line, which is never billed. Returns False if it was resolved already."""
     with transaction.atomic():
         locked = QuarantinedLine.objects.select_for_update().get(pk=line.pk)
         if locked.state != QuarantinedLine.State.WAITING:

@@ -36,7 +36,7 @@ BATCH_LINES = 8192
 FINISHED_KEPT = timedelta(days=7)
 STAMP_EVERY = timedelta(seconds=15)
 REFUSED = (IntegrityError, DataError, ArithmeticError, ValueError)
-"""What a line can do to the database; anything else is not the line's fault."""
+"""Errors that a line can cause; all others are not the line's fault."""
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ def forget_finished(*, now: datetime) -> int:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether nobody else holds the segment: its writer is gone, and no other shipper is about to delete it."""
+    """Returns True if the segment was locked: its writer is gone, and no other shipper is about to delete it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -149,7 +149,7 @@ def _ship_batch(name: str, descriptor: int, most: int) -> int | None:
 
 
 def _quarantine_next(name: str, descriptor: int, error: Exception) -> None:
-    """Set the next line aside, which the database has just refused."""
+    """Put the next line, which the database has just refused, into quarantine."""
     with transaction.atomic():
         checkpoint = _checkpoint(name)
         if checkpoint is None:
@@ -161,7 +161,7 @@ def _quarantine_next(name: str, descriptor: int, error: Exception) -> None:
 
 
 def _finish(name: str, descriptor: int) -> bool:
-    """Whether everything is shipped of a segment to which nobody writes any more."""
+    """Returns True if an abandoned segment is shipped completely."""
     with transaction.atomic():
         checkpoint = _checkpoint(name)
         if checkpoint is None or _read(descriptor, checkpoint.offset, 1).texts:
@@ -193,7 +193,7 @@ def _read(descriptor: int, offset: int, most: int) -> _Chunk:
 
 
 def _readable(texts: Iterable[bytes], name: str, offset: int) -> list[SpoolLine]:
-    """The lines that can be recorded; the others are set aside."""
+    """Returns the lines that can be recorded; the others go to quarantine."""
     parsed: list[tuple[int, bytes, SpoolLine]] = []
     for text in texts:
         try:
@@ -213,7 +213,7 @@ def _readable(texts: Iterable[bytes], name: str, offset: int) -> list[SpoolLine]
 
 
 def _checkpoint(name: str) -> SpoolCheckpoint | None:
-    """The segment's, locked; None while another shipper has it."""
+    """Returns the segment's checkpoint, locked; None while another shipper has it."""
     SpoolCheckpoint.objects.bulk_create([SpoolCheckpoint(segment=name)], ignore_conflicts=True)
     return SpoolCheckpoint.objects.select_for_update(skip_locked=True).filter(segment=name).first()
 
@@ -327,10 +327,10 @@ def _waiting(directory: Path | None = None) -> dict[str, int]:
 
 
 def _is_left_alone(waiting: dict[str, int]) -> bool:
-    """Whether something that stood in the spool at the last look is still not shipped."""
+    """Returns True if something that was in the spool at the last look is still not shipped."""
     if not waiting:
         return False
-    with tenancy.isolated(), tenancy.system("see whether somebody ships this spool"):
+    with tenancy.isolated(), tenancy.system("check whether this spool is shipped"):
         shipped = dict(SpoolCheckpoint.objects.filter(segment__in=waiting).values_list("segment", "offset"))
     present = _waiting()
     return any(shipped.get(name, 0) < size for name, size in waiting.items() if name in present)

@@ -145,7 +145,7 @@ class Writer:
 
     @property
     def has_segment(self) -> bool:
-        """Whether what was written last is still there, not shipped to its end."""
+        """True if the last segment still exists: it is not shipped completely."""
         return self.segment is not None and self.segment.exists()
 
     def append(self, line: bytes) -> None:
@@ -191,7 +191,7 @@ class Writer:
         self._descriptor, self._pid = -1, 0
 
     def _open(self) -> None:
-        """A new file gets its name after its lock, so that nobody takes it for an abandoned one."""
+        """A new file is renamed after it is locked, so that it never looks abandoned."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid7().hex}"
         fresh = self._directory / f"{name}.new"
@@ -212,7 +212,7 @@ _writers: dict[Path, Writer] = {}
 
 
 def writer() -> Writer:
-    """This process's writer."""
+    """Returns this process's writer."""
     found = _writers.get(settings.SPOOL_DIR)
     if found is None:
         found = _writers.setdefault(settings.SPOOL_DIR, Writer(spool_directory()))

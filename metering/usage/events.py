@@ -1,4 +1,4 @@
-"""Usage events as they are sent: our own form and CloudEvents 1.0, read into one shape and checked by themselves.
+"""Parsing usage events: our own format and CloudEvents 1.0, into one shape, each validated by itself.
 
 CloudEvents: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 """
@@ -44,8 +44,8 @@ class EventIn:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why the event at `index` of the batch was not taken; `pointer` names the field (RFC 6901), `quota` what it did
-    not fit."""
+    """Why the event at `index` of the batch was rejected; `pointer` names the field (RFC 6901), `quota` the exceeded
+    quota."""
 
     index: int
     code: str
@@ -60,7 +60,7 @@ class EventConflict(Refusal):
     title = "Another event has this source and id"
 
 
-class Unacceptable(Exception):
+class InvalidEvent(Exception):
     """An event that cannot be read."""
 
     def __init__(self, code: str, pointer: str, detail: str) -> None:
@@ -72,13 +72,13 @@ class Unacceptable(Exception):
 
 
 def read(item: object) -> EventIn:
-    """An event in our own form. Raises Unacceptable."""
+    """Parse an event in our own format. Raises InvalidEvent."""
     if not isinstance(item, Mapping):
-        raise Unacceptable("invalid_event", "", "Send an object with event_id, meter and quantity.")
+        raise InvalidEvent("invalid_event", "", "Send an object with event_id, meter and quantity.")
     if not item.keys() <= FIELDS:
         name = min(map(str, item.keys() - FIELDS))[:MAX_TEXT]
         detail = f"There is no field {name!r}. Choose from {', '.join(sorted(FIELDS))}."
-        raise Unacceptable("unknown_field", pointer_to(name), detail)
+        raise InvalidEvent("unknown_field", pointer_to(name), detail)
     return EventIn(
         event_id=_text(item, "event_id", "invalid_event_id"),
         meter=_text(item, "meter", "invalid_meter"),
@@ -90,25 +90,25 @@ def read(item: object) -> EventIn:
 
 
 def read_cloud_event(item: object, meters: Mapping[str, Meter]) -> EventIn:
-    """A CloudEvent; `meters` are the meters by event name. Raises Unacceptable."""
+    """Parse a CloudEvent; `meters` are the meters by event name. Raises InvalidEvent."""
     if not isinstance(item, Mapping):
-        raise Unacceptable(
+        raise InvalidEvent(
             "invalid_event", "", "Send a CloudEvent: an object with specversion, id, source and type."
         )
     if item.get("specversion") != "1.0":
-        raise Unacceptable("invalid_specversion", "/specversion", 'Send "1.0".')
+        raise InvalidEvent("invalid_specversion", "/specversion", 'Send "1.0".')
     event_id, source = _text(item, "id", "invalid_event_id"), _text(item, "source", "invalid_source")
     kind = _text(item, "type", "invalid_meter")
     meter = meters.get(kind)
     if meter is None:
-        raise Unacceptable("unknown_meter", "/type", f"No meter counts events of the type {kind}.")
+        raise InvalidEvent("unknown_meter", "/type", f"No meter counts events of the type {kind}.")
     data = item.get("data")
     if data is not None and not isinstance(data, Mapping):
-        raise Unacceptable("invalid_properties", "/data", "Send an object.")
+        raise InvalidEvent("invalid_properties", "/data", "Send an object.")
     quantity: object = 1
     if meter.value_property and Aggregation(meter.aggregation).has_quantity:
         if not data or meter.value_property not in data:
-            raise Unacceptable(
+            raise InvalidEvent(
                 "invalid_quantity", f"/data/{meter.value_property}", f"Send the number of {meter.unit} here."
             )
         quantity = data[meter.value_property]
@@ -125,33 +125,33 @@ def read_cloud_event(item: object, meters: Mapping[str, Meter]) -> EventIn:
 
 
 def check_for(event: EventIn, meter: Meter, properties: str = "properties") -> None:
-    """Whether `event` says what the aggregation of its `meter` needs; `properties` is what its sender calls them.
+    """Check that `event` has what the aggregation of its `meter` needs; `properties` is the sender's name for them.
 
-    Raises Unacceptable.
+    Raises InvalidEvent.
     """
     if event.quantity != 1 and not Aggregation(meter.aggregation).has_quantity:
         detail = f"{meter.name} counts events by themselves: leave the quantity out, or send 1."
-        raise Unacceptable("invalid_quantity", "/quantity", detail)
+        raise InvalidEvent("invalid_quantity", "/quantity", detail)
     if meter.aggregation == Aggregation.UNIQUE:
         value = event.properties.get(meter.value_property)
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if not is_number and not (isinstance(value, str) and 1 <= len(value) <= MAX_VALUE):
             detail = f"{meter.name} counts its distinct values: send a whole number or 1 to {MAX_VALUE} characters."
-            raise Unacceptable("invalid_value", pointer_to(properties, meter.value_property), detail)
+            raise InvalidEvent("invalid_value", pointer_to(properties, meter.value_property), detail)
 
 
 def _text(item: Mapping[str, Any], name: str, code: str, default: str | None = None) -> str:
     value = item.get(name, default)
     if value is None:
-        raise Unacceptable("required", f"/{name}", f"{name} is missing.")
+        raise InvalidEvent("required", f"/{name}", f"{name} is missing.")
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_TEXT or not is_storable(value):
-        raise Unacceptable(code, f"/{name}", f"Send {name} as a text of 1 to {MAX_TEXT} characters.")
+        raise InvalidEvent(code, f"/{name}", f"Send {name} as a text of 1 to {MAX_TEXT} characters.")
     return value
 
 
 def _quantity(value: object, pointer: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_QUANTITY:
-        raise Unacceptable("invalid_quantity", pointer, f"Send a whole number from 0 to {MAX_QUANTITY}.")
+        raise InvalidEvent("invalid_quantity", pointer, f"Send a whole number from 0 to {MAX_QUANTITY}.")
     return value
 
 
@@ -165,14 +165,14 @@ def _moment(value: object, pointer: str) -> datetime | None:
         return moment.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         detail = "Send an RFC 3339 time with its offset, like 2026-01-31T09:30:00Z."
-        raise Unacceptable("invalid_occurred_at", pointer, detail) from None
+        raise InvalidEvent("invalid_occurred_at", pointer, detail) from None
 
 
 def _properties(value: object, pointer: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise Unacceptable("invalid_properties", pointer, "Send an object.")
+        raise InvalidEvent("invalid_properties", pointer, "Send an object.")
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
         is_fine = len(text.encode()) <= MAX_PROPERTIES_BYTES and "\\u0000" not in text
@@ -180,5 +180,5 @@ def _properties(value: object, pointer: str) -> dict[str, Any]:
         is_fine = False
     if not is_fine:
         detail = f"Send at most {MAX_PROPERTIES_BYTES} bytes of JSON without NUL characters."
-        raise Unacceptable("invalid_properties", pointer, detail)
+        raise InvalidEvent("invalid_properties", pointer, detail)
     return dict(value)

@@ -25,7 +25,7 @@ from metering.rating import counting, levels, rating
 from metering.rating.counting import Use
 from metering.rating.levels import Mark
 from metering.usage import rollups
-from metering.usage.events import EventIn, Rejection, Unacceptable, check_for
+from metering.usage.events import EventIn, InvalidEvent, Rejection, check_for
 from superagent.foundation.identifiers import uuid7
 
 ATTEMPTS = 3
@@ -38,7 +38,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many were recorded, how many were recorded before, and which were refused, in the order of the batch."""
+    """How many events were recorded, how many were duplicates, and which were rejected, in the order of the batch."""
 
     accepted: int
     duplicates: int
@@ -118,7 +118,7 @@ class _Batch:
             counters.put_back(organization_id=self.organization.pk, seed=seed, units=units)
 
     def _read(self, events: Sequence[EventIn]) -> list[_Entry]:
-        """With their meters, and with what speaks against them."""
+        """Returns the events with their meters and with the reason to reject them, if any."""
         meters = Meter.objects.filter(is_active=True).in_bulk(
             {event.meter for event in events}, field_name="slug"
         )
@@ -140,7 +140,7 @@ class _Batch:
         return entries
 
     def _distinct(self, entries: Iterable[_Entry]) -> list[_Entry]:
-        """The first of each key in the batch."""
+        """Returns the first entry of each key."""
         first: dict[Key, _Entry] = {}
         for entry in entries:
             earlier = first.setdefault(entry.key, entry)
@@ -149,7 +149,7 @@ class _Batch:
         return list(first.values())
 
     def _acceptable(self, entries: list[_Entry]) -> list[_Entry]:
-        """Those that nothing speaks against. A repeat of what was recorded stays one, however long ago that was."""
+        """Returns the valid entries. A repeat of a recorded event stays a duplicate, however old it is."""
         refused = [entry for entry in entries if entry.refusal is not None]
         if refused:
             self.rejected += [entry.refusal for entry in self._new(refused) if entry.refusal is not None]
@@ -165,7 +165,7 @@ class _Batch:
                 entry.quota.meter = entry.meter
 
     def _new(self, entries: list[_Entry]) -> list[_Entry]:
-        """Without those that were recorded before."""
+        """Returns the entries that were not recorded before."""
         stored = self._stored(entries)
         for entry in entries:
             if entry.key in stored:
@@ -195,7 +195,7 @@ class _Batch:
             return {(source, event_id): bytes(body_hash) for source, event_id, body_hash in cursor.fetchall()}
 
     def _affordable(self, entries: list[_Entry]) -> list[_Entry]:
-        """Those that fit what hard quotas have left, in the order of the batch."""
+        """Returns the entries that fit the remainder of hard quotas, in the order of the batch."""
         left = self._left(entries)
         known = _known_values(entries, left)
         totals: dict[UUID, int] = {}
@@ -252,7 +252,7 @@ class _Batch:
         return number
 
     def _insert(self, entries: list[_Entry]) -> list[_Entry]:
-        """Those that were inserted; a key that another batch inserted meanwhile is a duplicate or a conflict."""
+        """Returns the inserted entries; a key that another batch inserted meanwhile is a duplicate or a conflict."""
         if not entries:
             return []
         ordered = sorted(entries, key=lambda entry: entry.key)
@@ -326,7 +326,7 @@ class _Batch:
             self._reject(entry.index, "conflict", detail, "/event_id")
 
     def _reject_for_quota(self, entry: _Entry) -> None:
-        detail = f"It does not fit what is left of the {entry.event.meter} of its period."
+        detail = f"The event exceeds what is left of the {entry.event.meter} quota of its usage period."
         self.rejected.append(Rejection(entry.index, "quota_exceeded", detail, "/quantity", entry.quota))
 
     def _reject(self, index: int, code: str, detail: str, pointer: str) -> None:
@@ -358,7 +358,7 @@ class _Periods:
 def _unsuitable(index: int, event: EventIn, meter: Meter) -> Rejection | None:
     try:
         check_for(event, meter)
-    except Unacceptable as error:
+    except InvalidEvent as error:
         return error.rejection(index)
     return None
 

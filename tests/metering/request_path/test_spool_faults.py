@@ -308,7 +308,7 @@ def test_requests_go_past_a_spool_that_refuses_and_operators_are_told(
     assert [api.get("usage/meters").status_code for _ in range(3)] == [200] * 3
     assert recorded() == quota_of(organization, "api_requests").used == 3
     assert spool.refused_lines._value.get() - refused == 3
-    assert any("disk refuses" in problem for problem in backlog.problems())
+    assert any("spool cannot be written" in problem for problem in backlog.problems())
 
 
 @for_real
