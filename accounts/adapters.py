@@ -81,7 +81,7 @@ class AccountAdapter(DefaultAccountAdapter):
         except InvalidCredentials:
             return None
         except throttles.TooManyAttempts as refusal:
-            raise ValidationError(guessing.told(refusal), code=refusal.code) from None
+            raise ValidationError(guessing.refusal_message(refusal), code=refusal.code) from None
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         if notice := NOTICES.get(template_prefix):

@@ -81,21 +81,23 @@ def create(
     created_by: User | None,
     expires_at: datetime | None,
     now: datetime,
-    made_with: UUID | None = None,
+    created_with: UUID | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create a key; returns it with its plain text, which is not stored. `now` is real time.
+    """Create a key. Returns it with its plain text, which is not stored. `now` is real time.
 
-    The creator is the member `created_by`, or the API key with the id `made_with`, whose own creator then counts as the
-    new key's too; without either, it is the system. The creator's scopes are read under the organization's lock, so
-    that rights taken away just now no longer count. Raises ScopeNotAllowed, InvalidKey, TooManyKeys, and Invalid for an
-    empty list of scopes or a time that has passed.
+    The creator is the member `created_by`, or the API key with the id `created_with`, whose own creator is recorded as
+    the new key's, too; without either, it is the system. The creator's scopes are read under the organization's lock,
+    so that rights taken away just now no longer count.
+
+    Raises ScopeNotAllowed, InvalidKey, TooManyKeys, people.EmailNotVerified, and Invalid for an empty list of scopes or
+    a time that has passed.
     """
     wanted = _checked_scopes(scopes)
     if expires_at is not None and expires_at <= now:
         raise Invalid.field("/expires_at", "in_the_past", "Choose a time in the future.")
     with transaction.atomic():
-        maker = _locked_maker(organization, created_by, made_with, now)
-        maker.may_grant(wanted)
+        creator = _locked_creator(organization, created_by, created_with, now)
+        creator.check_may_grant(wanted)
         usable = ApiKey.objects.visible_to(organization).usable(now)
         if usable.count() >= MAX_KEYS:
             raise TooManyKeys(f"Revoke one of the {MAX_KEYS} keys that you no longer need.")
@@ -103,14 +105,14 @@ def create(
             organization=organization,
             name=name,
             scopes=wanted,
-            created_by=maker.person,
+            created_by=creator.person,
             expires_at=expires_at,
             now=now,
         )
         entry = audit.record(
             action="api_key.created",
             organization=organization,
-            actor=maker.actor,
+            actor=creator.actor,
             target=key,
             detail={"scopes": wanted, "expires_at": expires_at.isoformat() if expires_at else None},
         )
@@ -134,19 +136,19 @@ def rotate(
     """
     _check_grace(grace)
     with transaction.atomic():
-        maker = _locked_maker(organization, rotated_by, rotated_with, now)
+        creator = _locked_creator(organization, rotated_by, rotated_with, now)
         old = _locked(organization, key_id)
         if not old.is_usable(now):
             raise KeyRevoked("This key was revoked or has expired. Create a new one.")
         if ApiKey.objects.filter(rotated_from=old).exists():
             raise KeyAlreadyRotated("Rotate its successor instead.")
-        maker.may_grant(old.scopes)
+        creator.check_may_grant(old.scopes)
         lifetime = old.expires_at - old.created_at if old.expires_at else None
         key, plain_text = _issue(
             organization=organization,
             name=old.name,
             scopes=old.scopes,
-            created_by=maker.person,
+            created_by=creator.person,
             expires_at=now + lifetime if lifetime else None,
             now=now,
             rotated_from=old,
@@ -160,7 +162,7 @@ def rotate(
         entry = audit.record(
             action="api_key.rotated",
             organization=organization,
-            actor=maker.actor,
+            actor=creator.actor,
             target=old,
             detail={"successor": str(key.pk), "grace_seconds": int(grace.total_seconds())},
         )
@@ -181,11 +183,11 @@ def revoke(
     revoked_by: User | None,
     now: datetime,
     reason: str = "",
-    tells: bool = True,
+    notifies: bool = True,
 ) -> ApiKey:
     """Revoke a key, with immediate effect on every process. Idempotent. Raises NotFound.
 
-    `tells` mails its creator, owners and admins; False where one mail lists many keys.
+    `notifies` mails its creator, owners and admins; False where one mail lists many keys.
     """
     with transaction.atomic():
         key = _locked(organization, key_id)
@@ -200,7 +202,7 @@ def revoke(
                 target=key,
                 detail={"reason": reason} if reason else {},
             )
-            if tells:
+            if notifies:
                 key_notices.tell(key=key, entry=entry)
     return key
 
@@ -323,12 +325,12 @@ def _locked(organization: Organization, key_id: UUID) -> ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
-class _Maker:
-    person: User | None  # whose key it is
-    actor: User | None  # for the audit trail; None: who makes the request, such as an API key
+class _Creator:
+    person: User | None  # recorded as `created_by`
+    actor: User | None  # for the audit trail; None: the principal of the request, such as an API key
     scopes: frozenset[str]
 
-    def may_grant(self, wanted: Sequence[str]) -> None:
+    def check_may_grant(self, wanted: Sequence[str]) -> None:
         """Raises ScopeNotAllowed."""
         if missing := [scope for scope in wanted if scope not in self.scopes]:
             raise ScopeNotAllowed(
@@ -336,30 +338,34 @@ class _Maker:
             )
 
 
-def _locked_maker(
-    organization: Organization, person: User | None, made_with: UUID | None, now: datetime
-) -> _Maker:
-    """Returns who creates a key, with the organization locked, as changes of rights lock it too.
+def _locked_creator(
+    organization: Organization, person: User | None, created_with: UUID | None, now: datetime
+) -> _Creator:
+    """Returns who creates a key, with the organization locked, because changes of roles lock it, too.
 
-    Raises people.EmailNotVerified: the owner of the address may take over an unconfirmed account, and keys would stay.
+    Raises InvalidKey, and people.EmailNotVerified: the real owner of an unconfirmed address may take over the account,
+    and the keys would remain.
     """
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
-    if made_with is not None:
+    if created_with is not None:
         key = (
-            ApiKey.objects.visible_to(organization).select_related("created_by").filter(pk=made_with).first()
+            ApiKey.objects.visible_to(organization)
+            .select_related("created_by")
+            .filter(pk=created_with)
+            .first()
         )
         if key is None or not key.is_usable(now):
             raise InvalidKey("The key is unknown, has expired or was revoked.")
         if key.created_by is not None:
             people.require_verified(key.created_by)
-        return _Maker(person=key.created_by, actor=None, scopes=frozenset(key.scopes))
+        return _Creator(person=key.created_by, actor=None, scopes=frozenset(key.scopes))
     if person is not None:
         people.require_verified(person)
         membership = Membership.objects.visible_to(organization).filter(user=person).first()
         role = membership.role if membership else ""
         scopes = SCOPES_OF_ROLE[role] if allows(role, Scope.KEYS_WRITE) else frozenset()
-        return _Maker(person=person, actor=person, scopes=scopes)
-    return _Maker(person=None, actor=None, scopes=frozenset(Scope))
+        return _Creator(person=person, actor=person, scopes=scopes)
+    return _Creator(person=None, actor=None, scopes=frozenset(Scope))
 
 
 def _checked_scopes(scopes: Sequence[str]) -> list[str]:

@@ -120,7 +120,7 @@ class ResetPasswordForm(allauth_forms.ResetPasswordForm):
         return email_addresses.normalized(self.cleaned_data["email"])  # not whether an account has it
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
-        """Does the same work for every address: the account is looked up when the mail is sent."""
+        """Takes the same time for every address: the account is looked up when the mail is sent."""
         email: str = self.cleaned_data["email"]
         passwords.mail_reset_link(email=email)
         user = User.objects.filter(email=email).first()
@@ -142,7 +142,7 @@ class _LimitedGuesses:
             with guessing.attempt(subject=subject, user=user, caller=caller, kind=Kind.CODE_FAILED):
                 return super().clean_code()  # type: ignore[misc]  # of the form beside
         except throttles.TooManyAttempts as refusal:
-            raise ValidationError(guessing.told(refusal), code=refusal.code) from None
+            raise ValidationError(guessing.refusal_message(refusal), code=refusal.code) from None
 
 
 class SecondStepForm(_LimitedGuesses, AuthenticateForm):

@@ -66,7 +66,7 @@ def attempt(*, subject: str, user: User | None, caller: Caller, kind: Kind) -> I
     rate_limits.give_back(*uses.shared)
 
 
-def told(refusal: throttles.TooManyAttempts) -> str:
+def refusal_message(refusal: throttles.TooManyAttempts) -> str:
     """Returns the message for a page: how long to wait, and what works at once."""
     return f"{refusal.detail} {_('To continue now, use a passkey or reset your password by email.')}"
 

@@ -153,8 +153,8 @@ def _email_change(page: str) -> Callable[[str, str], str]:
     column = "new_email" if page == "email-change-confirm" else "old_email"
 
     def make(change_id: str, to: str) -> str:
-        standing = EmailChange.objects.filter(pk=change_id, withdrawn_at=None, undone_at=None)
-        if not standing.filter(**{column: to}).exists():
+        in_force = EmailChange.objects.filter(pk=change_id, withdrawn_at=None, undone_at=None)
+        if not in_force.filter(**{column: to}).exists():
             return _outdated()
         return reverse(page, args=[_EMAIL_CHANGES[page].sign(change_id)])
 

@@ -63,7 +63,7 @@ def end_beyond(
     why = f"{user.email} is no longer a member" if role is None else f"{user.email} may no longer do this"
     for key in keys:
         api_keys.revoke(
-            organization=organization, key_id=key.pk, revoked_by=by, now=now, reason=why, tells=False
+            organization=organization, key_id=key.pk, revoked_by=by, now=now, reason=why, notifies=False
         )
     if keys:
         _tell_managers(organization, user, keys, has_left=role is None)

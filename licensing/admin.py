@@ -23,7 +23,7 @@ from accounts.admin.audited import (
 from accounts.models import User
 from billing.models import Product
 from licensing import activations, collection, moderation, policy_changes
-from licensing.forms import ReasonForm
+from licensing.forms import ModerationForm
 from licensing.models import Activation, FeatureUsage, License, LicenseFeature, Policy, PolicyFeature
 from superagent.foundation import clock
 from superagent.foundation.admin import LargeList, ReadOnlyAdmin
@@ -184,7 +184,7 @@ class LicenseAdmin(ReadOnlyAdmin):
         consequence: Any,
     ) -> HttpResponse | None:
         """Ask for a reason with a preview, then change each license separately, so that one failure stops no other."""
-        form = ReasonForm(request.POST if "confirmed" in request.POST else None)
+        form = ModerationForm(request.POST if "confirmed" in request.POST else None)
         if not form.is_valid():
             rows = queryset.select_related("organization", "policy")
             context = {

@@ -73,19 +73,21 @@ def _day(moment: datetime) -> str:
 def sync(*, license_id: UUID) -> None:
     """Pause, resume or end the subscription as the license's state requires. Calls Stripe; raises as billing does."""
     for _round in range(MAX_ROUNDS):
-        done = _agree(License.objects.select_related("organization").get(pk=license_id))
+        done = _apply(License.objects.select_related("organization").get(pk=license_id))
         if done == _wanted(License.objects.get(pk=license_id)):
             return  # else it changed during the call: a later message may have run first
     raise retries.Retryable(f"license {license_id} keeps changing")
 
 
 def _wanted(license_: License) -> str:
+    """Returns the state that the license requires of its subscription: `ended`, `paused` or `collecting`."""
     if license_.status == License.Status.REVOKED:
         return "ended"
     return "paused" if license_.is_held_by_staff else "collecting"
 
 
-def _agree(license_: License) -> str:
+def _apply(license_: License) -> str:
+    """Bring the subscription to the state that the license requires. Returns that state."""
     wanted = _wanted(license_)
     subscription = subscription_of(license_)
     if subscription is None or subscription.has_ended:

@@ -26,7 +26,7 @@ class BuyForm(forms.Form):
         payment.initial = saved[0][0] if saved else checkout[0]
 
 
-class ReasonForm(forms.Form):
+class ModerationForm(forms.Form):
     """The reason of a staff action, shown to the customer and kept in the audit trail."""
 
     reason = forms.CharField(

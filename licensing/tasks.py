@@ -8,7 +8,7 @@ from superagent.foundation import tenancy
 
 
 @shared_task
-def write_down_due_licenses() -> int:
+def sync_due_statuses() -> int:
     """Every ten minutes: store the status that the dates of licenses give, and mail about changes."""
     with tenancy.system("licenses that are due"):
         return licenses.sync_due_statuses(now=timezone.now())

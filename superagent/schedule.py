@@ -166,7 +166,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         name="Licensing: write down what is due",
-        task="licensing.tasks.write_down_due_licenses",
+        task="licensing.tasks.sync_due_statuses",
         when=Every(timedelta(minutes=10)),
         why="stores the status of licenses that are suspended or expired by now, and mails about it",
     ),

@@ -61,7 +61,7 @@ class ApiKeys(ListView):
             created_by=user_of(request),
             expires_at=body["expires_at"],
             now=timezone.now(),
-            made_with=request.principal.api_key_id,
+            created_with=request.principal.api_key_id,
         )
         return _made(key, plain_text)
 

@@ -161,7 +161,7 @@ class ProvenLink(MailedLink):
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         user, email = self.subject(token)
         form = ProofForm(request.POST)
-        if not self._speaks_for(user) and not self._knows_password(form, user):
+        if not self._has_proven_account(user) and not self._knows_password(form, user):
             return self._page(user, email, form)
         if request.user == user:
             text, following = self.confirm(request.user, access.just_used(request))
@@ -180,12 +180,12 @@ class ProvenLink(MailedLink):
             status=422 if form.errors else 200,
             form=form,
             email=email,
-            is_proven=self._speaks_for(user),
+            is_proven=self._has_proven_account(user),
             has_password=user.has_usable_password(),
             is_someone_else=self.request.user.is_authenticated and self.request.user != user,
         )
 
-    def _speaks_for(self, user: User) -> bool:
+    def _has_proven_account(self, user: User) -> bool:
         return self.request.user == user or newcomers.has_signed_up(self.request.session, user)
 
     def _knows_password(self, form: ProofForm, user: User) -> bool:

@@ -195,7 +195,7 @@ def test_a_key_is_rotated_once_and_not_after_its_end(acme):
 def test_a_key_cannot_be_given_more_than_its_maker_has(acme, member):
     maker, _text = create(acme, scopes=[Scope.KEYS_WRITE, Scope.USAGE_READ])
     with pytest.raises(api_keys.ScopeNotAllowed):
-        create(acme, made_with=maker.pk)
+        create(acme, created_with=maker.pk)
     key, _text = create(acme)
     with pytest.raises(api_keys.ScopeNotAllowed):
         rotate(acme, key, rotated_with=maker.pk)
@@ -208,7 +208,7 @@ def test_rights_that_were_taken_away_make_no_key(acme, member, stranger):
     maker, _text = create(acme, created_by=developer, scopes=[Scope.KEYS_WRITE, *SCOPES])
     revoke(acme, maker)
     with pytest.raises(api_keys.InvalidKey):
-        create(acme, made_with=maker.pk)
+        create(acme, created_with=maker.pk)
     for nobody in (viewer, stranger):
         with pytest.raises(api_keys.ScopeNotAllowed):
             create(acme, created_by=nobody, scopes=[Scope.USAGE_READ])
@@ -217,7 +217,7 @@ def test_rights_that_were_taken_away_make_no_key(acme, member, stranger):
 def test_a_key_of_another_organization_makes_none(acme, globex):
     maker, _text = create(globex, scopes=list(Scope))
     with pytest.raises(api_keys.InvalidKey):
-        create(acme, made_with=maker.pk)
+        create(acme, created_with=maker.pk)
 
 
 @pytest.mark.parametrize("scopes", [[], ["everything"], ["usage:read", "everything"]])

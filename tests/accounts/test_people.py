@@ -56,7 +56,7 @@ def test_a_key_of_an_unconfirmed_maker_makes_no_further_keys(newcomer):
         with pytest.raises(people.EmailNotVerified):
             api_keys.create(
                 organization=organization, name="k", scopes=[Scope.USAGE_READ], created_by=None,
-                expires_at=None, now=timezone.now(), made_with=key.pk,
+                expires_at=None, now=timezone.now(), created_with=key.pk,
             )  # fmt: skip
 
 
