@@ -128,4 +128,4 @@ def test_a_step_that_was_given_up_is_said_to_have_stopped_and_stops_no_other(cus
     act(staff, customer.account, "advance_a_day")
     OutboxMessage.objects.filter(topic=test_clocks.ADVANCE).update(state=OutboxMessage.State.DEAD)
     assert "failed: see the outbox" in staff.get("/admin/billing/billingaccount/").content.decode()
-    assert "1 begun" in act(staff, customer.account, "advance_a_month")
+    assert "1 started" in act(staff, customer.account, "advance_a_month")

@@ -79,7 +79,7 @@ def test_a_policy_without_a_number_has_a_limit_too(organization: Organization, m
         Policy.objects.filter(product_slug="nextpanel-starter").update(max_activations=None)
     license_ = make_license(organization, "nextpanel-starter")
     crowd(license_, UNSTATED_ACTIVATIONS)
-    with pytest.raises(LicenseRefused, match="All 100 activations are taken"):
+    with pytest.raises(LicenseRefused, match="All 100 activations are in use"):
         activate(issued_keys.reveal(license_=license_, actor=None), "one more")
 
 
