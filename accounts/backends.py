@@ -1,4 +1,4 @@
-"""allauth's log-in; the person of each request is found by a prepared query."""
+"""allauth's login; the person of each request is found by a prepared query."""
 
 from typing import Any
 
