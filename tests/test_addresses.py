@@ -15,6 +15,7 @@ from billing.models import Invoice
 from superagent.foundation import tenancy
 from superagent.foundation.page_addresses import ATTRIBUTE
 from tests.accounts.conftest import PASSWORD, person
+from tests.fixtures.samples import part, sampled
 from tests.test_tenants import World, patterns, portal_of
 
 pytestmark = pytest.mark.django_db
@@ -104,14 +105,19 @@ def test_a_part_of_a_page_is_given_to_htmx_only(world: World):
     assert "next=/checkout/confirm/%3Fsession_id%3Da" in log_in
 
 
-def test_no_refusal_is_bare(world: World):
-    for address in addresses(world):
-        for caller in (portal_of(world.owner), Client()):
-            for method in ("GET", "POST", "PUT", "DELETE"):
-                answer = caller.generic(method, address)
-                if answer.status_code >= 400 and not address.startswith(FOR_MACHINES):
-                    assert is_page(answer), f"{method} {address}: {answer.status_code}"
-                assert answer.status_code < 500 or answer.status_code == 503, f"{method} {address}"
+@sampled(3)
+def test_no_refusal_is_bare(world: World, step: int):
+    cases = [
+        (caller, method) for method in ("GET", "POST", "PUT", "DELETE") for caller in ("owner", "visitor")
+    ]
+    for turn, address in enumerate(addresses(world)):
+        for caller, method in part(cases, step=step, turn=turn):
+            client = portal_of(world.owner) if caller == "owner" else Client()
+            answer = client.generic(method, address)
+            said = f"{method} {address} by {caller}: {answer.status_code}"
+            if answer.status_code >= 400 and not address.startswith(FOR_MACHINES):
+                assert is_page(answer), said
+            assert answer.status_code < 500 or answer.status_code == 503, said
 
 
 def test_a_method_that_does_not_fit_is_our_page_with_a_way_back(world: World):

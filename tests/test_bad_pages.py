@@ -20,6 +20,7 @@ from billing.catalog import seed
 from superagent.foundation import tenancy
 from superagent.wsgi import application
 from tests.accounts.conftest import founded, page_of, person
+from tests.fixtures.samples import part, sampled
 from tests.test_tenants import own_patterns
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +57,7 @@ STRANGE = [
     "[]",
     "x" * 3000,
 ]
+WRITTEN = ["", "a\0b", "x" * 10_000, "9" * 30, "[]", "ada@acme.example"]
 FIELDS = [
     "name",
     "email",
@@ -117,20 +119,22 @@ def check(answer: Any, said: str) -> None:
     assert is_ours, f"{said}: {location}"
 
 
-def test_queries(ada: User):
+@sampled(3)
+def test_queries(ada: User, step: int):
     client = page_of(ada)
     client.raise_request_exception = False
-    for page in pages():
-        for name in PARAMETERS:
+    for turn, page in enumerate(pages()):
+        for name in part(PARAMETERS, step=step, turn=turn):
             strange = STRANGE[(len(page) + len(name)) % len(STRANGE)]
             check(client.get(page, {name: strange}), f"{page}?{name}={strange[:20]!r}")
 
 
-def test_forms(ada: User):
-    for page in pages():
+@sampled(3)
+def test_forms(ada: User, step: int):
+    for turn, page in enumerate(pages()):
         if page in ("/settings/profile/close/", "/billing/card/"):
             continue
-        for strange in ("", "a\0b", "x" * 10_000, "9" * 30, "[]", "ada@acme.example"):
+        for strange in part(WRITTEN, step=step, turn=turn):
             client = page_of(ada)
             client.raise_request_exception = False
             check(client.post(page, dict.fromkeys(FIELDS, strange)), f"{page} {strange[:10]!r}")
