@@ -40,7 +40,7 @@ MEMBERS = {
     "/api-keys/": 6.0,
     "/members/": 6.0,
     "/settings/": 6.0,
-    "/billing/": 6.0,
+    "/billing/": 14.0,
     "/usage/": 14.0,
     "/dashboard/": 14.0,
 }
