@@ -311,5 +311,5 @@ def test_a_body_that_says_it_is_too_large_is_not_read(caller: Caller, settings: 
         settings.DATA_UPLOAD_MAX_MEMORY_SIZE = most
         answer = caller("POST", "/api/v1/auth/login", b" " * (2 * MAX_BODY_BYTES))
         assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
-        assert answer.json()["detail"] == f"Send at most {MAX_BODY_BYTES:,} bytes, unpacked."
+        assert answer.json()["detail"] == f"Send at most {MAX_BODY_BYTES:,} bytes, uncompressed."
         check(answer)

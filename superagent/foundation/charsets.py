@@ -1,7 +1,7 @@
 """Addresses and forms are in UTF-8, whatever the Content-Type of a request says.
 
-Django decodes the address too by the charset that is named for the body, and does so while it makes the request: a
-codec of Python that is none of text, such as `zip`, was a bare 500 in front of all middleware. A form in another
+Django decodes the URL, too, by the charset of the body, before any middleware runs: a Python codec that is not for
+text, such as `zip`, caused a bare 500. A form in another
 charset is refused later (superagent.portal.middleware.ErrorPages); JSON is in UTF-8 by its own rule.
 """
 
@@ -17,7 +17,7 @@ class _InUtf8:
     content_params: dict[str, str] | None
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
-        """As Django's, which then takes `charset` for the encoding of everything."""
+        """Like Django's, but does not use the `charset` of the body for everything else."""
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
 
 

@@ -81,7 +81,7 @@ class Invalid(Refusal):
 
     @classmethod
     def fields(cls, errors: Sequence[FieldError], **facts: Any) -> Self:
-        """Returns a refusal of several fields; `detail` is that of the first."""
+        """Returns a refusal of several fields; `detail` names the first few."""
         return cls("; ".join(map(str, errors[:MOST_IN_DETAIL])), errors=errors, **facts)
 
 
@@ -100,7 +100,7 @@ class BodyTooLarge(Refusal):
 
     @classmethod
     def for_view(cls, view: Any) -> Self:
-        return cls(f"Send at most {body_limit(view):,} bytes, unpacked.")
+        return cls(f"Send at most {body_limit(view):,} bytes, uncompressed.")
 
 
 class Forbidden(Refusal):

@@ -33,7 +33,7 @@ def test_a_batch_of_nearly_four_mebibytes_is_taken(organization: Organization, a
 def test_a_larger_body_is_refused_with_the_limit_by_name(api: Api) -> None:
     answer = api.post("usage/events", b" " * (MOST + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
-    assert answer.json()["detail"] == f"Send at most {MOST:,} bytes, unpacked."
+    assert answer.json()["detail"] == f"Send at most {MOST:,} bytes, uncompressed."
 
 
 def test_no_view_takes_more_than_django_lets_it_read() -> None:
