@@ -18,6 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from accounts.models import User
 from billing.catalog import seed
 from superagent.foundation import tenancy
+from superagent.settings import DATA_UPLOAD_MAX_MEMORY_SIZE
 from superagent.wsgi import application
 from tests.accounts.conftest import founded, page_of, person
 from tests.fixtures.samples import part, sampled
@@ -182,7 +183,9 @@ def test_the_trail_until_the_last_day_there_is(ada: User):
 
 
 @pytest.mark.parametrize(
-    "form", [{str(number): "1" for number in range(2000)}, {"name": "x" * 3_000_000}], ids=["fields", "bytes"]
+    "form",
+    [{str(number): "1" for number in range(2000)}, {"name": "x" * (DATA_UPLOAD_MAX_MEMORY_SIZE + 1)}],
+    ids=["fields", "bytes"],
 )
 def test_a_form_that_is_too_large_is_our_page_in_debug_too(ada: User, settings: Any, form: dict[str, str]):
     settings.DEBUG = True
