@@ -99,7 +99,7 @@ def test_an_event_is_replayed_with_a_reason_only(staff: Staff, customer: Custome
     customer.buy("pro", "month")
     event = WebhookEvent.objects.filter(state="done").first()
     WebhookEvent.objects.filter(pk=event.pk).update(state="dead")
-    assert "give a reason" in act(staff, event, "replay", reason="")
+    assert "Enter a reason" in act(staff, event, "replay", reason="")
     event.refresh_from_db()
     assert event.state == "dead"
     act(staff, event, "replay")

@@ -45,7 +45,7 @@ def test_a_quarantined_line_is_recorded_or_dismissed_with_a_reason(
     quarantine.keep(segment="a", offset=0, content=line(organization).strip(), reason="restored")
     quarantine.keep(segment="a", offset=1, content=b"torn\0", reason="not a line")
     good, torn = QuarantinedLine.objects.order_by("offset")
-    assert "give a reason" in act(staff, good, "ship_again", reason="")
+    assert "Enter a reason" in act(staff, good, "ship_again", reason="")
     assert "1 done" in act(staff, good, "ship_again")
     assert "nothing to do" in act(staff, good, "ship_again")
     assert "not a line of this version" in act(staff, torn, "ship_again")
@@ -73,7 +73,7 @@ def test_staff_take_back_what_customers_may_not(staff: Client, organization: Org
     event = EventIn("chat-reply-1", "ai_tokens", 50, source="house")
     ingest.record(organization=organization, events=[event], principal=None, now=now)
     row = UsageEvent.objects.get()
-    assert "give a reason" in act(staff, row, "take_back", reason="")
+    assert "Enter a reason" in act(staff, row, "take_back", reason="")
     assert "1 done" in act(staff, row, "take_back")
     assert "nothing to do" in act(staff, row, "take_back")
     assert Quota.objects.get().used == 0
