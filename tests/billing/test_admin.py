@@ -118,7 +118,7 @@ def test_looking_is_not_acting(customer: Customer) -> None:
     person.user_permissions.add(
         Permission.objects.get(codename="view_subscription", content_type__app_label="billing")
     )
-    assert "not change them" in act(looker, subscription, "cancel_at_period_end")
+    assert "permission to change these" in act(looker, subscription, "cancel_at_period_end")
     subscription.refresh_from_db()
     assert not subscription.cancel_at_period_end
 
