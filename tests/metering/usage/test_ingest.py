@@ -8,11 +8,10 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from metering.admission import counters
-from metering.models import Meter, Quota, UsageEvent, UsagePeriod, UsageRollup
+from metering.models import Meter, Quota, UsageEvent, UsageRollup
 from metering.quotas import periods
 from metering.request_path import shipping
 from metering.usage import ingest
-from metering.usage.events import EventIn
 from superagent.foundation import tenancy
 from tests.metering.conftest import Api, give, new_key, quota_of, terms
 
@@ -94,36 +93,6 @@ def test_a_batch_tells_of_each_rejected_event(organization: Organization, api: A
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_malformed_single_event_is_400_with_its_field(organization: Organization, api: Api) -> None:
-    answer = api.post("usage/events", {"meter": TOKENS, "quantity": 1})
-    assert answer.status_code == 400
-    assert answer.json()["errors"] == [
-        {"pointer": "/event_id", "code": "required", "detail": "event_id is missing."}
-    ]
-    assert api.post("usage/events", []).status_code == 400
-    assert api.post("usage/events", [event(str(n)) for n in range(1001)]).status_code == 400
-    assert api.post("usage/events", b"{").status_code == 400
-    assert api.post("usage/events", event("nul\0")).status_code == 400
-    assert api.post("usage/events", event("x", properties={"a": "\0"})).status_code == 400
-
-
-@pytest.mark.django_db(transaction=True)
-def test_cloud_events(organization: Organization, api: Api) -> None:
-    give(organization, terms(TOKENS, 1000, rate="1"))
-    one = {"specversion": "1.0", "id": "1", "source": "/gateway", "type": "ai.tokens", "data": {"tokens": 7}}
-    answer = api.post("usage/events", one, content_type="application/cloudevents+json")
-    assert answer.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
-    batch = [one, one | {"id": "2", "type": "unknown"}, one | {"id": "3", "data": {}}, one | {"id": "4"}]
-    answer = api.post("usage/events", batch, content_type="application/cloudevents-batch+json").json()
-    assert (answer["accepted"], answer["duplicates"]) == (1, 1)
-    assert [(each["index"], each["code"]) for each in answer["rejected"]] == [
-        (1, "unknown_meter"),
-        (2, "invalid_quantity"),
-    ]
-    assert quota_of(organization, TOKENS).used == 14
-
-
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("changed", "code", "pointer"),
     [
@@ -151,15 +120,6 @@ def test_a_single_event_that_is_rejected_is_no_success(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_extension_attributes_of_a_cloud_event_are_no_unknown_fields(api: Api) -> None:
-    body = {
-        "specversion": "1.0", "id": "e", "source": "s", "type": "ai.tokens", "data": {"tokens": 3},
-        "traceparent": "00-1",
-    }  # fmt: skip
-    assert api.post("usage/events", body).json()["accepted"] == 1
-
-
-@pytest.mark.django_db(transaction=True)
 def test_a_hard_quota_takes_what_fits(organization: Organization, api: Api) -> None:
     give(organization, terms(TOKENS, 10, hard=True))
     answer = api.post("usage/events", [event("a", 6), event("b", 5), event("c", 4), event("d", 1)]).json()
@@ -175,21 +135,6 @@ def test_a_hard_quota_takes_what_fits(organization: Organization, api: Api) -> N
         "All 10 AI tokens of the usage period are used. The quota resets at 20"
     )
     assert quota_of(organization, TOKENS).used == 10
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_refusal_of_an_event_says_what_was_asked_and_what_remains(
-    organization: Organization, api: Api
-) -> None:
-    """Portal A6."""
-    give(organization, terms(TOKENS, 10_000, hard=True))
-    assert api.post("usage/events", event("a", 8_500)).status_code == 200
-    refused = api.post("usage/events", event("b", 2_000)).json()
-    assert (refused["requested"], refused["remaining"], refused["limit"]) == (2_000, 1_500, 10_000)
-    assert "used up" not in refused["title"]  # 1,500 are left
-    said = "2,000 AI tokens were requested; 1,500 of 10,000 remain until "
-    assert refused["detail"].startswith(said + refused["resets_at"][:10])
-    assert api.post("usage/events", event("c", 1_500)).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)
@@ -227,51 +172,6 @@ def test_a_batch_takes_the_same_number_of_queries_whatever_its_size(
         counts.append(len(queries))
     assert len(set(counts)) == 1, counts
     assert counts[0] <= 12
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_event_is_taken_back_once(organization: Organization, api: Api) -> None:
-    give(organization, terms(TOKENS, 100, hard=True))
-    api.post("usage/events", event("a/b", 60, source="s"))
-    path = "usage/events/e1/void"
-    api.post("usage/events", event("e1", 30))
-    first, second = api.post(path), api.post(path)
-    assert first.status_code == second.status_code == 200
-    assert first.json() == second.json()
-    assert (first.json()["quantity"], first.json()["source"]) == (30, "api")
-    assert quota_of(organization, TOKENS).used == 60
-    assert api.post("usage/events/e1/void?source=s").status_code == 404
-    assert api.post("usage/events", event("e1", 30)).json()["duplicates"] == 1
-    with tenancy.system("test"):
-        assert UsageRollup.objects.get(meter__slug=TOKENS).quantity == 60
-
-
-@pytest.mark.django_db(transaction=True)
-def test_customers_take_back_only_what_they_reported_while_it_is_not_billed(
-    organization: Organization, api: Api
-) -> None:
-    """Metering A6."""
-    give(organization, terms(TOKENS, 0, rate="1"))
-    with tenancy.tenant(organization):
-        house = EventIn("chat-reply-1", TOKENS, 5000, source="house")
-        ingest.record(organization=organization, events=[house], principal=None, now=timezone.now())
-    refused = api.post("usage/events/chat-reply-1/void?source=house")
-    assert (refused.status_code, refused.json()["code"]) == (403, "not_reported_by_you")
-    for name in ("own", "old", "billed"):
-        api.post("usage/events", event(name, 10))
-    assert new_key(organization).post("usage/events/own/void").status_code == 200
-    with tenancy.system("test"):
-        UsageEvent.objects.filter(event_id="old").update(received_at=timezone.now() - timedelta(days=36))
-    refused = api.post("usage/events/old/void")
-    assert (refused.status_code, refused.json()["code"]) == (409, "event_too_old")
-    with tenancy.system("test"):
-        UsagePeriod.objects.update(end=timezone.now())
-        assert periods.close_due(now=timezone.now()) == 1
-    refused = api.post("usage/events/billed/void")
-    assert (refused.status_code, refused.json()["code"]) == (409, "event_is_billed")
-    assert api.post("usage/events/own/void").status_code == 200  # again, with the first answer
-    with tenancy.system("test"):
-        assert sum(quota.total for quota in Quota.objects.filter(meter__slug=TOKENS)) == 5020
 
 
 @pytest.mark.django_db(transaction=True)
@@ -329,7 +229,6 @@ def test_another_organization_s_events_are_not_reached(
 
 @pytest.mark.django_db(transaction=True)
 def test_use_of_a_closed_period_is_late(organization: Organization, api: Api) -> None:
-    from metering.quotas import periods
     from metering.rating import rating
 
     start = timezone.now() - timedelta(days=20)
@@ -351,11 +250,3 @@ def test_use_of_a_closed_period_is_late(organization: Organization, api: Api) ->
         assert periods.close(period=second, now=second.end)
         [line] = rating.rate(second)
     assert (line.quantity, line.amount) == (2, 4)
-
-
-def test_an_unknown_meter_of_a_question_is_named(api: Api) -> None:
-    answer = api.post("quotas/check", {"meter": "nothing", "quantity": 1})
-    assert answer.status_code == 400
-    assert [(error["pointer"], error["code"]) for error in answer.json()["errors"]] == [
-        ("/meter", "unknown_meter")
-    ]
