@@ -13,8 +13,9 @@ from metering.analytics import overview
 from metering.models import Meter, UsagePeriod
 from metering.quotas.quota_status import QuotaStatus
 from superagent.foundation import tenancy
+from tests.metering.analytics.test_ranges import report
 from tests.metering.conftest import give, terms
-from tests.metering.test_pages import report, signed_in
+from tests.metering.test_pages import signed_in
 
 
 @pytest.mark.django_db(transaction=True)

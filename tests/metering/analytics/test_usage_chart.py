@@ -18,8 +18,9 @@ from metering.quotas import periods, quota_status
 from metering.usage import reconciliation
 from metering.usage.rollups import HOUR, hour_of
 from superagent.foundation import tenancy
+from tests.metering.analytics.test_ranges import report
 from tests.metering.conftest import give, terms
-from tests.metering.test_pages import report, signed_in
+from tests.metering.test_pages import signed_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 VIENNA, KOLKATA = ZoneInfo("Europe/Vienna"), ZoneInfo("Asia/Kolkata")

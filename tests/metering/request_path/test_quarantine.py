@@ -16,9 +16,15 @@ from superagent.foundation import tenancy
 from tests.fixtures import database
 from tests.metering.conftest import give, terms
 from tests.metering.request_path.test_shipping import line
-from tests.metering.request_path.test_stopped_hosts import for_real, quarantined, recorded
+from tests.metering.request_path.test_stopped_hosts import for_real, recorded
 
 pytestmark = pytest.mark.django_db
+
+
+def quarantined() -> list[tuple[str, bytes]]:
+    with tenancy.system("test"):
+        rows = backlog.quarantined().order_by("offset")
+        return [(row.reason, bytes(row.content)) for row in rows]
 
 
 def poison() -> None:

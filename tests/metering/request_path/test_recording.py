@@ -8,20 +8,15 @@ import pytest
 
 from accounts.models import Organization
 from metering.models import Quota, SpoolCheckpoint, UsagePeriod
-from metering.request_path import backlog, shipping, spool
+from metering.request_path import shipping, spool
 from superagent.foundation import tenancy
 from superagent.foundation.identifiers import uuid7
 from tests.metering.conftest import give, quota_of, terms
+from tests.metering.request_path.test_quarantine import quarantined
 from tests.metering.request_path.test_shipping import line
 from tests.metering.request_path.test_stopped_hosts import recorded
 
 pytestmark = pytest.mark.django_db
-
-
-def quarantined() -> list[tuple[str, bytes]]:
-    with tenancy.system("test"):
-        rows = backlog.quarantined().order_by("offset")
-        return [(row.reason, bytes(row.content)) for row in rows]
 
 
 def test_lines_that_come_again_are_counted_once(organization: Organization, tmp_path: Path) -> None:
