@@ -87,7 +87,7 @@ SPECIAL: dict[tuple[str, str], Any] = {
     ("InvitationResponse", "role"): "developer", ("InvitationResponse", "status"): "open",
     ("PatchedUpdateMemberRequest", "role"): "developer", ("PatchedUpdateUserRequest", "role"): "developer",
     ("InvoiceResponse", "status"): "paid", ("InvoiceLineResponse", "quantity"): 1,
-    ("PaymentResponse", "status"): "succeeded",
+    ("PaymentResponse", "status"): "succeeded", ("SubscribeResponse", "status"): "pending",
     ("OrderResponse", "status"): "pending", ("OrderResponse", "total"): 1900, ("OrderResponse", "paid_at"): None,
     ("OrderItemResponse", "status"): "pending", ("OrderItemResponse", "unit_amount"): 1900,
     ("ProductResponse", "kind"): "license", ("ValidatedLicenseResponse", "plan"): "nextpanel-professional",
