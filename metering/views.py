@@ -119,19 +119,15 @@ def usage_chart_export(request: PortalRequest) -> HttpResponse:
 def request_list(request: PortalRequest) -> HttpResponse:
     organization, now = request.organization, clock.now(request.organization)
     form = RequestFilters(request.GET or None, organization=organization)
-    wanted: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
-    page = cursors.page(request_log.matching(organization, wanted, now), request.GET)
+    shown = cursors.filtered(
+        form, lambda wanted: request_log.matching(organization, wanted, now), request.GET, always=["since"]
+    )
+    page = shown["page"]
     keys = ApiKey.objects.visible_to(organization).in_bulk(
         {row.api_key_id for row in page.rows if row.api_key_id}
     )
-    context = {
-        "form": form,
-        "page": page,
-        "rows": [(row, keys.get(row.api_key_id)) for row in page.rows],
-        "is_filtered": any(value for name, value in wanted.items() if name != "since"),
-        "now": now,
-    }
-    return render(request, "metering/requests.html", context)
+    rows = [(row, keys.get(row.api_key_id)) for row in page.rows]
+    return render(request, "metering/requests.html", shown | {"rows": rows, "now": now})
 
 
 @require_safe

@@ -34,8 +34,9 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00$")
 def index(request: PortalRequest) -> HttpResponse:
     entries = AuditEntry.objects.visible_to(request.organization)
     form = AuditFilter(request.GET or None)
-    wanted = form.cleaned_data if form.is_valid() else {}
-    page = cursors.page(_filtered(entries, wanted).select_related("actor"), request.GET)
+    shown = cursors.filtered(
+        form, lambda wanted: _filtered(entries, wanted).select_related("actor"), request.GET
+    )
     members = set(Membership.objects.visible_to(request.organization).values_list("user_id", flat=True))
     rows = [
         {
@@ -43,16 +44,9 @@ def index(request: PortalRequest) -> HttpResponse:
             "is_support": bool(entry.actor and entry.actor.is_staff and entry.actor_id not in members),
             "changes": _changes(entry),
         }
-        for entry in page.rows
+        for entry in shown["page"].rows
     ]
-    context = {
-        "rows": rows,
-        "page": page,
-        "form": form,
-        "is_filtered": any(wanted.values()),
-        "now": timezone.now(),
-    }
-    return render(request, "accounts/audit.html", context)
+    return render(request, "accounts/audit.html", shown | {"rows": rows, "now": timezone.now()})
 
 
 def _filtered(entries: QuerySet[AuditEntry], wanted: dict[str, Any]) -> QuerySet[AuditEntry]:

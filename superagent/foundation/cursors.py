@@ -1,10 +1,12 @@
 """Cursor pagination for portal pages: newest first by UUIDv7, so that the cost does not grow with the depth."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.forms import BaseForm
 from django.http import QueryDict
 
 SIZES = (25, 50, 100)
@@ -33,6 +35,20 @@ def page(rows: QuerySet[Any], query: QueryDict) -> Page:
     found = list(rows.filter(pk__lt=edge).order_by("-id")[: size + 1])
     shown = found[:size]
     return Page(shown, size, next=_older(shown) if len(found) > size else None, previous=_newer(shown))
+
+
+def filtered(
+    form: BaseForm,
+    matching: Callable[[dict[str, Any]], QuerySet[Any]],
+    query: QueryDict,
+    *,
+    always: Collection[str] = (),
+) -> dict[str, Any]:
+    """What templates/filtered_list.html shows: the page of the rows `matching` the form's values, or all if it is
+    invalid. Fields in `always` have a value at any time and are no filter that could be cleared."""
+    wanted: dict[str, Any] = getattr(form, "cleaned_data", {}) if form.is_valid() else {}
+    is_filtered = any(value for name, value in wanted.items() if name not in always)
+    return {"form": form, "page": page(matching(wanted), query), "is_filtered": is_filtered}
 
 
 def starting_with(row: Any) -> str:

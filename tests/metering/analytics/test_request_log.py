@@ -25,7 +25,7 @@ def test_the_request_log_filters_and_leads_to_the_request(organization: Organiza
     assert "quotas/check" in everything
     failed = client.get("/requests/?status=4xx").content.decode()
     assert "usage/meters" not in failed.split("<tbody>")[1]
-    assert "No request matches" in client.get("/requests/?method=DELETE").content.decode()
+    assert "No requests match these filters" in client.get("/requests/?method=DELETE").content.decode()
     with tenancy.system("test"):
         record = RequestRecord.objects.get(method="POST")
     detail = client.get(f"/requests/{record.pk}/").content.decode()
