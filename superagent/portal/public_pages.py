@@ -1,7 +1,8 @@
 """Pages that every visitor is shown alike, drawn once and served from memory until the catalog changes.
 
 Each process keeps its own copies, under a name in Redis that all of them ask for: a change of the catalog makes a new
-name once it is committed, and what was drawn before is never served again. Without Redis every page is drawn anew.
+name once it is committed, and what was drawn before is not served again; where Redis is lost at that very moment, it is
+for at most five minutes. Without Redis every page is drawn anew.
 """
 
 from __future__ import annotations
