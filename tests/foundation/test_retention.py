@@ -1,5 +1,8 @@
 """Rows past their retention go in batches, the first ones first, until none are left."""
 
+from itertools import chain, repeat
+from types import SimpleNamespace
+
 import pytest
 
 from superagent.foundation import retention, tenancy
@@ -41,8 +44,8 @@ def test_the_first_rows_go_first_when_time_runs_out(
 ) -> None:
     assert BATCH >= 100
     monkeypatch.setattr(retention, "BATCH", 2)
-    moments = iter([0.0, 0.0, retention.LONGEST_SECONDS + 1.0])
-    monkeypatch.setattr(retention.time, "monotonic", lambda: next(moments))
+    moments = chain([0.0, 0.0], repeat(retention.LONGEST_SECONDS + 1.0))
+    monkeypatch.setattr(retention, "time", SimpleNamespace(monotonic=lambda: next(moments)))
     with tenancy.system("test"):
         assert retention.delete(OutboxMessage.objects.order_by("id")) == 2
         assert list(OutboxMessage.objects.order_by("id").values_list("pk", flat=True)) == [
