@@ -29,6 +29,7 @@ CONNECT_SECONDS = 2.0
 LEAST_SECONDS = 0.5  # with less, a call cannot succeed
 RETRY_SECONDS = 2.5  # a retry waits up to two seconds first
 WEBHOOK_TOLERANCE_SECONDS = 300
+READS = frozenset({"retrieve", "list", "create_preview"})  # every other operation changes something at Stripe
 
 log = structlog.get_logger(__name__)
 Json = dict[str, Any]
@@ -167,7 +168,7 @@ def call(operation: str, *path: str, key: str | None = None, params: Json | None
     `key` is Stripe's idempotency key; every call that changes something needs one. Raises Unavailable, Rejected,
     StripeObjectMissing, Declined.
     """
-    if key:
+    if operation.rpartition(".")[2] not in READS:
         batches.forget()
     return _translated(operation, _method(operation), *path, key=key, params=params).to_dict(for_json=True)
 

@@ -55,7 +55,10 @@ def test_what_we_change_at_stripe_is_fetched_again(customer: Customer) -> None:
         assert asked == [cus]
         client.call("customers.update", cus, key=f"{cus}:note", params={"metadata": {"note": "new"}})
         refresh(cus)
-    assert asked == [cus, cus]
+        assert asked == [cus, cus]
+        client.call("customers.update", cus, params={"metadata": {"note": "newer"}})  # a change without a key
+        refresh(cus)
+    assert asked == [cus, cus, cus]
 
 
 def test_a_purchase_fetches_each_of_its_objects_once(customer: Customer, monkeypatch) -> None:
